@@ -1,0 +1,114 @@
+"""A linear layer with a low-rank update beside it, over any base that maps inputs to outputs: y = W x + s B A x."""
+
+from itertools import chain
+from math import sqrt
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@runtime_checkable
+class LinearLike(Protocol):
+    """What an adapter needs of its base: a map of `in_features` to `out_features` (dense, 4-bit, 8-bit, ...)."""
+
+    in_features: int
+    out_features: int
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+def plain_scale(alpha: float, rank: int) -> float:
+    """s = alpha / r      (LoRA, arXiv 2106.09685, sec. 4.1)"""
+    return alpha / rank
+
+
+def rank_stabilised_scale(alpha: float, rank: int) -> float:
+    """s = alpha / sqrt(r)      (rsLoRA, arXiv 2312.03732)"""
+    return alpha / sqrt(rank)
+
+
+class LowRankLinear(nn.Module):
+    """y = W x + s B A x, with W frozen and A, B trained      (LoRA, arXiv 2106.09685, eq. 3)
+
+    `A_RI` is [rank, in], drawn from U(-1/sqrt(in), 1/sqrt(in)); `B_OR` is [out, rank] and starts at 0, so that a new
+    adapter leaves the function as it was. Both have the type `dtype`, whatever the type of the base: the update is
+    computed in it and cast to the type of the base's output. `enabled = False` leaves the base alone.
+
+    `base` must be LinearLike. `dropout` acts on the input of the update while training; its mask comes from torch's
+    global generator, the only one that activation checkpointing restores: who trains with dropout seeds it.
+    """
+
+    def __init__(
+        self,
+        base: nn.Module,
+        *,
+        rank: int,
+        scale: float,
+        generator: torch.Generator,
+        dropout: float = 0.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        assert isinstance(base, LinearLike), f"{type(base).__name__} has no in_features and out_features"
+        assert rank >= 1 and 0 <= dropout < 1, f"rank={rank}, dropout={dropout}"
+        self.base = base.requires_grad_(False)
+        self.scale = scale
+        self.dropout = dropout
+        self.enabled = True
+        # Drawn in fp32 where the generator lives: the numbers then depend neither on the device nor on `dtype`.
+        bound = 1 / sqrt(base.in_features)
+        A_RI = torch.empty(rank, base.in_features, dtype=torch.float32, device=generator.device)
+        A_RI.uniform_(-bound, bound, generator=generator)
+        device = next(chain(base.parameters(), base.buffers())).device
+        self.A_RI = nn.Parameter(A_RI.to(device, dtype))
+        self.B_OR = nn.Parameter(torch.zeros(base.out_features, rank, device=device, dtype=dtype))
+        self.train(base.training)
+
+    @property
+    def in_features(self) -> int:
+        return self.A_RI.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        return self.B_OR.shape[0]
+
+    @property
+    def rank(self) -> int:
+        return self.A_RI.shape[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out], in the type of the base's output."""
+        y = self.base(x)
+        if not self.enabled:
+            return y
+        branch = functional.dropout(x, self.dropout, self.training).to(self.A_RI.dtype)
+        update = functional.linear(self.scale * functional.linear(branch, self.A_RI), self.B_OR)
+        return y + update.to(y.dtype)
+
+    def delta_OI(self) -> Tensor:
+        """s B A, what the adapter adds to W: [out, in], in fp32."""
+        return self.scale * (self.B_OR.float() @ self.A_RI.float())
+
+    def require_dense(self) -> None:
+        """Raise ValueError unless the base is a dense nn.Linear, into which alone the adapter can be merged.
+
+        The types must be exact: quantised layers derive from nn.Linear, or hold a weight that derives from Parameter.
+        """
+        if type(self.base) is not nn.Linear or type(self.base.weight) is not nn.Parameter:
+            raise ValueError(
+                f"an adapter merges into a dense nn.Linear only, and this base is a {type(self.base).__name__}, "
+                "quantised or otherwise: load the model without quantisation, attach the adapter there, then merge"
+            )
+
+    @torch.no_grad()
+    def merge(self) -> nn.Linear:
+        """The base with W + s B A written into it, computed in fp32 and cast last. The adapter is spent.
+
+        Raises ValueError if the base is not a dense nn.Linear.
+        """
+        self.require_dense()
+        weight_OI = self.base.weight
+        weight_OI.copy_(weight_OI.float() + self.delta_OI())
+        return self.base

@@ -1,0 +1,107 @@
+"""Measure a policy on held-out problems."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from paring.maths.estimates import bootstrap_interval, wilson_interval
+from paring.rollout.engine import Engine, Key, Sampling
+from paring.settings import Count, CountOrZero, settings
+from paring.tasks.base import Task
+from paring.types import Group, Problem, Score, Split
+
+
+@settings
+class Evaluate:
+    """The `evaluate` section: the test split before and after, greedily; `every` steps the validation split."""
+
+    every: CountOrZero = 0
+    """0: only before and after."""
+    limit: Count = 500
+    """Problems of the test split, at most."""
+    validation_limit: Count = 200
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy with its 95 % interval over `problems` x `samples` answers, and what else was seen."""
+
+    task: str
+    split: Split
+    problems: int
+    samples: int
+    temperature: float
+    correct: int
+    accuracy: float
+    interval: tuple[float, float]
+    traits: dict[str, float]
+    length: float
+    truncated: float
+    seconds: float
+
+    def as_plain(self) -> dict[str, Any]:
+        return asdict(self) | {"interval": list(self.interval)}
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{100 * self.accuracy:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answers to the problems, and what the task says of them."""
+
+    groups: list[Group]
+    scores: list[list[Score]]
+
+
+def answer(engine: Engine, task: Task, problems: Sequence[Problem], sampling: Sampling, key: Key, samples: int = 1):
+    """Sample `samples` answers to each problem and score them."""
+    groups = engine.sample(problems, samples, sampling, key)
+    return Answered(groups, [[task.score(g.problem, c.text) for c in g.completions] for g in groups])
+
+
+def measure(
+    engine: Engine,
+    task: Task,
+    split: Split,
+    *,
+    limit: int,
+    sampling: Sampling,
+    samples: int = 1,
+    key: Key = Key(seed=0, step=0),  # noqa: B008 - frozen
+) -> tuple[Evaluation, Answered]:
+    """Answer the first `limit` problems of a split.
+
+    The interval is Wilson's for one answer a problem. Several answers to one problem are not independent: then it is
+    a bootstrap over problems."""
+    start = time.perf_counter()
+    problems = task.problems(split)[:limit]
+    answered = answer(engine, task, problems, sampling, key, samples)
+    scores = [score for group in answered.scores for score in group]
+    completions = [completion for group in answered.groups for completion in group.completions]
+    correct = sum(score.correct for score in scores)
+    interval = wilson_interval(correct, len(scores))
+    if samples > 1:
+        interval = bootstrap_interval([sum(s.correct for s in group) / samples for group in answered.scores], seed=0)
+    evaluation = Evaluation(
+        task=task.name,
+        split=split,
+        problems=len(problems),
+        samples=samples,
+        temperature=sampling.temperature,
+        correct=correct,
+        accuracy=correct / len(scores),
+        interval=interval,
+        traits=trait_shares(scores),
+        length=sum(len(completion.tokens) for completion in completions) / len(completions),
+        truncated=sum(not completion.ended for completion in completions) / len(completions),
+        seconds=time.perf_counter() - start,
+    )
+    return evaluation, answered
+
+
+def trait_shares(scores: Sequence[Score]) -> dict[str, float]:
+    """Share of the answers that show each trait."""
+    return {name: sum(score.traits[name] for score in scores) / len(scores) for name in scores[0].traits}

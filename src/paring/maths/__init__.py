@@ -1,0 +1,1 @@
+"""The reinforcement-learning paper in code: pure functions of tensors."""

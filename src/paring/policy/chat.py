@@ -1,0 +1,22 @@
+"""Messages -> token ids. The only file that knows a chat template."""
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from paring.types import Message
+
+
+def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
+    """The prompt up to where the model answers. A tokenizer without a chat template gets the contents as plain
+    paragraphs, as a base model expects. (transformers renders templates in its sandbox.)"""
+    if tokenizer.chat_template is None:
+        text = "\n\n".join(message["content"] for message in messages) + "\n"
+        return tuple(tokenizer(text).input_ids)
+    rendered = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=True)
+    return tuple(rendered["input_ids"])
+
+
+def answer_text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
+    """A completion as text, without special tokens."""
+    return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)

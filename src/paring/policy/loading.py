@@ -1,0 +1,91 @@
+"""A base model and its tokenizer from the package, a folder, a GGUF file or the hub."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from paring.settings import settings
+
+EMBEDDED = Path(__file__).parents[1] / "embedded"
+
+
+@settings
+class Model:
+    """The base model. `path`: "embedded", a Hugging Face folder, a .gguf file, or a name on the hub."""
+
+    path: str = "embedded"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The frozen base on its device, in eval mode, and its tokenizer.
+
+    Only safetensors and GGUF are read (no pickle) and no code of a repository is run.
+    Raises ValueError: nothing there, not a causal language model, no end-of-sequence token, no such device."""
+    source, options = _source(model.path)
+    device = _device(model.device)
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+        _check_causal(model.path, config)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+        base = AutoModelForCausalLM.from_pretrained(
+            source, dtype=getattr(torch, model.dtype), trust_remote_code=False, use_safetensors=True, **options
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(f"model.path = {model.path!r}: {_first_line(error)}") from error
+    if tokenizer.eos_token_id is None:
+        raise ValueError(
+            f"model.path = {model.path!r}: its tokenizer has no end-of-sequence token, so no answer could end; "
+            'set "eos_token" in its tokenizer_config.json'
+        )
+    return base.to(device).eval().requires_grad_(False), tokenizer
+
+
+def base_name(path: str) -> str:
+    """How an adapter's file names its base: an absolute folder where there is one, else the hub's name."""
+    folder = EMBEDDED if path == "embedded" else Path(path).expanduser()
+    return str(folder.resolve()) if folder.exists() else path
+
+
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every token that ends an answer: the tokenizer's and all of the generation config's."""
+    listed = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ends = listed if isinstance(listed, list) else [listed]
+    return frozenset(token for token in [*ends, tokenizer.eos_token_id] if token is not None)
+
+
+def _source(path: str) -> tuple[str, dict[str, str]]:
+    local = EMBEDDED if path == "embedded" else Path(path).expanduser()
+    if local.suffix == ".gguf" and local.is_file():
+        return str(local.parent), {"gguf_file": local.name}
+    if local.is_dir():
+        return str(local), {"local_files_only": True}
+    if path.startswith((".", "/", "~")) or path.count("/") > 1 or local.suffix == ".gguf":
+        raise ValueError(
+            f"model.path = {path!r}: there is no such folder or file. Give a Hugging Face folder, a .gguf file, a hub "
+            'name such as "HuggingFaceTB/SmolLM2-135M-Instruct", or "embedded"'
+        )
+    return path, {}
+
+
+def _check_causal(path: str, config) -> None:
+    causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+    named = config.architectures or []
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or (named and causal.isdisjoint(named)):
+        raise ValueError(f"{', '.join(named) or config.model_type} is not a causal language model, and only such answer")
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError('model.device = "cuda": torch sees no GPU here; use "auto" or "cpu"')
+    return torch.device(wanted)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,99 @@
+"""The policy: a frozen base, its adapters, its tokenizer; hidden states, logits and log-probs."""
+
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from paring.adapters.attach import switched_off
+from paring.adapters.lowrank import LowRankLinear
+from paring.maths.logprobs import token_logprobs
+from paring.policy import attention
+from paring.policy.attention import Layout
+from paring.policy.loading import end_tokens
+from paring.policy.packing import PackedBatch, Shared, pack
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Everything that answers: `model` with `adapters` (by module path) attached in place."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    adapters: dict[str, LowRankLinear]
+
+    def __post_init__(self) -> None:
+        self.model.config.use_cache = False
+        check_fits(self.model)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def ends(self) -> frozenset[int]:
+        return end_tokens(self.model, self.tokenizer)
+
+    @property
+    def context(self) -> int:
+        """The most tokens that a prompt and its answer may have together."""
+        return self.model.config.get_text_config().max_position_embeddings
+
+    def hidden(self, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
+        """Last hidden states [B, N, D] of the tokens, which attend as the layout says."""
+        return _decoder_output(self.model, token_BN, position_BN, layout)
+
+    def logits(self, hidden_BD: Tensor) -> Tensor:
+        """[B, V] in fp32, for the few positions where a token is drawn."""
+        return self.model.get_output_embeddings()(hidden_BD).float()
+
+    def log_probs(self, batch: PackedBatch, *, temperature: float) -> Tensor:
+        """log pi(o_bt | prompt, o_b<t) at the sampling temperature: [B, T], 0 where there is no token."""
+        hidden_ND = self.hidden(batch.token_N[None], batch.position_N[None], batch.layout)[0]
+        head_VD = self.model.get_output_embeddings().weight
+        logp_M = token_logprobs(
+            hidden_ND.index_select(0, batch.predictor_M), head_VD, batch.target_M, temperature=temperature
+        )
+        return batch.spread(logp_M)
+
+    def reference(self) -> AbstractContextManager[None]:
+        """Within it, the policy is its reference: the base with the adapters switched off."""
+        return switched_off(self.model)
+
+    @contextmanager
+    def training(self):
+        """Within it, the adapters' dropout acts. The base stays in eval mode: it is never trained."""
+        for adapter in self.adapters.values():
+            adapter.train()
+        try:
+            yield
+        finally:
+            self.model.eval()
+
+
+def check_fits(model: PreTrainedModel) -> None:
+    """Give the model our attention, after a probe that it changes nothing and that the head alone makes the logits.
+
+    Raises ValueError for the few architectures of which that is not true (capped logits, attention sinks, state
+    spaces): a wrong log-prob must never be trained on."""
+    probe_1N = torch.arange(8, device=model.device)[None] % model.config.get_text_config().vocab_size
+    with torch.no_grad():
+        expected_NV = model(input_ids=probe_1N, use_cache=False).logits[0].float()
+        model.set_attn_implementation(attention.NAME)
+        # The 8 tokens as a prompt of 5 and a completion whose inputs are the other 3.
+        batch = pack([Shared(probe_1N[0, :5].tolist(), [[*probe_1N[0, 5:].tolist(), 0]])], model.device)
+        hidden_1ND = _decoder_output(model, batch.token_N[None], batch.position_N[None], batch.layout)
+        found_NV = model.get_output_embeddings()(hidden_1ND)[0].float()
+    tolerance = 1e-3 if model.dtype == torch.float32 else 5e-2
+    if (found_NV - expected_NV).abs().max() > tolerance * expected_NV.abs().max().clamp(min=1):
+        raise ValueError(
+            f"{type(model).__name__} does not compute its logits from hidden states and head alone, or attends in a "
+            "way that packed batches do not: choose a plain decoder (Llama, Qwen2, Qwen3, Mistral, ...)"
+        )
+
+
+def _decoder_output(model: PreTrainedModel, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
+    out = model.base_model(input_ids=token_BN, position_ids=position_BN, use_cache=False, layout=layout)
+    return out.last_hidden_state

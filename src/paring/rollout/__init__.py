@@ -1,0 +1,1 @@
+"""Sampling answers: the engine protocol and the engine that runs here."""

@@ -1,0 +1,66 @@
+"""What a rollout engine is asked for, and the settings of sampling."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+import numpy as np
+from pydantic import Field
+
+from paring.settings import Count, CountOrZero, NotNegative, Positive, settings
+from paring.types import Group, Problem
+
+
+@settings
+class Sampling:
+    """How a token is drawn. temperature 0 is greedy; top_k 0 and top_p 1 leave the distribution whole."""
+
+    max_new_tokens: Count
+    temperature: NotNegative = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: CountOrZero = 0
+
+
+@settings
+class Rollout:
+    """The `rollout` section of a recipe: what is sampled before each update."""
+
+    problems: Count
+    """Problems a step."""
+    group_size: Annotated[int, Field(ge=2, description="the group is its own baseline")]
+    """Completions of each problem, G."""
+    max_new_tokens: Count
+    temperature: Annotated[Positive, Field(description="training needs chance; evaluation may be greedy")] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: CountOrZero = 0
+    updates: Count = 1
+    """Optimiser steps taken on each rollout."""
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(
+            max_new_tokens=self.max_new_tokens, temperature=self.temperature, top_p=self.top_p, top_k=self.top_k
+        )
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the noise of a rollout is a function of, beside problem, member and position."""
+
+    seed: int
+    step: int
+
+    def number(self) -> int:
+        """The key as one seed for generators that take one: 63 bits."""
+        return int(np.random.SeedSequence([self.seed, self.step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class Engine(Protocol):
+    """Samples answers. The result is a pure function of the weights and the arguments: how rows are batched, which
+    leave early, and on how many processes, does not show."""
+
+    def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
+        """`group_size` completions of each problem, in the order of the problems.
+
+        Raises ValueError where a prompt leaves no room for an answer in the model's context."""
+        ...

@@ -1,0 +1,142 @@
+"""Durable writing: whatever bears its final name is complete, also after kill -9 or a power cut."""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?:staging-[0-9]+|(?P<replaced>replaced))")
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one step: a reader, or a kill, sees the old content or the new one, never a mixture.
+
+    Raises OSError if the disk refuses (full, read-only, folder missing); the old content is then untouched.
+    """
+    staging = _staging_for(path)
+    try:
+        with open(staging, "wb") as file:
+            file.write(data)
+            file.flush()
+            _sync_descriptor(file.fileno(), path)
+        os.replace(staging, path)
+    except BaseException:
+        staging.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty hidden folder beside `target`; when the block succeeds it becomes `target`, else it vanishes.
+
+    It stands beside the target because only a rename within one file system is atomic. A target that exists is swapped
+    out first and removed afterwards; `standing` finds it if the run is killed in between. Raises OSError.
+    """
+    staging = _staging_for(target)
+    _remove(staging)
+    staging.mkdir()
+    try:
+        yield staging
+        for parent, _, names in os.walk(staging):
+            for name in names:
+                sync(Path(parent, name))
+            sync(Path(parent))
+        _swap_in(staging, target)
+    except BaseException:
+        _remove(staging)
+        raise
+
+
+def standing(target: Path) -> Path:
+    """Where the content of `target` is: there, or where a run that was killed while replacing it had put it aside."""
+    replaced = _replaced_for(target)
+    return replaced if replaced.exists() and not target.exists() else target
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder so that a kill halfway leaves no half-empty folder under its name."""
+    hidden = _staging_for(folder)
+    _remove(hidden)
+    os.rename(folder, hidden)
+    _remove(hidden)
+
+
+def remove_staging(parent: Path) -> None:
+    """Clear what killed runs left in `parent`, and put back what they had swapped out without a successor.
+
+    It cannot tell a dead run's leftovers from a living run's work: call it under `run_lock`.
+    """
+    for entry in sorted(parent.iterdir()):
+        leftover = _LEFTOVER.fullmatch(entry.name)
+        if leftover is None:
+            continue
+        target = parent / leftover["name"]
+        if leftover["replaced"] and not target.exists():
+            os.rename(entry, target)
+        else:
+            _remove(entry)
+    sync(parent)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the list of names in a folder, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _sync_descriptor(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_descriptor(descriptor: int, path: Path) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+        warnings.warn(
+            f"the file system of {path.parent} cannot fsync: what is written there survives a kill, not a power cut",
+            stacklevel=2,
+        )
+
+
+def _swap_in(staging: Path, target: Path) -> None:
+    replaced = _replaced_for(target)
+    if target.exists():
+        _remove(replaced)
+        os.rename(target, replaced)
+    try:
+        os.rename(staging, target)
+    except OSError:
+        if standing(target) != target:
+            os.rename(replaced, target)
+        raise
+    sync(target.parent)
+    _remove(replaced)
+
+
+def _staging_for(target: Path) -> Path:
+    return target.with_name(f".{target.name}.staging-{os.getpid()}")
+
+
+def _replaced_for(target: Path) -> Path:
+    return target.with_name(f".{target.name}.replaced")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

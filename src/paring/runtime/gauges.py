@@ -1,0 +1,98 @@
+"""Which metrics a person watches, how each is written and when it is marked, and how long the run will take."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from paring.runtime.journal import HEALTHY
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """How one metric is shown."""
+
+    name: str
+    label: str
+    write: Callable[[float], str]
+
+    def text(self, value: float | None) -> str:
+        return self.write(value) if _finite(value) else str(value)
+
+    def mark(self, value: float | None) -> str:
+        """A tick inside the healthy range, "!" outside it or if not finite, a space where no range is known."""
+        if not _finite(value):
+            return "!"
+        if self.name not in HEALTHY:
+            return " "
+        low, high = HEALTHY[self.name]
+        return "✓" if low <= value <= high else "!"
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+GAUGES = (
+    Gauge("reward", "reward", "{:.3g}".format),
+    Gauge("accuracy", "accuracy", _percent),
+    Gauge("loss", "loss", "{:.4g}".format),
+    Gauge("length", "length", "{:.1f}".format),
+    Gauge("truncated", "truncated", _percent),
+    Gauge("groups_without_signal", "groups without signal", _percent),
+    Gauge("kl", "kl", "{:.2g}".format),
+    Gauge("entropy", "entropy", "{:.3g}".format),
+    Gauge("grad_norm", "grad norm", "{:.3g}".format),
+    Gauge("dropped_steps", "dropped steps", "{:.0f}".format),
+    Gauge("rollout_tokens_per_second", "rollout tokens/s", "{:,.0f}".format),
+    Gauge("training_tokens_per_second", "training tokens/s", "{:,.0f}".format),
+    Gauge("peak_memory_gb", "memory GB", "{:.2f}".format),
+)
+
+
+def gauges_for(metrics: dict[str, Any]) -> list[Gauge]:
+    """The gauges of these metrics. Where there is a reward the loss is left out: it would measure no progress."""
+    return [gauge for gauge in GAUGES if gauge.name in metrics and not (gauge.name == "loss" and "reward" in metrics)]
+
+
+class Pace:
+    """How far the run is, and how long it will take at the mean pace since it was started or resumed, in seconds."""
+
+    def __init__(self, total: int, done: int, clock: Callable[[], float]):
+        self.total = total
+        self.done = done
+        self._resumed_at = done
+        self._clock = clock
+        self._start = self._last = clock()
+
+    def advance(self, step: int) -> None:
+        self.done = step
+        self._last = self._clock()
+
+    def elapsed(self) -> float:
+        return self._clock() - self._start
+
+    def left(self) -> float | None:
+        """None as long as no step was made."""
+        made = self.done - self._resumed_at
+        return (self._last - self._start) / made * (self.total - self.done) if made > 0 else None
+
+    def left_text(self) -> str:
+        left = self.left()
+        return "left ?" if left is None else f"left {duration(left)}"
+
+
+def duration(seconds: float) -> str:
+    """58 s, 12 min 05 s, 3 h 12 min, 2 d 03 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"

@@ -1,0 +1,62 @@
+"""The live display of a run on a terminal: progress, time left and the health of the training."""
+
+from typing import Any, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from paring.runtime.gauges import Pace, duration, gauges_for
+
+_STYLES = {"✓": "green", "!": "bold red", " ": ""}
+_GAUGES_IN_A_ROW = 2
+
+
+class LiveDisplay:
+    """Redrawn in place four times a second. Texts must be harmless already (`screen.visible`)."""
+
+    def __init__(self, console: Console | None, file: TextIO):
+        self._console = Console(file=file) if console is None else console
+        self._live: Live | None = None
+        self._metrics: dict[str, Any] = {}
+
+    def start(self, title: str, pace: Pace) -> None:
+        self._title = Text(title, style="bold", no_wrap=True, overflow="ellipsis")
+        self._pace = pace
+        self._live = Live(self, console=self._console, refresh_per_second=4)
+        self._live.start()
+        # A run that is killed cannot bring the cursor back, so it stays.
+        self._console.show_cursor(True)
+
+    def step(self, metrics: dict[str, Any]) -> None:
+        self._pace.advance(metrics["step"])
+        self._metrics = metrics
+        self._live.refresh()
+
+    def note(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)
+
+    def finish(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def __rich__(self) -> Group:
+        pace = self._pace
+        times = f"step {pace.done}/{pace.total}  elapsed {duration(pace.elapsed())}  {pace.left_text()}"
+        progress = Table.grid(padding=(0, 2))
+        progress.add_row(ProgressBar(total=max(1, pace.total), completed=pace.done, width=30), Text(times))
+        return Group(self._title, progress, self._health())
+
+    def _health(self) -> Table:
+        cells = []
+        for gauge in gauges_for(self._metrics):
+            value = self._metrics[gauge.name]
+            mark = gauge.mark(value)
+            cells.append((Text(mark, style=_STYLES[mark]), Text(gauge.label), Text(gauge.text(value), justify="right")))
+        table = Table.grid(padding=(0, 2))
+        for start in range(0, len(cells), _GAUGES_IN_A_ROW):
+            table.add_row(*(part for cell in cells[start : start + _GAUGES_IN_A_ROW] for part in cell))
+        return table

@@ -1,0 +1,72 @@
+"""One run a folder: a lock that a killed process lets go of by itself."""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}
+
+# A forked child shares the lock with us and would keep it after our death, so it closes its copy at birth.
+_held: set[int] = set()
+
+
+class RunIsBusy(ValueError):
+    """Another process works in this run folder."""
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold `folder`/.lock, which names our process and machine. The folder must exist.
+
+    Raises RunIsBusy at once if another process, or another part of this one, holds it.
+    """
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    _held.add(descriptor)
+    try:
+        _acquire(descriptor, folder)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+        yield
+    finally:
+        # The file stays: were it deleted, two others could each lock a different file of this name.
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RunIsBusy(
+            f"{folder}: {_holder(descriptor)} is already at work on this run; wait until it ends, stop it, "
+            "or choose another run folder"
+        ) from error
+    except OSError as error:
+        if error.errno not in _CANNOT_LOCK:
+            raise
+        warnings.warn(f"the file system of {folder} has no locks: do not start a second run there", stacklevel=4)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        match json.loads(os.pread(descriptor, 4096, 0)):
+            case {"pid": int(pid), "host": str(host)}:
+                return f"process {pid} on {host!a}"
+    except (ValueError, RecursionError):
+        pass  # not written yet, or not by us
+    return "another process"
+
+
+def _let_go_in_child() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)

@@ -1,0 +1,50 @@
+"""What the machine says of itself: peak memory, versions, and where the seconds of a step went."""
+
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
+
+
+def peak_memory_gb() -> float:
+    """The most main memory this process has held so far, in 10^9 bytes. Memory of a GPU is not counted."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES / 1e9
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that decide the numbers, read from their metadata: nothing heavy is imported."""
+    return {"python": platform.python_version()} | {
+        name: _version(name) for name in ("torch", "transformers", "paring")
+    }
+
+
+class Stopwatch:
+    """Seconds by phase: `with watch("rollout"): ...`. A phase entered twice adds up; nested phases count twice."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter):
+        self.seconds: dict[str, float] = {}
+        self._clock = clock
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = self._clock()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + self._clock() - start
+
+    def reset(self) -> None:
+        """Forget all phases: a new step begins. A dictionary taken from `seconds` before stays as it was."""
+        self.seconds = {}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,112 @@
+"""What a person sees of a run: one live display on a terminal, one plain line a step anywhere else."""
+
+import os
+import sys
+import time
+import unicodedata
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TextIO
+
+from paring.runtime.gauges import Pace, gauges_for
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_IN_EVERY_LINE = {"reward", "accuracy", "loss", "length", "kl"}
+
+
+def visible(text: str, limit: int | None = None) -> str:
+    """Text of a model made harmless: whatever is not printable, but newline and tab, becomes a visible escape.
+
+    So no control character, reversal of direction, zero-width character or lone surrogate reaches a terminal.
+    At most `limit` characters come back; a text that was cut ends in "…".
+    """
+    head = text if limit is None else text[: limit + 1]
+    if not head.isprintable():
+        head = "".join(map(_visible_character, head))
+    if limit is None or len(head) <= limit:
+        return head
+    return head[: max(0, limit - 1)] + "…"
+
+
+def _visible_character(character: str) -> str:
+    # Of the many spaces of Unicode only " " counts as printable; the others are no danger either.
+    if character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs":
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+class Screen:
+    """Shows the steps of a run on `file` (standard output unless given) or on a rich `console`.
+
+    The display is live on a terminal that can move its cursor (TERM is not dumb) and shows UTF-8. rich respects
+    NO_COLOR. Every text is taken as text, never as markup. `clock` counts seconds.
+    """
+
+    def __init__(
+        self,
+        file: TextIO | None = None,
+        *,
+        console: "Console | None" = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._clock = clock
+        self._display = _display_on(sys.stdout if file is None else file, console)
+
+    def start(self, title: str, total_steps: int, done: int = 0) -> None:
+        """Begin a run of `total_steps`, of which `done` were made before it was resumed."""
+        self._display.start(visible(title), Pace(total_steps, done, self._clock))
+
+    def step(self, metrics: dict[str, Any]) -> None:
+        """Show the metrics of a step, "step" among them."""
+        self._display.step(metrics)
+
+    def note(self, text: str) -> None:
+        """Say something in passing, before, during or after the steps."""
+        self._display.note(visible(text))
+
+    def finish(self) -> None:
+        """Leave the terminal in order. Harmless if nothing was started."""
+        self._display.finish()
+
+
+class PlainLines:
+    """One line a step: for a file, a pipe, or a terminal that can do no more. What is unhealthy is marked."""
+
+    def __init__(self, file: TextIO):
+        self._file = file
+
+    def start(self, title: str, pace: Pace) -> None:
+        self._pace = pace
+        self.note(title)
+
+    def step(self, metrics: dict[str, Any]) -> None:
+        self._pace.advance(metrics["step"])
+        parts = [f"step {self._pace.done}/{self._pace.total}"]
+        for gauge in gauges_for(metrics):
+            value = metrics[gauge.name]
+            alarm = gauge.mark(value) == "!"
+            if alarm or gauge.name in _IN_EVERY_LINE:
+                parts.append(f"{'! ' if alarm else ''}{gauge.label} {gauge.text(value)}")
+        if "seconds" in metrics:
+            parts.append(f"{metrics['seconds']:.2f} s")
+        self.note("  ".join([*parts, self._pace.left_text()]))
+
+    def note(self, text: str) -> None:
+        encoding = self._file.encoding or "utf-8"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=self._file, flush=True)
+
+    def finish(self) -> None:
+        pass
+
+
+def _display_on(file: TextIO, console: "Console | None"):
+    if console is None:
+        shows_utf8 = (file.encoding or "").lower().replace("-", "") == "utf8"
+        if not (file.isatty() and shows_utf8 and os.environ.get("TERM", "dumb") != "dumb"):
+            return PlainLines(file)
+    elif not console.is_terminal or console.is_dumb_terminal:
+        return PlainLines(console.file)
+    from paring.runtime.live import LiveDisplay  # late: rich takes time to import, and a pipe has no use for it
+
+    return LiveDisplay(console, file)

@@ -1,0 +1,19 @@
+"""What makes a class a group of settings: frozen, checked when it is made, no unknown keys."""
+
+from typing import Annotated, dataclass_transform
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def settings(cls: type) -> type:
+    """Decorate a class as settings. A bad value raises pydantic's ValidationError, a ValueError."""
+    strict = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    return dataclass(frozen=True, kw_only=True, config=strict)(cls)

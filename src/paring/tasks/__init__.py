@@ -1,0 +1,1 @@
+"""Data sets, each with the check that scores its answers."""

@@ -1,0 +1,130 @@
+"""The embedded task: `17+11+4=`, two sums or differences of small numbers, answered between answer tags."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from hashlib import blake2b
+from typing import Literal, overload
+
+import numpy as np
+
+from paring.settings import settings
+from paring.types import Problem, Score, Split
+
+FIRST = range(1, 100)
+LATER = range(1, 20)
+SIGNS = (("+", "+"), ("+", "-"), ("-", "+"), ("-", "-"))
+HELD_OUT_ONE_IN = 8
+VALIDATION_SIZE = TEST_SIZE = 500
+
+# The digits are bounded because the text is hostile: a number of a million digits would stall `int`.
+ANSWER = re.compile(r"<answer>\s*(-?[0-9]{1,9})\s*</answer>\s*\Z")
+EQUATION = re.compile(r"\s*([0-9]{1,9})\s*([+-])\s*([0-9]{1,9})\s*=\s*([0-9]{1,9})\s*")
+
+
+@settings
+class Arithmetic:
+    """`a±b±c=` with a in 1..99, b and c in 1..19, and a±b as well as the result in 0..99.
+
+    The answer is `<answer>32</answer>`, alone or after working: `17+11=28;28+4=32<answer>32</answer>`.
+    Working is not rewarded. One problem in eight, chosen by a hash of its text, is held out: the first 500 of these
+    in the order of their hashes are `validation`, the next 500 `test`, the others are used nowhere; the remaining
+    seven eighths are `train`. A split is in the order of the hashes, so that any beginning of it is a fair sample.
+    """
+
+    name: Literal["arithmetic"] = "arithmetic"
+
+    def problems(self, split: Split) -> Sequence[Problem]:
+        return ArithmeticProblems(_keys()[split])
+
+    def score(self, problem: Problem, text: str) -> Score:
+        """Parts: `correct` 1.0 and `format` 0.1, else 0.0. Trait: `working`, see `shows_working`.
+
+        Format: `<answer>` and `</answer>` each stand in the text once, between them is an integer of one to nine
+        digits, and nothing but white space follows. Correct: format holds and the integer equals the gold.
+        """
+        once = text.count("<answer>") == text.count("</answer>") == 1
+        answer = ANSWER.search(text) if once else None
+        correct = answer is not None and int(answer[1]) == int(problem.gold)
+        parts = {"correct": 1.0 if correct else 0.0, "format": 0.1 if answer else 0.0}
+        return Score(parts, correct, {"working": shows_working(problem, text)})
+
+
+def shows_working(problem: Problem, text: str) -> bool:
+    """Whether the text before `<answer>` works the problem out, step by step and truthfully.
+
+    It must be equations `x±y=z` joined by `;`, each of them true, each beginning with the result of the one before,
+    and what they do to the first number must spell the problem: 17+11=28;28+4=32 spells 17+11+4=.
+    """
+    working, tag, _ = text.partition("<answer>")
+    steps = [EQUATION.fullmatch(step) for step in working.split(";")] if tag else []
+    spelled, last = "", None
+    for step in steps:
+        if step is None:
+            return False
+        left, right, result = int(step[1]), int(step[3]), int(step[4])
+        if result != (left + right if step[2] == "+" else left - right) or last not in (None, left):
+            return False
+        spelled, last = f"{spelled or left}{step[2]}{right}", result
+    return bool(steps) and f"{spelled}=" == problem.messages[-1]["content"]
+
+
+class ArithmeticProblems(Sequence[Problem]):
+    """Problems made when they are asked for, from keys of four bytes each."""
+
+    def __init__(self, keys: np.ndarray):
+        self._keys = keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Problem: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Problem]: ...
+    def __getitem__(self, index: int | slice) -> Problem | Sequence[Problem]:
+        if isinstance(index, slice):
+            return ArithmeticProblems(self._keys[index])
+        return _problem(int(self._keys[index]))
+
+    def __iter__(self) -> Iterator[Problem]:
+        return map(_problem, self._keys.tolist())
+
+
+def _problem(key: int) -> Problem:
+    expression, result = _expression(key)
+    message = {"role": "user", "content": f"{expression}="}
+    return Problem(id=f"arithmetic/{expression}", messages=(message,), gold=str(result))
+
+
+@cache
+def _keys() -> dict[Split, np.ndarray]:
+    """The keys of every split, each in the order of the hashes of its expressions."""
+    signs, first, second, third = np.meshgrid(range(len(SIGNS)), FIRST, LATER, LATER, indexing="ij")
+    plus_second, plus_third = ((np.array(SIGNS)[:, i] == "+")[signs] for i in (0, 1))
+    middle = np.where(plus_second, first + second, first - second)
+    result = np.where(plus_third, middle + third, middle - third)
+    inside = (middle >= 0) & (middle < 100) & (result >= 0) & (result < 100)
+    keys = np.flatnonzero(inside).astype(np.uint32)
+    hashes = np.array([_hash(_expression(key)[0]) for key in keys.tolist()], dtype=np.uint64)
+    order = np.argsort(hashes)
+    held_out = hashes[order] % HELD_OUT_ONE_IN == 0
+    kept_apart = keys[order][held_out]
+    return {
+        "train": keys[order][~held_out],
+        "validation": kept_apart[:VALIDATION_SIZE],
+        "test": kept_apart[VALIDATION_SIZE : VALIDATION_SIZE + TEST_SIZE],
+    }
+
+
+def _expression(key: int) -> tuple[str, int]:
+    """The text `a±b±c` at a place of the grid (signs, a, b, c), counted row by row, and its value."""
+    rest, third = divmod(key, len(LATER))
+    rest, second = divmod(rest, len(LATER))
+    signs, first = divmod(rest, len(FIRST))
+    (one, two), a, b, c = SIGNS[signs], FIRST[first], LATER[second], LATER[third]
+    return f"{a}{one}{b}{two}{c}", a + (b if one == "+" else -b) + (c if two == "+" else -c)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,99 @@
+"""GSM8K: grade-school problems in words whose answers are integers (Cobbe et al., arXiv 2110.14168)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from paring.settings import Count, CountOrZero, settings
+from paring.tasks.answers import integer, marked_answer, same_integer, tagged_answer
+from paring.tasks.format import THINK_ANSWER_PROMPT, follows_think_answer
+from paring.tasks.order import digest, hash_order
+from paring.tasks.rows import Row, read_hub, read_jsonl, reject_repeats
+from paring.types import Problem, Score, Split
+
+FIELDS = ("question", "answer")
+VALIDATION_PROBLEMS = 500
+FORMAT_REWARD = 0.1
+CORRECT_REWARD = 1.0
+
+
+@settings
+class Gsm8k:
+    """GSM8K as the RGRA paper trains on it (arXiv 2603.18756, sec. 4).
+
+    The paper states: 1,800 problems drawn at random from the training set, 0.1 for the format and 1.0 for the
+    answer, and `<answer>` tags in an example (fig. 2). Our choices, since it names none: which 1,800, the `<think>`
+    tags, the system prompt, that the two rewards are added, and the rules of `score`.
+
+    data             a name on the hub (needs the `data` extra), a folder with train.jsonl and test.jsonl, or a
+                     .jsonl file to train on; rows {"question", "answer"}, where the answer ends in `#### gold`
+    test_data        a .jsonl file to test on instead of the test set of `data`
+    train_problems   how many rows of the training set are trained on: the first in hash order of (seed, question)
+    subset_seed      another seed is another draw
+    """
+
+    name: Literal["gsm8k"] = "gsm8k"
+    data: str = "openai/gsm8k"
+    test_data: str | None = None
+    train_problems: Count = 1800
+    subset_seed: CountOrZero = 0
+
+    def problems(self, split: Split) -> Sequence[Problem]:
+        """`train`: the draw; `validation`: the next 500 rows of the same order, or what is left; `test`: all of it.
+
+        Raises FileNotFoundError or ValueError with the place if the data are missing or broken (tasks/rows.py), if
+        a gold is no integer, or if there are fewer than `train_problems` rows; ModuleNotFoundError without the extra.
+        """
+        if split == "test":
+            return [_problem(row) for row in self._rows("test")]
+        ordered = hash_order(self._rows("train"), lambda row: row["question"], self.subset_seed)
+        if len(ordered) < self.train_problems:
+            raise ValueError(f"train_problems={self.train_problems}: {self.data} has {len(ordered)}, ask for fewer")
+        drawn = slice(self.train_problems)
+        spare = slice(self.train_problems, self.train_problems + VALIDATION_PROBLEMS)
+        return [_problem(row) for row in ordered[drawn if split == "train" else spare]]
+
+    def score(self, problem: Problem, text: str) -> Score:
+        """0.1 if the text follows the format (tasks/format.py) plus 1.0 if its answer is the gold.
+
+        The answer is what the last `<answer>` pair holds; in a text without one, what follows the last `####` on its
+        line, so that a base model which writes no tags has a signal too. It has to be an integer and nothing else
+        (tasks/answers.py); a number that merely stands last counts for nothing.
+        Trait `working`: a `=` stands before the first `<answer>` or `####`, or anywhere if there is neither.
+        """
+        tagged = tagged_answer(text)
+        correct = same_integer(marked_answer(text) if tagged is None else tagged, problem.gold)
+        parts = {"format": FORMAT_REWARD * follows_think_answer(text), "correct": CORRECT_REWARD * correct}
+        working = "=" in text.partition("<answer>")[0].partition("####")[0]
+        return Score(parts, correct, {"working": working})
+
+    def _rows(self, part: Literal["train", "test"]) -> list[Row]:
+        rows = self._read(part)
+        reject_repeats(rows, "question")
+        return rows
+
+    def _read(self, part: Literal["train", "test"]) -> list[Row]:
+        place = Path(self.data).expanduser()
+        if part == "test" and self.test_data is not None:
+            return read_jsonl(self.test_data, FIELDS)
+        if place.suffix == ".jsonl":
+            if part == "test":
+                raise ValueError(f"data={self.data!r} is one file, for training: name the test file in test_data")
+            return read_jsonl(place, FIELDS)
+        if place.is_dir():
+            return read_jsonl(place / f"{part}.jsonl", FIELDS)
+        if self.data.count("/") == 1 and not self.data.startswith((".", "/", "~")):
+            return read_hub(self.data, "main", part, FIELDS)
+        raise FileNotFoundError(
+            f"data={self.data!r}: no such folder. Give one with train.jsonl and test.jsonl (they are in "
+            'github.com/openai/grade-school-math), or "openai/gsm8k" to read them from the hub'
+        )
+
+
+def _problem(row: Row) -> Problem:
+    marked = marked_answer(row["answer"])
+    gold = None if marked is None else integer(marked)
+    if gold is None:
+        raise ValueError(f"{row.place}: the answer does not end in '#### ' and an integer: {row['answer'][-40:]!r}")
+    system, user = {"role": "system", "content": THINK_ANSWER_PROMPT}, {"role": "user", "content": row["question"]}
+    return Problem(f"gsm8k/{digest(row['question'])}", (system, user), str(gold))

@@ -1,0 +1,102 @@
+"""A run's folder: begun once, never mixed with another run, read by every other command."""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from paring.adapters.attach import Lora
+from paring.adapters.lowrank import LowRankLinear
+from paring.adapters.peft_format import write_peft_folder
+from paring.runtime.files import staged_folder, write_durably
+from paring.settings import CountOrZero, settings
+
+
+@settings
+class Save:
+    """The `save` section: a checkpoint every so many steps, and one at the end or when interrupted."""
+
+    every: CountOrZero = 25
+    """0: only at the end."""
+    keep: Annotated[int, Field(ge=2, description="one must be left if the other is damaged")] = 2
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything of a run lies. The folder is the interface: reports and scripts read these files."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "run.toml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    def begin(self, recipe: str) -> None:
+        """Make the folder and write the resolved recipe into it. Raises ValueError if it holds anything already."""
+        check_free(self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_durably(self.recipe, recipe.encode())
+        except OSError as error:
+            raise ValueError(f"{self.path} cannot be written: {error.strerror}. Choose another with --out") from error
+
+    def read_recipe(self) -> dict[str, Any]:
+        """The resolved recipe's plain values. Raises ValueError if there is no run here."""
+        if not self.recipe.is_file():
+            raise ValueError(f"{self.path} holds no run: there is no {self.recipe.name} in it")
+        return tomllib.loads(self.recipe.read_text(encoding="utf-8"))
+
+    def publish(self, adapters: dict[str, LowRankLinear], lora: Lora, *, base_model: str) -> None:
+        """Write the adapter folder, complete or not at all."""
+        with staged_folder(self.adapter) as staging:
+            write_peft_folder(staging, adapters, lora, base_model=base_model)
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        write_durably(self.result, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+
+    def read_result(self) -> dict[str, Any] | None:
+        """The result of a run that came to its end, else None."""
+        return json.loads(self.result.read_text(encoding="utf-8")) if self.result.is_file() else None
+
+
+def check_free(path: Path) -> None:
+    """Raises ValueError if a new run cannot begin there."""
+    if (path / "run.toml").exists():
+        raise ValueError(
+            f"{path} already holds a run: go on with it by --resume {path}, or choose another folder with --out"
+        )
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path} exists and is not an empty folder: choose another with --out")
+
+
+def free_folder(name: str) -> Path:
+    """runs/<name>, or runs/<name>-2, -3 ... if that holds a run."""
+    taken = Path("runs") / name
+    number = 1
+    while taken.exists():
+        number += 1
+        taken = Path("runs") / f"{name}-{number}"
+    return taken

@@ -1,0 +1,82 @@
+"""The optimiser of the adapters: settings, learning-rate schedule, and its state by parameter name."""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, Strict
+from torch import Tensor
+from torch.nn import Parameter
+
+from paring.settings import Count, CountOrZero, NotNegative, Positive, settings
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+@settings
+class Adam:
+    """Adam with decoupled weight decay (AdamW, arXiv 1711.05101), warm-up, schedule and gradient clipping."""
+
+    lr: Annotated[Positive, Field(le=1, description="a learning rate above 1 diverges")] = 1e-4
+    betas: Annotated[tuple[Beta, Beta], Strict(False)] = (0.9, 0.999)
+    epsilon: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
+    warmup: CountOrZero = 0
+    """Steps over which the learning rate rises to lr, in a straight line."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """What it does after the warm-up; linear and cosine end at 0."""
+    max_grad_norm: Positive = 1.0
+    tokens_per_pass: Count = 8192
+    """Packed tokens of one forward and backward pass. It bounds memory; the gradient does not depend on it."""
+
+
+def learning_rate(adam: Adam, step: int, steps: int) -> float:
+    """The learning rate of step `step`, from 1, of a run of `steps`."""
+    if step <= adam.warmup:
+        return adam.lr * step / adam.warmup
+    share = (step - 1 - adam.warmup) / max(1, steps - adam.warmup)
+    fall = {"constant": 1.0, "linear": 1 - share, "cosine": (1 + math.cos(math.pi * share)) / 2}
+    return adam.lr * fall[adam.schedule]
+
+
+class Optimiser:
+    """AdamW over parameters that it knows by name."""
+
+    def __init__(self, named: dict[str, Parameter], adam: Adam) -> None:
+        self.named = named
+        self.max_grad_norm = adam.max_grad_norm
+        self.adamw = torch.optim.AdamW(
+            self.named.values(),
+            lr=adam.lr,
+            betas=adam.betas,
+            eps=adam.epsilon,
+            weight_decay=adam.weight_decay,
+            foreach=True,
+        )
+
+    def zero_grad(self) -> None:
+        """Gradients of 0, not of None: without any signal Adam still follows its momentum, as it would have."""
+        for parameter in self.named.values():
+            parameter.grad = torch.zeros_like(parameter)
+
+    def clip(self) -> float:
+        """Scale the gradient to at most max_grad_norm; the norm before. Not finite where any entry is not."""
+        return float(torch.nn.utils.clip_grad_norm_(self.named.values(), self.max_grad_norm))
+
+    def step(self, lr: float) -> None:
+        for group in self.adamw.param_groups:
+            group["lr"] = lr
+        self.adamw.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """Adam's tensors as `<parameter>/<slot>`; the step count is one of them."""
+        held = self.adamw.state
+        return {f"{name}/{slot}": value for name, p in self.named.items() for slot, value in held[p].items()}
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `state` gave. Raises ValueError where names or shapes are not this optimiser's."""
+        for key, value in tensors.items():
+            name, _, slot = key.rpartition("/")
+            if name not in self.named or (value.dim() and value.shape != self.named[name].shape):
+                raise ValueError(f"optimiser state {key} {tuple(value.shape)} belongs to no parameter of this run")
+            self.adamw.state[self.named[name]][slot] = value.to(self.named[name].device) if value.dim() else value

@@ -1,0 +1,128 @@
+"""How far a run is: what a checkpoint holds, and going on from one."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from paring.adapters.attach import load_state, state
+from paring.config import Run, differences, validate
+from paring.evaluation import Answered, Evaluation
+from paring.runtime import checkpoint
+from paring.runtime.journal import Journal
+from paring.runtime.machine import versions
+from paring.runtime.screen import Screen
+from paring.training.folder import RunFolder
+from paring.training.optim import Optimiser
+from paring.training.setup import Setup
+from paring.training.update import Update
+
+EXAMPLES = 20
+
+
+@dataclass(frozen=True)
+class Examined:
+    """An evaluation and the first of its answers, as plain values."""
+
+    evaluation: dict[str, Any]
+    examples: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, answered: Answered) -> "Examined":
+        pairs = list(zip(answered.groups, answered.scores, strict=True))[:EXAMPLES]
+        examples = [
+            {
+                "problem": group.problem.id,
+                "question": group.problem.messages[-1]["content"],
+                "gold": group.problem.gold,
+                "answer": group.completions[0].text,
+                "correct": scores[0].correct,
+            }
+            for group, scores in pairs
+        ]
+        return cls(evaluation.as_plain(), examples)
+
+
+@dataclass
+class Progress:
+    """What a checkpoint holds beside tensors. There is no generator state: noise is a function of the step."""
+
+    step: int = 0
+    updates: int = 0
+    dropped: int = 0
+    dropped_in_a_row: int = 0
+    seconds: float = 0.0
+    before: Examined | None = field(default=None)
+
+    def count(self, update: Update, seconds: float) -> None:
+        """A step has been made."""
+        self.step += 1
+        self.updates += update.applied
+        self.dropped += update.dropped
+        self.dropped_in_a_row = self.dropped_in_a_row + 1 if update.dropped else 0
+        self.seconds += seconds
+
+
+def save(
+    folder: RunFolder, setup: Setup, optimiser: Optimiser, progress: Progress, journal: Journal, *, keep: int
+) -> None:
+    """Save a checkpoint, after the journal is on the disk, so that no saved step lacks its record."""
+    journal.sync()
+    tensors = {"adapter": state(setup.policy.adapters), "optimiser": optimiser.state()}
+    held = {"progress": asdict(progress), "versions": versions(), "threads": torch.get_num_threads()}
+    checkpoint.save(folder.checkpoints, progress.step, tensors, held, keep=keep)
+
+
+def restore(folder: RunFolder, setup: Setup, optimiser: Optimiser, journal: Journal, screen: Screen) -> Progress:
+    """Go on from the newest complete checkpoint, or from step 0 if the run was ended before its first.
+
+    The journal is cut back to it. Damaged newer checkpoints are named and passed over; if all are damaged,
+    DamagedCheckpoints (a ValueError) is raised."""
+    found, damages = checkpoint.load_newest(folder.checkpoints)
+    for damage in damages:
+        screen.note(f"passed over a damaged checkpoint: {damage.path}: {damage.why}")
+    if found is None:
+        journal.rewind(0)
+        screen.note(f"{folder.path} has no checkpoint yet: starting from step 0")
+        return Progress()
+    load_state(setup.policy.adapters, found.tensors["adapter"])
+    optimiser.load_state(found.tensors["optimiser"])
+    journal.rewind(found.step)
+    now = {"versions": versions(), "threads": torch.get_num_threads()}
+    changed = [f"{name}: {found.state[name]} -> {value}" for name, value in now.items() if found.state[name] != value]
+    if changed:
+        screen.note("not the same machine, so the last bits may differ: " + "; ".join(changed))
+    screen.note(f"resumed from {found.path}: {found.step} steps made")
+    progress = Progress(**found.state["progress"])
+    progress.before = Examined(**found.state["progress"]["before"])
+    return progress
+
+
+def check_same_run(folder: RunFolder, run: Run) -> None:
+    """Raises ValueError where the folder holds no run, or another than this one."""
+    held = validate(folder.read_recipe(), source=str(folder.recipe))
+    changed = differences(held, run)
+    if changed:
+        raise ValueError(
+            f"--resume {folder.path}: the recipe is not the one the run began with:\n  "
+            + "\n  ".join(changed)
+            + f"\nResume it as it is (paring train --resume {folder.path}), or begin a new run with --out"
+        )
+
+
+def diverged(folder: RunFolder, progress: Progress) -> str:
+    """What to say when a run stops because its numbers are not finite."""
+    # The update after which everything became infinite was itself healthy: only steps before it are beyond doubt.
+    last_finite = progress.step - progress.dropped_in_a_row
+    healthy = [path for path in _saved(folder) if int(path.name.removeprefix("step-")) < last_finite]
+    named = f"the last healthy checkpoint is {healthy[-1]}" if healthy else "there is no healthy checkpoint"
+    return (
+        f"the loss or gradient was not finite in {progress.dropped_in_a_row} steps in a row, the last of them step "
+        f"{progress.step}; {named}. The same recipe would come to the same end: lower optimiser.lr or raise "
+        "optimiser.warmup, and begin a new run"
+    )
+
+
+def _saved(folder: RunFolder) -> list[Path]:
+    return sorted(folder.checkpoints.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))

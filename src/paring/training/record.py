@@ -1,0 +1,66 @@
+"""What the journal says of a step: its metrics, and its answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from paring.evaluation import trait_shares
+from paring.maths.advantages import without_signal
+from paring.training.update import Update
+from paring.types import Group, Score
+
+
+def rollout_metrics(groups: Sequence[Group], scores: Sequence[Sequence[Score]], reward_PG: Tensor) -> dict[str, Any]:
+    """What the answers of a step say, by the names of the journal's glossary.
+
+    The entropy is estimated by -log pi of the sampled tokens: unbiased at temperature 1 with the whole distribution,
+    and it costs nothing, where the exact one is a pass over tokens x vocabulary."""
+    answers = [score for group in scores for score in group]
+    completions = [completion for group in groups for completion in group.completions]
+    lengths = [len(completion.tokens) for completion in completions]
+    parts = {name: sum(score.parts[name] for score in answers) / len(answers) for name in answers[0].parts}
+    return {
+        "reward": float(reward_PG.mean()),
+        "reward_parts": parts,
+        "accuracy": sum(score.correct for score in answers) / len(answers),
+        "traits": trait_shares(answers),
+        "groups_without_signal": float(without_signal(reward_PG).float().mean()),
+        "length": sum(lengths) / len(lengths),
+        "length_max": max(lengths),
+        "truncated": sum(not completion.ended for completion in completions) / len(completions),
+        "entropy": -sum(sum(completion.logprobs) for completion in completions) / sum(lengths),
+    }
+
+
+def speed_metrics(groups: Sequence[Group], update: Update, seconds: dict[str, float]) -> dict[str, float]:
+    """Where the time of a step went, and tokens a second of sampling and of training."""
+    sampled = sum(len(completion.tokens) for group in groups for completion in group.completions)
+    return {f"seconds_{phase}": spent for phase, spent in seconds.items()} | {
+        "rollout_tokens_per_second": sampled / seconds["rollout"],
+        "training_tokens_per_second": update.tokens * max(1, update.applied) / seconds["training"],
+    }
+
+
+def sample_rows(
+    step: int, groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantage_PG: Tensor
+) -> list[dict[str, Any]]:
+    """One row an answer."""
+    return [
+        {
+            "step": step,
+            "problem": group.problem.id,
+            "prompt": [dict(message) for message in group.problem.messages],
+            "gold": group.problem.gold,
+            "completion": completion.text,
+            "tokens": len(completion.tokens),
+            "ended": completion.ended,
+            "reward": score.reward,
+            "reward_parts": score.parts,
+            "correct": score.correct,
+            "traits": score.traits,
+            "advantage": advantage,
+        }
+        for group, row, advantage_G in zip(groups, scores, advantage_PG.tolist(), strict=True)
+        for completion, score, advantage in zip(group.completions, row, advantage_G, strict=True)
+    ]

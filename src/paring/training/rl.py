@@ -1,0 +1,140 @@
+"""RGRA on low-rank adapters: sample, score, advantage, update; evaluate, save, resume."""
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from paring.config import Run, to_toml
+from paring.evaluation import measure
+from paring.maths.advantages import standardised
+from paring.rollout.engine import Key
+from paring.runtime.interruption import Interruption
+from paring.runtime.journal import Journal
+from paring.runtime.lock import run_lock
+from paring.runtime.machine import Stopwatch, peak_memory_gb
+from paring.runtime.screen import Screen
+from paring.training.folder import RunFolder, check_free, free_folder
+from paring.training.optim import Optimiser, learning_rate
+from paring.training.order import problems_of_step
+from paring.training.progress import Examined, Progress, check_same_run, diverged, restore, save
+from paring.training.record import rollout_metrics, sample_rows, speed_metrics
+from paring.training.result import Result, finished
+from paring.training.setup import Setup, prepare
+from paring.training.update import Update, improve
+
+MOST_DROPS_IN_A_ROW = 3
+
+
+class Diverged(RuntimeError):
+    """The loss or the gradient was not finite several steps in a row."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step gave: its update, and what the journal says of it."""
+
+    update: Update
+    metrics: dict[str, Any]
+    samples: list[dict[str, Any]]
+
+
+def train(run: Run, out: str | Path | None = None, *, resume: bool = False, screen: Screen | None = None) -> Result:
+    """Post-train a policy as the run says, and write everything to the folder `out`, by default a new one in runs/.
+
+    `resume` goes on with the run that `out` holds, to the same bytes as if it had never been interrupted. Ctrl-C and
+    SIGTERM end the run after the step in hand, saved; a second one ends it at once.
+    Raises ValueError, before any work is done, for what is wrong with recipe, data, model or folder; Diverged."""
+    folder = RunFolder(Path(out) if out is not None else free_folder(run.task.name))
+    screen = screen or Screen()
+    check_same_run(folder, run) if resume else check_free(folder.path)
+    setup = prepare(run)
+    optimiser = Optimiser(setup.parameters, run.optimiser)
+    if not resume:
+        folder.begin(to_toml(run))
+    with run_lock(folder.path), closing(Journal(folder.path)) as journal, Interruption() as interruption:
+        progress = restore(folder, setup, optimiser, journal, screen) if resume else Progress()
+        if progress.before is None:
+            screen.note(f"measuring the base on held-out problems of {run.task.name} ...")
+            progress.before = _examine(run, setup)
+        screen.start(f"{run.objective.kind} on {run.task.name}: {setup}", run.steps, progress.step)
+        try:
+            while progress.step < run.steps and not interruption.requested:
+                step = rl_step(run, setup, optimiser, progress.step + 1)
+                progress.count(step.update, step.metrics["seconds"])
+                _publish(run, setup, step, progress, journal, screen)
+                if progress.dropped_in_a_row == MOST_DROPS_IN_A_ROW:
+                    raise Diverged(diverged(folder, progress))
+                if _save_is_due(run, progress.step) or interruption.requested:
+                    save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
+        finally:
+            screen.finish()
+        if progress.step < run.steps:
+            return Result(folder.path, exit_code=interruption.exit_code)
+        screen.note("measuring the trained policy ...")
+        return finished(run, folder, setup, progress, _examine(run, setup))
+
+
+def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
+    """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3)."""
+    start, watch = time.perf_counter(), Stopwatch()
+    with watch("rollout"):
+        problems = problems_of_step(setup.problems, run.rollout.problems, seed=run.seed, step=number)
+        groups = setup.engine.sample(problems, run.rollout.group_size, run.rollout.sampling, Key(run.seed, number))
+    with watch("score"):
+        scores = [[run.task.score(group.problem, answer.text) for answer in group.completions] for group in groups]
+        reward_PG = torch.tensor([[score.reward for score in row] for row in scores], dtype=torch.float64)
+        advantage_PG = standardised(reward_PG)
+    lr = learning_rate(run.optimiser, number, run.steps)
+    update = improve(
+        setup.policy,
+        optimiser,
+        groups,
+        advantage_PG,
+        run.objective,
+        temperature=run.rollout.temperature,
+        lr=lr,
+        updates=run.rollout.updates,
+        tokens_per_pass=run.optimiser.tokens_per_pass,
+        seed=Key(run.seed, number).number(),
+        watch=watch,
+    )
+    metrics = {
+        "step": number,
+        **rollout_metrics(groups, scores, reward_PG),
+        "advantage_std": float(advantage_PG.std()),
+        **update.measures,
+        "learning_rate": lr,
+        **speed_metrics(groups, update, watch.seconds),
+        "seconds": time.perf_counter() - start,
+        "peak_memory_gb": peak_memory_gb(),
+        "threads": torch.get_num_threads(),
+    }
+    return Step(update, metrics, sample_rows(number, groups, scores, advantage_PG))
+
+
+def _save_is_due(run: Run, step: int) -> bool:
+    return step == run.steps or (run.save.every > 0 and step % run.save.every == 0)
+
+
+def _publish(run: Run, setup: Setup, step: Step, progress: Progress, journal: Journal, screen: Screen) -> None:
+    """Journal a step and show it, with an evaluation where one is due."""
+    metrics = step.metrics | {"dropped_steps": progress.dropped, "updates": progress.updates}
+    if run.evaluate.every and progress.step % run.evaluate.every == 0:
+        sampling = replace(run.rollout.sampling, temperature=0.0)
+        limit = run.evaluate.validation_limit
+        evaluation, _ = measure(setup.engine, run.task, "validation", limit=limit, sampling=sampling)
+        metrics |= {"evaluation": evaluation.as_plain(), "seconds_evaluate": evaluation.seconds}
+        screen.note(f"step {progress.step}: validation accuracy {evaluation}")
+    journal.record(metrics)
+    journal.samples(step.samples)
+    screen.step(metrics)
+
+
+def _examine(run: Run, setup: Setup) -> Examined:
+    """Greedy answers to the test split: the accuracy before or after."""
+    sampling = replace(run.rollout.sampling, temperature=0.0)
+    return Examined.of(*measure(setup.engine, run.task, "test", limit=run.evaluate.limit, sampling=sampling))

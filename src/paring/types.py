@@ -1,0 +1,56 @@
+"""The words that every room shares, and the legend of the axes.
+
+A tensor's name ends in its axes:
+
+    P problems   G completions of a problem   B completions of a batch (P x G, flat)   T tokens of a completion
+    N tokens of a packed row   K keys   H heads   D features   V vocabulary   I inputs   O outputs   R ranks
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Split = Literal["train", "validation", "test"]
+Message = dict[str, str]
+"""One chat turn: {"role": "system" | "user" | "assistant", "content": text}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A question and what its answer must be. `id` is stable: the noise of its completions is derived from it."""
+
+    id: str
+    messages: tuple[Message, ...]
+    gold: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sampled answer. `tokens` holds the end-of-sequence token if one was drawn, then `ended` is true.
+    `logprobs` are the tokens' log-probs in nats when they were drawn, at the sampling temperature."""
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A problem, its prompt as token ids, and the completions sampled for it."""
+
+    problem: Problem
+    prompt: tuple[int, ...]
+    completions: tuple[Completion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a task says of one answer: reward by part, whether it is right, and traits that are not rewarded."""
+
+    parts: dict[str, float]
+    correct: bool
+    traits: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def reward(self) -> float:
+        return sum(self.parts.values())

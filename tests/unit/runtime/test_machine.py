@@ -1,0 +1,52 @@
+"""Memory, versions and the stopwatch."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from paring.runtime.machine import Stopwatch, peak_memory_gb, versions
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_peak_memory_agrees_with_the_kernel():
+    held = b"x" * 50_000_000
+    status = Path("/proc/self/status").read_text()
+    peak_kib = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+    assert len(held) / 1e9 < 0.98 * peak_kib * 1024 / 1e9 <= peak_memory_gb() < 100
+
+
+def test_versions_are_those_that_are_imported():
+    found = versions()
+    assert list(found) == ["python", "torch", "transformers", "paring"]
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert re.fullmatch(r"\d+\.\d+.*", found["transformers"])
+
+
+def test_nothing_heavy_is_imported_by_the_light_rooms():
+    code = (
+        "import sys, paring.runtime.machine, paring.runtime.screen, paring.runtime.journal, paring.runtime.lock\n"
+        "paring.runtime.machine.versions(); paring.runtime.screen.Screen().note('')\n"
+        "print(sorted({'torch', 'transformers', 'rich', 'safetensors'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n[]\n"
+
+
+def test_the_stopwatch_adds_up_by_phase_and_survives_errors():
+    times = iter([0.0, 1.5, 10.0, 12.0, 20.0, 20.25])
+    watch = Stopwatch(lambda: next(times))
+    with watch("rollout"):
+        pass
+    with pytest.raises(ZeroDivisionError), watch("training"):
+        raise ZeroDivisionError
+    with watch("rollout"):
+        pass
+    assert watch.seconds == {"rollout": 1.75, "training": 2.0}
+    taken = watch.seconds
+    watch.reset()
+    assert watch.seconds == {} and taken == {"rollout": 1.75, "training": 2.0}
