@@ -1,10 +1,10 @@
 """paring: post-train language models by RGRA on low-rank adapters, with nothing they do not need.
 
-    import paring
+import paring
 
-    run = paring.load_run("quickstart", seed=1, rollout={"group_size": 4})
-    result = paring.train(run, out="runs/mine")
-    evaluation = paring.evaluate("runs/mine", task="arithmetic")
+run = paring.load_run("quickstart", seed=1, rollout={"group_size": 4})
+result = paring.train(run, out="runs/mine")
+evaluation = paring.evaluate("runs/mine", task="arithmetic")
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Bad recipes said in words: every fault at once, with the nearest valid name and its section."""
+"""What goes wrong, in words: of a recipe every fault at once, with the nearest valid name and its section."""
 
 from dataclasses import is_dataclass
 from difflib import get_close_matches
@@ -7,6 +7,10 @@ from typing import Any, get_args, get_type_hints
 from pydantic import ValidationError
 
 LONGEST_VALUE = 60
+
+
+class RunFailed(RuntimeError):
+    """A run that began well and could not go on."""
 
 
 class RecipeError(ValueError):

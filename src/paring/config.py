@@ -1,10 +1,9 @@
-"""A run as data: collects the settings of every room, and reads recipes with their overrides."""
+"""A run as data: collects the settings of every room, and checks a recipe against them."""
 
 import json
-import tomllib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import tomli_w
 from pydantic import Field, TypeAdapter, ValidationError
@@ -14,6 +13,7 @@ from paring.complaints import RecipeError, complaints
 from paring.evaluation import Evaluate
 from paring.maths.objectives import Objective, Rgra
 from paring.policy.loading import Model
+from paring.recipes import override, read_recipe
 from paring.rollout.engine import Rollout
 from paring.settings import Count, CountOrZero, settings
 from paring.tasks.arithmetic import Arithmetic
@@ -23,7 +23,6 @@ from paring.tasks.sums_products import SumsAndProducts
 from paring.training.folder import Save
 from paring.training.optim import Adam
 
-RECIPES = Path(__file__).parent / "recipes"
 AnyTask = Annotated[Arithmetic | SumsAndProducts | Gsm8k | Questions, Field(discriminator="name")]
 
 
@@ -53,7 +52,7 @@ def load_run(name_or_path: str | Path, **overrides: Any) -> Run:
     Raises RecipeError (a ValueError) that lists everything wrong at once."""
     data = read_recipe(name_or_path)
     for key, value in overrides.items():
-        _set(data, key.split("."), value)
+        override(data, key, value)
     return validate(data, source=str(name_or_path))
 
 
@@ -66,41 +65,22 @@ def validate(data: dict[str, Any], *, source: str) -> Run:
         raise RecipeError(source, complaints(error, data, Run)) from None
 
 
-def read_recipe(name_or_path: str | Path) -> dict[str, Any]:
-    """The plain values of a shipped recipe or a TOML file. Raises RecipeError."""
-    path = recipe_path(name_or_path)
+def task_names() -> list[str]:
+    return sorted(choice.name for choice in get_args(get_args(AnyTask)[0]))
+
+
+def task_named(name: str, task_settings: dict[str, Any]) -> AnyTask:
+    """A task by name, with what else it needs. Raises RecipeError."""
+    data = {"task": {"name": name, **task_settings}}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(str(path), [f"not readable as TOML: {error}"]) from None
+        return TypeAdapter(_TaskAlone).validate_json(json.dumps(data)).task
+    except ValidationError as error:
+        raise RecipeError("task", complaints(error, data, _TaskAlone)) from None
 
 
-def recipe_path(name_or_path: str | Path) -> Path:
-    """The file of a recipe given by name or path. Raises RecipeError that lists the names there are."""
-    named = RECIPES / f"{name_or_path}.toml"
-    if named.parent == RECIPES and named.is_file():
-        return named
-    path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        path = path / "run.toml"
-    if path.is_file():
-        return path
-    raise RecipeError(str(name_or_path), [f"no such recipe or file; recipes: {', '.join(recipe_names())}"])
-
-
-def recipe_names() -> list[str]:
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """`rollout.group_size=4` -> the key and its TOML value; what is no TOML value is a string."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise RecipeError("command line", [f"{text!r} is not of the form key=value, such as optimiser.lr=1e-4"])
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
+@settings
+class _TaskAlone:
+    task: AnyTask
 
 
 def to_toml(run: Run) -> str:
@@ -134,18 +114,3 @@ def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in data.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
-
-
-def _set(data: dict[str, Any], keys: list[str], value: Any) -> None:
-    """Put a value into nested dicts, in place; a whole section given as a dict is merged into what is there."""
-    *sections, last = keys
-    for section in sections:
-        inner = data.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise RecipeError("overrides", [f"{'.'.join(keys)}: {section} is a value, not a section"])
-        data = inner
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _set(data, [last, key], item)
-    else:
-        data[last] = value

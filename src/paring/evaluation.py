@@ -43,7 +43,20 @@ class Evaluation:
     def as_plain(self) -> dict[str, Any]:
         return asdict(self) | {"interval": list(self.interval)}
 
+    def lines(self) -> list[str]:
+        """For people."""
+        how = "greedy" if self.temperature == 0 else f"temperature {self.temperature:g}"
+        answers = (
+            f"{self.problems} problems x {self.samples} answers" if self.samples > 1 else f"{self.problems} problems"
+        )
+        return [
+            f"{self.task}: accuracy {self} on {answers} ({self.split} split, {how})",
+            *(f"answers with {name.replace('_', ' ')}: {100 * share:.1f} %" for name, share in self.traits.items()),
+            f"mean length {self.length:.1f} tokens, cut off {100 * self.truncated:.1f} %, {self.seconds:.1f} s",
+        ]
+
     def __str__(self) -> str:
+        """Accuracy with its interval, in per cent."""
         low, high = self.interval
         return f"{100 * self.accuracy:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 

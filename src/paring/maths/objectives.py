@@ -25,7 +25,9 @@ def k2(log_ratio_BT: Tensor) -> Tensor:
 
 def k3(log_ratio_BT: Tensor) -> Tensor:
     """e^d - d - 1, with d = log pi_ref - log pi: unbiased, never negative (Schulman 2020; arXiv 2402.03300, eq. 4)."""
-    return log_ratio_BT.clamp(max=LARGEST_LOG_RATIO).exp() - log_ratio_BT - 1
+    # Both terms are clamped: -d alone would push a policy that far below its reference further down.
+    log_ratio_BT = log_ratio_BT.clamp(max=LARGEST_LOG_RATIO)
+    return log_ratio_BT.exp() - log_ratio_BT - 1
 
 
 KL_ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3}

@@ -76,7 +76,9 @@ def _check_causal(path: str, config) -> None:
     causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
     named = config.architectures or []
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or (named and causal.isdisjoint(named)):
-        raise ValueError(f"{', '.join(named) or config.model_type} is not a causal language model, and only such answer")
+        raise ValueError(
+            f"{', '.join(named) or config.model_type} is not a causal language model, and only such answer"
+        )
 
 
 def _device(wanted: str) -> torch.device:

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from paring.adapters.attach import switched_off
@@ -76,16 +76,25 @@ class Policy:
 def check_fits(model: PreTrainedModel) -> None:
     """Give the model our attention, after a probe that it changes nothing and that the head alone makes the logits.
 
-    Raises ValueError for the few architectures of which that is not true (capped logits, attention sinks, state
-    spaces): a wrong log-prob must never be trained on."""
-    probe_1N = torch.arange(8, device=model.device)[None] % model.config.get_text_config().vocab_size
+    Raises ValueError for the few architectures of which that is not true (capped or biased logits, attention sinks,
+    state spaces), and for an adapter on the head: a wrong log-prob must never be trained on."""
+    head = model.get_output_embeddings()
+    if not isinstance(head, nn.Linear) or head.bias is not None:
+        raise ValueError(
+            f"the output embeddings of {type(model).__name__} must be a linear layer without bias or adapter: leave "
+            "lm_head out of adapter.targets, or choose a plain decoder (Llama, Qwen2, Qwen3, Mistral, ...)"
+        )
+    probe_N = torch.arange(8, device=model.device) % model.config.get_text_config().vocab_size
     with torch.no_grad():
-        expected_NV = model(input_ids=probe_1N, use_cache=False).logits[0].float()
+        expected_NV = model(input_ids=probe_N[None], use_cache=False).logits[0].float()
         model.set_attn_implementation(attention.NAME)
-        # The 8 tokens as a prompt of 5 and a completion whose inputs are the other 3.
-        batch = pack([Shared(probe_1N[0, :5].tolist(), [[*probe_1N[0, 5:].tolist(), 0]])], model.device)
-        hidden_1ND = _decoder_output(model, batch.token_N[None], batch.position_N[None], batch.layout)
-        found_NV = model.get_output_embeddings()(hidden_1ND)[0].float()
+        # The 8 tokens as a prompt of 5 and, twice, a completion whose inputs are the other 3: who does not ask the
+        # layout lets the second see the first.
+        completion = [*probe_N[5:].tolist(), 0]
+        batch = pack([Shared(probe_N[:5].tolist(), [completion, completion])], model.device)
+        expected_NV = torch.cat([expected_NV, expected_NV[5:]])
+        hidden_ND = _decoder_output(model, batch.token_N[None], batch.position_N[None], batch.layout)[0]
+        found_NV = (hidden_ND @ head.weight.T).float()
     tolerance = 1e-3 if model.dtype == torch.float32 else 5e-2
     if (found_NV - expected_NV).abs().max() > tolerance * expected_NV.abs().max().clamp(min=1):
         raise ValueError(

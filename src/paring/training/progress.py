@@ -10,6 +10,7 @@ from paring.adapters.attach import load_state, state
 from paring.config import Run, differences, validate
 from paring.evaluation import Answered, Evaluation
 from paring.runtime import checkpoint
+from paring.runtime.files import remove_staging
 from paring.runtime.journal import Journal
 from paring.runtime.machine import versions
 from paring.runtime.screen import Screen
@@ -79,6 +80,8 @@ def restore(folder: RunFolder, setup: Setup, optimiser: Optimiser, journal: Jour
 
     The journal is cut back to it. Damaged newer checkpoints are named and passed over; if all are damaged,
     DamagedCheckpoints (a ValueError) is raised."""
+    for place in filter(Path.is_dir, (folder.path, folder.checkpoints)):
+        remove_staging(place)
     found, damages = checkpoint.load_newest(folder.checkpoints)
     for damage in damages:
         screen.note(f"passed over a damaged checkpoint: {damage.path}: {damage.why}")

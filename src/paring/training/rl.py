@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from paring.complaints import RunFailed
 from paring.config import Run, to_toml
 from paring.evaluation import measure
 from paring.maths.advantages import standardised
@@ -29,10 +30,6 @@ from paring.training.update import Update, improve
 MOST_DROPS_IN_A_ROW = 3
 
 
-class Diverged(RuntimeError):
-    """The loss or the gradient was not finite several steps in a row."""
-
-
 @dataclass(frozen=True)
 class Step:
     """What one step gave: its update, and what the journal says of it."""
@@ -47,7 +44,8 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
 
     `resume` goes on with the run that `out` holds, to the same bytes as if it had never been interrupted. Ctrl-C and
     SIGTERM end the run after the step in hand, saved; a second one ends it at once.
-    Raises ValueError, before any work is done, for what is wrong with recipe, data, model or folder; Diverged."""
+    Raises ValueError, before any work is done, for what is wrong with recipe, data, model or folder; RunFailed, when
+    numbers are not finite several steps in a row or the disk refuses a checkpoint."""
     folder = RunFolder(Path(out) if out is not None else free_folder(run.task.name))
     screen = screen or Screen()
     check_same_run(folder, run) if resume else check_free(folder.path)
@@ -67,7 +65,7 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
                 progress.count(step.update, step.metrics["seconds"])
                 _publish(run, setup, step, progress, journal, screen)
                 if progress.dropped_in_a_row == MOST_DROPS_IN_A_ROW:
-                    raise Diverged(diverged(folder, progress))
+                    raise RunFailed(diverged(folder, progress))
                 if _save_is_due(run, progress.step) or interruption.requested:
                     save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
         finally:

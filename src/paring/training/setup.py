@@ -6,16 +6,21 @@ from pathlib import Path
 
 import torch
 from torch.nn import Parameter
+from transformers import PreTrainedModel
 
 from paring.adapters.attach import Lora, attach, parameters_by_name
+from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import attach_from_peft
-from paring.config import Run
+from paring.config import Run, to_toml
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.rollout.local import LocalEngine, check_length
+from paring.runtime.screen import visible
 from paring.training.order import problems_of_step
 from paring.types import Problem
+
+LONGEST_PROMPT = 2000
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,35 @@ def prepare(run: Run) -> Setup:
     if not problems or not held_out:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
     base, tokenizer = load_base(run.model)
-    if run.adapter.start is None:
-        adapters, lora = attach(base, run.adapter, seed=run.seed), run.adapter
-    else:
-        adapters, lora = attach_from_peft(base, Path(run.adapter.start))
+    adapters, lora = attach_adapters(base, run.adapter, seed=run.seed)
     policy = Policy(base, tokenizer, adapters)
     _check_lengths(run, policy, problems, held_out)
     return Setup(policy, LocalEngine(policy), problems, lora)
+
+
+def preview(run: Run) -> str:
+    """What a run would do, with everything checked and nothing written. Raises as `prepare` does."""
+    setup = prepare(run)
+    problem = problems_of_step(setup.problems, 1, seed=run.seed, step=1)[0]
+    tokens = prompt_tokens(setup.policy.tokenizer, problem.messages)
+    prompt = visible(setup.policy.tokenizer.decode(tokens), LONGEST_PROMPT)
+    return "\n".join(
+        [
+            to_toml(run),
+            f"# {setup}",
+            f"# {len(setup.problems):,} training problems; the first prompt has {len(tokens)} tokens, gold {problem.gold}:",
+            *(f"#   {line}" for line in prompt.split("\n")),
+            "# nothing was written",
+        ]
+    )
+
+
+def attach_adapters(base: PreTrainedModel, lora: Lora, *, seed: int) -> tuple[dict[str, LowRankLinear], Lora]:
+    """New adapters, or those of the folder `lora.start`, whose rank, scale and targets then hold; and the settings
+    that describe them. Raises ValueError."""
+    if lora.start is None:
+        return attach(base, lora, seed=seed), lora
+    return attach_from_peft(base, Path(lora.start).expanduser())
 
 
 def _check_lengths(run: Run, policy: Policy, problems: Sequence[Problem], held_out: Sequence[Problem]) -> None:

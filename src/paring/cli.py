@@ -1,0 +1,158 @@
+"""The command line. Everything heavy is imported inside the command that needs it: `paring --help` is instant."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from paring.complaints import RunFailed
+
+app = typer.Typer(
+    help="Post-train language models by RGRA on low-rank adapters, with nothing they do not need.",
+    epilog="Start with:  paring train quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as steps=50.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A recipe's name or a TOML file; see `paring recipes`.")] = None,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default a new one in runs/.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show it, and write nothing.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Post-train a model as a recipe says."""
+    if recipe is not None and "=" in recipe and resume is not None:
+        recipe, overrides = None, [recipe, *(overrides or [])]
+    if recipe is None and resume is None:
+        raise typer.BadParameter("name a recipe, such as quickstart, or --resume a run; see `paring recipes`")
+    with errors_in_words(debug):
+        from paring.config import load_run
+        from paring.training.rl import train as train_run
+        from paring.training.setup import preview
+
+        run = load_run(recipe or resume, **parsed(overrides))
+        if dry_run:
+            print(preview(run))
+            return
+        result = train_run(run, resume or out, resume=resume is not None)
+        print(result)
+        raise typer.Exit(result.exit_code)
+
+
+@app.command("eval")
+def evaluate(
+    subject: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run, model or PEFT adapter.")],
+    overrides: Overrides = None,
+    task: Annotated[str | None, typer.Option(help="Name of a task; of a run, by default its own.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many problems.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Answers to each problem.")] = 1,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a run, a model or an adapter on held-out problems. KEY=VALUE sets the task, such as train=my.jsonl."""
+    with errors_in_words(debug):
+        from paring.subject import evaluate as measure
+
+        evaluation = measure(
+            subject,
+            task,
+            limit=limit,
+            samples=samples,
+            temperature=temperature,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            task_settings={key.removeprefix("task."): value for key, value in parsed(overrides).items()},
+        )
+        print(json.dumps(evaluation.as_plain()) if as_json else "\n".join(evaluation.lines()))
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this one as TOML, to start your own from.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List the recipes, or print one."""
+    with errors_in_words(debug):
+        from paring.recipes import described, read_recipe, recipe_text
+
+        if name is not None:
+            print(json.dumps(read_recipe(name)) if as_json else recipe_text(name), end="\n" if as_json else "")
+        elif as_json:
+            print(json.dumps(described()))
+        else:
+            width = max(map(len, described()))
+            print("\n".join(f"{recipe:<{width}}  {text}" for recipe, text in described().items()))
+            print("\nprint one:  paring recipes quickstart > mine.toml    train with it:  paring train mine.toml")
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or a PEFT adapter's.")],
+    to: Annotated[Path, typer.Option(help="The folder to write.")],
+    merged: Annotated[bool, typer.Option("--merged", help="A whole model, not an adapter beside its base.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a run's adapter with its tokenizer, for PEFT, transformers or vLLM; or merged into its model."""
+    with errors_in_words(debug):
+        from paring.subject import export as write
+
+        folder = write(run, to, merged=merged)
+        kind = "model" if merged else "adapter"
+        print(json.dumps({"folder": str(folder), "kind": kind}) if as_json else f"{kind} written to {folder}")
+
+
+@app.command()
+def samples(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    step: Annotated[int | None, typer.Option(min=1, help="Answers of this step; by default of the last.")] = None,
+    worst: Annotated[bool, typer.Option("--worst", help="Lowest reward first.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many answers.")] = 8,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show the answers that a run sampled, with their rewards and advantages."""
+    with errors_in_words(debug):
+        from paring.report.samples import as_text, choose
+
+        rows = choose(run, step=step, worst=worst, limit=limit)
+        print("\n".join(json.dumps(row) for row in rows) if as_json else as_text(rows))
+
+
+@contextmanager
+def errors_in_words(debug: bool) -> Iterator[None]:
+    """What the user can mend is one message and exit code 2; a run that failed, 1. With `debug`, a traceback."""
+    try:
+        yield
+    except (ValueError, ModuleNotFoundError, OSError, RunFailed) as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        mendable = isinstance(error, ValueError | FileNotFoundError | ModuleNotFoundError)
+        raise typer.Exit(2 if mendable else 1) from None
+
+
+def parsed(overrides: list[str] | None) -> dict[str, Any]:
+    from paring.recipes import parse_override
+
+    return dict(parse_override(text) for text in overrides or [])
+
+
+def main() -> None:
+    app(prog_name="paring")

@@ -1,0 +1,72 @@
+"""Recipes: complete runs by name, as TOML beside this file, read as plain values and overridden by key=value."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from paring.complaints import RecipeError
+
+FOLDER = Path(__file__).parent
+
+
+def recipe_names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def recipe_path(name_or_path: str | Path) -> Path:
+    """The file of a recipe given by name or path, or the recipe of a run given by its folder. Raises RecipeError."""
+    if str(name_or_path) in recipe_names():
+        return FOLDER / f"{name_or_path}.toml"
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        path = path / "run.toml"
+    if not path.is_file():
+        raise RecipeError(str(name_or_path), [f"no such recipe or file; recipes: {', '.join(recipe_names())}"])
+    return path
+
+
+def recipe_text(name_or_path: str | Path) -> str:
+    """A recipe as it is written, comments and all. Raises RecipeError."""
+    path = recipe_path(name_or_path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(str(path), [f"not UTF-8 text: {error}"]) from None
+
+
+def read_recipe(name_or_path: str | Path) -> dict[str, Any]:
+    """The plain values of a recipe. Raises RecipeError."""
+    try:
+        return tomllib.loads(recipe_text(name_or_path))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(str(name_or_path), [f"not readable as TOML: {error}"]) from None
+
+
+def described() -> dict[str, str]:
+    """Name -> what it is for, of every recipe."""
+    return {name: read_recipe(name).get("description", "") for name in recipe_names()}
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`rollout.group_size=4` -> the key and its TOML value; what is no TOML value is a string. Raises RecipeError."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError("command line", [f"{text!r} is not of the form key=value, such as optimiser.lr=1e-4"])
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def override(data: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested dicts, in place; a section given as a dict is merged into what is there."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            override(data, f"{key}.{name}", item)
+        return
+    *sections, last = key.split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise RecipeError("overrides", [f"{key}: {section} is a value, not a section"])
+    data[last] = value

@@ -1,0 +1,1 @@
+"""Run folders, read for people. Nothing here needs a model."""

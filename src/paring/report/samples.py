@@ -1,0 +1,46 @@
+"""The answers that a run sampled, chosen and written for people."""
+
+from pathlib import Path
+from typing import Any
+
+from paring.runtime.journal import read_rows
+from paring.runtime.screen import visible
+
+LONGEST_TEXT = 2000
+
+
+def choose(run: Path, *, step: int | None, worst: bool, limit: int) -> list[dict[str, Any]]:
+    """Rows of samples.jsonl: of a step, by default the last; `worst` puts the lowest reward first.
+
+    Raises ValueError where the run has no answers, or none of that step."""
+    path = run / "samples.jsonl"
+    if not path.is_file():
+        raise ValueError(f"{run} holds no {path.name}: give the folder of a run that has made a step")
+    rows = list(read_rows(path))
+    if not rows:
+        raise ValueError(f"{path} is empty: the run has made no step yet")
+    wanted = rows[-1]["step"] if step is None else step
+    chosen = [row for row in rows if row["step"] == wanted]
+    if not chosen:
+        raise ValueError(f"step {wanted}: {path} holds the steps {rows[0]['step']} to {rows[-1]['step']}")
+    if worst:
+        chosen.sort(key=lambda row: row["reward"])
+    return chosen[:limit]
+
+
+def as_text(rows: list[dict[str, Any]]) -> str:
+    """Each answer under its prompt. Text of the model is shown escaped."""
+    return "\n\n".join(_block(row) for row in rows)
+
+
+def _block(row: dict[str, Any]) -> str:
+    parts = ", ".join(f"{name} {value:g}" for name, value in row["reward_parts"].items())
+    ending = "" if row["ended"] else ", cut off"
+    return "\n".join(
+        [
+            f"step {row['step']}  {visible(row['problem'])}  gold {visible(row['gold'])}",
+            *(f"  {visible(turn['role'])}: {visible(turn['content'], LONGEST_TEXT)}" for turn in row["prompt"]),
+            f"  answer: {visible(row['completion'], LONGEST_TEXT)}",
+            f"  reward {row['reward']:g} ({parts})  advantage {row['advantage']:+.2f}  {row['tokens']} tokens{ending}",
+        ]
+    )

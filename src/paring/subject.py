@@ -1,0 +1,134 @@
+"""Something that answers, opened for reading: a run, a base model, or a PEFT adapter folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paring.adapters.attach import Lora, load_state, merge
+from paring.adapters.peft_format import attach_from_peft, read_peft_folder, write_peft_folder
+from paring.config import Run, task_named, task_names, validate
+from paring.evaluation import Evaluation, measure
+from paring.policy.chat import prompt_tokens
+from paring.policy.loading import Model, base_name, load_base
+from paring.policy.model import Policy
+from paring.rollout.engine import Key, Sampling
+from paring.rollout.local import LocalEngine
+from paring.runtime import checkpoint
+from paring.runtime.files import staged_folder
+from paring.tasks.base import Task
+from paring.training.folder import RunFolder, check_free
+from paring.training.setup import attach_adapters
+from paring.types import Problem
+
+LONGEST_ANSWER = 512
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A policy, and the run it comes from, if it does; `lora` is None for a base model."""
+
+    policy: Policy
+    base: str
+    lora: Lora | None = None
+    run: Run | None = None
+
+
+def open_subject(name: str) -> Subject:
+    """A run's folder, a PEFT adapter's folder, or whatever `model.path` takes.
+
+    Of a run that has not ended the newest checkpoint answers. Raises ValueError where there is nothing to open."""
+    folder = Path(name).expanduser()
+    if (folder / "run.toml").is_file():
+        return _open_run(RunFolder(folder))
+    if (folder / "adapter_config.json").is_file():
+        base = read_peft_folder(folder).base_model
+        if base is None:
+            raise ValueError(f"{folder / 'adapter_config.json'} names no base model: set base_model_name_or_path")
+        model, tokenizer = load_base(Model(path=base))
+        adapters, lora = attach_from_peft(model, folder)
+        return Subject(Policy(model, tokenizer, adapters), base_name(base), lora)
+    model, tokenizer = load_base(Model(path=name))
+    return Subject(Policy(model, tokenizer, {}), base_name(name))
+
+
+def evaluate(
+    subject: str | Path,
+    task: str | Task | None = None,
+    *,
+    limit: int | None = None,
+    samples: int = 1,
+    temperature: float = 0.0,
+    max_new_tokens: int | None = None,
+    seed: int = 0,
+    task_settings: dict[str, Any] | None = None,
+) -> Evaluation:
+    """Measure a run, model or adapter on the test split of a task, by name or as an object; of a run, by default on
+    its own. Greedy by default; with `samples` > 1 give a temperature. Answers have at most `max_new_tokens` tokens, by
+    default as many as in the run, else as the context holds, up to 512. Raises ValueError."""
+    if samples < 1 or (limit is not None and limit < 1):
+        raise ValueError(f"samples = {samples}, limit = {limit}: both must be at least 1")
+    if samples > 1 and temperature == 0:
+        raise ValueError(
+            f"samples = {samples} at temperature 0 would all be the same answer: set a temperature above 0"
+        )
+    opened = open_subject(str(subject))
+    chosen = _task(task, opened.run, task_settings or {})
+    problems = chosen.problems("test")[:limit]
+    if max_new_tokens is None:
+        is_own = opened.run is not None and opened.run.task.name == chosen.name
+        max_new_tokens = opened.run.rollout.max_new_tokens if is_own else _room(opened.policy, problems)
+    sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature)
+    engine, key = LocalEngine(opened.policy), Key(seed, step=0)
+    return measure(engine, chosen, "test", limit=len(problems), sampling=sampling, samples=samples, key=key)[0]
+
+
+def export(subject: str | Path, to: str | Path, *, merged: bool = False) -> Path:
+    """Write a run's adapter as a PEFT folder with its tokenizer, or `merged` into a whole Hugging Face model.
+
+    Complete or not at all. Raises ValueError where `to` is not free or there is no adapter."""
+    opened = open_subject(str(subject))
+    target = Path(to).expanduser()
+    check_free(target)
+    if opened.lora is None:
+        raise ValueError(f"{subject} is a base model: there is no adapter to export")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    policy = opened.policy
+    with staged_folder(target) as staging:
+        policy.tokenizer.save_pretrained(staging)
+        if merged:
+            merge(policy.model)
+            policy.model.save_pretrained(staging)
+        else:
+            write_peft_folder(staging, policy.adapters, opened.lora, base_model=opened.base)
+    return target
+
+
+def _open_run(folder: RunFolder) -> Subject:
+    run = validate(folder.read_recipe(), source=str(folder.recipe))
+    model, tokenizer = load_base(run.model)
+    if folder.adapter.is_dir():
+        adapters, lora = attach_from_peft(model, folder.adapter)
+    else:
+        found, _ = checkpoint.load_newest(folder.checkpoints)
+        if found is None:
+            raise ValueError(f"{folder.path} has neither an adapter nor a checkpoint yet: let it train for a while")
+        adapters, lora = attach_adapters(model, run.adapter, seed=run.seed)
+        load_state(adapters, found.tensors["adapter"])
+    return Subject(Policy(model, tokenizer, adapters), base_name(run.model.path), lora, run)
+
+
+def _task(task: str | Task | None, run: Run | None, settings: dict[str, Any]) -> Task:
+    if task is not None and not isinstance(task, str):
+        return task
+    if run is not None and task in (None, run.task.name) and not settings:
+        return run.task
+    if task is None:
+        raise ValueError(f"name a task: {', '.join(task_names())}")
+    return task_named(task, settings)
+
+
+def _room(policy: Policy, problems: Sequence[Problem]) -> int:
+    """Tokens that the context leaves for an answer to the longest of these problems, at most 512."""
+    longest = max(len(prompt_tokens(policy.tokenizer, problem.messages)) for problem in problems)
+    return max(1, min(LONGEST_ANSWER, policy.context - longest))

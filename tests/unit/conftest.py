@@ -1,0 +1,94 @@
+"""Tiny models with random weights of the families that must work, a tokenizer of plain words, policies of both."""
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from paring.adapters.attach import Lora, attach
+from paring.policy.model import Policy
+
+VOCABULARY = 64
+FAMILIES = {
+    "llama": (LlamaForCausalLM, LlamaConfig, {}),
+    "qwen2": (Qwen2ForCausalLM, Qwen2Config, {}),
+    "qwen3": (Qwen3ForCausalLM, Qwen3Config, {"head_dim": 12}),
+    "mistral": (MistralForCausalLM, MistralConfig, {"sliding_window": 6}),
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Tiny tensors: more threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Makes a model of a family, two query heads a key head; the same seed gives the same weights."""
+
+    def make(family: str = "llama", seed: int = 0, **changes):
+        kind, config_kind, own = FAMILIES[family]
+        shape = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
+        shape |= dict(num_key_value_heads=2, vocab_size=VOCABULARY, max_position_embeddings=256)
+        shape |= dict(tie_word_embeddings=False, eos_token_id=VOCABULARY - 1, pad_token_id=0, bos_token_id=None)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = kind(config_kind(**shape | own | changes))
+            # At the families' own initialisation (0.02) all tokens are as likely: an error would hide in a tolerance.
+            for parameter in model.parameters():
+                parameter.data.normal_(1 if parameter.ndim == 1 else 0, 0.3)
+        return model.eval().requires_grad_(False)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """The word w<n> is token n; w63 ends an answer. It has no chat template."""
+    words = Tokenizer(models.WordLevel({f"w{token}": token for token in range(VOCABULARY)}, unk_token="w0"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=words, eos_token=f"w{VOCABULARY - 1}", pad_token="w0")
+
+
+@pytest.fixture(scope="session")
+def with_adapters():
+    """Attaches adapters that change the function: their B is not zero. The same model gets the same ones."""
+
+    def put(model, **changes):
+        adapters = attach(model, Lora(rank=4, **changes), seed=1)
+        generator = torch.Generator().manual_seed(2)
+        for adapter in adapters.values():
+            adapter.B_OR.data.normal_(0, 0.1, generator=generator)
+        return adapters
+
+    return put
+
+
+@pytest.fixture(scope="session")
+def make_policy(tiny, tokenizer, with_adapters):
+    """A policy of a tiny model, with adapters that change it."""
+
+    def make(family: str = "llama", *, dropout: float = 0.0, **changes) -> Policy:
+        model = tiny(family, **changes)
+        return Policy(model, tokenizer, with_adapters(model, dropout=dropout))
+
+    return make

@@ -1,0 +1,102 @@
+"""Chunked log-probs against torch.log_softmax, value and gradient, and what they keep in memory."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from paring.maths import logprobs
+from paring.maths.logprobs import token_logprobs
+
+ROWS, FEATURES, VOCABULARY = 7, 5, 11
+
+
+def inputs(dtype=torch.float32, *, rows=ROWS, vocabulary=VOCABULARY):
+    generator = torch.Generator().manual_seed(0)
+    hidden_ND = torch.randn(rows, FEATURES, generator=generator).to(dtype).requires_grad_()
+    head_VD = torch.randn(vocabulary, FEATURES, generator=generator).to(dtype)
+    token_N = torch.randint(vocabulary, (rows,), generator=generator)
+    weight_N = torch.randn(rows, generator=generator)
+    return hidden_ND, head_VD, token_N, weight_N
+
+
+def plain(hidden_ND, head_VD, token_N, temperature):
+    logit_NV = (hidden_ND @ head_VD.T).float() / temperature
+    return torch.log_softmax(logit_NV, dim=-1).gather(-1, token_N[:, None])[:, 0]
+
+
+def value_and_gradient(function, hidden_ND, *rest, weight_N):
+    value_N = function(hidden_ND, *rest)
+    (gradient_ND,) = torch.autograd.grad((value_N * weight_N).sum(), hidden_ND)
+    return value_N.detach(), gradient_ND
+
+
+def chunked(hidden_ND, head_VD, token_N, temperature):
+    return token_logprobs(hidden_ND, head_VD, token_N, temperature=temperature)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6, 1.7])
+@pytest.mark.parametrize("chunk_rows", [0.5, 1, 3, 7, 100])
+def test_equal_to_log_softmax(monkeypatch, chunk_rows, temperature):
+    monkeypatch.setattr(logprobs, "CHUNK_LOGITS", int(chunk_rows * VOCABULARY))
+    *given, weight_N = inputs()
+    found = value_and_gradient(chunked, *given, temperature, weight_N=weight_N)
+    torch.testing.assert_close(
+        found, value_and_gradient(plain, *given, temperature, weight_N=weight_N), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_bfloat16_gives_fp32_log_probs_and_a_bfloat16_gradient():
+    *given, weight_N = inputs(torch.bfloat16)
+    value_N, gradient_ND = value_and_gradient(chunked, *given, 0.7, weight_N=weight_N)
+    expected_N, expected_ND = value_and_gradient(plain, *given, 0.7, weight_N=weight_N)
+    assert (value_N.dtype, gradient_ND.dtype) == (torch.float32, torch.bfloat16)
+    torch.testing.assert_close(value_N, expected_N, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(gradient_ND, expected_ND, rtol=2e-2, atol=2e-2)
+
+
+def test_gradient_is_the_slope():
+    hidden_ND, head_VD, token_N, weight_N = inputs()
+    _, gradient_ND = value_and_gradient(chunked, hidden_ND, head_VD, token_N, 1.3, weight_N=weight_N)
+    step = 1e-2  # the values are fp32, so a smaller step would measure their rounding
+    for place in [(0, 0), (3, 4), (6, 2)]:
+        moved_ND = torch.zeros_like(hidden_ND).index_put_(tuple(map(torch.tensor, place)), torch.tensor(step))
+        up, down = (
+            float((chunked(hidden_ND.detach() + side, head_VD, token_N, 1.3) * weight_N).sum())
+            for side in (moved_ND, -moved_ND)
+        )
+        assert (up - down) / (2 * step) == pytest.approx(float(gradient_ND[place]), abs=1e-3)
+
+
+def test_no_rows():
+    hidden_ND, head_VD, *_ = inputs()
+    assert token_logprobs(hidden_ND[:0], head_VD, torch.zeros(0, dtype=torch.int64)).tolist() == []
+
+
+def test_logits_of_one_chunk_are_the_largest_tensor(monkeypatch):
+    monkeypatch.setattr(logprobs, "CHUNK_LOGITS", 8 * 300)
+    hidden_ND, head_VD, token_N, weight_N = inputs(rows=50, vocabulary=300)
+    with LargestTensor() as seen:
+        value_and_gradient(chunked, hidden_ND, head_VD, token_N, 0.9, weight_N=weight_N)
+    with LargestTensor() as seen_plain:
+        value_and_gradient(plain, hidden_ND, head_VD, token_N, 0.9, weight_N=weight_N)
+    assert seen_plain.made == 50 * 300
+    assert seen.made == 8 * 300
+
+
+def test_a_head_that_is_trained_is_refused():
+    hidden_ND, head_VD, token_N, _ = inputs()
+    with pytest.raises(AssertionError, match="freeze"):
+        token_logprobs(hidden_ND, head_VD.requires_grad_(), token_N)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the most elements of any tensor that an operation returns."""
+
+    made = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        out = function(*arguments, **(keywords or {}))
+        for value in out if isinstance(out, tuple) else (out,):
+            if isinstance(value, torch.Tensor):
+                self.made = max(self.made, value.numel())
+        return out

@@ -1,0 +1,124 @@
+"""The policy: its reference, its dropout, its ends, and the architectures that it refuses."""
+
+import pytest
+import torch
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GraniteConfig,
+    GraniteForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
+)
+
+from paring.adapters.attach import Lora, attach
+from paring.policy.model import Policy, check_fits
+from paring.policy.packing import Shared, pack
+
+SHAPE = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, vocab_size=64)
+SHAPE |= dict(bos_token_id=None, eos_token_id=63, pad_token_id=0)
+BATCH = pack([Shared([5, 6, 7], [[1, 2, 3], [4]]), Shared([9], [[8, 8]])], torch.device("cpu"))
+
+
+def test_the_reference_is_the_base_bit_for_bit(tiny, tokenizer, make_policy):
+    base_BT = Policy(tiny(), tokenizer, {}).log_probs(BATCH, temperature=1.0)
+    policy = make_policy()
+    before_BT = policy.log_probs(BATCH, temperature=1.0)
+    with policy.reference():
+        assert torch.equal(policy.log_probs(BATCH, temperature=1.0), base_BT)
+    assert torch.equal(policy.log_probs(BATCH, temperature=1.0), before_BT)
+    assert (before_BT - base_BT).abs().max() > 0.01, "the adapters must change something"
+
+
+def test_the_reference_ends_with_an_error_too(make_policy):
+    policy = make_policy()
+    before_BT = policy.log_probs(BATCH, temperature=1.0)
+    with pytest.raises(KeyError), policy.reference():
+        raise KeyError
+    assert torch.equal(policy.log_probs(BATCH, temperature=1.0), before_BT)
+
+
+def test_temperature_divides_the_logits(make_policy):
+    policy = make_policy()
+    hidden_1ND = policy.hidden(BATCH.token_N[None], BATCH.position_N[None], BATCH.layout)
+    logp_MV = torch.log_softmax(policy.logits(hidden_1ND[0, BATCH.predictor_M]) / 0.5, dim=-1)
+    expected_BT = BATCH.spread(logp_MV.gather(-1, BATCH.target_M[:, None])[:, 0])
+    torch.testing.assert_close(policy.log_probs(BATCH, temperature=0.5), expected_BT)
+
+
+def test_dropout_acts_while_training_only(make_policy):
+    policy = make_policy(dropout=0.5)
+    calm_BT = policy.log_probs(BATCH, temperature=1.0)
+    assert torch.equal(policy.log_probs(BATCH, temperature=1.0), calm_BT)
+    with policy.training():
+        torch.manual_seed(0)
+        first_BT = policy.log_probs(BATCH, temperature=1.0)
+        second_BT = policy.log_probs(BATCH, temperature=1.0)
+        torch.manual_seed(0)
+        again_BT = policy.log_probs(BATCH, temperature=1.0)
+    assert torch.equal(first_BT, again_BT)
+    assert not torch.allclose(first_BT, second_BT) and not torch.allclose(first_BT, calm_BT)
+    assert torch.equal(policy.log_probs(BATCH, temperature=1.0), calm_BT)
+
+
+def test_dropout_of_the_base_never_acts(make_policy):
+    policy = make_policy(attention_dropout=0.5)
+    with policy.training():
+        first_BT, second_BT = (policy.log_probs(BATCH, temperature=1.0) for _ in range(2))
+    assert torch.equal(first_BT, second_BT)
+
+
+@pytest.mark.parametrize(
+    ("listed", "ends"), [([3, 5], {3, 5, 63}), ([63, 4], {63, 4}), (7, {7, 63}), (None, {63}), ([], {63})]
+)
+def test_ends_are_those_of_the_generation_config_and_of_the_tokenizer(tiny, tokenizer, listed, ends):
+    model = tiny()
+    model.generation_config.eos_token_id = listed
+    assert Policy(model, tokenizer, {}).ends == ends
+
+
+def test_context_is_the_model_s(make_policy):
+    assert make_policy(max_position_embeddings=77).context == 77
+
+
+def test_plain_decoders_fit(family, tiny):
+    check_fits(tiny(family))
+
+
+def test_learned_positions_fit():
+    check_fits(GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=64)).eval())
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "complaint"),
+    [
+        (Gemma2ForCausalLM, Gemma2Config(attn_logit_softcapping=None, final_logit_softcapping=2.0, **SHAPE), "logits"),
+        (Gemma2ForCausalLM, Gemma2Config(final_logit_softcapping=None, **SHAPE), "caps its attention scores"),
+        (GraniteForCausalLM, GraniteConfig(logits_scaling=2.0, **SHAPE), "logits"),
+        (PhiForCausalLM, PhiConfig(**SHAPE), "without bias"),
+        # These do not ask our layout who sees whom.
+        (BloomForCausalLM, BloomConfig(**SHAPE), "attends in a way"),
+        (MambaForCausalLM, MambaConfig(**SHAPE), "attends in a way"),
+    ],
+    ids=["capped logits", "capped attention", "scaled logits", "biased logits", "own attention", "state space"],
+)
+def test_what_would_give_wrong_log_probs_is_refused(kind, config, complaint):
+    torch.manual_seed(0)
+    model = kind(config).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.normal_(0, 0.3)
+    with pytest.raises(ValueError, match=f"{complaint}.*choose a (plain decoder|model)"):
+        check_fits(model)
+
+
+def test_an_adapter_on_the_head_is_refused(tiny, tokenizer):
+    model = tiny()
+    adapters = attach(model, Lora(targets=("lm_head", "q_proj")), seed=0)
+    with pytest.raises(ValueError, match=r"leave lm_head out of adapter\.targets"):
+        Policy(model, tokenizer, adapters)
