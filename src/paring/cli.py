@@ -39,6 +39,7 @@ def train(
         raise typer.BadParameter("name a recipe, such as quickstart, or --resume a run; see `paring recipes`")
     with errors_in_words(debug):
         from paring.config import load_run
+        from paring.training.folder import free_folder
         from paring.training.rl import train as train_run
         from paring.training.setup import preview
 
@@ -46,7 +47,8 @@ def train(
         if dry_run:
             print(preview(run))
             return
-        result = train_run(run, resume or out, resume=resume is not None)
+        folder = resume or out or free_folder(Path(recipe).stem)
+        result = train_run(run, folder, resume=resume is not None)
         print(result)
         raise typer.Exit(result.exit_code)
 

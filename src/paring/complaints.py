@@ -2,9 +2,10 @@
 
 from dataclasses import is_dataclass
 from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from pydantic import ValidationError
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 LONGEST_VALUE = 60
 
@@ -21,7 +22,7 @@ class RecipeError(ValueError):
         super().__init__("\n".join(f"{source}: {fault}" for fault in faults))
 
 
-def complaints(error: ValidationError, data: dict[str, Any], root: type) -> list[str]:
+def complaints(error: "ValidationError", data: dict[str, Any], root: type) -> list[str]:
     """One line for each fault that pydantic found in the plain values of a `root` settings class."""
     lines = []
     for fault in error.errors():

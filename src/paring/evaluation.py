@@ -46,9 +46,7 @@ class Evaluation:
     def lines(self) -> list[str]:
         """For people."""
         how = "greedy" if self.temperature == 0 else f"temperature {self.temperature:g}"
-        answers = (
-            f"{self.problems} problems x {self.samples} answers" if self.samples > 1 else f"{self.problems} problems"
-        )
+        answers = f"{self.problems} problems" + (f" x {self.samples} answers" if self.samples > 1 else "")
         return [
             f"{self.task}: accuracy {self} on {answers} ({self.split} split, {how})",
             *(f"answers with {name.replace('_', ' ')}: {100 * share:.1f} %" for name, share in self.traits.items()),

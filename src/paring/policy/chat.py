@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from paring.types import Message
@@ -9,11 +10,18 @@ from paring.types import Message
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
     """The prompt up to where the model answers. A tokenizer without a chat template gets the contents as plain
-    paragraphs, as a base model expects. (transformers renders templates in its sandbox.)"""
+    paragraphs, as a base model expects. (transformers renders templates in its sandbox.)
+    Raises ValueError where the template refuses the messages."""
     if tokenizer.chat_template is None:
         text = "\n\n".join(message["content"] for message in messages) + "\n"
         return tuple(tokenizer(text).input_ids)
-    rendered = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=True)
+    try:
+        rendered = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=True)
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise ValueError(
+            f"the model's chat template refuses messages of the roles {roles}: {error}; choose a model that takes them"
+        ) from error
     return tuple(rendered["input_ids"])
 
 

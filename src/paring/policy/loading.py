@@ -1,15 +1,26 @@
 """A base model and its tokenizer from the package, a folder, a GGUF file or the hub."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils import logging
 
 from paring.settings import settings
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
+NEEDED = "a model is a config.json, a tokenizer and .safetensors files, or a .gguf file; pickled weights are not read"
 
 
 @settings
@@ -25,18 +36,33 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The frozen base on its device, in eval mode, and its tokenizer.
 
     Only safetensors and GGUF are read (no pickle) and no code of a repository is run.
-    Raises ValueError: nothing there, not a causal language model, no end-of-sequence token, no such device."""
+    Raises ValueError: nothing there or broken, not a causal language model, no end-of-sequence token, no such
+    device."""
     source, options = _source(model.path)
     device = _device(model.device)
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
-        _check_causal(model.path, config)
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
-        base = AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, model.dtype), trust_remote_code=False, use_safetensors=True, **options
+        with _no_bars():
+            config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+            _check_causal(config)
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+            base, loaded = AutoModelForCausalLM.from_pretrained(
+                source,
+                dtype=getattr(torch, model.dtype),
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+            )
+    # Over a broken file the libraries raise what they like: SafetensorError, KeyError, even a bare Exception.
+    except Exception as error:
+        raise ValueError(f"model.path = {model.path!r}: {_first_line(error)} ({NEEDED})") from error
+    if loaded["missing_keys"]:
+        # transformers would go on with random numbers in their place.
+        names = ", ".join(sorted(loaded["missing_keys"])[:3])
+        raise ValueError(
+            f"model.path = {model.path!r}: {len(loaded['missing_keys'])} of its weights are missing ({names}, ...): "
+            "fetch or write the model again"
         )
-    except (OSError, ValueError) as error:
-        raise ValueError(f"model.path = {model.path!r}: {_first_line(error)}") from error
     if tokenizer.eos_token_id is None:
         raise ValueError(
             f"model.path = {model.path!r}: its tokenizer has no end-of-sequence token, so no answer could end; "
@@ -72,13 +98,11 @@ def _source(path: str) -> tuple[str, dict[str, str]]:
     return path, {}
 
 
-def _check_causal(path: str, config) -> None:
+def _check_causal(config: PreTrainedConfig) -> None:
     causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
     named = config.architectures or []
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or (named and causal.isdisjoint(named)):
-        raise ValueError(
-            f"{', '.join(named) or config.model_type} is not a causal language model, and only such answer"
-        )
+        raise ValueError(f"{', '.join(named) or config.model_type} is no causal language model, and only such answer")
 
 
 def _device(wanted: str) -> torch.device:
@@ -89,5 +113,18 @@ def _device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without transformers' bars over the weights, which end within seconds; downloads keep theirs."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+    kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
+    return kind + str(error).strip().split("\n")[0]

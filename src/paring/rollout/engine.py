@@ -33,6 +33,8 @@ class Rollout:
     temperature: Annotated[Positive, Field(description="training needs chance; evaluation may be greedy")] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: CountOrZero = 0
+    rows: Count = 512
+    """Completions decoded at once; it bounds memory and does not change them."""
     updates: Count = 1
     """Optimiser steps taken on each rollout."""
 

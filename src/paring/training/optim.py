@@ -17,7 +17,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class Adam:
     """Adam with decoupled weight decay (AdamW, arXiv 1711.05101), warm-up, schedule and gradient clipping."""
 
-    lr: Annotated[Positive, Field(le=1, description="a learning rate above 1 diverges")] = 1e-4
+    lr: Annotated[Positive, Field(le=1, description="adapters learn between about 1e-6 and 1e-2")] = 1e-4
     betas: Annotated[tuple[Beta, Beta], Strict(False)] = (0.9, 0.999)
     epsilon: Positive = 1e-8
     weight_decay: NotNegative = 0.0

@@ -44,11 +44,14 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
 
     `resume` goes on with the run that `out` holds, to the same bytes as if it had never been interrupted. Ctrl-C and
     SIGTERM end the run after the step in hand, saved; a second one ends it at once.
-    Raises ValueError, before any work is done, for what is wrong with recipe, data, model or folder; RunFailed, when
-    numbers are not finite several steps in a row or the disk refuses a checkpoint."""
+    Raises ValueError, before any work is done, for what is wrong with recipe, data, model or folder; RunFailed when
+    numbers are not finite several steps in a row; OSError where the disk refuses a checkpoint."""
     folder = RunFolder(Path(out) if out is not None else free_folder(run.task.name))
     screen = screen or Screen()
     check_same_run(folder, run) if resume else check_free(folder.path)
+    if resume and (values := folder.read_result()):
+        screen.note(f"{folder.path} has come to its end already")
+        return Result(folder.path, values)
     setup = prepare(run)
     optimiser = Optimiser(setup.parameters, run.optimiser)
     if not resume:
@@ -66,11 +69,12 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
                 _publish(run, setup, step, progress, journal, screen)
                 if progress.dropped_in_a_row == MOST_DROPS_IN_A_ROW:
                     raise RunFailed(diverged(folder, progress))
-                if _save_is_due(run, progress.step) or interruption.requested:
+                if progress.step == run.steps or (run.save.every and progress.step % run.save.every == 0):
                     save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
         finally:
             screen.finish()
         if progress.step < run.steps:
+            save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
             return Result(folder.path, exit_code=interruption.exit_code)
         screen.note("measuring the trained policy ...")
         return finished(run, folder, setup, progress, _examine(run, setup))
@@ -112,10 +116,6 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
         "threads": torch.get_num_threads(),
     }
     return Step(update, metrics, sample_rows(number, groups, scores, advantage_PG))
-
-
-def _save_is_due(run: Run, step: int) -> bool:
-    return step == run.steps or (run.save.every > 0 and step % run.save.every == 0)
 
 
 def _publish(run: Run, setup: Setup, step: Step, progress: Progress, journal: Journal, screen: Screen) -> None:

