@@ -5,7 +5,7 @@ the prompt's keys and at their own. Log-probs and gradients are those of the pad
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -25,25 +25,19 @@ class Span:
     prefix_length: int = 0
 
 
-@dataclass
 class Block:
-    """Spans of similar length, attended to as one padded batch [S, Q] of queries over [S, K] keys."""
+    """Spans of similar length, attended to as one padded batch: S rows of Q queries over K keys."""
 
-    spans: list[Span]
-    query_SQ: Tensor = field(init=False)
-    key_SK: Tensor = field(init=False)
-    masks: dict[int | None, Tensor] = field(init=False, default_factory=dict)
+    def __init__(self, spans: Sequence[Span], device: torch.device) -> None:
+        self.spans = spans
+        prefix_SK = _padded_index([(span.prefix_start, span.prefix_length) for span in spans])
+        self.query_SQ = _padded_index([(span.start, span.length) for span in spans]).to(device)
+        self.key_SK = torch.cat([prefix_SK.to(device), self.query_SQ], dim=-1)
+        self._masks: dict[int | None, Tensor] = {}
 
-    def __post_init__(self) -> None:
-        self.query_SQ = _padded_index([(span.start, span.length) for span in self.spans])
-        prefix_SK = _padded_index([(span.prefix_start, span.prefix_length) for span in self.spans])
-        self.key_SK = torch.cat([prefix_SK, self.query_SQ], dim=-1)
-
-    def to(self, device: torch.device) -> "Block":
-        self.query_SQ, self.key_SK = self.query_SQ.to(device), self.key_SK.to(device)
-        return self
-
-    def attend(self, query_NHD: Tensor, key_NHD: Tensor, value_NHD: Tensor, *, scale: float, window: int | None):
+    def attend(
+        self, query_NHD: Tensor, key_NHD: Tensor, value_NHD: Tensor, *, scale: float, window: int | None
+    ) -> Tensor:
         """[S * Q, H, D], the padding included."""
         query_SHQD = _gather(query_NHD, self.query_SQ)
         key_SHKD, value_SHKD = _gather(key_NHD, self.key_SK), _gather(value_NHD, self.key_SK)
@@ -61,7 +55,7 @@ class Block:
 
     def _mask(self, window: int | None) -> Tensor:
         """True where a query may look: bool [S, 1, Q, K]. A padded query sees at least itself, so none is empty."""
-        if window not in self.masks:
+        if window not in self._masks:
             device = self.query_SQ.device
             prefix_S1 = torch.tensor([[span.prefix_length] for span in self.spans], device=device)
             own = torch.arange(self.query_SQ.shape[1], device=device)
@@ -74,15 +68,15 @@ class Block:
             seen_SQK = real_SK[:, None, :] & (distance_SQK >= 0)
             if window is not None:
                 seen_SQK &= distance_SQK < window
-            self.masks[window] = seen_SQK[:, None]
-        return self.masks[window]
+            self._masks[window] = seen_SQK[:, None]
+        return self._masks[window]
 
 
 class PackedLayout:
     """Attention over one packed row of N tokens."""
 
     def __init__(self, spans: Sequence[Span], device: torch.device) -> None:
-        self.blocks = [Block(alike).to(device) for alike in _alike([span for span in spans if span.length])]
+        self.blocks = [Block(alike, device) for alike in _alike([span for span in spans if span.length])]
         self.restore_N = self._restore().to(device)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None):

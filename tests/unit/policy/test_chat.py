@@ -25,9 +25,7 @@ def test_without_a_template_the_contents_are_plain_paragraphs(tokenizer):
 
 
 def test_a_template_decides_and_the_model_answers_after_it(templated):
-    template = (
-        "{% for m in messages %}w10 {{ m.content }} {% endfor %}{% if add_generation_prompt %}w11{% endif %}"
-    )
+    template = "{% for m in messages %}w10 {{ m.content }} {% endfor %}{% if add_generation_prompt %}w11{% endif %}"
     assert prompt_tokens(templated(template), MESSAGES) == (10, 1, 2, 10, 3, 11)
 
 

@@ -55,7 +55,9 @@ def test_dtype_is_the_one_asked_for():
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
 
-@pytest.mark.parametrize("path", ["./nowhere", "~/nowhere", "/nowhere/at/all", "a/b/c", "nowhere.gguf", "some/model.gguf"])
+@pytest.mark.parametrize(
+    "path", ["./nowhere", "~/nowhere", "/nowhere/at/all", "a/b/c", "nowhere.gguf", "some/model.gguf"]
+)
 def test_a_path_to_nothing(path):
     assert "there is no such folder or file. Give a Hugging Face folder" in complaint(path)
 
