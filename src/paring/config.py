@@ -17,13 +17,14 @@ from paring.recipes import override, read_recipe
 from paring.rollout.engine import Rollout
 from paring.settings import Count, CountOrZero, settings
 from paring.tasks.arithmetic import Arithmetic
+from paring.tasks.custom import Custom
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.questions import Questions
 from paring.tasks.sums_products import SumsAndProducts
 from paring.training.folder import Save
 from paring.training.optim import Adam
 
-AnyTask = Annotated[Arithmetic | SumsAndProducts | Gsm8k | Questions, Field(discriminator="name")]
+AnyTask = Annotated[Arithmetic | SumsAndProducts | Gsm8k | Questions | Custom, Field(discriminator="name")]
 
 
 @settings

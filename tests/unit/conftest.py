@@ -66,7 +66,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     """The word w<n> is token n; w63 ends an answer. It has no chat template."""
     words = Tokenizer(models.WordLevel({f"w{token}": token for token in range(VOCABULARY)}, unk_token="w0"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=words, eos_token=f"w{VOCABULARY - 1}", pad_token="w0")
+    return PreTrainedTokenizerFast(tokenizer_object=words, eos_token=f"w{VOCABULARY - 1}")
 
 
 @pytest.fixture(scope="session")

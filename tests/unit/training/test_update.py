@@ -1,0 +1,225 @@
+"""From scored groups to a moved policy: the gradient by the plain way, however it is cut, and the guard."""
+
+import math
+
+import pytest
+import torch
+
+from paring.adapters.attach import parameters_by_name
+from paring.maths.objectives import Grpo, LogProbs, Rgra, Totals, k3
+from paring.policy.packing import Shared, pack, packed_size
+from paring.runtime.machine import Stopwatch
+from paring.training.optim import Adam, Optimiser
+from paring.training.update import cut, improve
+from paring.types import Completion, Group, Problem
+
+TEMPERATURE = 0.9
+LENGTHS = [(4, [3, 1, 8]), (1, [2, 6, 2]), (9, [5, 5, 1])]
+ADVANTAGE_PG = torch.tensor([[1.2, -0.6, -0.6], [0.0, 0.0, 0.0], [0.0, 0.9, -0.9]], dtype=torch.float64)
+OBJECTIVES = [
+    kind(kl_coef=kl_coef, reduce=reduce)
+    for kind in (Rgra, Grpo)
+    for kl_coef in (0.0, 0.4)
+    for reduce in ("per-sequence", "per-token")
+]
+
+
+def group(prompt, answers) -> Group:
+    completions = tuple(Completion(tuple(answer), (0.0,) * len(answer), "", True) for answer in answers)
+    return Group(Problem("p", (), ""), tuple(prompt), completions)
+
+
+@pytest.fixture
+def groups():
+    generator = torch.Generator().manual_seed(5)
+
+    def tokens(count):
+        return torch.randint(64, (count,), generator=generator).tolist()
+
+    return [group(tokens(prompt), [tokens(length) for length in lengths]) for prompt, lengths in LENGTHS]
+
+
+def update(policy, groups, objective, *, optimiser=None, lr=0.01, **changes):
+    """One update with a gradient that is not clipped."""
+    optimiser = optimiser or Optimiser(parameters_by_name(policy.adapters), Adam(max_grad_norm=1e9))
+    asked = dict(temperature=TEMPERATURE, lr=lr, updates=1, tokens_per_pass=10_000, seed=0, watch=Stopwatch())
+    return improve(policy, optimiser, groups, ADVANTAGE_PG, objective, **asked | changes)
+
+
+def values(policy):
+    return {name: parameter.detach().clone() for name, parameter in parameters_by_name(policy.adapters).items()}
+
+
+def gradient(policy):
+    return torch.cat([parameter.grad.flatten() for parameter in parameters_by_name(policy.adapters).values()])
+
+
+def plain_loss(policy, groups, objective):
+    """All completions in one batch, none left out, one call of the objective."""
+    batch = pack([Shared(one.prompt, [own.tokens for own in one.completions]) for one in groups], policy.device)
+    with torch.no_grad(), policy.reference():
+        reference_BT = policy.log_probs(batch, temperature=TEMPERATURE)
+    policy_BT = policy.log_probs(batch, temperature=TEMPERATURE)
+    logp = LogProbs(policy_BT, policy_BT.detach(), reference_BT)
+    mask_BT = batch.mask_BT
+    return objective(logp, ADVANTAGE_PG.flatten().float(), mask_BT, Totals(9, int(mask_BT.sum()))), logp, mask_BT
+
+
+@pytest.mark.parametrize("tokens_per_pass", [1, 7, 16, 25, 10_000])
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
+def test_neither_the_cut_nor_what_is_left_out_changes_loss_and_gradient(
+    make_policy, groups, objective, tokens_per_pass
+):
+    policy = make_policy()
+    loss, logp, mask_BT = plain_loss(policy, groups, objective)
+    loss.backward()
+    expected = gradient(policy)
+    found = update(policy, groups, objective, lr=0.0, tokens_per_pass=tokens_per_pass)
+    assert found.measures["loss"] == pytest.approx(float(loss.detach()), rel=1e-4)
+    assert (gradient(policy) - expected).norm() <= 1e-5 * expected.norm()
+    assert found.measures["grad_norm"] == pytest.approx(float(expected.norm()), rel=1e-4)
+    if objective.kl_coef:
+        kl = k3(logp.reference_BT - logp.policy_BT)[mask_BT.bool()].mean()
+        assert found.measures["kl"] == pytest.approx(float(kl.detach()), rel=1e-4)
+    # Without KL the five completions of advantage 0 (but not their prompts' others) are not looked at.
+    assert found.tokens == (33 if objective.kl_coef else 3 + 1 + 8 + 5 + 1)
+
+
+def test_rgra_and_grpo_take_the_same_single_step(make_policy, groups):
+    after = []
+    for objective in (Rgra(kl_coef=0.1), Grpo(kl_coef=0.1)):
+        policy = make_policy()
+        found = update(policy, groups, objective)
+        assert (found.measures["clip_fraction"], found.measures["ratio_max"]) == (0, 1)
+        after.append(values(policy))
+    assert all(torch.equal(after[0][name], after[1][name]) for name in after[0])
+
+
+def test_a_second_step_on_a_rollout_knows_the_ratio_to_the_first(make_policy, groups):
+    ends = {}
+    for objective in (Rgra(), Grpo(clip_low=0.01, clip_high=0.01)):
+        policy = make_policy()
+        found = update(policy, groups, objective, updates=3, lr=0.02)
+        assert found.applied == 3 and found.measures["ratio_max"] > 1.01
+        assert (found.measures["clip_fraction"] > 0) == isinstance(objective, Grpo)
+        ends[objective.kind] = values(policy)
+    assert any(not torch.equal(ends["rgra"][name], ends["grpo"][name]) for name in ends["rgra"])
+
+
+def test_several_updates_are_single_updates_in_a_row(make_policy, groups):
+    """Of RGRA, which has no old policy to remember."""
+    at_once, in_a_row = make_policy(), make_policy()
+    update(at_once, groups, Rgra(), updates=3)
+    optimiser = Optimiser(parameters_by_name(in_a_row.adapters), Adam(max_grad_norm=1e9))
+    for _ in range(3):
+        update(in_a_row, groups, Rgra(), optimiser=optimiser)
+    expected = values(in_a_row)
+    assert all(torch.equal(value, expected[name]) for name, value in values(at_once).items())
+
+
+def test_a_step_makes_the_better_answers_likelier(make_policy, groups):
+    policy = make_policy()
+    before = plain_loss(policy, groups, Rgra())[1].policy_BT.sum(-1)
+    update(policy, groups, Rgra(), lr=1e-3)
+    gain_B = (plain_loss(policy, groups, Rgra())[1].policy_BT.sum(-1) - before).detach()
+    assert gain_B[0] > 0 and (gain_B * ADVANTAGE_PG.flatten()).sum() > 0
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_moves_nothing(make_policy, groups, monkeypatch, bad):
+    policy = make_policy()
+    before = values(policy)
+    monkeypatch.setattr(Rgra, "__call__", lambda self, logp, *_: logp.policy_BT.sum() * 0 + bad)
+    found = update(policy, groups, Rgra(), updates=3)
+    assert found.dropped and found.applied == 0
+    assert not math.isfinite(found.measures["loss"])
+    assert all(torch.equal(value, before[name]) for name, value in values(policy).items())
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_gradient_that_is_not_finite_moves_nothing_and_leaves_no_trace(make_policy, groups, bad):
+    policy, untouched = make_policy(), make_policy()
+    optimisers = [Optimiser(parameters_by_name(one.adapters), Adam()) for one in (policy, untouched)]
+    for one, optimiser in zip((policy, untouched), optimisers, strict=True):
+        update(one, groups, Rgra(), optimiser=optimiser)
+    before = values(policy)
+    victim = next(iter(policy.adapters.values())).B_OR
+    hook = victim.register_hook(lambda gradient: gradient * bad)
+    found = update(policy, groups, Rgra(), optimiser=optimisers[0])
+    hook.remove()
+    assert found.dropped and found.applied == 0
+    assert math.isfinite(found.measures["loss"]) and not math.isfinite(found.measures["grad_norm"])
+    assert all(torch.equal(value, before[name]) for name, value in values(policy).items())
+    # The next good step is the one that would have come without the bad one.
+    for one, optimiser in zip((policy, untouched), optimisers, strict=True):
+        assert update(one, groups, Rgra(), optimiser=optimiser).applied == 1
+    expected = values(untouched)
+    assert all(torch.equal(value, expected[name]) for name, value in values(policy).items())
+
+
+def test_the_dropout_is_that_of_the_seed(make_policy, groups):
+    ends = []
+    for seed in (1, 1, 2):
+        policy = make_policy(dropout=0.3)
+        update(policy, groups, Rgra(), seed=seed, updates=2)
+        ends.append(torch.cat([value.flatten() for value in values(policy).values()]))
+    assert torch.equal(ends[0], ends[1]) and not torch.equal(ends[0], ends[2])
+
+
+def test_a_rollout_without_any_signal_still_takes_its_step(make_policy, groups):
+    policy = make_policy()
+    alike = torch.zeros(3, 3, dtype=torch.float64)
+    optimiser = Optimiser(parameters_by_name(policy.adapters), Adam())
+    found = improve(
+        *(policy, optimiser, groups, alike, Rgra()),
+        **dict(temperature=1.0, lr=0.1, updates=1, tokens_per_pass=99, seed=0, watch=Stopwatch()),
+    )
+    assert (found.tokens, found.applied, found.dropped) == (0, 1, False)
+    assert (found.measures["loss"], found.measures["grad_norm"]) == (0, 0)
+
+
+def test_the_phases_are_timed(make_policy, groups):
+    watch = Stopwatch()
+    update(make_policy(), groups, Rgra(), watch=watch)
+    assert watch.seconds.keys() == {"training"}
+    update(make_policy(), groups, Rgra(kl_coef=0.1), watch=watch)
+    assert watch.seconds.keys() == {"training", "reference"}
+
+
+def passes(groups, tokens_per_pass, worth_PG=None):
+    worth_PG = torch.ones(3, 3, dtype=torch.bool) if worth_PG is None else worth_PG
+    numbered_PG = torch.arange(9.0).view(3, 3)
+    return list(cut(groups, numbered_PG, worth_PG, tokens_per_pass))
+
+
+def size(shared) -> int:
+    return sum(packed_size(len(one.prompt), [len(own) for own in one.completions]) for one in shared)
+
+
+@pytest.mark.parametrize("tokens_per_pass", [1, 7, 13, 16, 25, 10_000])
+def test_cut_keeps_order_and_limit_and_fills_what_it_can(groups, tokens_per_pass):
+    expected = [(one.prompt, own.tokens) for one in groups for own in one.completions]
+    parts = passes(groups, tokens_per_pass)
+    assert [(one.prompt, own) for shared, _ in parts for one in shared for own in one.completions] == expected
+    assert torch.cat([advantage_B for _, advantage_B in parts]).tolist() == list(range(9))
+    for shared, advantage_B in parts:
+        assert size(shared) <= tokens_per_pass or len(advantage_B) == 1
+    for (shared, _), (later, _) in zip(parts, parts[1:], strict=False):
+        prompt, own = later[0].prompt, later[0].completions[0]
+        added = len(own) - 1 + (0 if shared[-1].prompt == prompt else len(prompt))
+        assert size(shared) + added > tokens_per_pass
+
+
+def test_a_continued_group_gets_its_prompt_again(groups):
+    # 4 + 2 + 0 tokens of the first group fit into 7; its third completion of 8 follows alone.
+    (first, _), (second, _), *_ = passes(groups, 7)
+    assert [one.prompt for one in first + second] == [groups[0].prompt] * 2
+    assert [len(one.completions) for one in first + second] == [2, 1]
+
+
+def test_cut_leaves_out_what_is_worth_nothing(groups):
+    worth_PG = torch.tensor([[True, False, True], [False] * 3, [False, True, False]])
+    ((shared, advantage_B),) = passes(groups, 10_000, worth_PG)
+    assert advantage_B.tolist() == [0, 2, 7]
+    assert [one.prompt for one in shared] == [groups[0].prompt, groups[2].prompt]
+    assert passes(groups, 10_000, torch.zeros(3, 3, dtype=torch.bool)) == []
