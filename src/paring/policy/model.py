@@ -25,7 +25,6 @@ class Policy:
     adapters: dict[str, LowRankLinear]
 
     def __post_init__(self) -> None:
-        self.model.config.use_cache = False
         check_fits(self.model)
 
     @property

@@ -22,7 +22,7 @@ METRICS: dict[str, str] = {
     "length_max": "Length of the longest answer in tokens.",
     "truncated": "Share of the answers cut off at the length limit, 0 to 1; they can hardly be right.",
     "kl": "KL divergence from the reference (k3 estimate), in nats a token; 0 at the start, it should grow slowly.",
-    "entropy": "Mean -log pi of the sampled tokens, in nats a token: at temperature 1 an unbiased estimate of the entropy.",
+    "entropy": "Mean -log pi of the sampled tokens, in nats a token: at temperature 1 it estimates the entropy.",
     "loss": "Value of the objective that was minimised; in RL it measures no progress, watch the reward.",
     "grad_norm": "Euclidean norm of the gradient before clipping; a jump of ten times or more warns of a collapse.",
     "learning_rate": "Learning rate of the last update of this step.",

@@ -1,14 +1,26 @@
-"""What the journal says of a step: its metrics, and its answers."""
+"""What the scores of a step say: its rewards, its metrics, and its answers for the journal."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from paring.evaluation import trait_shares
 from paring.maths.advantages import without_signal
 from paring.training.update import Update
 from paring.types import Group, Score
+
+
+def rewards(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> Tensor:
+    """reward_PG, float64 [P, G]. Raises ValueError where a task gave a reward that is not a finite number."""
+    reward_PG = torch.tensor([[score.reward for score in row] for row in scores], dtype=torch.float64)
+    if not reward_PG.isfinite().all():
+        bad = groups[int((~reward_PG.isfinite()).any(-1).nonzero()[0])]
+        raise ValueError(
+            f"the task gave an answer to problem {bad.problem.id} a reward that is not finite: mend score()"
+        )
+    return reward_PG
 
 
 def rollout_metrics(groups: Sequence[Group], scores: Sequence[Sequence[Score]], reward_PG: Tensor) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from paring.training.folder import RunFolder, check_free, free_folder
 from paring.training.optim import Optimiser, learning_rate
 from paring.training.order import problems_of_step
 from paring.training.progress import Examined, Progress, check_same_run, diverged, restore, save
-from paring.training.record import rollout_metrics, sample_rows, speed_metrics
+from paring.training.record import rewards, rollout_metrics, sample_rows, speed_metrics
 from paring.training.result import Result, finished
 from paring.training.setup import Setup, prepare
 from paring.training.update import Update, improve
@@ -88,7 +88,7 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
         groups = setup.engine.sample(problems, run.rollout.group_size, run.rollout.sampling, Key(run.seed, number))
     with watch("score"):
         scores = [[run.task.score(group.problem, answer.text) for answer in group.completions] for group in groups]
-        reward_PG = torch.tensor([[score.reward for score in row] for row in scores], dtype=torch.float64)
+        reward_PG = rewards(groups, scores)
         advantage_PG = standardised(reward_PG)
     lr = learning_rate(run.optimiser, number, run.steps)
     update = improve(

@@ -68,9 +68,10 @@ def improve(
     result = Update(tokens=sum(int(part.batch.mask_BT.sum()) for part in passes))
     with watch("training"):
         while result.applied < updates and not result.dropped:
-            torch.manual_seed(seed + result.applied)
             optimiser.zero_grad()
-            result.measures = _backward(policy, passes, objective, totals, temperature)
+            with torch.random.fork_rng():
+                torch.manual_seed(seed + result.applied)
+                result.measures = _backward(policy, passes, objective, totals, temperature)
             result.measures["grad_norm"] = optimiser.clip()
             result.dropped = not all(math.isfinite(result.measures[name]) for name in ("loss", "grad_norm"))
             if not result.dropped:

@@ -124,8 +124,17 @@ def test_without_a_signal_adam_follows_its_momentum():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"lr": 0.0}, {"lr": 1.5}, {"betas": (0.9, 1.0)}, {"epsilon": 0.0}, {"weight_decay": -1.0}, {"max_grad_norm": 0.0}]
-    + [{"warmup": -1}, {"schedule": "step"}, {"tokens_per_pass": 0}],
+    [
+        {"lr": 0.0},
+        {"lr": 1.5},
+        {"betas": (0.9, 1.0)},
+        {"epsilon": 0.0},
+        {"weight_decay": -1.0},
+        {"max_grad_norm": 0.0},
+        {"warmup": -1},
+        {"schedule": "step"},
+        {"tokens_per_pass": 0},
+    ],
 )
 def test_settings_that_mean_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
