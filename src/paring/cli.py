@@ -16,9 +16,10 @@ app = typer.Typer(
     epilog="Start with:  paring train quickstart",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as steps=50.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as steps=50.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -35,19 +36,23 @@ def train(
     """Post-train a model as a recipe says."""
     if recipe is not None and "=" in recipe and resume is not None:
         recipe, overrides = None, [recipe, *(overrides or [])]
-    if recipe is None and resume is None:
+    if resume is None and (recipe is None or "=" in recipe):
         raise typer.BadParameter("name a recipe, such as quickstart, or --resume a run; see `paring recipes`")
+    if resume is not None and out is not None:
+        raise typer.BadParameter("--resume goes on in the run's own folder: leave --out away")
     with errors_in_words(debug):
         from paring.config import load_run
-        from paring.training.folder import free_folder
+        from paring.training.folder import RunFolder, check_free, free_folder
+        from paring.training.progress import check_same_run
         from paring.training.rl import train as train_run
         from paring.training.setup import preview
 
-        run = load_run(recipe or resume, **parsed(overrides))
+        folder = resume or out or free_folder(Path(recipe).stem)
+        run = load_run(recipe or RunFolder(folder).existing_recipe(), **parsed(overrides))
         if dry_run:
+            check_same_run(RunFolder(folder), run) if resume else check_free(folder)
             print(preview(run))
             return
-        folder = resume or out or free_folder(Path(recipe).stem)
         result = train_run(run, folder, resume=resume is not None)
         print(result)
         raise typer.Exit(result.exit_code)
@@ -111,7 +116,7 @@ def export(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write a run's adapter with its tokenizer, for PEFT, transformers or vLLM; or merged into its model."""
+    """Write a run's adapter, or its merged model, as a folder for PEFT, transformers or vLLM."""
     with errors_in_words(debug):
         from paring.subject import export as write
 
@@ -129,12 +134,12 @@ def samples(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show the answers that a run sampled, with their rewards and advantages."""
+    """Show the answers that a run sampled, and their rewards."""
     with errors_in_words(debug):
         from paring.report.samples import as_text, choose
 
         rows = choose(run, step=step, worst=worst, limit=limit)
-        print("\n".join(json.dumps(row) for row in rows) if as_json else as_text(rows))
+        print(json.dumps(rows) if as_json else as_text(rows))
 
 
 @contextmanager

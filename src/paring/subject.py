@@ -1,13 +1,16 @@
 """Something that answers, opened for reading: a run, a base model, or a PEFT adapter folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from paring.adapters.attach import Lora, load_state, merge
 from paring.adapters.peft_format import attach_from_peft, read_peft_folder, write_peft_folder
-from paring.config import Run, task_named, task_names, validate
+from paring.complaints import RecipeError, complaints
+from paring.config import Run, load_run, task_named, task_names
 from paring.evaluation import Evaluation, measure
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import Model, base_name, load_base
@@ -17,7 +20,7 @@ from paring.rollout.local import LocalEngine
 from paring.runtime import checkpoint
 from paring.runtime.files import staged_folder
 from paring.tasks.base import Task
-from paring.training.folder import RunFolder, check_free
+from paring.training.folder import RunFolder, check_empty
 from paring.training.setup import attach_adapters
 from paring.types import Problem
 
@@ -78,7 +81,7 @@ def evaluate(
     if max_new_tokens is None:
         is_own = opened.run is not None and opened.run.task.name == chosen.name
         max_new_tokens = opened.run.rollout.max_new_tokens if is_own else _room(opened.policy, problems)
-    sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature)
+    sampling = _sampling(max_new_tokens=max_new_tokens, temperature=float(temperature))
     engine, key = LocalEngine(opened.policy), Key(seed, step=0)
     return measure(engine, chosen, "test", limit=len(problems), sampling=sampling, samples=samples, key=key)[0]
 
@@ -86,26 +89,33 @@ def evaluate(
 def export(subject: str | Path, to: str | Path, *, merged: bool = False) -> Path:
     """Write a run's adapter as a PEFT folder with its tokenizer, or `merged` into a whole Hugging Face model.
 
-    Complete or not at all. Raises ValueError where `to` is not free or there is no adapter."""
+    Complete or not at all. Raises ValueError where `to` is not free or cannot be written, or there is no adapter."""
+    source, target = Path(subject).expanduser(), Path(to).expanduser()
+    if not any((source / name).is_file() for name in ("run.toml", "adapter_config.json")):
+        raise ValueError(f"{source} holds no adapter: give the folder of a run or of a PEFT adapter")
+    check_empty(target)
     opened = open_subject(str(subject))
-    target = Path(to).expanduser()
-    check_free(target)
-    if opened.lora is None:
-        raise ValueError(f"{subject} is a base model: there is no adapter to export")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    policy = opened.policy
-    with staged_folder(target) as staging:
-        policy.tokenizer.save_pretrained(staging)
-        if merged:
-            merge(policy.model)
-            policy.model.save_pretrained(staging)
-        else:
-            write_peft_folder(staging, policy.adapters, opened.lora, base_model=opened.base)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with staged_folder(target) as staging:
+            _write(opened, staging, merged=merged)
+    except OSError as error:
+        raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder") from error
     return target
 
 
+def _write(opened: Subject, folder: Path, *, merged: bool) -> None:
+    policy = opened.policy
+    policy.tokenizer.save_pretrained(folder)
+    if merged:
+        merge(policy.model)
+        policy.model.save_pretrained(folder)
+    else:
+        write_peft_folder(folder, policy.adapters, opened.lora, base_model=opened.base)
+
+
 def _open_run(folder: RunFolder) -> Subject:
-    run = validate(folder.read_recipe(), source=str(folder.recipe))
+    run = load_run(folder.existing_recipe())
     model, tokenizer = load_base(run.model)
     if folder.adapter.is_dir():
         adapters, lora = attach_from_peft(model, folder.adapter)
@@ -121,11 +131,19 @@ def _open_run(folder: RunFolder) -> Subject:
 def _task(task: str | Task | None, run: Run | None, settings: dict[str, Any]) -> Task:
     if task is not None and not isinstance(task, str):
         return task
-    if run is not None and task in (None, run.task.name) and not settings:
-        return run.task
+    if run is not None and task in (None, run.task.name):
+        held = {key: value for key, value in asdict(run.task).items() if value is not None}
+        return task_named(run.task.name, held | settings)
     if task is None:
         raise ValueError(f"name a task: {', '.join(task_names())}")
     return task_named(task, settings)
+
+
+def _sampling(**wanted: float) -> Sampling:
+    try:
+        return Sampling(**wanted)
+    except ValidationError as error:
+        raise RecipeError("evaluate", complaints(error, wanted, Sampling)) from None
 
 
 def _room(policy: Policy, problems: Sequence[Problem]) -> int:

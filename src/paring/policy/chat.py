@@ -7,6 +7,9 @@ from transformers import PreTrainedTokenizerBase
 
 from paring.types import Message
 
+QUIETLY = {"verbose": False}
+"""No warning of a long prompt: those that exceed the context are refused, in our own words."""
+
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
     """The prompt up to where the model answers. A tokenizer without a chat template gets the contents as plain
@@ -14,9 +17,11 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
     Raises ValueError where the template refuses the messages."""
     if tokenizer.chat_template is None:
         text = "\n\n".join(message["content"] for message in messages) + "\n"
-        return tuple(tokenizer(text).input_ids)
+        return tuple(tokenizer(text, **QUIETLY).input_ids)
     try:
-        rendered = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=True)
+        rendered = tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=True, return_dict=True, tokenizer_kwargs=QUIETLY
+        )
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)
         raise ValueError(

@@ -55,7 +55,8 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             )
     # Over a broken file the libraries raise what they like: SafetensorError, KeyError, even a bare Exception.
     except Exception as error:
-        raise ValueError(f"model.path = {model.path!r}: {_first_line(error)} ({NEEDED})") from error
+        sought = "there is no such folder, and the hub did not give it: " if _is_of_hub(error, options) else ""
+        raise ValueError(f"model.path = {model.path!r}: {sought}{_first_line(error)} ({NEEDED})") from error
     if loaded["missing_keys"]:
         # transformers would go on with random numbers in their place.
         names = ", ".join(sorted(loaded["missing_keys"])[:3])
@@ -90,12 +91,17 @@ def _source(path: str) -> tuple[str, dict[str, str]]:
         return str(local.parent), {"gguf_file": local.name}
     if local.is_dir():
         return str(local), {"local_files_only": True}
-    if path.startswith((".", "/", "~")) or path.count("/") > 1 or local.suffix == ".gguf":
+    below_a_folder = "/" in path and local.parent.is_dir()  # a slip in a local path: the hub need not be asked
+    if below_a_folder or path.startswith((".", "/", "~")) or path.count("/") > 1 or local.suffix == ".gguf":
         raise ValueError(
             f"model.path = {path!r}: there is no such folder or file. Give a Hugging Face folder, a .gguf file, a hub "
             'name such as "HuggingFaceTB/SmolLM2-135M-Instruct", or "embedded"'
         )
     return path, {}
+
+
+def _is_of_hub(error: Exception, options: dict[str, str]) -> bool:
+    return isinstance(error, OSError) and not options
 
 
 def _check_causal(config: PreTrainedConfig) -> None:

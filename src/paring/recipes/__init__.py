@@ -49,13 +49,13 @@ def described() -> dict[str, str]:
 
 def parse_override(text: str) -> tuple[str, Any]:
     """`rollout.group_size=4` -> the key and its TOML value; what is no TOML value is a string. Raises RecipeError."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not all(key.split(".")):
         raise RecipeError("command line", [f"{text!r} is not of the form key=value, such as optimiser.lr=1e-4"])
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+        return key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
+        return key, value
 
 
 def override(data: dict[str, Any], key: str, value: Any) -> None:

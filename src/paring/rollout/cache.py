@@ -15,10 +15,10 @@ class Prompts:
     def __init__(self, lengths: list[int], device: torch.device) -> None:
         starts = torch.tensor([0, *lengths]).cumsum(0)[:-1].tolist()
         self.layout = PackedLayout([Span(*run) for run in zip(starts, lengths, strict=True)], device)
-        self.last_P = torch.tensor([start + length - 1 for start, length in zip(starts, lengths, strict=True)])
-        slots = torch.arange(max(lengths))
-        start_P1, self.length_P = torch.tensor(starts)[:, None], torch.tensor(lengths, device=device)
-        self.index_PK = (start_P1 + slots).clamp(max=sum(lengths) - 1).to(device)
+        start_P, self.length_P = torch.tensor(starts, device=device), torch.tensor(lengths, device=device)
+        self.last_P = start_P + self.length_P - 1
+        slots = torch.arange(max(lengths), device=device)
+        self.index_PK = (start_P[:, None] + slots).clamp(max=sum(lengths) - 1)
         self.layers: dict[int, tuple[Tensor, Tensor]] = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None):

@@ -7,6 +7,7 @@ from typing import Annotated, Protocol
 import numpy as np
 from pydantic import Field
 
+from paring.complaints import RunFailed
 from paring.settings import Count, CountOrZero, NotNegative, Positive, settings
 from paring.types import Group, Problem
 
@@ -57,6 +58,10 @@ class Key:
         return int(np.random.SeedSequence([self.seed, self.step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
+class NotFinite(RunFailed):
+    """The model gives probabilities that are no finite numbers: its weights, or its adapters', have diverged."""
+
+
 class Engine(Protocol):
     """Samples answers. The result is a pure function of the weights and the arguments: how rows are batched, which
     leave early, and on how many processes, does not show."""
@@ -64,5 +69,5 @@ class Engine(Protocol):
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
         """`group_size` completions of each problem, in the order of the problems.
 
-        Raises ValueError where a prompt leaves no room for an answer in the model's context."""
+        Raises ValueError where a prompt leaves no room for an answer in the model's context, and NotFinite."""
         ...

@@ -10,9 +10,12 @@ from torch import Tensor
 from paring.policy.chat import answer_text, prompt_tokens
 from paring.policy.model import Policy
 from paring.rollout.cache import Prompts, Rows
-from paring.rollout.engine import Key, Sampling
+from paring.rollout.engine import Key, NotFinite, Sampling
 from paring.rollout.noise import draw, uniforms
 from paring.types import Completion, Group, Problem
+
+Prompted = Sequence[tuple[int, ...]]
+"""Prompts as token ids."""
 
 LEAST_LIVE = 0.875
 """Ended rows are dropped, which copies the cache, once less than this share of the rows is live."""
@@ -20,7 +23,7 @@ LEAST_LIVE = 0.875
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Samples from the policy in this process. At most `rows` completions are decoded at once."""
+    """Samples from the policy in this process. At most `rows` completions are decoded at once, or one whole group."""
 
     policy: Policy
     rows: int = 512
@@ -39,7 +42,9 @@ class LocalEngine:
             groups += self._wave(problems[wave], prompts[wave], group_size, sampling, key)
         return groups
 
-    def _wave(self, problems, prompts, group_size: int, sampling: Sampling, key: Key) -> list[Group]:
+    def _wave(
+        self, problems: Sequence[Problem], prompts: Prompted, group_size: int, sampling: Sampling, key: Key
+    ) -> list[Group]:
         noise_BT = np.stack(
             [
                 uniforms(key, problem.id, member, sampling.max_new_tokens)
@@ -48,6 +53,8 @@ class LocalEngine:
             ]
         )
         token_BT, logp_BT, length_B = self._decode(prompts, group_size, sampling, noise_BT)
+        if not logp_BT.isfinite().all():
+            raise NotFinite("the model's probabilities are not finite")
         completions = [
             self._completion(tokens[:length], logps[:length])
             for tokens, logps, length in zip(token_BT.tolist(), logp_BT.tolist(), length_B.tolist(), strict=True)
@@ -57,7 +64,7 @@ class LocalEngine:
             for index, (problem, prompt) in enumerate(zip(problems, prompts, strict=True))
         ]
 
-    def _decode(self, prompts, group_size: int, sampling: Sampling, noise_BT: np.ndarray):
+    def _decode(self, prompts: Prompted, group_size: int, sampling: Sampling, noise_BT: np.ndarray):
         """Tokens [B, T], their log-probs [B, T] and the lengths [B], B = prompts x group_size."""
         device = self.policy.device
         uniform_BT = torch.from_numpy(noise_BT).float().to(device)
@@ -81,13 +88,13 @@ class LocalEngine:
             logit_BV = self._step(token_B, cache)
         return token_BT, logp_BT, length_B
 
-    def _prefill(self, prompts, group_size: int) -> tuple[Rows, Tensor]:
+    def _prefill(self, prompts: Prompted, group_size: int) -> tuple[Rows, Tensor]:
         """Each prompt once through the model; the logits after it serve all of its group: [B, V]."""
         layout = Prompts([len(prompt) for prompt in prompts], self.policy.device)
         token_N = torch.tensor([token for prompt in prompts for token in prompt], device=self.policy.device)
         position_N = torch.cat([torch.arange(len(prompt)) for prompt in prompts]).to(self.policy.device)
         hidden_1ND = self.policy.hidden(token_N[None], position_N[None], layout)
-        logit_PV = self.policy.logits(hidden_1ND[0, layout.last_P.to(self.policy.device)])
+        logit_PV = self.policy.logits(hidden_1ND[0, layout.last_P])
         return Rows(layout, group_size), logit_PV.repeat_interleave(group_size, dim=0)
 
     def _step(self, token_B: Tensor, cache: Rows) -> Tensor:

@@ -40,7 +40,8 @@ def draw(logit_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Tenso
         total_B1 = cdf_BV[:, -1:]
         # Rounding may lift the threshold to the total, past the last token that has any probability.
         threshold_B1 = (uniform_B[:, None] * total_B1).minimum(total_B1.nextafter(torch.zeros_like(total_B1)))
-        token_B1 = torch.searchsorted(cdf_BV, threshold_B1, right=True)
+        # NaN logits of a diverged policy lead past the vocabulary: any token will do, its log-prob is NaN.
+        token_B1 = torch.searchsorted(cdf_BV, threshold_B1, right=True).clamp(max=logit_BV.shape[-1] - 1)
     return token_B1[:, 0], prob_BV.gather(-1, token_B1)[:, 0].log()
 
 

@@ -1,7 +1,6 @@
 """A run's folder: begun once, never mixed with another run, read by every other command."""
 
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,11 +62,11 @@ class RunFolder:
         except OSError as error:
             raise ValueError(f"{self.path} cannot be written: {error.strerror}. Choose another with --out") from error
 
-    def read_recipe(self) -> dict[str, Any]:
-        """The resolved recipe's plain values. Raises ValueError if there is no run here."""
+    def existing_recipe(self) -> Path:
+        """The file of the resolved recipe. Raises ValueError if there is no run here."""
         if not self.recipe.is_file():
             raise ValueError(f"{self.path} holds no run: there is no {self.recipe.name} in it")
-        return tomllib.loads(self.recipe.read_text(encoding="utf-8"))
+        return self.recipe
 
     def publish(self, adapters: dict[str, LowRankLinear], lora: Lora, *, base_model: str) -> None:
         """Write the adapter folder, complete or not at all."""
@@ -88,8 +87,13 @@ def check_free(path: Path) -> None:
         raise ValueError(
             f"{path} already holds a run: go on with it by --resume {path}, or choose another folder with --out"
         )
+    check_empty(path)
+
+
+def check_empty(path: Path) -> None:
+    """Raises ValueError if something is there already."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"{path} exists and is not an empty folder: choose another with --out")
+        raise ValueError(f"{path} exists and is not an empty folder: choose another")
 
 
 def free_folder(name: str) -> Path:

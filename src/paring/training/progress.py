@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from paring.adapters.attach import load_state, state
-from paring.config import Run, differences, validate
+from paring.config import Run, differences, load_run
 from paring.evaluation import Answered, Evaluation
 from paring.runtime import checkpoint
 from paring.runtime.files import remove_staging
@@ -104,7 +104,7 @@ def restore(folder: RunFolder, setup: Setup, optimiser: Optimiser, journal: Jour
 
 def check_same_run(folder: RunFolder, run: Run) -> None:
     """Raises ValueError where the folder holds no run, or another than this one."""
-    held = validate(folder.read_recipe(), source=str(folder.recipe))
+    held = load_run(folder.existing_recipe())
     changed = differences(held, run)
     if changed:
         raise ValueError(
@@ -114,16 +114,15 @@ def check_same_run(folder: RunFolder, run: Run) -> None:
         )
 
 
-def diverged(folder: RunFolder, progress: Progress) -> str:
-    """What to say when a run stops because its numbers are not finite."""
+def diverged(folder: RunFolder, progress: Progress, what: str) -> str:
+    """What to say when a run stops because its numbers are not finite; `what` says which."""
     # The update after which everything became infinite was itself healthy: only steps before it are beyond doubt.
     last_finite = progress.step - progress.dropped_in_a_row
     healthy = [path for path in _saved(folder) if int(path.name.removeprefix("step-")) < last_finite]
     named = f"the last healthy checkpoint is {healthy[-1]}" if healthy else "there is no healthy checkpoint"
     return (
-        f"the loss or gradient was not finite in {progress.dropped_in_a_row} steps in a row, the last of them step "
-        f"{progress.step}; {named}. The same recipe would come to the same end: lower optimiser.lr or raise "
-        "optimiser.warmup, and begin a new run"
+        f"{what}; {named}. The same recipe would come to the same end: lower optimiser.lr or raise optimiser.warmup, "
+        "and begin a new run"
     )
 
 

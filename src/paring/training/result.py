@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -68,14 +69,23 @@ def summary(folder: Path, values: dict[str, Any]) -> list[str]:
         *_example(values["examples"]),
         f"written to {folder}",
         "next:",
-        f"  paring samples {folder} --worst          what it still gets wrong",
-        f"  paring eval {folder} --task {values['task']}      measure it again, or on another task",
-        f"  paring export {folder} --to DIR          the adapter for PEFT, vLLM, ... (--merged: a whole model)",
+        *_next(quote(str(folder)), values["task"]),
     ]
 
 
 def interrupted(folder: Path) -> list[str]:
-    return [f"interrupted, and saved; go on with:  paring train --resume {folder}"]
+    return [f"interrupted, and saved; go on with:  paring train --resume {quote(str(folder))}"]
+
+
+def _next(folder: str, task: str) -> list[str]:
+    """Commands to try, and what each is for."""
+    commands = {
+        f"paring samples {folder} --worst": "what it still gets wrong",
+        f"paring eval {folder} --task {task}": "measure it again, or on another task",
+        f"paring export {folder} --to DIR": "the adapter for PEFT, vLLM, ... (--merged: a whole model)",
+    }
+    width = max(map(len, commands))
+    return [f"  {command:<{width}}  {purpose}" for command, purpose in commands.items()]
 
 
 def _share(evaluation: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from paring.complaints import RunFailed
 from paring.config import Run, to_toml
 from paring.evaluation import measure
 from paring.maths.advantages import standardised
-from paring.rollout.engine import Key
+from paring.rollout.engine import Key, NotFinite
 from paring.runtime.interruption import Interruption
 from paring.runtime.journal import Journal
 from paring.runtime.lock import run_lock
@@ -68,9 +68,12 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
                 progress.count(step.update, step.metrics["seconds"])
                 _publish(run, setup, step, progress, journal, screen)
                 if progress.dropped_in_a_row == MOST_DROPS_IN_A_ROW:
-                    raise RunFailed(diverged(folder, progress))
+                    what = f"the loss or gradient was not finite in {MOST_DROPS_IN_A_ROW} steps in a row"
+                    raise RunFailed(diverged(folder, progress, f"{what}, the last of them step {progress.step}"))
                 if progress.step == run.steps or (run.save.every and progress.step % run.save.every == 0):
                     save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
+        except NotFinite as error:
+            raise RunFailed(diverged(folder, progress, f"{error} after step {progress.step}")) from error
         finally:
             screen.finish()
         if progress.step < run.steps:

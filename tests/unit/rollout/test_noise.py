@@ -117,6 +117,16 @@ def test_the_ends_of_the_unit_interval_in_a_large_vocabulary(scale):
         assert logp_B.isfinite().all() and (token_B < 50_000).all()
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_logits_that_are_not_finite_are_a_value_not_an_error(bad, temperature):
+    """The log-prob then stops the update; an index past the vocabulary would end the run without a word of why."""
+    logit_BV = torch.tensor([[0.0, bad, 1.0], [0.0, 1.0, 2.0]])
+    token_B, logp_B = draw(logit_BV, torch.tensor([0.9, 0.9]), sampling(temperature=temperature))
+    assert 0 <= token_B[0] < 3 and logp_B[0].isnan()
+    assert token_B[1] == 2 and logp_B[1].isfinite()
+
+
 @pytest.mark.parametrize(
     ("changes", "left"),
     [
