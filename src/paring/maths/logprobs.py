@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 CHUNK_LOGITS = 2**23
 """Logits alive at once: 32 MB in fp32, small enough for caches, large enough for the matrix product."""
@@ -37,6 +38,7 @@ class _TokenLogProbs(torch.autograd.Function):
         return logp_N
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_N: Tensor):
         """d logp_n / d hidden_n = (head[token_n] - sum_v p_nv head[v]) / temperature."""
         hidden_ND, head_VD, token_N, normaliser_N = ctx.saved_tensors

@@ -109,7 +109,9 @@ class LocalEngine:
 
 
 def check_length(problem: Problem, prompt: int, max_new_tokens: int, context: int) -> None:
-    """Raises ValueError where prompt and answer do not fit the context, all in tokens."""
+    """Raises ValueError where prompt and answer do not fit the context, all in tokens, or the prompt is empty."""
+    if prompt == 0:
+        raise ValueError(f"problem {problem.id}: its prompt has no tokens, and an answer must follow something")
     if prompt + max_new_tokens > context:
         raise ValueError(
             f"problem {problem.id}: its prompt of {prompt} tokens and rollout.max_new_tokens = {max_new_tokens} exceed "

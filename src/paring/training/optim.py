@@ -10,6 +10,9 @@ from torch.nn import Parameter
 
 from paring.settings import Count, CountOrZero, NotNegative, Positive, settings
 
+SLOTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW holds of each parameter."""
+
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -24,7 +27,7 @@ class Adam:
     warmup: CountOrZero = 0
     """Steps over which the learning rate rises to lr, in a straight line."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """What it does after the warm-up; linear and cosine end at 0."""
+    """What it does after the warm-up; linear and cosine would reach 0 one step after the last."""
     max_grad_norm: Positive = 1.0
     tokens_per_pass: Count = 8192
     """Packed tokens of one forward and backward pass. It bounds memory; the gradient does not depend on it."""
@@ -75,8 +78,12 @@ class Optimiser:
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `state` gave. Raises ValueError where names or shapes are not this optimiser's."""
+        whole = {f"{name}/{slot}" for name in self.named for slot in SLOTS}
+        if tensors and tensors.keys() != whole:
+            odd = sorted(tensors.keys() ^ whole)
+            raise ValueError(f"the optimiser's state does not fit this run: {len(odd)} names differ, such as {odd[0]}")
         for key, value in tensors.items():
             name, _, slot = key.rpartition("/")
-            if name not in self.named or (value.dim() and value.shape != self.named[name].shape):
+            if value.dim() and value.shape != self.named[name].shape:
                 raise ValueError(f"optimiser state {key} {tuple(value.shape)} belongs to no parameter of this run")
             self.adamw.state[self.named[name]][slot] = value.to(self.named[name].device) if value.dim() else value
