@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as steps=50.")]
+TaskSettings = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as train=my.jsonl.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -61,7 +62,7 @@ def train(
 @app.command("eval")
 def evaluate(
     subject: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run, model or PEFT adapter.")],
-    overrides: Overrides = None,
+    overrides: TaskSettings = None,
     task: Annotated[str | None, typer.Option(help="Name of a task; of a run, by default its own.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many problems.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Answers to each problem.")] = 1,
@@ -71,7 +72,7 @@ def evaluate(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure a run, a model or an adapter on held-out problems. KEY=VALUE sets the task, such as train=my.jsonl."""
+    """Measure a run, a model or an adapter on held-out problems of a task."""
     with errors_in_words(debug):
         from paring.subject import evaluate as measure
 
@@ -116,7 +117,7 @@ def export(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write a run's adapter, or its merged model, as a folder for PEFT, transformers or vLLM."""
+    """Write a run's adapter, or its merged model, for PEFT or vLLM."""
     with errors_in_words(debug):
         from paring.subject import export as write
 
@@ -147,6 +148,8 @@ def errors_in_words(debug: bool) -> Iterator[None]:
     """What the user can mend is one message and exit code 2; a run that failed, 1. With `debug`, a traceback."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # the reader has seen enough (paring samples | head): typer ends quietly
     except (ValueError, ModuleNotFoundError, OSError, RunFailed) as error:
         if debug:
             raise

@@ -2,7 +2,7 @@
 
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -150,5 +150,7 @@ def _settings_classes(hint: Any) -> list[type]:
 
 
 def _descriptions(hint: Any) -> list[str]:
-    metadata = [item for item in getattr(hint, "__metadata__", ()) if getattr(item, "description", None)]
-    return [item.description for item in metadata]
+    from pydantic.fields import FieldInfo  # late: `paring --help` needs no pydantic
+
+    notes = hint.__metadata__ if get_origin(hint) is Annotated else ()
+    return [note.description for note in notes if isinstance(note, FieldInfo) and note.description]

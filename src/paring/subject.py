@@ -13,7 +13,7 @@ from paring.complaints import RecipeError, complaints
 from paring.config import Run, load_run, task_named, task_names
 from paring.evaluation import Evaluation, measure
 from paring.policy.chat import prompt_tokens
-from paring.policy.loading import Model, base_name, load_base
+from paring.policy.loading import Model, base_name, load_base, without_bars
 from paring.policy.model import Policy
 from paring.rollout.engine import Key, Sampling
 from paring.rollout.local import LocalEngine
@@ -109,7 +109,8 @@ def _write(opened: Subject, folder: Path, *, merged: bool) -> None:
     policy.tokenizer.save_pretrained(folder)
     if merged:
         merge(policy.model)
-        policy.model.save_pretrained(folder)
+        with without_bars():
+            policy.model.save_pretrained(folder)
     else:
         write_peft_folder(folder, policy.adapters, opened.lora, base_model=opened.base)
 

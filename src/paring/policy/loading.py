@@ -41,7 +41,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     source, options = _source(model.path)
     device = _device(model.device)
     try:
-        with _no_bars():
+        with without_bars():
             config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
             _check_causal(config)
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
@@ -120,7 +120,7 @@ def _device(wanted: str) -> torch.device:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def without_bars() -> Iterator[None]:
     """Without transformers' bars over the weights, which end within seconds; downloads keep theirs."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

@@ -1,0 +1,47 @@
+"""What all tests share: no network, one thread, small runs on the embedded model."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paring import load_run, train
+from paring.config import Run
+
+SMALL = {
+    "steps": 4,
+    "threads": 1,
+    "rollout.problems": 3,
+    "rollout.group_size": 4,
+    "evaluate.limit": 4,
+    "save.every": 2,
+}
+
+
+@pytest.fixture(scope="session")
+def small_run() -> Callable[..., Run]:
+    """The quickstart in about a second: 4 steps of 3 problems with 4 answers, a checkpoint every 2."""
+
+    def make(changes: dict[str, Any] | None = None) -> Run:
+        return load_run("quickstart", **SMALL | (changes or {}))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_overrides() -> list[str]:
+    """The same for the command line."""
+    return [f"{key}={value}" for key, value in SMALL.items()]
+
+
+@pytest.fixture(scope="session")
+def finished_run(small_run, tmp_path_factory) -> Path:
+    """The folder of a small run that came to its end. To be read only."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    train(small_run(), folder)
+    return folder

@@ -1,0 +1,61 @@
+"""Runs the command line in child processes that may be killed at a given call: imports once, forks for each.
+
+One JSON request a line: {"args": [...], "log": path, "at": "module:name" | null, "call": n, "signal": number}.
+Right before the n-th call of that function the child sends itself the signal. One JSON answer a line: the exit code.
+"""
+
+import importlib
+import itertools
+import json
+import os
+import sys
+
+from paring import cli, subject  # noqa: F401 - all is imported before the first fork
+from paring.training import rl  # noqa: F401
+
+
+def send_before(at: str, call: int, signal: int) -> None:
+    """Replace a function, `module:name` or `module:Class.name`, by one that sends us a signal before its n-th call."""
+    module, _, path = at.partition(":")
+    *owners, name = path.split(".")
+    holder = importlib.import_module(module)
+    for owner in owners:
+        holder = getattr(holder, owner)
+    real, count = getattr(holder, name), itertools.count(1)
+
+    def interrupted(*args, **kwargs):
+        if next(count) == call:
+            os.kill(os.getpid(), signal)
+        return real(*args, **kwargs)
+
+    setattr(holder, name, interrupted)
+
+
+def run_child(request: dict) -> None:
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.argv = ["paring", *request["args"]]
+    if request["at"]:
+        send_before(request["at"], request["call"], request["signal"])
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            run_child(json.loads(line))
+        _, status = os.waitpid(child, 0)
+        print(json.dumps(os.waitstatus_to_exitcode(status)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The command line in child processes, which may be killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SERVER = Path(__file__).with_name("children.py")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended: its exit code, or minus the signal that killed it, and all that it printed."""
+
+    code: int
+    output: str
+
+
+@pytest.fixture(scope="session")
+def paring_child(tmp_path_factory) -> Iterator[Callable[..., Ended]]:
+    """`paring_child(args, at="module:function", call=n, signal=...)`: `paring args`, sent a signal before that call."""
+    log = tmp_path_factory.mktemp("children") / "log"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    server = subprocess.Popen(
+        [sys.executable, str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+    def run(*args: object, at: str | None = None, call: int = 1, signal: int = signal.SIGKILL) -> Ended:
+        request = {"args": list(map(str, args)), "log": str(log), "at": at, "call": call, "signal": int(signal)}
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        return Ended(json.loads(server.stdout.readline()), log.read_text(errors="replace"))
+
+    yield run
+    server.stdin.close()
+    server.wait(timeout=30)

@@ -1,0 +1,115 @@
+"""The plan of the house, checked: who imports whom, no circles, and what is never used."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import paring
+
+SOURCE = Path(paring.__file__).parent
+FILES = {
+    ".".join(("paring", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in SOURCE.rglob("*.py")
+}
+
+GROUND = {"paring.settings", "paring.types", "paring.complaints"}
+# Room -> the rooms and files, beside itself, that it may import.
+MAY_IMPORT = {
+    "paring.settings": set(),
+    "paring.types": set(),
+    "paring.complaints": set(),
+    "paring.recipes": {"paring.complaints"},
+    "paring.maths": {"paring.settings"},
+    "paring.adapters": {"paring.settings"},
+    "paring.runtime": {"paring.settings"},
+    "paring.tasks": GROUND,
+    "paring.policy": GROUND | {"paring.maths", "paring.adapters", "paring.runtime"},
+    "paring.rollout": GROUND | {"paring.maths", "paring.adapters", "paring.runtime", "paring.policy"},
+    "paring.report": {"paring.runtime"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules of ours that a file imports, at its top or within functions; for type hints alone does not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.walk(tree)
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in nodes:
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            inner = {f"{node.module}.{name.name}" for name in node.names}
+            found |= {name if name in FILES else node.module for name in inner}
+    return {name for name in found if name in FILES}
+
+
+def room_of(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_a_file_imports_only_from_floors_below(module):
+    allowed = MAY_IMPORT.get(room_of(module))
+    imported = imports_of(FILES[module])
+    if allowed is not None:
+        assert {room_of(name) for name in imported} - {room_of(module)} <= allowed
+    assert "paring.cli" not in imported
+
+
+def test_there_is_no_circle():
+    TopologicalSorter({module: imports_of(path) for module, path in FILES.items()}).prepare()
+
+
+def test_the_plan_knows_every_room():
+    free = {"paring", "paring.cli", "paring.config", "paring.evaluation", "paring.subject", "paring.training"}
+    assert {room_of(module) for module in FILES} - free == set(MAY_IMPORT)
+
+
+def test_a_task_knows_no_other_room():
+    """A stranger who writes a task needs to read nothing but tasks and types."""
+    for module in FILES:
+        if module.startswith("paring.tasks."):
+            assert {room_of(name) for name in imports_of(FILES[module])} <= {"paring.tasks", *GROUND}
+
+
+BANNED_NAMES = {"eval", "exec", "compile", "__import__", "hasattr"}
+BANNED_MODULES = {"pickle", "cPickle", "dill", "marshal", "shelve", "joblib", "yaml"}
+BANNED_CALLS = {"torch.load", "yaml.load", "os.system", "os.popen", "torch.save", "np.load", "numpy.load"}
+BANNED_ARGUMENTS = {("shell", True), ("trust_remote_code", True), ("use_safetensors", False), ("allow_pickle", True)}
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_nothing_that_runs_what_it_reads(module):
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not {name.name.split(".")[0] for name in node.names} & BANNED_MODULES
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module.split(".")[0] not in BANNED_MODULES
+        elif isinstance(node, ast.Call):
+            assert not (isinstance(node.func, ast.Name) and node.func.id in BANNED_NAMES), ast.unparse(node)
+            assert ast.unparse(node.func) not in BANNED_CALLS, ast.unparse(node)
+            given = {(key.arg, key.value.value) for key in node.keywords if isinstance(key.value, ast.Constant)}
+            assert not given & BANNED_ARGUMENTS, ast.unparse(node)
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_a_file_says_what_it_is_for_and_is_short(module):
+    text = FILES[module].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 250
+    assert not text or ast.get_docstring(ast.parse(text)), f"{module} has no first line that says what it is for"
+
+
+@pytest.mark.parametrize("word", ["util", "helper", "manager", "handler", "misc", "common"])
+def test_no_file_is_named_after_nothing(word):
+    assert not [module for module in FILES if word in module.rpartition(".")[2]]

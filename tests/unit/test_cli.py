@@ -1,0 +1,175 @@
+"""The command line: quick help, one message for each fault, JSON for scripts."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from paring.cli import app
+from paring.recipes import FOLDER, recipe_names
+
+HEAVY = ("torch", "transformers", "pydantic", "rich", "numpy", "safetensors", "peft")
+
+
+@pytest.fixture
+def paring():
+    """Runs `paring` with these arguments."""
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def refused(paring):
+    """The one message of a command that must be refused."""
+
+    def run(*arguments) -> str:
+        ended = paring(*arguments)
+        assert (ended.exit_code, ended.stdout) == (2, ""), (ended.stdout, ended.exception)
+        assert isinstance(ended.exception, SystemExit) and "Traceback" not in ended.stderr
+        return ended.stderr
+
+    return run
+
+
+def test_help_imports_nothing_heavy():
+    """The imports are what takes time: measured so, a busy machine does not fail the test."""
+    script = f"""
+import sys
+from paring.cli import main
+sys.argv = ["paring", "--help"]
+try:
+    main()
+except SystemExit as end:
+    print("code", end.code)
+print("heavy", [name for name in {HEAVY} if name in sys.modules])
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-2:] == ["code 0", "heavy []"], ended.stdout
+    for command in ("train", "eval", "recipes", "export", "samples", "paring train quickstart"):
+        assert command in ended.stdout
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "recipes", "export", "samples"])
+def test_every_command_explains_itself(paring, command):
+    ended = paring(command, "--help")
+    assert ended.exit_code == 0 and "--debug" in ended.stdout
+    assert ("--json" in ended.stdout) == (command != "train")
+
+
+def test_promised_options(paring):
+    promised = {"train": "--out --resume --dry-run", "eval": "--task --limit", "export": "--to", "samples": "--step"}
+    for command, options in promised.items():
+        assert all(option in paring(command, "--help").stdout for option in options.split())
+    assert "--worst" in paring("samples", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train"], "name a recipe, such as quickstart, or --resume a run"),
+        (["train", "steps=3"], "name a recipe, such as quickstart, or --resume a run"),
+        (["train", "--resume", "a", "--out", "b"], "--resume goes on in the run's own folder: leave --out away"),
+        (["train", "nothing"], "error: nothing: no such recipe or file; recipes: "),
+        (["train", "quickstart", "steps"], "error: command line: 'steps' is not of the form key=value"),
+        (["train", "quickstart", "stps=3"], "error: quickstart: stps: unknown; did you mean steps?"),
+        (["train", "--resume", "nothing"], "error: nothing holds no run: there is no run.toml in it"),
+        (["eval", "embedded"], "error: name a task: arithmetic, "),
+        (["eval", "embedded", "--task", "sum"], "error: task: task.name = 'sum': unknown; "),
+        (["eval", "embedded", "--task", "questions"], "error: task: task.train: required, but not given"),
+        (["eval", "./nothing", "--task", "arithmetic"], "there is no such folder or file"),
+        (["eval", "embedded", "--task", "arithmetic", "--limit", "0"], "'--limit'"),
+        (["eval", "embedded", "--task", "arithmetic", "--temperature", "-1"], "'--temperature'"),
+        (["eval", "embedded", "--task", "arithmetic", "--samples", "2"], "error: samples = 2 at temperature 0 would"),
+        (["recipes", "nothing"], "error: nothing: no such recipe or file; recipes: "),
+        (["export", "embedded", "--to", "x"], "error: embedded holds no adapter: give the folder of a run"),
+        (["export", "embedded"], "'--to'"),
+        (["samples", "nothing"], "error: nothing holds no samples.jsonl: give the folder of a run"),
+        (["nothing"], "No such command 'nothing'"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_message_and_exit_code_2(refused, tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    assert expected in refused(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_faults_of_a_recipe_are_lines_of_one_message(refused):
+    lines = refused("train", "quickstart", "stps=3", "rollout.group_size=1").splitlines()
+    assert lines == [
+        "error: quickstart: stps: unknown; did you mean steps?",
+        "quickstart: rollout.group_size = 1: must be at least 2 (the group is its own baseline)",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["samples", "nothing"], ["recipes", "nothing"], ["train", "nothing"]])
+def test_debug_raises(paring, arguments):
+    assert isinstance(paring(*arguments, "--debug").exception, ValueError)
+
+
+def test_a_fault_of_ours_is_not_hidden(paring, finished_run, monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("ours")
+
+    monkeypatch.setattr("paring.report.samples.choose", broken)
+    assert isinstance(paring("samples", finished_run).exception, KeyError)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_is_printed_as_it_is_written(paring, name):
+    assert paring("recipes", name).stdout == (FOLDER / f"{name}.toml").read_text()
+
+
+def test_recipes_are_listed(paring):
+    listed = paring("recipes").stdout
+    assert all(name in listed for name in recipe_names())
+
+
+def test_json_of_every_reading_command(paring, finished_run, tmp_path):
+    def read(*arguments):
+        ended = paring(*arguments, "--json")
+        assert ended.exit_code == 0, ended.output
+        return json.loads(ended.stdout)
+
+    assert list(read("recipes")) == recipe_names()
+    assert read("recipes", "quickstart")["rollout"]["group_size"] == 8
+    measured = read("eval", finished_run, "--limit", 3)
+    assert (measured["problems"], measured["task"]) == (3, "arithmetic")
+    assert read("export", finished_run, "--to", tmp_path / "to") == {"folder": str(tmp_path / "to"), "kind": "adapter"}
+    rows = read("samples", finished_run, "--step", 2, "--limit", 3, "--worst")
+    assert [row["step"] for row in rows] == [2, 2, 2]
+    assert rows[0]["reward"] <= rows[1]["reward"] <= rows[2]["reward"]
+
+
+def test_samples_and_eval_for_people(paring, finished_run):
+    shown = paring("samples", finished_run, "--limit", 2).stdout
+    assert shown.count("step 4  arithmetic/") == 2 and "advantage" in shown
+    measured = paring("eval", finished_run, "--limit", 3).stdout
+    assert measured.startswith("arithmetic: accuracy ") and "on 3 problems (test split, greedy)" in measured
+    assert "on 3 problems" in paring("eval", "embedded", "--task", "arithmetic", "--limit", 3).stdout
+
+
+def test_settings_of_the_task_on_the_command_line(paring, tmp_path):
+    rows = [{"question": f"{n}+1+1=", "answer": str(n + 2)} for n in range(10, 34)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    measured = paring("eval", "embedded", f"train={tmp_path}/own.jsonl", "--task", "questions", "--json")
+    assert json.loads(measured.stdout)["problems"] == 3
+
+
+def test_a_run_in_a_folder_named_like_a_recipe_is_resumed_by_its_own(paring, finished_run, tmp_path, monkeypatch):
+    shutil.copytree(finished_run, tmp_path / "quickstart")
+    monkeypatch.chdir(tmp_path)
+    ended = paring("train", "--resume", "quickstart")
+    assert ended.exit_code == 0, ended.output
+    assert ended.stdout.startswith("quickstart has come to its end already\n")
+
+
+def test_new_runs_get_folders_of_their_own(paring, small_overrides, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        ended = paring("train", "quickstart", *small_overrides, "steps=1")
+        assert ended.exit_code == 0, ended.output
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["quickstart", "quickstart-2"]
+    assert "written to runs/quickstart-2\n" in ended.stdout
+    assert "  paring samples runs/quickstart-2 --worst " in ended.stdout
