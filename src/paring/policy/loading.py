@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -19,6 +21,7 @@ from transformers.utils import logging
 
 from paring.settings import settings
 
+HUB_SECONDS = 10
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 NEEDED = "a model is a config.json, a tokenizer and .safetensors files, or a .gguf file; pickled weights are not read"
 
@@ -55,7 +58,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             )
     # Over a broken file the libraries raise what they like: SafetensorError, KeyError, even a bare Exception.
     except Exception as error:
-        sought = "there is no such folder, and the hub did not give it: " if _is_of_hub(error, options) else ""
+        sought = "" if Path(source).exists() else "there is no such folder, and the hub did not give it: "
         raise ValueError(f"model.path = {model.path!r}: {sought}{_first_line(error)} ({NEEDED})") from error
     if loaded["missing_keys"]:
         # transformers would go on with random numbers in their place.
@@ -85,7 +88,7 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> fr
     return frozenset(token for token in [*ends, tokenizer.eos_token_id] if token is not None)
 
 
-def _source(path: str) -> tuple[str, dict[str, str]]:
+def _source(path: str) -> tuple[str, dict[str, str | bool]]:
     local = EMBEDDED if path == "embedded" else Path(path).expanduser()
     if local.suffix == ".gguf" and local.is_file():
         return str(local.parent), {"gguf_file": local.name}
@@ -97,11 +100,18 @@ def _source(path: str) -> tuple[str, dict[str, str]]:
             f"model.path = {path!r}: there is no such folder or file. Give a Hugging Face folder, a .gguf file, a hub "
             'name such as "HuggingFaceTB/SmolLM2-135M-Instruct", or "embedded"'
         )
-    return path, {}
+    return path, _hub_options(path)
 
 
-def _is_of_hub(error: Exception, options: dict[str, str]) -> bool:
-    return isinstance(error, OSError) and not options
+def _hub_options(name: str) -> dict[str, bool]:
+    """Without a hub that answers, only what was fetched before counts; transformers would try for half a minute."""
+    try:
+        HfApi().model_info(name, timeout=HUB_SECONDS)
+    except (HfHubHTTPError, HFValidationError):
+        return {}  # it answered: transformers says in full what is wrong
+    except Exception:  # no network: its kind depends on the version's HTTP library
+        return {"local_files_only": True}
+    return {}
 
 
 def _check_causal(config: PreTrainedConfig) -> None:
