@@ -29,7 +29,7 @@ class Adam:
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """What it does after the warm-up; linear and cosine would reach 0 one step after the last."""
     max_grad_norm: Positive = 1.0
-    tokens_per_pass: Count = 8192
+    tokens_per_pass: Count = 2048
     """Packed tokens of one forward and backward pass. It bounds memory; the gradient does not depend on it."""
 
 
