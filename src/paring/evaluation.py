@@ -8,8 +8,8 @@ from typing import Any
 from paring.maths.estimates import bootstrap_interval, wilson_interval
 from paring.rollout.engine import Engine, Key, Sampling
 from paring.settings import Count, CountOrZero, settings
-from paring.tasks.base import Task
-from paring.types import Group, Problem, Score, Split
+from paring.tasks.base import Task, judged
+from paring.types import Group, Score, Split
 
 
 @settings
@@ -67,12 +67,6 @@ class Answered:
     scores: list[list[Score]]
 
 
-def answer(engine: Engine, task: Task, problems: Sequence[Problem], sampling: Sampling, key: Key, samples: int = 1):
-    """Sample `samples` answers to each problem and score them."""
-    groups = engine.sample(problems, samples, sampling, key)
-    return Answered(groups, [[task.score(g.problem, c.text) for c in g.completions] for g in groups])
-
-
 def measure(
     engine: Engine,
     task: Task,
@@ -89,7 +83,8 @@ def measure(
     a bootstrap over problems."""
     start = time.perf_counter()
     problems = task.problems(split)[:limit]
-    answered = answer(engine, task, problems, sampling, key, samples)
+    groups = engine.sample(problems, samples, sampling, key)
+    answered = Answered(groups, judged(task, groups))
     scores = [score for group in answered.scores for score in group]
     completions = [completion for group in answered.groups for completion in group.completions]
     correct = sum(score.correct for score in scores)
@@ -114,5 +109,6 @@ def measure(
 
 
 def trait_shares(scores: Sequence[Score]) -> dict[str, float]:
-    """Share of the answers that show each trait."""
-    return {name: sum(score.traits[name] for score in scores) / len(scores) for name in scores[0].traits}
+    """Share of the answers that show each trait; an answer without a trait's name does not show it."""
+    names = dict.fromkeys(name for score in scores for name in score.traits)
+    return {name: sum(score.traits.get(name, False) for score in scores) / len(scores) for name in names}

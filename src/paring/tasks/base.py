@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from paring.types import Problem, Score, Split
+from paring.types import Group, Problem, Score, Split
 
 
 class Task(Protocol):
@@ -18,3 +18,8 @@ class Task(Protocol):
     def score(self, problem: Problem, text: str) -> Score:
         """Judge an answer. Never raises and never evaluates the text, whatever it is."""
         ...
+
+
+def judged(task: Task, groups: Sequence[Group]) -> list[list[Score]]:
+    """What the task says of each completion, [P][G]."""
+    return [[task.score(group.problem, completion.text) for completion in group.completions] for group in groups]

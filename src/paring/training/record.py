@@ -31,7 +31,8 @@ def rollout_metrics(groups: Sequence[Group], scores: Sequence[Sequence[Score]], 
     answers = [score for group in scores for score in group]
     completions = [completion for group in groups for completion in group.completions]
     lengths = [len(completion.tokens) for completion in completions]
-    parts = {name: sum(score.parts[name] for score in answers) / len(answers) for name in answers[0].parts}
+    names = dict.fromkeys(name for score in answers for name in score.parts)
+    parts = {name: sum(score.parts.get(name, 0.0) for score in answers) / len(answers) for name in names}
     return {
         "reward": float(reward_PG.mean()),
         "reward_parts": parts,

@@ -18,6 +18,7 @@ from paring.runtime.journal import Journal
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import Stopwatch, peak_memory_gb
 from paring.runtime.screen import Screen
+from paring.tasks.base import judged
 from paring.training.folder import RunFolder, check_free, free_folder
 from paring.training.optim import Optimiser, learning_rate
 from paring.training.order import problems_of_step
@@ -90,7 +91,7 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
         problems = problems_of_step(setup.problems, run.rollout.problems, seed=run.seed, step=number)
         groups = setup.engine.sample(problems, run.rollout.group_size, run.rollout.sampling, Key(run.seed, number))
     with watch("score"):
-        scores = [[run.task.score(group.problem, answer.text) for answer in group.completions] for group in groups]
+        scores = judged(run.task, groups)
         reward_PG = rewards(groups, scores)
         advantage_PG = standardised(reward_PG)
     lr = learning_rate(run.optimiser, number, run.steps)
