@@ -44,8 +44,11 @@ def staged_folder(target: Path) -> Iterator[Path]:
     staging.mkdir()
     try:
         yield staging
+        # What the umask gives a new file; safetensors' 0600 would shut out a group that shares the folder.
+        mode = staging.stat().st_mode & 0o666
         for parent, _, names in os.walk(staging):
             for name in names:
+                Path(parent, name).chmod(mode)
                 sync(Path(parent, name))
             sync(Path(parent))
         _swap_in(staging, target)

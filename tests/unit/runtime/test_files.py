@@ -151,3 +151,14 @@ def test_hash_is_that_of_the_standard(tmp_path):
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     (tmp_path / "long").write_bytes(bytes(range(256)) * 5000)
     assert sha256_of(tmp_path / "long") == hashlib.sha256(bytes(range(256)) * 5000).hexdigest()
+
+
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600)])
+def test_the_files_of_a_staged_folder_follow_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with staged_folder(tmp_path / "model") as staging:
+            (staging / "secret").touch(mode=0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model" / "secret").stat().st_mode & 0o777 == mode
