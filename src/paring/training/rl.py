@@ -71,17 +71,17 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
                 if progress.dropped_in_a_row == MOST_DROPS_IN_A_ROW:
                     what = f"the loss or gradient was not finite in {MOST_DROPS_IN_A_ROW} steps in a row"
                     raise RunFailed(diverged(folder, progress, f"{what}, the last of them step {progress.step}"))
-                if progress.step == run.steps or (run.save.every and progress.step % run.save.every == 0):
+                if _save_is_due(run, progress):
                     save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
+            if progress.step < run.steps:
+                save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
+                return Result(folder.path, exit_code=interruption.exit_code)
+            screen.note("measuring the trained policy ...")
+            return finished(run, folder, setup, progress, _examine(run, setup))
         except NotFinite as error:
             raise RunFailed(diverged(folder, progress, f"{error} after step {progress.step}")) from error
         finally:
             screen.finish()
-        if progress.step < run.steps:
-            save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
-            return Result(folder.path, exit_code=interruption.exit_code)
-        screen.note("measuring the trained policy ...")
-        return finished(run, folder, setup, progress, _examine(run, setup))
 
 
 def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
@@ -120,6 +120,13 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
         "threads": torch.get_num_threads(),
     }
     return Step(update, metrics, sample_rows(number, groups, scores, advantage_PG))
+
+
+def _save_is_due(run: Run, progress: Progress) -> bool:
+    """At the end and every so many steps, but not after a dropped one: its checkpoint would hold nothing new, and
+    push out the last that is known to be healthy."""
+    is_regular = run.save.every > 0 and progress.step % run.save.every == 0
+    return progress.step == run.steps or (is_regular and not progress.dropped_in_a_row)
 
 
 def _publish(run: Run, setup: Setup, step: Step, progress: Progress, journal: Journal, screen: Screen) -> None:
