@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
@@ -84,8 +85,7 @@ class LowRankLinear(nn.Module):
         if not self.enabled:
             return y
         branch = functional.dropout(x, self.dropout, self.training).to(self.A_RI.dtype)
-        update = functional.linear(self.scale * functional.linear(branch, self.A_RI), self.B_OR)
-        return y + update.to(y.dtype)
+        return _WithUpdate.apply(y, branch, self.A_RI, self.B_OR, self.scale)
 
     def delta_OI(self) -> Tensor:
         """s B A, what the adapter adds to W: [out, in], in fp32."""
@@ -112,3 +112,31 @@ class LowRankLinear(nn.Module):
         weight_OI = self.base.weight
         weight_OI.copy_(weight_OI.float() + self.delta_OI())
         return self.base
+
+
+class _WithUpdate(torch.autograd.Function):
+    """y + s B A x, written over y. Of the size of x and y only x is kept for the backward, and that is usually kept
+    by its neighbours as well; of its own it keeps u = A x, rank numbers a token."""
+
+    @staticmethod
+    def forward(ctx, y: Tensor, x: Tensor, A_RI: Tensor, B_OR: Tensor, scale: float) -> Tensor:
+        x_NI, y_NO = x.reshape(-1, x.shape[-1]), y.view(-1, y.shape[-1])
+        u_NR = x_NI @ A_RI.T
+        if y.dtype == u_NR.dtype:
+            y_NO.addmm_(u_NR, B_OR.T, alpha=scale)
+        else:
+            y_NO.add_((u_NR @ B_OR.T).mul_(scale))
+        ctx.save_for_backward(x_NI, u_NR, A_RI, B_OR)
+        ctx.scale, ctx.shape = scale, x.shape
+        ctx.mark_dirty(y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy: Tensor):
+        """du = s dy B, dx = du A, dA = du' x, dB = s dy' u."""
+        x_NI, u_NR, A_RI, B_OR = ctx.saved_tensors
+        dy_NO = dy.reshape(-1, dy.shape[-1]).to(B_OR.dtype)
+        du_NR = (dy_NO @ B_OR).mul_(ctx.scale)
+        dx = (du_NR @ A_RI).view(ctx.shape) if ctx.needs_input_grad[1] else None
+        return dy, dx, du_NR.T @ x_NI, (dy_NO.T @ u_NR).mul_(ctx.scale), None

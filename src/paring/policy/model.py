@@ -1,7 +1,9 @@
 """The policy: a frozen base, its adapters, its tokenizer; hidden states, logits and log-probs."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +14,13 @@ from paring.adapters.lowrank import LowRankLinear
 from paring.maths.logprobs import token_logprobs
 from paring.policy import attention
 from paring.policy.attention import Layout
+from paring.policy.decoder import decoder, is_written_out
 from paring.policy.loading import end_tokens
 from paring.policy.packing import PackedBatch, Shared, pack
+
+
+Forward = Callable[[Tensor, Tensor, Layout], Tensor]
+"""From tokens [B, N] and their positions to last hidden states [B, N, D], attending as the layout says."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +47,10 @@ class Policy:
         """The most tokens that a prompt and its answer may have together."""
         return self.model.config.get_text_config().max_position_embeddings
 
-    def hidden(self, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
-        """Last hidden states [B, N, D] of the tokens, which attend as the layout says."""
-        return _decoder_output(self.model, token_BN, position_BN, layout)
+    @cached_property
+    def hidden(self) -> Forward:
+        """The model's forward pass up to its last hidden states, with a gradient."""
+        return forward(self.model)
 
     def logits(self, hidden_BD: Tensor) -> Tensor:
         """[B, V] in fp32, for the few positions where a token is drawn."""
@@ -92,7 +100,7 @@ def check_fits(model: PreTrainedModel) -> None:
         completion = [*probe_N[5:].tolist(), 0]
         batch = pack([Shared(probe_N[:5].tolist(), [completion, completion])], model.device)
         expected_NV = torch.cat([expected_NV, expected_NV[5:]])
-        hidden_ND = _decoder_output(model, batch.token_N[None], batch.position_N[None], batch.layout)[0]
+        hidden_ND = forward(model)(batch.token_N[None], batch.position_N[None], batch.layout)[0]
         found_NV = (hidden_ND @ head.weight.T).float()
     tolerance = 1e-3 if model.dtype == torch.float32 else 5e-2
     if (found_NV - expected_NV).abs().max() > tolerance * expected_NV.abs().max().clamp(min=1):
@@ -102,6 +110,12 @@ def check_fits(model: PreTrainedModel) -> None:
         )
 
 
-def _decoder_output(model: PreTrainedModel, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
+def forward(model: PreTrainedModel) -> Forward:
+    """Our own forward pass where the architecture is written out, transformers' elsewhere."""
+    return decoder(model) if is_written_out(model) else partial(by_transformers, model)
+
+
+def by_transformers(model: PreTrainedModel, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
+    """The plain forward pass; its attention asks the layout by way of paring.policy.attention."""
     out = model.base_model(input_ids=token_BN, position_ids=position_BN, use_cache=False, layout=layout)
     return out.last_hidden_state

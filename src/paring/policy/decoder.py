@@ -1,0 +1,129 @@
+"""The decoder of the Llama family, written out once: training runs it over modules, rollouts over packed weights.
+
+transformers' own forward serves every other architecture. Which of the two a model gets does not show in its numbers:
+`Policy` probes both against transformers' logits when it is made."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from paring.policy.attention import Layout
+from paring.policy.fused import rms_norm, rotated, swiglu
+
+WRITTEN_OUT = frozenset({"LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model"})
+Rotary = tuple[Tensor, Tensor]
+"""Cosine and sine of the positions, [B, N, 1, D]."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What attention needs to know of a layer. window: see Layout."""
+
+    heads: int
+    key_heads: int
+    head_size: int
+    scale: float
+    window: int | None
+
+
+class Layer(Protocol):
+    """A decoder layer, cut where the layout of the pass must act."""
+
+    shape: Shape
+
+    def queries_keys_values(self, hidden: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
+        """From hidden states [B, N, D], all rotated: [B, N, H, D], [B, N, H_kv, D], [B, N, H_kv, D]."""
+        ...
+
+    def with_attention(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        """Hidden states after the residual connection of attention; attended: [B, N, H x D]."""
+        ...
+
+    def with_mlp(self, hidden: Tensor) -> Tensor:
+        """Hidden states after the residual connection of the MLP."""
+        ...
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Token embeddings, layers, final norm."""
+
+    model: PreTrainedModel
+    layers: Sequence[Layer]
+
+    def __call__(self, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
+        """Last hidden states [B, N, D] of the tokens, which attend as the layout says."""
+        hidden = self.model.embed_tokens(token_BN)
+        cosine, sine = self.model.rotary_emb(hidden, position_BN)
+        rotary = cosine[:, :, None], sine[:, :, None]
+        for number, layer in enumerate(self.layers):
+            hidden = _through(layer, number, hidden, rotary, layout)
+        return normed(self.model.norm, hidden)
+
+
+def _through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: Layout) -> Tensor:
+    query, key, value = (heads.transpose(1, 2) for heads in layer.queries_keys_values(hidden, rotary))
+    shape = layer.shape
+    attended = layout.attend(number, query, key, value, scale=shape.scale, window=shape.window)
+    return layer.with_mlp(layer.with_attention(hidden, attended.flatten(-2)))
+
+
+@dataclass(frozen=True)
+class ModuleLayer:
+    """A layer as its modules compute it, adapters included, with a gradient."""
+
+    module: nn.Module
+    shape: Shape
+
+    def queries_keys_values(self, hidden: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
+        attention, size = self.module.self_attn, self.shape.head_size
+        x = normed(self.module.input_layernorm, hidden)
+        query, key, value = (
+            projection(x).unflatten(-1, (-1, size))
+            for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
+        query, key = head_normed(attention, query, key)
+        return rotated(query, *rotary), rotated(key, *rotary), value
+
+    def with_attention(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        return hidden + self.module.self_attn.o_proj(attended)
+
+    def with_mlp(self, hidden: Tensor) -> Tensor:
+        mlp = self.module.mlp
+        x = normed(self.module.post_attention_layernorm, hidden)
+        return hidden + mlp.down_proj(swiglu(mlp.gate_proj(x), mlp.up_proj(x)))
+
+
+def is_written_out(model: PreTrainedModel) -> bool:
+    """Whether Decoder computes what this model does: a known architecture with the usual activation."""
+    config = model.config.get_text_config()
+    return type(model.base_model).__name__ in WRITTEN_OUT and config.hidden_act == "silu"
+
+
+def decoder(model: PreTrainedModel, layer: Callable[[nn.Module, Shape], Layer] = ModuleLayer) -> Decoder:
+    """The written-out decoder of a model, its layers made by `layer`."""
+    base = model.base_model
+    return Decoder(base, [layer(module, _shape(module.self_attn)) for module in base.layers])
+
+
+def normed(norm: nn.Module, hidden: Tensor) -> Tensor:
+    return rms_norm(hidden, norm.weight, norm.variance_epsilon)
+
+
+def head_normed(attention: nn.Module, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Qwen3 normalises each head before it is rotated; the others do not."""
+    if getattr(attention, "q_norm", None) is None:
+        return query, key
+    return normed(attention.q_norm, query), normed(attention.k_norm, key)
+
+
+def _shape(attention: nn.Module) -> Shape:
+    size, config = attention.head_dim, attention.config
+    # Mistral keeps its window in the config alone, the others say for each layer whether it has one.
+    by_layer = getattr(attention, "sliding_window", None)
+    window = config.sliding_window if type(attention).__name__ == "MistralAttention" else by_layer
+    return Shape(config.num_attention_heads, config.num_key_value_heads, size, attention.scaling, window)
