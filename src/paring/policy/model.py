@@ -18,7 +18,6 @@ from paring.policy.decoder import decoder, is_written_out
 from paring.policy.loading import end_tokens
 from paring.policy.packing import PackedBatch, Shared, pack
 
-
 Forward = Callable[[Tensor, Tensor, Layout], Tensor]
 """From tokens [B, N] and their positions to last hidden states [B, N, D], attending as the layout says."""
 

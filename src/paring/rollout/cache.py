@@ -1,12 +1,18 @@
 """Keys and values of a rollout: each prompt's once for its group, and each row's own tokens."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from paring.policy.packing import PackedLayout, Span
+from paring.rollout.attention import Part, attend, bias_of, joined
 
 BLOCK = 32
 """Own tokens for which room is made at a time."""
+Layers = dict[int, tuple[Tensor, Tensor]]
+"""Keys and values of each layer."""
 
 
 class Prompts:
@@ -19,7 +25,7 @@ class Prompts:
         self.last_P = start_P + self.length_P - 1
         slots = torch.arange(max(lengths), device=device)
         self.index_PK = (start_P[:, None] + slots).clamp(max=sum(lengths) - 1)
-        self.layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self.layers: Layers = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None):
         self.layers[layer] = (self._padded(key), self._padded(value))
@@ -34,92 +40,133 @@ class Rows:
     """Layout of a decoding step: B rows of one new token, each after its group's prompt and its own tokens.
 
     Attention over the prompt is computed for a group's rows together against keys that stand there once, attention
-    over the own tokens row by row; the two are joined by their log-sum-exp, which is exactly one softmax over both."""
+    over the own tokens row by row; the two are joined by their log-sum-exp, which is exactly one softmax over both.
 
-    def __init__(self, prompts: Prompts, group_size: int) -> None:
-        groups = len(prompts.length_P)
-        self.prompt_layers = dict(prompts.layers)
-        self.prompt_length_P = prompts.length_P
-        self.group_B = torch.arange(groups, device=prompts.length_P.device).repeat_interleave(group_size)
-        self.own_layers: dict[int, tuple[Tensor, Tensor]] = {}
-        self.length = 0
-        self._arrange()
+    All rows write to the same slot of the own tokens, the number of the step; a row that joined later begins at a
+    later slot and does not see those before. Slots that no row sees any more are given back."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.slot = 0
+        self.prompt_length_P = torch.zeros(0, dtype=torch.int64, device=device)
+        self.group_B = torch.zeros_like(self.prompt_length_P)
+        self.first_B = torch.zeros_like(self.prompt_length_P)
+        self.prompt_layers: Layers = {}
+        self.own_layers: Layers = {}
+        self._biases: dict[tuple[str, int | None], Tensor | None] = {}
 
     @property
     def position_B1(self) -> Tensor:
         """Position of the new token of each row."""
-        return (self.prompt_length_P[self.group_B] + self.length)[:, None]
+        return (self.prompt_length_P[self.group_B] + self.slot - self.first_B)[:, None]
+
+    def join(self, prompts: Prompts, group_size: int) -> None:
+        """`group_size` new rows for each prompt, after the rows that are there."""
+        groups, device = len(prompts.length_P), self.group_B.device
+        if len(self.group_B) == 0:
+            self.slot, self.own_layers, self.prompt_layers = 0, {}, {}
+        new_B = torch.arange(groups, device=device).repeat_interleave(group_size)
+        self.group_B = torch.cat([self.group_B, new_B + len(self.prompt_length_P)])
+        self.first_B = torch.cat([self.first_B, torch.full_like(new_B, self.slot)])
+        self.prompt_length_P = torch.cat([self.prompt_length_P, prompts.length_P])
+        for layer, new in prompts.layers.items():
+            self.prompt_layers[layer] = _stacked(self.prompt_layers.get(layer), new)
+        for layer, held in self.own_layers.items():
+            self.own_layers[layer] = tuple(torch.cat([h, h.new_zeros(len(new_B), *h.shape[1:])]) for h in held)
+        self._arrange()
 
     def keep(self, row_B: Tensor) -> None:
         """Only these rows go on; groups of which none does give their prompt's keys back."""
-        group_B = self.group_B[row_B]
-        going_P, self.group_B = group_B.unique(return_inverse=True)
+        going_P, self.group_B = self.group_B[row_B].unique(return_inverse=True)
         if len(going_P) < len(self.prompt_length_P):
             self.prompt_length_P = self.prompt_length_P[going_P]
             self.prompt_layers = {n: (k[going_P], v[going_P]) for n, (k, v) in self.prompt_layers.items()}
-        self.own_layers = {n: (k[row_B], v[row_B]) for n, (k, v) in self.own_layers.items()}
+        self.first_B = self.first_B[row_B]
+        unseen = int(self.first_B.min()) if len(row_B) else 0
+        self.own_layers = {n: (k[row_B, :, unseen:], v[row_B, :, unseen:]) for n, (k, v) in self.own_layers.items()}
+        self.slot, self.first_B = self.slot - unseen, self.first_B - unseen
         self._arrange()
 
     def advance(self) -> None:
         """The step's new tokens count as own tokens from now on."""
-        self.length += 1
+        self.slot += 1
+        self._biases = {key: bias for key, bias in self._biases.items() if key == ("prompt", None)}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None):
         rows, heads, _, size = query.shape
         key_heads = key.shape[1]
-        query_BHRD = (query * scale).view(rows, key_heads, heads // key_heads, size)
-        own = _attend(query_BHRD, *self._own(layer, key, value, window))
-        prompt = self._attend_prompt(query_BHRD, *self.prompt_layers[layer], window)
-        return _joined(own, prompt).view(rows, 1, heads, size)
+        query_BHRD = query.reshape(rows, key_heads, heads // key_heads, size)
+        own = self._attend_own(layer, query_BHRD, key, value, scale, window)
+        prompt = self._attend_prompt(query_BHRD, *self.prompt_layers[layer], scale, window)
+        return joined(own, prompt).view(rows, 1, heads, size)
 
     def _arrange(self) -> None:
-        """Row b stands at [group_B[b], slot_B[b]] of the [P, S] table of rows by group; free places repeat row 0."""
+        """Row b stands at [group_B[b], place_B[b]] of the [P, S] table of rows by group; free places repeat row 0."""
+        # Rows stay in the order in which they joined, so a group's rows stand together.
+        row_B = torch.arange(len(self.group_B), device=self.group_B.device)
         count_P = torch.bincount(self.group_B, minlength=len(self.prompt_length_P))
-        first_P = count_P.cumsum(0) - count_P
-        self.slot_B = torch.arange(len(self.group_B), device=self.group_B.device) - first_P[self.group_B]
-        self.row_PS = self.group_B.new_zeros(len(count_P), int(count_P.max()))
-        self.row_PS[self.group_B, self.slot_B] = torch.arange(len(self.group_B), device=self.group_B.device)
+        self.place_B = row_B - (count_P.cumsum(0) - count_P)[self.group_B]
+        self.row_PS = self.group_B.new_zeros(len(count_P), int(count_P.max()) if len(count_P) else 0)
+        self.row_PS[self.group_B, self.place_B] = row_B
+        self._biases = {}
 
-    def _own(self, layer: int, key: Tensor, value: Tensor, window: int | None) -> tuple[Tensor, Tensor]:
-        """The own keys and values [B, H, K, D] that the new token sees, after its own are written."""
+    def _attend_own(
+        self, layer: int, query_BHRD: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None
+    ) -> Part:
+        """The queries over their rows' own tokens, after the new one's key and value are written."""
         if layer not in self.own_layers:
             empty = key.new_zeros(*key.shape[:2], 0, key.shape[3])
             self.own_layers[layer] = (empty, empty)
-        if self.length == self.own_layers[layer][0].shape[2]:
-            room = key.new_zeros(*key.shape[:2], BLOCK, key.shape[3])
-            self.own_layers[layer] = tuple(torch.cat([held, room], dim=2) for held in self.own_layers[layer])
-        first = 0 if window is None else max(0, self.length + 1 - window)
-        for held, new in zip(self.own_layers[layer], (key, value), strict=True):
-            held[:, :, self.length] = new[:, :, 0]
+        if self.slot == self.own_layers[layer][0].shape[2]:
+            self.own_layers[layer] = tuple(functional.pad(held, (0, 0, 0, BLOCK)) for held in self.own_layers[layer])
         own_key, own_value = self.own_layers[layer]
-        return own_key[:, :, first : self.length + 1], own_value[:, :, first : self.length + 1]
+        own_key[:, :, self.slot], own_value[:, :, self.slot] = key[:, :, 0], value[:, :, 0]
+        seen = slice(0 if window is None else max(0, self.slot + 1 - window), self.slot + 1)
+        bias = self._bias("own", window, lambda: self._own_bias(seen))
+        return attend(query_BHRD, own_key[:, :, seen], own_value[:, :, seen], scale, bias)
 
-    def _attend_prompt(self, query_BHRD: Tensor, key_PHKD: Tensor, value_PHKD: Tensor, window: int | None):
+    def _attend_prompt(
+        self, query_BHRD: Tensor, key_PHKD: Tensor, value_PHKD: Tensor, scale: float, window: int | None
+    ):
         """(output [B, H, R, D], log-sum-exp [B, H, R, 1]) of the rows' queries over their groups' prompts."""
-        groups, slots = self.row_PS.shape
+        groups, places = self.row_PS.shape
         _, heads, repeats, size = query_BHRD.shape
-        by_group = query_BHRD[self.row_PS].transpose(1, 2).reshape(groups, heads, slots * repeats, size)
-        position_K = torch.arange(key_PHKD.shape[2], device=key_PHKD.device)
-        seen_PK = position_K < self.prompt_length_P[:, None]
-        if window is not None:
-            seen_PK &= position_K > self.prompt_length_P[:, None] + self.length - window
-        parts = _attend(by_group, key_PHKD, value_PHKD, seen_PK)
+        by_group = query_BHRD[self.row_PS].transpose(1, 2).reshape(groups, heads, places * repeats, size)
+        bias = self._bias("prompt", window, lambda: self._prompt_bias(key_PHKD.shape[2], repeats, window))
+        parts = attend(by_group, key_PHKD, value_PHKD, scale, bias)
         return tuple(
-            part.view(groups, heads, slots, repeats, -1).transpose(1, 2)[self.group_B, self.slot_B] for part in parts
+            part.view(groups, heads, places, repeats, -1).transpose(1, 2)[self.group_B, self.place_B] for part in parts
         )
 
+    def _bias(self, part: str, window: int | None, make: Callable[[], Tensor | None]) -> Tensor | None:
+        """Made once for all layers of a step; that of the prompts without window holds until rows join or leave."""
+        if (part, window) not in self._biases:
+            self._biases[part, window] = make()
+        return self._biases[part, window]
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, seen_PK: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Attention of scaled queries [.., Q, D] over keys [.., K, D], with the log-sum-exp of the scores [.., Q, 1]."""
-    score = (query @ key.transpose(-1, -2)).float()
-    if seen_PK is not None:
-        score = score.masked_fill(~seen_PK[:, None, None], torch.finfo(score.dtype).min)
-    normaliser = score.logsumexp(-1, keepdim=True)
-    return (score - normaliser).exp().to(value.dtype) @ value, normaliser
+    def _own_bias(self, seen: slice) -> Tensor | None:
+        """[B, 1, 1, K]; None where all rows joined at once, and so see the same slots."""
+        if bool((self.first_B <= seen.start).all()):
+            return None
+        slot_K = torch.arange(seen.start, seen.stop, device=self.first_B.device)
+        return bias_of((slot_K >= self.first_B[:, None])[:, None, None])
+
+    def _prompt_bias(self, keys: int, repeats: int, window: int | None) -> Tensor:
+        """[P, 1, 1, K], or [P, 1, S x R, K] where the window of a row depends on how far it is."""
+        position_K = torch.arange(keys, device=self.group_B.device)
+        seen_PQK = (position_K < self.prompt_length_P[:, None])[:, None]
+        if window is not None:
+            own_PS = self.slot - self.first_B[self.row_PS]
+            before_PS = self.prompt_length_P[:, None] + own_PS - window
+            seen_PQK = seen_PQK & (position_K > before_PS.repeat_interleave(repeats, dim=1)[:, :, None])
+        return bias_of(seen_PQK[:, None])
 
 
-def _joined(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
-    """One softmax over two sets of keys, from the attention over each: weights e^lse, normalised."""
-    (out, normaliser), (other_out, other_normaliser) = one, other
-    share = torch.sigmoid(other_normaliser - normaliser).to(out.dtype)
-    return out + (other_out - out) * share
+def _stacked(held: tuple[Tensor, Tensor] | None, new: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Prompts' keys and values [P, H, K, D] one after the other, padded to the longest."""
+    if held is None:
+        return new
+    longest = max(held[0].shape[2], new[0].shape[2])
+    return tuple(
+        torch.cat([functional.pad(part, (0, 0, 0, longest - part.shape[2])) for part in pair])
+        for pair in zip(held, new, strict=True)
+    )

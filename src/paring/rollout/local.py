@@ -1,4 +1,4 @@
-"""The engine that runs here: prompts prefilled once a group, rows decoded together, ended rows leave."""
+"""The engine that runs here: prompts prefilled once a group, rows decoded together; ended rows leave, others join."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,9 @@ from paring.policy.chat import answer_text, prompt_tokens
 from paring.policy.model import Policy
 from paring.rollout.cache import Prompts, Rows
 from paring.rollout.engine import Key, NotFinite, Sampling
+from paring.rollout.folded import Sampler, sampler
 from paring.rollout.noise import draw, uniforms
 from paring.types import Completion, Group, Problem
-
-Prompted = Sequence[tuple[int, ...]]
-"""Prompts as token ids."""
 
 LEAST_LIVE = 0.875
 """Ended rows are dropped, which copies the cache, once less than this share of the rows is live."""
@@ -35,16 +33,8 @@ class LocalEngine:
         prompts = [prompt_tokens(self.policy.tokenizer, problem.messages) for problem in problems]
         for problem, prompt in zip(problems, prompts, strict=True):
             check_length(problem, len(prompt), sampling.max_new_tokens, self.policy.context)
-        per_wave = max(1, self.rows // group_size)
-        groups: list[Group] = []
-        for start in range(0, len(problems), per_wave):
-            wave = slice(start, start + per_wave)
-            groups += self._wave(problems[wave], prompts[wave], group_size, sampling, key)
-        return groups
-
-    def _wave(
-        self, problems: Sequence[Problem], prompts: Prompted, group_size: int, sampling: Sampling, key: Key
-    ) -> list[Group]:
+        if not problems:
+            return []
         noise_BT = np.stack(
             [
                 uniforms(key, problem.id, member, sampling.max_new_tokens)
@@ -52,60 +42,106 @@ class LocalEngine:
                 for member in range(group_size)
             ]
         )
-        token_BT, logp_BT, length_B = self._decode(prompts, group_size, sampling, noise_BT)
-        if not logp_BT.isfinite().all():
+        decoding = Decoding(sampler(self.policy), self.policy, prompts, group_size, sampling, noise_BT)
+        decoding.run(max(1, self.rows // group_size))
+        if not decoding.logp_BT.isfinite().all():
             raise NotFinite("the model's probabilities are not finite")
-        completions = [
-            self._completion(tokens[:length], logps[:length])
-            for tokens, logps, length in zip(token_BT.tolist(), logp_BT.tolist(), length_B.tolist(), strict=True)
-        ]
+        drawn = zip(decoding.token_BT.tolist(), decoding.logp_BT.tolist(), decoding.length_B.tolist(), strict=True)
+        completions = [self._completion(tokens[:length], logps[:length]) for tokens, logps, length in drawn]
         return [
             Group(problem, prompt, tuple(completions[index * group_size : (index + 1) * group_size]))
             for index, (problem, prompt) in enumerate(zip(problems, prompts, strict=True))
         ]
 
-    def _decode(self, prompts: Prompted, group_size: int, sampling: Sampling, noise_BT: np.ndarray):
-        """Tokens [B, T], their log-probs [B, T] and the lengths [B], B = prompts x group_size."""
-        device = self.policy.device
-        uniform_BT = torch.from_numpy(noise_BT).float().to(device)
-        token_BT = torch.zeros(uniform_BT.shape, dtype=torch.int64, device=device)
-        logp_BT = torch.zeros_like(uniform_BT)
-        length_B = torch.full(uniform_BT.shape[:1], sampling.max_new_tokens, device=device)
-        end_E = torch.tensor(sorted(self.policy.ends), device=device)
-        live_B = torch.arange(len(uniform_BT), device=device)
-        cache, logit_BV = self._prefill(prompts, group_size)
-        for position in range(sampling.max_new_tokens):
-            token_B, logp_B = draw(logit_BV, uniform_BT[live_B, position], sampling)
-            token_BT[live_B, position], logp_BT[live_B, position] = token_B, logp_B
-            ended_B = torch.isin(token_B, end_E)
-            length_B[live_B[ended_B]] = length_B[live_B[ended_B]].clamp(max=position + 1)
-            going_B = (length_B[live_B] > position + 1).nonzero()[:, 0]
-            if len(going_B) == 0 or position + 1 == sampling.max_new_tokens:
-                break
-            if len(going_B) < LEAST_LIVE * len(live_B):
-                cache.keep(going_B)
-                live_B, token_B = live_B[going_B], token_B[going_B]
-            logit_BV = self._step(token_B, cache)
-        return token_BT, logp_BT, length_B
-
-    def _prefill(self, prompts: Prompted, group_size: int) -> tuple[Rows, Tensor]:
-        """Each prompt once through the model; the logits after it serve all of its group: [B, V]."""
-        layout = Prompts([len(prompt) for prompt in prompts], self.policy.device)
-        token_N = torch.tensor([token for prompt in prompts for token in prompt], device=self.policy.device)
-        position_N = torch.cat([torch.arange(len(prompt)) for prompt in prompts]).to(self.policy.device)
-        hidden_1ND = self.policy.hidden(token_N[None], position_N[None], layout)
-        logit_PV = self.policy.logits(hidden_1ND[0, layout.last_P])
-        return Rows(layout, group_size), logit_PV.repeat_interleave(group_size, dim=0)
-
-    def _step(self, token_B: Tensor, cache: Rows) -> Tensor:
-        hidden_B1D = self.policy.hidden(token_B[:, None], cache.position_B1, cache)
-        cache.advance()
-        return self.policy.logits(hidden_B1D[:, 0])
-
     def _completion(self, tokens: list[int], logprobs: list[float]) -> Completion:
         ended = tokens[-1] in self.policy.ends
         text = answer_text(self.policy.tokenizer, tokens[:-1] if ended else tokens)
         return Completion(tuple(tokens), tuple(logprobs), text, ended)
+
+
+class Decoding:
+    """One call of `sample`: B completions, of which some rows are under way and some groups still wait.
+
+    A row is one completion being decoded: `row_B` says which. Where groups wait, they take the places of rows that
+    have ended, so that the batch stays wide."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        policy: Policy,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        sampling: Sampling,
+        noise_BT: np.ndarray,
+    ) -> None:
+        device = policy.device
+        self.sampler, self.prompts, self.group_size, self.sampling = sampler, prompts, group_size, sampling
+        self.uniform_BT = torch.from_numpy(noise_BT).to(device)
+        self.token_BT = torch.zeros(noise_BT.shape, dtype=torch.int64, device=device)
+        self.logp_BT = torch.zeros(noise_BT.shape, device=device)
+        self.length_B = torch.zeros(len(noise_BT), dtype=torch.int64, device=device)
+        self.ended_B = torch.zeros(len(noise_BT), dtype=torch.bool, device=device)
+        self.ends_E = torch.tensor(sorted(policy.ends), device=device)
+        self.row_R = torch.zeros(0, dtype=torch.int64, device=device)
+        self.joined = 0
+        self.cache = Rows(device)
+
+    def run(self, most_groups: int) -> None:
+        """Decode all completions, at most `most_groups` groups at once."""
+        logit_RV = None
+        while self.joined < len(self.prompts) or len(self.row_R):
+            room = most_groups - -(-len(self.row_R) // self.group_size)
+            if self.joined < len(self.prompts) and room > 0:
+                new_RV = self._join(room)
+                logit_RV = new_RV if logit_RV is None else torch.cat([logit_RV, new_RV])
+            token_R = self._draw(logit_RV)
+            token_R = self._drop_ended(token_R)
+            logit_RV = self._step(token_R) if len(self.row_R) else None
+
+    def _join(self, groups: int) -> Tensor:
+        """The next groups' prompts once through the model; the logits after each serve all of its group: [R, V]."""
+        prompts = self.prompts[self.joined : self.joined + groups]
+        device = self.row_R.device
+        layout = Prompts([len(prompt) for prompt in prompts], device)
+        token_N = torch.tensor([token for prompt in prompts for token in prompt], device=device)
+        position_N = torch.cat([torch.arange(len(prompt)) for prompt in prompts]).to(device)
+        hidden_1ND = self.sampler.hidden(token_N[None], position_N[None], layout)
+        logit_PV = self.sampler.logits(hidden_1ND[0, layout.last_P])
+        self.cache.join(layout, self.group_size)
+        first = self.joined * self.group_size
+        self.row_R = torch.cat([self.row_R, torch.arange(first, first + len(prompts) * self.group_size, device=device)])
+        self.joined += len(prompts)
+        return logit_PV.repeat_interleave(self.group_size, dim=0)
+
+    def _draw(self, logit_RV: Tensor) -> Tensor:
+        """One token for each row: int64 [R]. Rows that have ended but still stand in the batch change nothing."""
+        place_R = self.length_B[self.row_R].clamp(max=self.sampling.max_new_tokens - 1)
+        token_R, logp_R = draw(logit_RV, self.uniform_BT[self.row_R, place_R], self.sampling)
+        live_R = ~self.ended_B[self.row_R]
+        row_R, place_R = self.row_R[live_R], place_R[live_R]
+        self.token_BT[row_R, place_R], self.logp_BT[row_R, place_R] = token_R[live_R], logp_R[live_R]
+        self.length_B[row_R] += 1
+        self.ended_B[row_R] = torch.isin(token_R[live_R], self.ends_E) | (place_R + 1 == self.sampling.max_new_tokens)
+        return token_R
+
+    def _drop_ended(self, token_R: Tensor) -> Tensor:
+        """Rows that have ended leave once they are many, or once a waiting group can take their place."""
+        live_R = ~self.ended_B[self.row_R]
+        live = int(live_R.sum())
+        makes_room = self.joined < len(self.prompts) and len(self.row_R) - live >= self.group_size
+        if live and live >= LEAST_LIVE * len(self.row_R) and not makes_room:
+            return token_R
+        going_R = live_R.nonzero()[:, 0]
+        if len(going_R) < len(self.row_R):
+            self.cache.keep(going_R)
+            self.row_R, token_R = self.row_R[going_R], token_R[going_R]
+        return token_R
+
+    def _step(self, token_R: Tensor) -> Tensor:
+        """Logits [R, V] after one more token of each row."""
+        hidden_R1D = self.sampler.hidden(token_R[:, None], self.cache.position_B1, self.cache)
+        self.cache.advance()
+        return self.sampler.logits(hidden_R1D[:, 0])
 
 
 def check_length(problem: Problem, prompt: int, max_new_tokens: int, context: int) -> None:

@@ -5,6 +5,7 @@ from hashlib import blake2b
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from paring.rollout.engine import Key, Sampling
 
@@ -20,6 +21,10 @@ def uniforms(key: Key, problem_id: str, member: int, count: int) -> np.ndarray:
     return (bits >> np.uint64(11)) * 2.0**-53
 
 
+SEGMENT = 128
+"""Tokens of the vocabulary whose weights are summed before any running sum is taken."""
+
+
 def draw(logit_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """One token a row by inverse CDF, and its log-prob at the sampling temperature before top-k and top-p.
 
@@ -28,25 +33,49 @@ def draw(logit_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Tenso
 
     Args:
         logit_BV: fp32 [B, V].
-        uniform_B: fp32 [B] in [0, 1).
+        uniform_B: fp32 or fp64 [B] in [0, 1).
     Returns:
         tokens int64 [B] and log-probs fp32 [B] in nats.
     """
-    prob_BV = torch.softmax(logit_BV / (sampling.temperature or 1.0), dim=-1)
+    scaled_BV = logit_BV if sampling.temperature in (0, 1) else logit_BV / sampling.temperature
+    peak_B1 = scaled_BV.amax(-1, keepdim=True)
+    weight_BV = (scaled_BV - peak_B1).exp_()
+    total_B1 = weight_BV.sum(-1, keepdim=True)
     if sampling.temperature == 0:
         token_B1 = logit_BV.argmax(-1, keepdim=True)
     else:
-        cdf_BV = restricted(prob_BV, sampling).cumsum(-1)
-        total_B1 = cdf_BV[:, -1:]
-        # Rounding may lift the threshold to the total, past the last token that has any probability.
-        threshold_B1 = (uniform_B[:, None] * total_B1).minimum(total_B1.nextafter(torch.zeros_like(total_B1)))
-        # NaN logits of a diverged policy lead past the vocabulary: any token will do, its log-prob is NaN.
-        token_B1 = torch.searchsorted(cdf_BV, threshold_B1, right=True).clamp(max=logit_BV.shape[-1] - 1)
-    return token_B1[:, 0], prob_BV.gather(-1, token_B1)[:, 0].log()
+        token_B1 = _by_inverse_cdf(restricted(weight_BV, sampling), uniform_B)
+    return token_B1[:, 0], (scaled_BV.gather(-1, token_B1) - peak_B1 - total_B1.log())[:, 0]
+
+
+def _by_inverse_cdf(weight_BV: Tensor, uniform_B: Tensor) -> Tensor:
+    """The first token up to which the weights hold more than u of their sum: int64 [B, 1].
+
+    First the segment of the vocabulary, then the token within it: a running sum over all of V would cost more than the
+    rest of the draw."""
+    rows, tokens = weight_BV.shape
+    segment_BSW = functional.pad(weight_BV, (0, -tokens % SEGMENT)).view(rows, -1, SEGMENT)
+    cdf_BS = segment_BSW.sum(-1, dtype=torch.float64).cumsum(-1)
+    threshold_B1 = uniform_B[:, None].double() * cdf_BS[:, -1:]
+    segment_B1 = _first_above(cdf_BS, threshold_B1)
+    within_BW = segment_BSW[torch.arange(rows, device=weight_BV.device), segment_B1[:, 0]].double()
+    before_B1 = cdf_BS.gather(-1, segment_B1) - within_BW.sum(-1, keepdim=True)
+    token_B1 = segment_B1 * SEGMENT + _first_above(within_BW.cumsum(-1), threshold_B1 - before_B1)
+    # NaN logits of a diverged policy lead past the vocabulary: any token will do, its log-prob is NaN.
+    return token_B1.clamp(max=tokens - 1)
+
+
+def _first_above(cdf_BW: Tensor, threshold_B1: Tensor) -> Tensor:
+    """The first place at which the running sum exceeds the threshold. Rounding may put the threshold below 0 or lift
+    it to the total, before the first or past the last place that has any weight."""
+    total_B1 = cdf_BW[:, -1:]
+    below_B1 = threshold_B1.clamp(min=0).minimum(total_B1.nextafter(torch.zeros_like(total_B1)))
+    return torch.searchsorted(cdf_BW, below_B1, right=True).clamp(max=cdf_BW.shape[-1] - 1)
 
 
 def restricted(prob_BV: Tensor, sampling: Sampling) -> Tensor:
-    """The probabilities with 0 outside the top k and outside the smallest set that holds `top_p` of the mass."""
+    """Probabilities, or weights proportional to them, with 0 outside the top k and outside the smallest set that holds
+    `top_p` of the mass."""
     if sampling.top_k:
         least_B1 = prob_BV.topk(min(sampling.top_k, prob_BV.shape[-1]), dim=-1).values[:, -1:]
         prob_BV = prob_BV.masked_fill(prob_BV < least_B1, 0.0)
