@@ -107,6 +107,7 @@ class Rows:
         self.place_B = row_B - (count_P.cumsum(0) - count_P)[self.group_B]
         self.row_PS = self.group_B.new_zeros(len(count_P), int(count_P.max()) if len(count_P) else 0)
         self.row_PS[self.group_B, self.place_B] = row_B
+        self._is_full = self.row_PS.numel() == len(row_B)
         self._biases = {}
 
     def _attend_own(
@@ -130,12 +131,15 @@ class Rows:
         """(output [B, H, R, D], log-sum-exp [B, H, R, 1]) of the rows' queries over their groups' prompts."""
         groups, places = self.row_PS.shape
         _, heads, repeats, size = query_BHRD.shape
-        by_group = query_BHRD[self.row_PS].transpose(1, 2).reshape(groups, heads, places * repeats, size)
+        table_PSHRD = query_BHRD.unflatten(0, (groups, places)) if self._is_full else query_BHRD[self.row_PS]
+        by_group = table_PSHRD.transpose(1, 2).reshape(groups, heads, places * repeats, size)
         bias = self._bias("prompt", window, lambda: self._prompt_bias(key_PHKD.shape[2], repeats, window))
         parts = attend(by_group, key_PHKD, value_PHKD, scale, bias)
-        return tuple(
-            part.view(groups, heads, places, repeats, -1).transpose(1, 2)[self.group_B, self.place_B] for part in parts
-        )
+        return tuple(self._by_row(part.view(groups, heads, places, repeats, -1).transpose(1, 2)) for part in parts)
+
+    def _by_row(self, table_PSHRD: Tensor) -> Tensor:
+        """[P, S, H, R, D] -> [B, H, R, D]."""
+        return table_PSHRD.flatten(0, 1) if self._is_full else table_PSHRD[self.group_B, self.place_B]
 
     def _bias(self, part: str, window: int | None, make: Callable[[], Tensor | None]) -> Tensor | None:
         """Made once for all layers of a step; that of the prompts without window holds until rows join or leave."""

@@ -27,43 +27,24 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
 
 
 class PackedLinear:
-    """x W' + b for a frozen W [O, I], followed by what a decoder layer does next, where the library can fuse it."""
+    """x W' + b for a frozen W [O, I]."""
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, kernel: Kernel) -> None:
         self.bias_O, self.kernel = bias_O, kernel
+        self.weight = self.plain_OI = weight_OI
         if kernel == "onednn":
             self.weight = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_HINT)
+            self.plain_OI = None  # oneDNN needs it no more
         elif kernel == "mkl":
             self.weight = torch.ops.mkl._mkl_reorder_linear_weight(weight_OI, ROWS_HINT)
-            self._plain_OI = weight_OI
-        else:
-            self.weight = weight_OI
 
     def __call__(self, x: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
         if self.kernel == "onednn":
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias_O, "none", [], "")
         if self.kernel == "mkl":
-            return torch.ops.mkl._mkl_linear(x, self.weight, self._plain_OI, self.bias_O, ROWS_HINT)
+            return torch.ops.mkl._mkl_linear(x, self.weight, self.plain_OI, self.bias_O, ROWS_HINT)
         return functional.linear(x, self.weight, self.bias_O)
-
-    def silu(self, x: Tensor) -> Tensor:
-        """silu(x W' + b)."""
-        if self.kernel == "onednn":
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias_O, "swish", [], "")
-        return functional.silu(self(x), inplace=True)
-
-    def times(self, x: Tensor, factor: Tensor) -> Tensor:
-        """(x W' + b) * factor."""
-        if self.kernel == "onednn":
-            return torch.ops.mkldnn._linear_pointwise.binary(x, factor, self.weight, self.bias_O, "mul")
-        return self(x).mul_(factor)
-
-    def plus(self, x: Tensor, term: Tensor) -> Tensor:
-        """x W' + b + term."""
-        if self.kernel == "onednn":
-            return torch.ops.mkldnn._linear_pointwise.binary(x, term, self.weight, self.bias_O, "add")
-        return self(x).add_(term)
 
 
 def _has(namespace: str, operator: str) -> bool:

@@ -54,8 +54,10 @@ def _by_inverse_cdf(weight_BV: Tensor, uniform_B: Tensor) -> Tensor:
     First the segment of the vocabulary, then the token within it: a running sum over all of V would cost more than the
     rest of the draw."""
     rows, tokens = weight_BV.shape
-    segment_BSW = functional.pad(weight_BV, (0, -tokens % SEGMENT)).view(rows, -1, SEGMENT)
-    cdf_BS = segment_BSW.sum(-1, dtype=torch.float64).cumsum(-1)
+    if tokens % SEGMENT:
+        weight_BV = functional.pad(weight_BV, (0, -tokens % SEGMENT))
+    segment_BSW = weight_BV.view(rows, -1, SEGMENT)
+    cdf_BS = segment_BSW.sum(-1).cumsum(-1, dtype=torch.float64)
     threshold_B1 = uniform_B[:, None].double() * cdf_BS[:, -1:]
     segment_B1 = _first_above(cdf_BS, threshold_B1)
     within_BW = segment_BSW[torch.arange(rows, device=weight_BV.device), segment_B1[:, 0]].double()
