@@ -5,8 +5,10 @@ transformers' own forward serves every other architecture. Which of the two a mo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -14,8 +16,20 @@ from paring.policy.attention import Layout
 from paring.policy.fused import rms_norm, rotated, swiglu
 
 WRITTEN_OUT = frozenset({"LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model"})
-Rotary = tuple[Tensor, Tensor]
-"""Cosine and sine of the positions, [B, N, 1, D]."""
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Rotary embedding of the positions: cosine and sine [B, N, 1, D], whose second half repeats the first."""
+
+    cosine: Tensor
+    sine: Tensor
+
+    @cached_property
+    def turns(self) -> Tensor:
+        """cosine + i sine: complex [B, N, 1, D / 2]."""
+        half = self.cosine.shape[-1] // 2
+        return torch.complex(self.cosine[..., :half], self.sine[..., :half])
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ class Decoder:
         """Last hidden states [B, N, D] of the tokens, which attend as the layout says."""
         hidden = self.model.embed_tokens(token_BN)
         cosine, sine = self.model.rotary_emb(hidden, position_BN)
-        rotary = cosine[:, :, None], sine[:, :, None]
+        rotary = Rotary(cosine[:, :, None], sine[:, :, None])
         for number, layer in enumerate(self.layers):
             hidden = _through(layer, number, hidden, rotary, layout)
         return normed(self.model.norm, hidden)
@@ -86,7 +100,8 @@ class ModuleLayer:
             for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
         )
         query, key = head_normed(attention, query, key)
-        return rotated(query, *rotary), rotated(key, *rotary), value
+        turned = (rotated(heads, rotary.cosine, rotary.sine) for heads in (query, key))
+        return *turned, value
 
     def with_attention(self, hidden: Tensor, attended: Tensor) -> Tensor:
         return hidden + self.module.self_attn.o_proj(attended)

@@ -74,17 +74,27 @@ class Rows:
             self.own_layers[layer] = tuple(torch.cat([h, h.new_zeros(len(new_B), *h.shape[1:])]) for h in held)
         self._arrange()
 
-    def keep(self, row_B: Tensor) -> None:
-        """Only these rows go on; groups of which none does give their prompt's keys back."""
+    def keep(self, live_B: Tensor) -> Tensor:
+        """Only these rows go on: bool [B]. The last of them take the places of those that leave, so that only they
+        are copied. Returns which row stands where from now on: int64 [B']. Groups of which no row goes on give their
+        prompt's keys back."""
+        live = int(live_B.sum())
+        row_B = torch.arange(live, device=live_B.device)
+        left_B, moved_B = (~live_B[:live]).nonzero()[:, 0], live_B[live:].nonzero()[:, 0] + live
+        row_B[left_B] = moved_B
+        self.first_B = self.first_B[row_B]
+        unseen = int(self.first_B.min()) if live else 0
+        for layer, held in self.own_layers.items():
+            for part in held:
+                part[left_B] = part[moved_B]
+            self.own_layers[layer] = tuple(part[:live, :, unseen:] for part in held)
+        self.slot, self.first_B = self.slot - unseen, self.first_B - unseen
         going_P, self.group_B = self.group_B[row_B].unique(return_inverse=True)
         if len(going_P) < len(self.prompt_length_P):
             self.prompt_length_P = self.prompt_length_P[going_P]
             self.prompt_layers = {n: (k[going_P], v[going_P]) for n, (k, v) in self.prompt_layers.items()}
-        self.first_B = self.first_B[row_B]
-        unseen = int(self.first_B.min()) if len(row_B) else 0
-        self.own_layers = {n: (k[row_B, :, unseen:], v[row_B, :, unseen:]) for n, (k, v) in self.own_layers.items()}
-        self.slot, self.first_B = self.slot - unseen, self.first_B - unseen
         self._arrange()
+        return row_B
 
     def advance(self) -> None:
         """The step's new tokens count as own tokens from now on."""
@@ -101,13 +111,14 @@ class Rows:
 
     def _arrange(self) -> None:
         """Row b stands at [group_B[b], place_B[b]] of the [P, S] table of rows by group; free places repeat row 0."""
-        # Rows stay in the order in which they joined, so a group's rows stand together.
         row_B = torch.arange(len(self.group_B), device=self.group_B.device)
         count_P = torch.bincount(self.group_B, minlength=len(self.prompt_length_P))
-        self.place_B = row_B - (count_P.cumsum(0) - count_P)[self.group_B]
+        order_B = self.group_B.argsort(stable=True)
+        self.place_B = torch.empty_like(row_B)
+        self.place_B[order_B] = row_B - (count_P.cumsum(0) - count_P)[self.group_B[order_B]]
         self.row_PS = self.group_B.new_zeros(len(count_P), int(count_P.max()) if len(count_P) else 0)
         self.row_PS[self.group_B, self.place_B] = row_B
-        self._is_full = self.row_PS.numel() == len(row_B)
+        self._is_in_order = torch.equal(self.row_PS.flatten(), row_B)
         self._biases = {}
 
     def _attend_own(
@@ -131,7 +142,7 @@ class Rows:
         """(output [B, H, R, D], log-sum-exp [B, H, R, 1]) of the rows' queries over their groups' prompts."""
         groups, places = self.row_PS.shape
         _, heads, repeats, size = query_BHRD.shape
-        table_PSHRD = query_BHRD.unflatten(0, (groups, places)) if self._is_full else query_BHRD[self.row_PS]
+        table_PSHRD = query_BHRD.unflatten(0, (groups, places)) if self._is_in_order else query_BHRD[self.row_PS]
         by_group = table_PSHRD.transpose(1, 2).reshape(groups, heads, places * repeats, size)
         bias = self._bias("prompt", window, lambda: self._prompt_bias(key_PHKD.shape[2], repeats, window))
         parts = attend(by_group, key_PHKD, value_PHKD, scale, bias)
@@ -139,7 +150,7 @@ class Rows:
 
     def _by_row(self, table_PSHRD: Tensor) -> Tensor:
         """[P, S, H, R, D] -> [B, H, R, D]."""
-        return table_PSHRD.flatten(0, 1) if self._is_full else table_PSHRD[self.group_B, self.place_B]
+        return table_PSHRD.flatten(0, 1) if self._is_in_order else table_PSHRD[self.group_B, self.place_B]
 
     def _bias(self, part: str, window: int | None, make: Callable[[], Tensor | None]) -> Tensor | None:
         """Made once for all layers of a step; that of the prompts without window holds until rows join or leave."""

@@ -1,4 +1,4 @@
-"""The policy as a rollout runs it: adapters folded into a copy of the weights, products of one input joined, all packed.
+"""The policy as a rollout runs it: adapters folded into the weights, products of one input joined, all packed.
 
 Folding and packing cost about as much as four decoding steps, once a rollout; adapters beside the weights would cost a
 third of every step (docs/performance.md)."""
@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from paring.adapters.lowrank import LowRankLinear
-from paring.policy.decoder import Rotary, Shape, decoder, head_normed, is_written_out
-from paring.policy.fused import rotated
+from paring.policy.decoder import Rotary, Shape, decoder, is_written_out
 from paring.policy.model import Forward, Policy
 from paring.rollout.kernels import Kernel, PackedLinear, kernel_for
 
@@ -37,23 +36,43 @@ def sampler(policy: Policy) -> Sampler:
 
 
 class FoldedLayer:
-    """A decoder layer over packed weights; without a gradient."""
+    """A decoder layer over packed weights; without a gradient.
+
+    The features of each query and key head are reordered, by way of the weights, so that the two that are rotated
+    together stand side by side: then one complex product rotates all heads. Scores do not depend on the order."""
 
     def __init__(self, module: nn.Module, shape: Shape, kernel: Kernel) -> None:
         attention, mlp = module.self_attn, module.mlp
         self.module, self.shape = module, shape
-        self.qkv = _packed([attention.q_proj, attention.k_proj, attention.v_proj], kernel)
-        self.output = _packed([attention.o_proj], kernel)
-        self.gate_up = _packed([mlp.gate_proj, mlp.up_proj], kernel)
-        self.down = _packed([mlp.down_proj], kernel)
+        paired = [
+            tuple(_paired(rows, shape.head_size) for rows in _folded(projection))
+            for projection in (attention.q_proj, attention.k_proj)
+        ]
+        self.qkv = _packed([*paired, _folded(attention.v_proj)], kernel)
+        self.output = _packed([_folded(attention.o_proj)], kernel)
+        self.gate_up = _packed([_folded(mlp.gate_proj), _folded(mlp.up_proj)], kernel)
+        self.down = _packed([_folded(mlp.down_proj)], kernel)
 
     def queries_keys_values(self, hidden: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
         shape = self.shape
         x = _normed(self.module.input_layernorm, hidden)
         heads = self.qkv(x).unflatten(-1, (-1, shape.head_size))
-        query, key, value = heads.split([shape.heads, shape.key_heads, shape.key_heads], dim=2)
-        query, key = head_normed(self.module.self_attn, query, key)
-        return rotated(query, *rotary), rotated(key, *rotary), value
+        to_turn, value = heads.split([shape.heads + shape.key_heads, shape.key_heads], dim=2)
+        if getattr(self.module.self_attn, "q_norm", None) is not None:
+            to_turn = self._head_normed(to_turn)
+        torch.view_as_complex(to_turn.unflatten(-1, (-1, 2))).mul_(rotary.turns)
+        query, key = to_turn.split([shape.heads, shape.key_heads], dim=2)
+        return query, key, value
+
+    def _head_normed(self, heads: Tensor) -> Tensor:
+        """Queries and keys, each head normalised, as Qwen3 does."""
+        attention, shape = self.module.self_attn, self.shape
+        parts = heads.split([shape.heads, shape.key_heads], dim=2)
+        normed = [
+            functional.rms_norm(part, (shape.head_size,), _paired(norm.weight, shape.head_size), norm.variance_epsilon)
+            for part, norm in zip(parts, (attention.q_norm, attention.k_norm), strict=True)
+        ]
+        return torch.cat(normed, dim=2)
 
     def with_attention(self, hidden: Tensor, attended: Tensor) -> Tensor:
         return self.output(attended).add_(hidden)
@@ -69,23 +88,28 @@ def _normed(norm: nn.Module, hidden: Tensor) -> Tensor:
     return functional.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
 
-def _packed(modules: list[nn.Module], kernel: Kernel) -> PackedLinear:
-    """One product in place of several with the same input."""
-    biases = [_base(module).bias for module in modules]
-    weight_OI = torch.cat([_folded(module) for module in modules]) if len(modules) > 1 else _folded(modules[0])
-    return PackedLinear(weight_OI, None if biases[0] is None else torch.cat(biases), kernel)
+def _packed(parts: list[tuple[Tensor, Tensor | None]], kernel: Kernel) -> PackedLinear:
+    """One product in place of several of the same input; parts are weights [O, I] and biases [O] or None."""
+    weights, biases = zip(*parts, strict=True)
+    bias_O = None if biases[0] is None else torch.cat(biases)
+    return PackedLinear(torch.cat(weights) if len(parts) > 1 else weights[0], bias_O, kernel)
 
 
-def _folded(module: nn.Module) -> Tensor:
-    """W + s B A where there is an adapter that is on: [O, I]."""
-    weight_OI = _base(module).weight
-    if not isinstance(module, LowRankLinear) or not module.enabled:
-        return weight_OI
-    return torch.addmm(weight_OI, module.B_OR, module.A_RI, alpha=module.scale)
+def _folded(module: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """W + s B A [O, I], where there is an adapter that is on, else W; and the bias."""
+    if not isinstance(module, LowRankLinear):
+        return module.weight, module.bias
+    weight_OI = module.base.weight
+    if module.enabled:
+        weight_OI = torch.addmm(weight_OI, module.B_OR, module.A_RI, alpha=module.scale)
+    return weight_OI, module.base.bias
 
 
-def _base(module: nn.Module) -> nn.Module:
-    return module.base if isinstance(module, LowRankLinear) else module
+def _paired(rows: Tensor | None, head_size: int) -> Tensor | None:
+    """Output features d and d + D/2 of each head, which are rotated together, side by side: a weight's rows, a bias."""
+    if rows is None:
+        return None
+    return rows.unflatten(0, (-1, 2, head_size // 2)).transpose(1, 2).flatten(0, 2)
 
 
 def _is_dense(model: nn.Module) -> bool:

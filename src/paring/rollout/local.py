@@ -15,9 +15,6 @@ from paring.rollout.folded import Sampler, sampler
 from paring.rollout.noise import draw, uniforms
 from paring.types import Completion, Group, Problem
 
-LEAST_LIVE = 0.875
-"""Ended rows are dropped, which copies the cache, once less than this share of the rows is live."""
-
 
 @dataclass(frozen=True)
 class LocalEngine:
@@ -80,7 +77,6 @@ class Decoding:
         self.token_BT = torch.zeros(noise_BT.shape, dtype=torch.int64, device=device)
         self.logp_BT = torch.zeros(noise_BT.shape, device=device)
         self.length_B = torch.zeros(len(noise_BT), dtype=torch.int64, device=device)
-        self.ended_B = torch.zeros(len(noise_BT), dtype=torch.bool, device=device)
         self.ends_E = torch.tensor(sorted(policy.ends), device=device)
         self.row_R = torch.zeros(0, dtype=torch.int64, device=device)
         self.joined = 0
@@ -94,9 +90,7 @@ class Decoding:
             if self.joined < len(self.prompts) and room > 0:
                 new_RV = self._join(room)
                 logit_RV = new_RV if logit_RV is None else torch.cat([logit_RV, new_RV])
-            token_R = self._draw(logit_RV)
-            token_R = self._drop_ended(token_R)
-            logit_RV = self._step(token_R) if len(self.row_R) else None
+            logit_RV = self._step(self._draw(logit_RV))
 
     def _join(self, groups: int) -> Tensor:
         """The next groups' prompts once through the model; the logits after each serve all of its group: [R, V]."""
@@ -114,31 +108,21 @@ class Decoding:
         return logit_PV.repeat_interleave(self.group_size, dim=0)
 
     def _draw(self, logit_RV: Tensor) -> Tensor:
-        """One token for each row: int64 [R]. Rows that have ended but still stand in the batch change nothing."""
-        place_R = self.length_B[self.row_R].clamp(max=self.sampling.max_new_tokens - 1)
+        """One token for each row, of which those that it ends leave at once: int64 [R]."""
+        place_R = self.length_B[self.row_R]
         token_R, logp_R = draw(logit_RV, self.uniform_BT[self.row_R, place_R], self.sampling)
-        live_R = ~self.ended_B[self.row_R]
-        row_R, place_R = self.row_R[live_R], place_R[live_R]
-        self.token_BT[row_R, place_R], self.logp_BT[row_R, place_R] = token_R[live_R], logp_R[live_R]
-        self.length_B[row_R] += 1
-        self.ended_B[row_R] = torch.isin(token_R[live_R], self.ends_E) | (place_R + 1 == self.sampling.max_new_tokens)
+        self.token_BT[self.row_R, place_R], self.logp_BT[self.row_R, place_R] = token_R, logp_R
+        self.length_B[self.row_R] += 1
+        live_R = ~torch.isin(token_R, self.ends_E) & (place_R + 1 < self.sampling.max_new_tokens)
+        if not live_R.all():
+            kept_R = self.cache.keep(live_R)
+            self.row_R, token_R = self.row_R[kept_R], token_R[kept_R]
         return token_R
 
-    def _drop_ended(self, token_R: Tensor) -> Tensor:
-        """Rows that have ended leave once they are many, or once a waiting group can take their place."""
-        live_R = ~self.ended_B[self.row_R]
-        live = int(live_R.sum())
-        makes_room = self.joined < len(self.prompts) and len(self.row_R) - live >= self.group_size
-        if live and live >= LEAST_LIVE * len(self.row_R) and not makes_room:
-            return token_R
-        going_R = live_R.nonzero()[:, 0]
-        if len(going_R) < len(self.row_R):
-            self.cache.keep(going_R)
-            self.row_R, token_R = self.row_R[going_R], token_R[going_R]
-        return token_R
-
-    def _step(self, token_R: Tensor) -> Tensor:
-        """Logits [R, V] after one more token of each row."""
+    def _step(self, token_R: Tensor) -> Tensor | None:
+        """Logits [R, V] after one more token of each row; None where no row is left."""
+        if len(token_R) == 0:
+            return None
         hidden_R1D = self.sampler.hidden(token_R[:, None], self.cache.position_B1, self.cache)
         self.cache.advance()
         return self.sampler.logits(hidden_R1D[:, 0])

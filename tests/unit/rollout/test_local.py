@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from paring.policy.packing import Shared, pack
-from paring.rollout import local
 from paring.rollout.engine import Key, Sampling
 from paring.rollout.local import LocalEngine
 from paring.types import Problem
@@ -121,13 +120,6 @@ def test_neither_the_group_s_size_nor_the_limit_shows(talkative):
     together = tokens_of(sampled(talkative()))
     assert tokens_of(sampled(talkative(), group_size=3)) == [group[:3] for group in together]
     assert tokens_of(sampled(talkative(), limit=6)) == [[answer[:6] for answer in group] for group in together]
-
-
-@pytest.mark.parametrize("least_live", [0.0, 1.0])
-def test_when_ended_rows_leave_does_not_show(monkeypatch, family, talkative, least_live):
-    expected = tokens_of(sampled(talkative(family)))
-    monkeypatch.setattr(local, "LEAST_LIVE", least_live)
-    assert tokens_of(sampled(talkative(family))) == expected
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.3])
