@@ -35,7 +35,7 @@ class Run:
     seed: CountOrZero = 0
     steps: Count
     threads: CountOrZero = 0
-    """Threads of the matrix library; 0 leaves it to torch."""
+    """Threads of the matrix library; 0: the number that is best for the machine and the model."""
     model: Model = Model()
     task: AnyTask
     rollout: Rollout

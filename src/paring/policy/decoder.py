@@ -3,6 +3,7 @@
 transformers' own forward serves every other architecture. Which of the two a model gets does not show in its numbers:
 `Policy` probes both against transformers' logits when it is made."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +11,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from paring.adapters.lowrank import LowRankLinear
 from paring.policy.attention import Layout
 from paring.policy.fused import rms_norm, rotated, swiglu
 
@@ -63,19 +66,53 @@ class Layer(Protocol):
 
 @dataclass(frozen=True)
 class Decoder:
-    """Token embeddings, layers, final norm."""
+    """Token embeddings, layers, final norm. `activation_bytes` bounds what a forward pass with a gradient keeps for
+    its backward: the first layers keep their input alone and are computed again where all would not fit."""
 
     model: PreTrainedModel
     layers: Sequence[Layer]
+    activation_bytes: float = math.inf
 
-    def __call__(self, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
-        """Last hidden states [B, N, D] of the tokens, which attend as the layout says."""
-        hidden = self.model.embed_tokens(token_BN)
+    def __call__(self, token_BN: Tensor, position_BN: Tensor, layout: Layout, trunk: Tensor | None = None) -> Tensor:
+        """Last hidden states [B, N, D] of the tokens, which attend as the layout says. `trunk`: what `below` gave for
+        the same tokens, which then need not be computed again."""
+        first = 0 if trunk is None else self.first_adapted
+        hidden = self.model.embed_tokens(token_BN) if trunk is None else trunk
+        hidden = self._layers(range(first, len(self.layers)), hidden, position_BN, layout)
+        return normed(self.model.norm, hidden)
+
+    def below(self, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor | None:
+        """Hidden states below the first layer that has an adapter: the same for the policy, its reference and every
+        update of a rollout. None where the first layer has one."""
+        if self.first_adapted == 0:
+            return None
+        with torch.no_grad():
+            return self._layers(range(self.first_adapted), self.model.embed_tokens(token_BN), position_BN, layout)
+
+    @cached_property
+    def first_adapted(self) -> int:
+        """Number of the first layer with an adapter, 0 if there is none."""
+        adapted = (any(isinstance(m, LowRankLinear) for m in layer.modules()) for layer in self.model.layers)
+        return next((number for number, has_adapter in enumerate(adapted) if has_adapter), 0)
+
+    def _layers(self, numbers: range, hidden: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
         cosine, sine = self.model.rotary_emb(hidden, position_BN)
         rotary = Rotary(cosine[:, :, None], sine[:, :, None])
-        for number, layer in enumerate(self.layers):
-            hidden = _through(layer, number, hidden, rotary, layout)
-        return normed(self.model.norm, hidden)
+        kept = int(min(len(self.layers), self.activation_bytes / (position_BN.numel() * self.bytes_per_token)))
+        for number in numbers:
+            given = (self.layers[number], number, hidden, rotary, layout)
+            again = torch.is_grad_enabled() and number < numbers.stop - kept
+            hidden = checkpoint(_through, *given, use_reentrant=False) if again else _through(*given)
+        return hidden
+
+    @cached_property
+    def bytes_per_token(self) -> int:
+        """What one layer keeps of a token for its backward, about: the inputs of the norms and of the adapters,
+        queries, keys, values and their padded copies, gate, up and their product."""
+        config = self.model.config
+        shape = self.layers[0].shape
+        heads = (3 * shape.heads + 4 * shape.key_heads) * shape.head_size
+        return (4 * config.hidden_size + heads + 3 * config.intermediate_size) * self.model.dtype.itemsize
 
 
 def _through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: Layout) -> Tensor:
@@ -118,10 +155,15 @@ def is_written_out(model: PreTrainedModel) -> bool:
     return type(model.base_model).__name__ in WRITTEN_OUT and config.hidden_act == "silu"
 
 
-def decoder(model: PreTrainedModel, layer: Callable[[nn.Module, Shape], Layer] = ModuleLayer) -> Decoder:
+def decoder(
+    model: PreTrainedModel,
+    layer: Callable[[nn.Module, Shape], Layer] = ModuleLayer,
+    *,
+    activation_bytes: float = math.inf,
+) -> Decoder:
     """The written-out decoder of a model, its layers made by `layer`."""
     base = model.base_model
-    return Decoder(base, [layer(module, _shape(module.self_attn)) for module in base.layers])
+    return Decoder(base, [layer(module, _shape(module.self_attn)) for module in base.layers], activation_bytes)
 
 
 def normed(norm: nn.Module, hidden: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The policy: a frozen base, its adapters, its tokenizer; hidden states, logits and log-probs."""
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from paring.adapters.lowrank import LowRankLinear
 from paring.maths.logprobs import token_logprobs
 from paring.policy import attention
 from paring.policy.attention import Layout
-from paring.policy.decoder import decoder, is_written_out
+from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
 from paring.policy.loading import end_tokens
 from paring.policy.packing import PackedBatch, Shared, pack
 
-Forward = Callable[[Tensor, Tensor, Layout], Tensor]
+Forward = Callable[..., Tensor]
 """From tokens [B, N] and their positions to last hidden states [B, N, D], attending as the layout says."""
 
 
@@ -29,9 +30,12 @@ class Policy:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     adapters: dict[str, LowRankLinear]
+    activation_bytes: float = math.inf
+    """Bound of what a forward pass keeps for its backward; what does not fit is computed again (see Decoder)."""
 
     def __post_init__(self) -> None:
         check_fits(self.model)
+        assert self.hidden, "made here, so that a bound that cannot be kept is refused before any work"
 
     @property
     def device(self) -> torch.device:
@@ -49,20 +53,34 @@ class Policy:
     @cached_property
     def hidden(self) -> Forward:
         """The model's forward pass up to its last hidden states, with a gradient."""
-        return forward(self.model)
+        return forward(self.model, activation_bytes=self.activation_bytes)
 
     def logits(self, hidden_BD: Tensor) -> Tensor:
         """[B, V] in fp32, for the few positions where a token is drawn."""
         return self.model.get_output_embeddings()(hidden_BD).float()
 
-    def log_probs(self, batch: PackedBatch, *, temperature: float) -> Tensor:
-        """log pi(o_bt | prompt, o_b<t) at the sampling temperature: [B, T], 0 where there is no token."""
-        hidden_ND = self.hidden(batch.token_N[None], batch.position_N[None], batch.layout)[0]
+    def log_probs(self, batch: PackedBatch, *, temperature: float, trunk: Tensor | None = None) -> Tensor:
+        """log pi(o_bt | prompt, o_b<t) at the sampling temperature: [B, T], 0 where there is no token.
+        `trunk` is what `trunk` gave for this batch."""
+        known = {} if trunk is None else {"trunk": trunk}
+        hidden_ND = self.hidden(batch.token_N[None], batch.position_N[None], batch.layout, **known)[0]
         head_VD = self.model.get_output_embeddings().weight
         logp_M = token_logprobs(
             hidden_ND.index_select(0, batch.predictor_M), head_VD, batch.target_M, temperature=temperature
         )
         return batch.spread(logp_M)
+
+    def trunk(self, batch: PackedBatch) -> Tensor | None:
+        """Hidden states below the first adapter, which no update and no reference changes; None where there is nothing
+        to save."""
+        if not isinstance(self.hidden, Decoder):
+            return None
+        return self.hidden.below(batch.token_N[None], batch.position_N[None], batch.layout)
+
+    @property
+    def is_its_reference(self) -> bool:
+        """Whether no adapter changes anything yet, so that the reference's log-probs are the policy's own."""
+        return not any(adapter.B_OR.any() for adapter in self.adapters.values())
 
     def reference(self) -> AbstractContextManager[None]:
         """Within it, the policy is its reference: the base with the adapters switched off."""
@@ -109,9 +127,18 @@ def check_fits(model: PreTrainedModel) -> None:
         )
 
 
-def forward(model: PreTrainedModel) -> Forward:
-    """Our own forward pass where the architecture is written out, transformers' elsewhere."""
-    return decoder(model) if is_written_out(model) else partial(by_transformers, model)
+def forward(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Forward:
+    """Our own forward pass where the architecture is written out, transformers' elsewhere.
+
+    Raises ValueError where that is asked to keep less for its backward than it does."""
+    if is_written_out(model):
+        return decoder(model, activation_bytes=activation_bytes)
+    if activation_bytes < math.inf:
+        raise ValueError(
+            f"optimiser.activations_gb bounds the memory of {', '.join(sorted(WRITTEN_OUT))} only, and this is a "
+            f"{type(model).__name__}: set it to 0 and lower optimiser.tokens_per_pass instead"
+        )
+    return partial(by_transformers, model)
 
 
 def by_transformers(model: PreTrainedModel, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:

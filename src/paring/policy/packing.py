@@ -11,6 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from paring.policy.flex import FlexLayout
+
+TILE = 128
+"""Tokens of the row that the fused kernel of a GPU works on at a time."""
 LEAST_FILL = 0.75
 """Sequences share a padded attention block while the shortest fills at least this much of the longest."""
 
@@ -102,7 +106,7 @@ class PackedBatch:
 
     token_N: Tensor
     position_N: Tensor
-    layout: PackedLayout
+    layout: PackedLayout | FlexLayout
     predictor_M: Tensor
     target_M: Tensor
     mask_BT: Tensor
@@ -141,10 +145,12 @@ def pack(shared: Sequence[Shared], device: torch.device) -> PackedBatch:
             predictors.append(prompt.start + prompt.length - 1)
             predictors.extend(range(own.start, own.start + own.length))
     completions = [completion for group in shared for completion in group.completions]
+    # On a GPU one fused kernel; a row of one of its tiles would gain nothing and cost a compilation of its own.
+    layout = FlexLayout if device.type == "cuda" and len(tokens) > TILE else PackedLayout
     return PackedBatch(
         token_N=torch.tensor(tokens, device=device),
         position_N=torch.tensor(positions, device=device),
-        layout=PackedLayout(spans, device),
+        layout=layout(spans, device),
         predictor_M=torch.tensor(predictors, dtype=torch.int64, device=device),
         target_M=torch.tensor([t for tokens in completions for t in tokens], dtype=torch.int64, device=device),
         mask_BT=_mask([len(completion) for completion in completions]).to(device),

@@ -1,5 +1,6 @@
 """What the machine says of itself: peak memory, versions, and where the seconds of a step went."""
 
+import os
 import platform
 import resource
 import sys
@@ -7,7 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
+SMALL_MODEL = 5_000_000
+"""Parameters below which a second thread gains nothing."""
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
@@ -21,6 +25,22 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {
         name: _version(name) for name in ("torch", "transformers", "paring")
     }
+
+
+def threads_for(parameters: int) -> int:
+    """The number of CPU threads that is best for a model of so many parameters: one where its products are so small
+    that threads would wait for each other (docs/performance.md), else as many as there are CPUs for this process."""
+    return 1 if parameters < SMALL_MODEL else available_cpus()
+
+
+def available_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """CPUs that this process may use: torch counts the machine's, which in a container may be many times as many."""
+    cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    if quota.is_file():
+        allowed, period = quota.read_text().split()
+        if allowed != "max":
+            cpus = min(cpus, max(1, int(allowed) // int(period)))
+    return cpus
 
 
 class Stopwatch:

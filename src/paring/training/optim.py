@@ -31,6 +31,13 @@ class Adam:
     max_grad_norm: Positive = 1.0
     tokens_per_pass: Count = 2048
     """Packed tokens of one forward and backward pass. It bounds memory; the gradient does not depend on it."""
+    activations_gb: NotNegative = 0.0
+    """Activation checkpointing: at most about so many 10^9 bytes are kept of a pass for its backward, and what does not
+    fit is computed again. 0: off, all is kept."""
+
+    @property
+    def activation_bytes(self) -> float:
+        return self.activations_gb * 1e9 or math.inf
 
 
 def learning_rate(adam: Adam, step: int, steps: int) -> float:

@@ -16,6 +16,7 @@ from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.rollout.local import LocalEngine, check_length
+from paring.runtime.machine import threads_for
 from paring.runtime.screen import visible
 from paring.training.order import problems_of_step
 from paring.types import Problem
@@ -50,8 +51,6 @@ def prepare(run: Run) -> Setup:
     """Read the data, load the model, attach the adapters, and check that every prompt of the run fits.
 
     Raises ValueError, or FileNotFoundError for data that is not there."""
-    if run.threads:
-        torch.set_num_threads(run.threads)
     problems = run.task.problems("train")
     held_out = [*run.task.problems("test")[: run.evaluate.limit]]
     if run.evaluate.every:
@@ -60,7 +59,8 @@ def prepare(run: Run) -> Setup:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
     base, tokenizer = load_base(run.model)
     adapters, lora = attach_adapters(base, run.adapter, seed=run.seed)
-    policy = Policy(base, tokenizer, adapters)
+    torch.set_num_threads(run.threads or threads_for(base.num_parameters()))
+    policy = Policy(base, tokenizer, adapters, run.optimiser.activation_bytes)
     _check_lengths(run, policy, problems, held_out)
     return Setup(policy, LocalEngine(policy, rows=run.rollout.rows), problems, lora)
 

@@ -21,6 +21,7 @@ class Pass:
 
     batch: PackedBatch
     advantage_B: Tensor
+    trunk: Tensor | None = None
     reference_BT: Tensor | None = None
     old_BT: Tensor | None = None
 
@@ -52,7 +53,8 @@ def improve(
 ) -> Update:
     """Take `updates` optimiser steps along the objective on one rollout.
 
-    The first step's own log-probs serve as the old ones, since the policy that sampled is the policy then. A step
+    The first step's own log-probs serve as the old ones, since the policy that sampled is the policy then, and as the
+    reference's as long as no adapter changes anything. What lies below the first adapter is computed once. A step
     with a loss or gradient that is not finite is dropped, and with it the rest of the rollout's steps.
     `seed` is of the adapters' dropout; `watch` takes the time of the phases "reference" and "training"."""
     lengths = [len(completion.tokens) for group in groups for completion in group.completions]
@@ -62,7 +64,11 @@ def improve(
         Pass(pack(shared, policy.device), advantage_B.to(policy.device))
         for shared, advantage_B in cut(groups, advantage_PG, worth_PG != 0, tokens_per_pass)
     ]
-    if objective.kl_coef:
+    if objective.kl_coef or updates > 1:
+        with watch("training"):
+            for part in passes:
+                part.trunk = policy.trunk(part.batch)
+    if objective.kl_coef and not policy.is_its_reference:
         with watch("reference"):
             _add_reference(policy, passes, temperature)
     result = Update(tokens=sum(int(part.batch.mask_BT.sum()) for part in passes))
@@ -113,7 +119,7 @@ def _add_reference(policy: Policy, passes: list[Pass], temperature: float) -> No
     """Log-probs with the adapters off."""
     with torch.no_grad(), policy.reference():
         for part in passes:
-            part.reference_BT = policy.log_probs(part.batch, temperature=temperature)
+            part.reference_BT = policy.log_probs(part.batch, temperature=temperature, trunk=part.trunk)
 
 
 def _backward(
@@ -124,9 +130,11 @@ def _backward(
     with policy.training():
         for part in passes:
             mask_BT = part.batch.mask_BT
-            policy_BT = policy.log_probs(part.batch, temperature=temperature)
+            policy_BT = policy.log_probs(part.batch, temperature=temperature, trunk=part.trunk)
             if part.old_BT is None:
                 part.old_BT = policy_BT.detach()
+            if objective.kl_coef and part.reference_BT is None:
+                part.reference_BT = part.old_BT
             logp = LogProbs(policy_BT, part.old_BT, part.reference_BT)
             loss = objective(logp, part.advantage_B, mask_BT, totals)
             loss.backward()

@@ -1,0 +1,76 @@
+"""A side of the RL step as a process of its own, which loads once and then makes a step whenever it is told to."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+
+TRL, OURS = "side_trl.py", "side_ours.py"
+SEED = 0
+LEARNING_RATE = 1e-5
+
+
+@dataclass(frozen=True)
+class Work:
+    """The same for both sides. `peer_passes`: into how many passes TRL cuts its batch, which bounds its memory."""
+
+    model: str
+    data: str | None
+    problems: int
+    group: int
+    new_tokens: int
+    rank: int
+    kl: float
+    without_signal: float
+    peer_passes: int
+    steps: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.without_signal < 1:
+            raise ValueError(f"--without-signal {self.without_signal}: 0 or more, and less than 1, or B would stay 0")
+
+    @classmethod
+    def given(cls) -> "Work":
+        """Within a side: what it was started with."""
+        return cls(**json.loads(sys.argv[1]))
+
+
+class Side:
+    """A running side. Not used as a context, it would stay alive."""
+
+    def __init__(self, script: str, work: Work) -> None:
+        command = [sys.executable, str(Path(__file__).with_name(script)), json.dumps(asdict(work))]
+        self.process = Popen(command, stdin=PIPE, stdout=PIPE, text=True)
+        self._answer()
+
+    def __enter__(self) -> "Side":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+    def step(self) -> dict[str, Any]:
+        """One step: its seconds, its completion tokens, and the process's peak memory so far."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.process.args[1]} ended with {self.process.wait()}: see its words above")
+        return json.loads(line)
+
+
+def answer(**values: Any) -> None:
+    """Within a side: to the one who commands it. All else that is printed must go to stderr."""
+    print(json.dumps(values), file=sys.__stdout__, flush=True)
+
+
+def wait_for_command() -> None:
+    """Within a side: until the next step is asked for; the side ends where none will be."""
+    if not sys.stdin.readline():
+        raise SystemExit
