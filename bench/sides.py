@@ -1,6 +1,7 @@
 """A side of the RL step as a process of its own, which loads once and then makes a step whenever it is told to."""
 
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,7 +43,9 @@ class Side:
 
     def __init__(self, script: str, work: Work) -> None:
         command = [sys.executable, str(Path(__file__).with_name(script)), json.dumps(asdict(work))]
-        self.process = Popen(command, stdin=PIPE, stdout=PIPE, text=True)
+        # The questions come from paring, which asks torch for large pages: the peer must be as its users have it.
+        environment = os.environ | ({"THP_MEM_ALLOC_ENABLE": "0"} if script == TRL else {})
+        self.process = Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=environment)
         self._answer()
 
     def __enter__(self) -> "Side":

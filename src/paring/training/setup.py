@@ -17,6 +17,7 @@ from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.rollout.local import LocalEngine, check_length
 from paring.runtime.machine import threads_for
+from paring.runtime.memory import keep_freed_memory
 from paring.runtime.screen import visible
 from paring.training.order import problems_of_step
 from paring.types import Problem
@@ -59,6 +60,7 @@ def prepare(run: Run) -> Setup:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
     base, tokenizer = load_base(run.model)
     adapters, lora = attach_adapters(base, run.adapter, seed=run.seed)
+    keep_freed_memory()
     torch.set_num_threads(run.threads or threads_for(base.num_parameters()))
     policy = Policy(base, tokenizer, adapters, run.optimiser.activation_bytes)
     _check_lengths(run, policy, problems, held_out)
