@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint smollm2 clean
+.PHONY: demo test lint smollm2 bench clean
 
 demo: $(VENV)/core
 	$(VENV)/bin/paring train quickstart
@@ -20,6 +20,13 @@ lint: $(VENV)/dev
 smollm2: $(VENV)/core
 	$(PIP) --editable '.[gguf]'
 	$(VENV)/bin/python tools/fetch_smollm2.py
+
+# The short measurements (about ten minutes); those against TRL's step, and growth, take longer: bench/README.md.
+bench: $(VENV)/dev smollm2
+	$(VENV)/bin/python bench/start_up.py --out bench/results.jsonl
+	$(VENV)/bin/python bench/training_pass.py --out bench/results.jsonl
+	$(VENV)/bin/python bench/rollout.py --new-tokens 64 --out bench/results.jsonl
+	$(VENV)/bin/python bench/rollout.py --rows 128 --share --out bench/results.jsonl
 
 # torch first and alone: pip's own configuration decides which build of the pinned version is taken.
 $(VENV)/core: pyproject.toml constraints.txt

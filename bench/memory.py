@@ -14,7 +14,7 @@ def peak_gb(script: str, work: Work) -> float:
 
 
 def main() -> None:
-    arguments = options(__doc__, "model", "data", at_least=4.0, **SIZES, steps=2).parse_args()
+    arguments = options(__doc__, "model", "data", at_least=3.0, **SIZES, steps=2).parse_args()
     sizes = {name: getattr(arguments, name) for name in SIZES}
     work = Work(arguments.model, arguments.data, **sizes, steps=arguments.steps)
     peer, ours = peak_gb(TRL, work), peak_gb(OURS, work)

@@ -17,7 +17,7 @@ from paring.policy.model import Policy
 from paring.types import Problem
 from questions import questions
 
-RATIO, SHARE = 2.0, 0.3
+RATIO, SHARE = 3.0, 0.45
 """Bounds of the two claims."""
 PRODUCT = (4096, 1536, 1536)
 PRODUCT_RUNS = 10

@@ -18,7 +18,7 @@ SIZES = {"prompts": 4, "group": 8, "shortest_prompt": 94, "longest_prompt": 126,
 
 
 def main() -> None:
-    arguments = options(__doc__, "model", at_least=2.0, **SIZES, pairs=3).parse_args()
+    arguments = options(__doc__, "model", at_least=2.4, **SIZES, pairs=3).parse_args()
     lora = lora_of(arguments.rank)
     policy = adapted_policy(arguments.model, lora)
     twin = peft_twin(policy, arguments.model, lora)

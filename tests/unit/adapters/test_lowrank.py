@@ -91,6 +91,21 @@ def test_gradients_agree_with_finite_differences():
     assert torch.autograd.gradcheck(output, (adapter.A_RI, adapter.B_OR))
 
 
+def test_nothing_large_is_kept_for_the_backward_but_the_input():
+    adapter, x_NI = low_rank(dense(40, 30), rank=2), noise(50, 40).requires_grad_()
+    kept = {}
+
+    def pack(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        adapter(x_NI)
+    known = (x_NI, adapter.A_RI, adapter.B_OR, adapter.base.weight)
+    own = [size for place, size in kept.items() if place not in {one.untyped_storage().data_ptr() for one in known}]
+    assert own == [50 * 2 * 4]  # u = A x in fp32
+
+
 def test_disabled_is_the_base_bit_for_bit_and_computes_no_branch():
     base, x = dense(5, 4), noise(6, 5)
     adapter = low_rank(base)

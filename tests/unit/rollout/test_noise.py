@@ -117,6 +117,34 @@ def test_the_ends_of_the_unit_interval_in_a_large_vocabulary(scale):
         assert logp_B.isfinite().all() and (token_B < 50_000).all()
 
 
+@pytest.mark.parametrize("vocabulary", [1, 7, 127, 128, 129, 1000, 49_152])
+def test_segments_of_the_vocabulary_do_not_show(vocabulary):
+    """The token is where one running sum over the whole vocabulary, in fp64, passes the uniform number."""
+    generator = torch.Generator().manual_seed(vocabulary)
+    logit_BV = 3 * torch.randn(200, vocabulary, generator=generator)
+    uniform_B = torch.rand(200, generator=generator, dtype=torch.float64)
+    token_B, logp_B = draw(logit_BV, uniform_B, sampling())
+    cdf_BV = torch.softmax(logit_BV.double(), -1).cumsum(-1)
+    after_B1, before_B1 = cdf_BV.gather(-1, token_B[:, None]), cdf_BV.gather(-1, (token_B[:, None] - 1).clamp(min=0))
+    before_B1 = before_B1.masked_fill(token_B[:, None] == 0, 0.0)
+    # fp32 weights: where the number falls within rounding of a token's edge, its neighbour is as right.
+    assert (before_B1[:, 0] - 1e-6 <= uniform_B).all() and (uniform_B <= after_B1[:, 0] + 1e-6).all()
+    torch.testing.assert_close(
+        logp_B, torch.log_softmax(logit_BV, -1).gather(-1, token_B[:, None])[:, 0], rtol=1e-5, atol=1e-5
+    )
+
+
+def test_frequencies_across_segments():
+    """Weights at both ends of a large vocabulary, and in between nothing."""
+    logit_V = torch.full((700,), -math.inf)
+    logit_V[[0, 127, 128, 511, 699]] = torch.tensor([0.1, 0.2, 0.3, 0.25, 0.15]).log()
+    token_B, _ = draw(logit_V.expand(20_000, -1), torch.from_numpy(uniforms(*BASE, 20_000)), sampling())
+    found_V = torch.bincount(token_B, minlength=700)[[0, 127, 128, 511, 699]]
+    expected_V = 20_000 * torch.tensor([0.1, 0.2, 0.3, 0.25, 0.15])
+    assert int(found_V.sum()) == 20_000
+    assert float(((found_V - expected_V).square() / expected_V).sum()) < 18.5  # 4 degrees of freedom, one in a thousand
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_logits_that_are_not_finite_are_a_value_not_an_error(bad, temperature):

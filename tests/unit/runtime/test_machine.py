@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from paring.runtime.machine import Stopwatch, peak_memory_gb, versions
+from paring.runtime.machine import Stopwatch, available_cpus, peak_memory_gb, threads_for, versions
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -50,3 +50,18 @@ def test_the_stopwatch_adds_up_by_phase_and_survives_errors():
     taken = watch.seconds
     watch.reset()
     assert watch.seconds == {} and taken == {"rollout": 1.75, "training": 2.0}
+
+
+def test_a_small_model_gets_one_thread_and_a_large_one_all_cpus():
+    assert threads_for(342_336) == 1
+    assert threads_for(134_515_008) == available_cpus() >= 1
+
+
+@pytest.mark.parametrize(
+    ("quota", "most"), [("max 100000", 10**6), ("100000 100000", 1), ("50000 100000", 1), ("250000 100000", 2)]
+)
+def test_a_container_s_quota_counts(tmp_path, quota, most):
+    file = tmp_path / "cpu.max"
+    unbounded = available_cpus(tmp_path / "no such file")
+    file.write_text(quota + "\n")
+    assert available_cpus(file) == min(unbounded, most)

@@ -6,8 +6,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from paring.adapters.attach import parameters_by_name
+from paring.adapters.attach import Lora, attach, parameters_by_name
 from paring.maths.objectives import Grpo, LogProbs, Rgra, Totals, k3
+from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack, packed_size
 from paring.runtime.machine import Stopwatch
 from paring.training.optim import Adam, Optimiser
@@ -224,3 +225,49 @@ def test_cut_leaves_out_what_is_worth_nothing(groups):
     assert advantage_B.tolist() == [0, 2, 7]
     assert [one.prompt for one in shared] == [groups[0].prompt, groups[2].prompt]
     assert passes(groups, 10_000, torch.zeros(3, 3, dtype=torch.bool)) == []
+
+
+def test_while_no_adapter_changes_anything_the_reference_is_the_policy(make_policy, groups, monkeypatch):
+    """Then there is no pass for it, and the gradient is that of one: the KL term is 0 and flat where both are equal."""
+    gradients, watches = [], []
+    for skips in (True, False):
+        policy = make_policy()
+        for adapter in policy.adapters.values():
+            adapter.B_OR.data.zero_()
+        monkeypatch.setattr(type(policy), "is_its_reference", property(lambda _, skips=skips: skips))
+        watch = Stopwatch()
+        found = update(policy, groups, Rgra(kl_coef=0.4), lr=0.0, watch=watch)
+        assert found.measures["kl"] == pytest.approx(0.0, abs=1e-9)
+        gradients.append(gradient(policy))
+        watches.append(set(watch.seconds))
+    torch.testing.assert_close(*gradients)
+    assert watches == [{"training"}, {"training", "reference"}]
+
+
+def test_the_policy_knows_whether_it_is_its_reference(make_policy):
+    policy = make_policy()
+    assert not policy.is_its_reference
+    for adapter in policy.adapters.values():
+        adapter.B_OR.data.zero_()
+    assert policy.is_its_reference
+    next(iter(policy.adapters.values())).B_OR.data[0, 0] = 1e-30
+    assert not policy.is_its_reference
+
+
+@pytest.mark.parametrize("objective", [Rgra(kl_coef=0.4), Grpo(kl_coef=0.4)], ids=str)
+def test_the_shared_trunk_does_not_show(tiny, tokenizer, groups, monkeypatch, objective):
+    """Adapters on the second of two layers: what the first gives is computed once for reference and both updates."""
+    moved = []
+    for shares in (True, False):
+        model = tiny()
+        adapters = attach(model, Lora(rank=3, targets=("layers.1.mlp.up_proj", "layers.1.self_attn.v_proj")), seed=0)
+        for adapter in adapters.values():
+            adapter.B_OR.data.fill_(0.05)
+        policy = Policy(model, tokenizer, adapters)
+        assert policy.trunk(pack([Shared([1], [[2]])], policy.device)) is not None
+        if not shares:
+            monkeypatch.setattr(Policy, "trunk", lambda *_: None)
+        update(policy, groups, objective, updates=2)
+        moved.append(values(policy))
+    for name in moved[0]:
+        torch.testing.assert_close(moved[0][name], moved[1][name], rtol=1e-6, atol=1e-7)

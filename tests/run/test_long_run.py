@@ -1,0 +1,32 @@
+"""A long run does not grow in memory."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from paring.config import load_run
+from paring.training.optim import Optimiser
+from paring.training.rl import rl_step
+from paring.training.setup import prepare
+
+STATUS = Path("/proc/self/status")
+
+
+def resident_mb() -> float:
+    return int(re.search(r"VmRSS:\s+(\d+) kB", STATUS.read_text())[1]) / 1000
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="reads /proc")
+@pytest.mark.parametrize("kl_coef", [0.0, 0.01])
+def test_a_long_run_does_not_grow(kl_coef):
+    """Steps differ in the lengths of prompts and answers, so the first ones still find their room."""
+    run = load_run("quickstart", steps=200, threads=1, objective={"kl_coef": kl_coef}, rollout={"problems": 8})
+    setup = prepare(run)
+    optimiser = Optimiser(setup.parameters, run.optimiser)
+    held = []
+    for number in range(1, 121):
+        rl_step(run, setup, optimiser, number)
+        if number % 40 == 0:
+            held.append(resident_mb())
+    assert held[2] - held[1] < 8, held

@@ -1,0 +1,96 @@
+"""The sampler's folded, packed weights against the policy's modules; every kernel against the plain product."""
+
+import pytest
+import torch
+from torch import nn
+
+from paring.policy.packing import Shared, pack
+from paring.rollout import folded
+from paring.rollout.folded import sampler
+from paring.rollout.kernels import PackedLinear, kernel_for
+
+CPU = torch.device("cpu")
+KERNELS = ["plain", "onednn", "mkl"]
+BATCH = pack([Shared([5, 6, 7, 8, 9, 10, 11], [[1, 2, 3], [4], [7] * 20]), Shared([9], [[8, 8]])], CPU)
+PLACE = (BATCH.token_N[None], BATCH.position_N[None], BATCH.layout)
+
+
+@pytest.fixture(params=KERNELS)
+def kernel(request):
+    if request.param == "mkl" and not torch.backends.mkl.is_available():
+        pytest.skip("this torch has no MKL")
+    if request.param == "onednn" and not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    return request.param
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_packed_product_is_the_plain_one_for_any_number_of_rows(kernel, bias):
+    generator = torch.Generator().manual_seed(0)
+    weight_OI = torch.randn(24, 40, generator=generator)
+    bias_O = torch.randn(24, generator=generator) if bias else None
+    packed = PackedLinear(weight_OI, bias_O, kernel)
+    for rows in [*range(1, 40), 127, 128, 300, 513]:
+        x_NI = torch.randn(rows, 40, generator=generator)
+        torch.testing.assert_close(packed(x_NI), nn.functional.linear(x_NI, weight_OI, bias_O), rtol=1e-5, atol=1e-5)
+    x = torch.randn(3, 1, 40, generator=generator)
+    assert packed(x).shape == (3, 1, 24)
+
+
+def test_the_kernel_is_a_function_of_the_machine(monkeypatch):
+    assert kernel_for(CPU, torch.bfloat16) == "plain"
+    assert kernel_for(torch.device("cuda"), torch.float32) == "plain"
+    for capability, expected in (("AVX512", "mkl"), ("AVX2", "onednn"), ("DEFAULT", "onednn")):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+        assert kernel_for(CPU, torch.float32) == expected
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert kernel_for(CPU, torch.float32) == "plain"
+
+
+@pytest.fixture
+def forced(monkeypatch, kernel):
+    """The folded layers with each kernel, the plain product among them."""
+    monkeypatch.setattr(folded, "kernel_for", lambda device, dtype: kernel if kernel != "plain" else "plain-folded")
+    monkeypatch.setattr(folded, "PackedLinear", lambda weight, bias, chosen: PackedLinear(weight, bias, kernel))
+
+
+def test_folded_hidden_states_and_logits_are_the_policy_s(forced, family, make_policy):
+    policy = make_policy(family)
+    made = sampler(policy)
+    assert made.hidden is not policy.hidden
+    hidden, expected = made.hidden(*PLACE), policy.hidden(*PLACE).detach()
+    torch.testing.assert_close(hidden, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(made.logits(hidden[0]), policy.logits(expected[0]), rtol=1e-4, atol=1e-3)
+
+
+def test_the_reference_is_folded_without_adapters(make_policy):
+    policy = make_policy()
+    with policy.reference():
+        made, expected = sampler(policy), policy.hidden(*PLACE)
+    torch.testing.assert_close(made.hidden(*PLACE), expected, rtol=1e-4, atol=1e-4)
+    assert (sampler(policy).hidden(*PLACE) - expected).abs().max() > 0.01
+
+
+def test_folding_leaves_the_weights_alone(make_policy):
+    policy = make_policy()
+    before = {name: value.clone() for name, value in policy.model.state_dict().items()}
+    sampler(policy).hidden(*PLACE)
+    for name, value in policy.model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_what_cannot_be_folded_is_sampled_as_it_stands(make_policy):
+    class Quantised(nn.Linear):
+        """Stands for the layers of bitsandbytes, which derive from nn.Linear and hold packed numbers."""
+
+    policy = make_policy()
+    policy.model.model.layers[0].mlp.down_proj.base.__class__ = Quantised
+    made = sampler(policy)
+    assert (made.hidden, made.logits) == (policy.hidden, policy.logits)
+
+
+def test_other_precisions_are_sampled_as_they_stand(make_policy):
+    policy = make_policy()
+    policy.model.to(torch.bfloat16)
+    assert sampler(policy).hidden is policy.hidden
