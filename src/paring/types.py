@@ -4,7 +4,8 @@ A tensor's name ends in its axes:
 
     P problems   G completions of a problem   B completions of a batch (P x G, flat)   T tokens of a completion
     N tokens of a packed row   M tokens of it that are predicted   C those of a chunk   V vocabulary
-    S sequences of an attention block   Q queries   K keys   H heads   D features   I inputs   O outputs   R ranks
+    L rows of a rollout under way   S sequences of an attention block   Q queries   K keys   H heads   D features
+    I inputs   O outputs   R ranks
 """
 
 from dataclasses import dataclass, field

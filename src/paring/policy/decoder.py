@@ -1,7 +1,7 @@
 """The decoder of the Llama family, written out once: training runs it over modules, rollouts over packed weights.
 
 transformers' own forward serves every other architecture. Which of the two a model gets does not show in its numbers:
-`Policy` probes both against transformers' logits when it is made."""
+`check_fits` probes it against transformers' logits when a policy is made."""
 
 import math
 from collections.abc import Callable, Sequence

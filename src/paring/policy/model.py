@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -32,10 +32,12 @@ class Policy:
     adapters: dict[str, LowRankLinear]
     activation_bytes: float = math.inf
     """Bound of what a forward pass keeps for its backward; what does not fit is computed again (see Decoder)."""
+    hidden: Forward = field(init=False, repr=False, compare=False)
+    """The model's forward pass up to its last hidden states, with a gradient."""
 
     def __post_init__(self) -> None:
         check_fits(self.model)
-        assert self.hidden, "made here, so that a bound that cannot be kept is refused before any work"
+        object.__setattr__(self, "hidden", forward(self.model, activation_bytes=self.activation_bytes))
 
     @property
     def device(self) -> torch.device:
@@ -49,11 +51,6 @@ class Policy:
     def context(self) -> int:
         """The most tokens that a prompt and its answer may have together."""
         return self.model.config.get_text_config().max_position_embeddings
-
-    @cached_property
-    def hidden(self) -> Forward:
-        """The model's forward pass up to its last hidden states, with a gradient."""
-        return forward(self.model, activation_bytes=self.activation_bytes)
 
     def logits(self, hidden_BD: Tensor) -> Tensor:
         """[B, V] in fp32, for the few positions where a token is drawn."""

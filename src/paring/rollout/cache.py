@@ -138,7 +138,7 @@ class Rows:
 
     def _attend_prompt(
         self, query_BHRD: Tensor, key_PHKD: Tensor, value_PHKD: Tensor, scale: float, window: int | None
-    ):
+    ) -> Part:
         """(output [B, H, R, D], log-sum-exp [B, H, R, 1]) of the rows' queries over their groups' prompts."""
         groups, places = self.row_PS.shape
         _, heads, repeats, size = query_BHRD.shape

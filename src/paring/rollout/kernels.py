@@ -1,7 +1,7 @@
 """Matrix products with frozen weights: packed once for the CPU's matrix library, so that few rows run at its full rate.
 
 A library that gets a plain matrix lays it out anew in every call, which costs more than a product with few rows. With
-the weight packed beforehand a product of 32 rows is two to three times as fast (docs/performance.md)."""
+the weight packed beforehand a product of 32 rows is up to three times as fast (docs/performance.md)."""
 
 from collections.abc import Callable
 from functools import partial

@@ -59,7 +59,7 @@ class LocalEngine:
 class Decoding:
     """One call of `sample`: B completions, of which some rows are under way and some groups still wait.
 
-    A row is one completion being decoded: `row_B` says which. Where groups wait, they take the places of rows that
+    A row is one completion being decoded: `row_L` says which. Where groups wait, they take the places of rows that
     have ended, so that the batch stays wide."""
 
     def __init__(
@@ -78,24 +78,24 @@ class Decoding:
         self.logp_BT = torch.zeros(noise_BT.shape, device=device)
         self.length_B = torch.zeros(len(noise_BT), dtype=torch.int64, device=device)
         self.ends_E = torch.tensor(sorted(policy.ends), device=device)
-        self.row_R = torch.zeros(0, dtype=torch.int64, device=device)
+        self.row_L = torch.zeros(0, dtype=torch.int64, device=device)
         self.joined = 0
         self.cache = Rows(device)
 
     def run(self, most_groups: int) -> None:
         """Decode all completions, at most `most_groups` groups at once."""
-        logit_RV = None
-        while self.joined < len(self.prompts) or len(self.row_R):
-            room = most_groups - -(-len(self.row_R) // self.group_size)
+        logit_LV = None
+        while self.joined < len(self.prompts) or len(self.row_L):
+            room = most_groups - -(-len(self.row_L) // self.group_size)
             if self.joined < len(self.prompts) and room > 0:
-                new_RV = self._join(room)
-                logit_RV = new_RV if logit_RV is None else torch.cat([logit_RV, new_RV])
-            logit_RV = self._step(self._draw(logit_RV))
+                new_LV = self._join(room)
+                logit_LV = new_LV if logit_LV is None else torch.cat([logit_LV, new_LV])
+            logit_LV = self._step(self._draw(logit_LV))
 
     def _join(self, groups: int) -> Tensor:
-        """The next groups' prompts once through the model; the logits after each serve all of its group: [R, V]."""
+        """The next groups' prompts once through the model; the logits after each serve all of its group: [L, V]."""
         prompts = self.prompts[self.joined : self.joined + groups]
-        device = self.row_R.device
+        device = self.row_L.device
         layout = Prompts([len(prompt) for prompt in prompts], device)
         token_N = torch.tensor([token for prompt in prompts for token in prompt], device=device)
         position_N = torch.cat([torch.arange(len(prompt)) for prompt in prompts]).to(device)
@@ -103,29 +103,29 @@ class Decoding:
         logit_PV = self.sampler.logits(hidden_1ND[0, layout.last_P])
         self.cache.join(layout, self.group_size)
         first = self.joined * self.group_size
-        self.row_R = torch.cat([self.row_R, torch.arange(first, first + len(prompts) * self.group_size, device=device)])
+        self.row_L = torch.cat([self.row_L, torch.arange(first, first + len(prompts) * self.group_size, device=device)])
         self.joined += len(prompts)
         return logit_PV.repeat_interleave(self.group_size, dim=0)
 
-    def _draw(self, logit_RV: Tensor) -> Tensor:
-        """One token for each row, of which those that it ends leave at once: int64 [R]."""
-        place_R = self.length_B[self.row_R]
-        token_R, logp_R = draw(logit_RV, self.uniform_BT[self.row_R, place_R], self.sampling)
-        self.token_BT[self.row_R, place_R], self.logp_BT[self.row_R, place_R] = token_R, logp_R
-        self.length_B[self.row_R] += 1
-        live_R = ~torch.isin(token_R, self.ends_E) & (place_R + 1 < self.sampling.max_new_tokens)
-        if not live_R.all():
-            kept_R = self.cache.keep(live_R)
-            self.row_R, token_R = self.row_R[kept_R], token_R[kept_R]
-        return token_R
+    def _draw(self, logit_LV: Tensor) -> Tensor:
+        """One token for each row, of which those that it ends leave at once: int64 [L]."""
+        place_L = self.length_B[self.row_L]
+        token_L, logp_L = draw(logit_LV, self.uniform_BT[self.row_L, place_L], self.sampling)
+        self.token_BT[self.row_L, place_L], self.logp_BT[self.row_L, place_L] = token_L, logp_L
+        self.length_B[self.row_L] += 1
+        live_L = ~torch.isin(token_L, self.ends_E) & (place_L + 1 < self.sampling.max_new_tokens)
+        if not live_L.all():
+            kept_L = self.cache.keep(live_L)
+            self.row_L, token_L = self.row_L[kept_L], token_L[kept_L]
+        return token_L
 
-    def _step(self, token_R: Tensor) -> Tensor | None:
-        """Logits [R, V] after one more token of each row; None where no row is left."""
-        if len(token_R) == 0:
+    def _step(self, token_L: Tensor) -> Tensor | None:
+        """Logits [L, V] after one more token of each row; None where no row is left."""
+        if len(token_L) == 0:
             return None
-        hidden_R1D = self.sampler.hidden(token_R[:, None], self.cache.position_B1, self.cache)
+        hidden_L1D = self.sampler.hidden(token_L[:, None], self.cache.position_B1, self.cache)
         self.cache.advance()
-        return self.sampler.logits(hidden_R1D[:, 0])
+        return self.sampler.logits(hidden_L1D[:, 0])
 
 
 def check_length(problem: Problem, prompt: int, max_new_tokens: int, context: int) -> None:

@@ -1,7 +1,7 @@
 """Main memory that is freed stays with the process, for the next tensor: fetching it anew costs more than computing.
 
 A step frees and takes gigabytes several times. glibc gives large blocks back at once, and each page of the next block
-is then cleared and mapped again: on two cores a fifth of a training pass (docs/performance.md). The peak is the same."""
+is then cleared and mapped again: on two cores up to a fifth of a training pass (docs/performance.md)."""
 
 import ctypes
 import os
