@@ -33,7 +33,7 @@ METRICS: dict[str, str] = {
     "seconds": "Seconds this step took in all.",
     "seconds_rollout": "Seconds spent on sampling answers.",
     "seconds_score": "Seconds spent on checking answers.",
-    "seconds_reference": "Seconds spent on the reference's log-probs; none without a KL term or before the first update.",
+    "seconds_reference": "Seconds of the reference's log-probs; none without KL term or before the first update.",
     "seconds_training": "Seconds spent on forward, backward and update.",
     "seconds_evaluate": "Seconds spent on evaluation.",
     "threads": "CPU threads that torch used; another number changes the last bits of every sum.",
