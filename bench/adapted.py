@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 import torch
 from peft import PeftModel
 
-from paring.adapters.attach import Lora, attach
+from paring.adapters.attach import attach
+from paring.adapters.kinds import Lora
 from paring.adapters.peft_format import write_peft_folder
 from paring.policy.loading import Model, load_base
 from paring.policy.model import Policy

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 import tomli_w
 from pydantic import Field, TypeAdapter, ValidationError
 
-from paring.adapters.attach import Lora
+from paring.adapters.kinds import Adapter, Lora
 from paring.complaints import RecipeError, complaints
 from paring.evaluation import Evaluate
 from paring.maths.objectives import Objective, Rgra
@@ -40,7 +40,7 @@ class Run:
     task: AnyTask
     rollout: Rollout
     objective: Objective = Rgra()
-    adapter: Lora = Lora()
+    adapter: Adapter = Lora()
     optimiser: Adam = Adam()
     evaluate: Evaluate = Evaluate()
     save: Save = Save()

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from paring.adapters.attach import Lora, load_state, merge
-from paring.adapters.peft_format import attach_from_peft, read_peft_folder, write_peft_folder
+from paring.adapters.attach import load_state, merge, set_ranks
+from paring.adapters.peft_format import Layout, write_peft_folder
+from paring.adapters.peft_reading import attach_from_peft, read_peft_folder
 from paring.complaints import RecipeError, complaints
 from paring.config import Run, load_run, task_named, task_names
 from paring.evaluation import Evaluation, measure
@@ -29,11 +30,10 @@ LONGEST_ANSWER = 512
 
 @dataclass(frozen=True)
 class Subject:
-    """A policy, and the run it comes from, if it does; `lora` is None for a base model."""
+    """A policy, and the run it comes from, if it does."""
 
     policy: Policy
     base: str
-    lora: Lora | None = None
     run: Run | None = None
 
 
@@ -49,8 +49,7 @@ def open_subject(name: str) -> Subject:
         if base is None:
             raise ValueError(f"{folder / 'adapter_config.json'} names no base model: set base_model_name_or_path")
         model, tokenizer = load_base(Model(path=base))
-        adapters, lora = attach_from_peft(model, folder)
-        return Subject(Policy(model, tokenizer, adapters), base_name(base), lora)
+        return Subject(Policy(model, tokenizer, attach_from_peft(model, folder)), base_name(base))
     model, tokenizer = load_base(Model(path=name))
     return Subject(Policy(model, tokenizer, {}), base_name(name))
 
@@ -86,8 +85,9 @@ def evaluate(
     return measure(engine, chosen, "test", limit=len(problems), sampling=sampling, samples=samples, key=key)[0]
 
 
-def export(subject: str | Path, to: str | Path, *, merged: bool = False) -> Path:
-    """Write a run's adapter as a PEFT folder with its tokenizer, or `merged` into a whole Hugging Face model.
+def export(subject: str | Path, to: str | Path, *, merged: bool = False, layout: Layout = "compact") -> Path:
+    """Write a run's adapter as a PEFT folder with its tokenizer, or `merged` into a whole Hugging Face model. `layout`
+    matters where the modules' ranks differ: see peft_format.Layout.
 
     Complete or not at all. Raises ValueError where `to` is not free or cannot be written, or there is no adapter."""
     source, target = Path(subject).expanduser(), Path(to).expanduser()
@@ -98,13 +98,13 @@ def export(subject: str | Path, to: str | Path, *, merged: bool = False) -> Path
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with staged_folder(target) as staging:
-            _write(opened, staging, merged=merged)
+            _write(opened, staging, merged=merged, layout=layout)
     except OSError as error:
         raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder") from error
     return target
 
 
-def _write(opened: Subject, folder: Path, *, merged: bool) -> None:
+def _write(opened: Subject, folder: Path, *, merged: bool, layout: Layout) -> None:
     policy = opened.policy
     policy.tokenizer.save_pretrained(folder)
     if merged:
@@ -112,21 +112,22 @@ def _write(opened: Subject, folder: Path, *, merged: bool) -> None:
         with without_bars():
             policy.model.save_pretrained(folder)
     else:
-        write_peft_folder(folder, policy.adapters, opened.lora, base_model=opened.base)
+        write_peft_folder(folder, policy.adapters, base_model=opened.base, layout=layout)
 
 
 def _open_run(folder: RunFolder) -> Subject:
     run = load_run(folder.existing_recipe())
     model, tokenizer = load_base(run.model)
     if folder.adapter.is_dir():
-        adapters, lora = attach_from_peft(model, folder.adapter)
+        adapters = attach_from_peft(model, folder.adapter)
     else:
         found, _ = checkpoint.load_newest(folder.checkpoints)
         if found is None:
             raise ValueError(f"{folder.path} has neither an adapter nor a checkpoint yet: let it train for a while")
-        adapters, lora = attach_adapters(model, run.adapter, seed=run.seed)
+        adapters = attach_adapters(model, run.adapter, seed=run.seed)
+        set_ranks(adapters, found.state["ranks"])
         load_state(adapters, found.tensors["adapter"])
-    return Subject(Policy(model, tokenizer, adapters), base_name(run.model.path), lora, run)
+    return Subject(Policy(model, tokenizer, adapters), base_name(run.model.path), run)
 
 
 def _task(task: str | Task | None, run: Run | None, settings: dict[str, Any]) -> Task:

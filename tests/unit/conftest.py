@@ -15,7 +15,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from paring.adapters.attach import Lora, attach
+from paring.adapters.attach import attach
+from paring.adapters.kinds import Lora
 from paring.policy.model import Policy
 
 VOCABULARY = 64

@@ -3,42 +3,18 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Literal, Protocol, runtime_checkable
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 import torch
-from pydantic import Field, Strict
 from torch import Tensor, nn
 
-from paring.adapters.lowrank import LinearLike, LowRankLinear, plain_scale, rank_stabilised_scale
-from paring.settings import Count, Positive, Share, settings
+from paring.adapters.kinds import Adapter, Lora, Targets
+from paring.adapters.lowrank import Draw, LinearLike, LowRankLinear
+from paring.adapters.ranks import Components, RankPlan
 
-# Strict settings take a list for a tuple only where told so, and TOML knows lists alone.
-Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
 Adapters = Mapping[str, LowRankLinear]
 """Adapters by the path of the module that each stands on, in the model's order."""
-
-
-@settings
-class Lora:
-    """Low-rank adapters of one rank on all targets (LoRA, arXiv 2106.09685).
-
-    `targets` are "all-linear" (every linear module but the output embeddings) or module names: whole paths or their
-    last components, as in PEFT. `start` is a PEFT LoRA folder to start from; peft_format.attach_from_peft reads it.
-    """
-
-    kind: Literal["lora"] = "lora"
-    rank: Count = 8
-    alpha: Positive = 16.0
-    dropout: Share = 0.0
-    scaling: Literal["plain", "rank-stabilised"] = "plain"
-    targets: Literal["all-linear"] | Names = "all-linear"
-    start: str | None = None
-
-    @property
-    def scale(self) -> float:
-        """s in y = W x + s B A x."""
-        rule = plain_scale if self.scaling == "plain" else rank_stabilised_scale
-        return rule(self.alpha, self.rank)
 
 
 @runtime_checkable
@@ -50,7 +26,7 @@ class EmbeddingModel(Protocol):
     def get_output_embeddings(self) -> nn.Module | None: ...
 
 
-def attach(model: nn.Module, adapter: Lora, *, seed: int) -> dict[str, LowRankLinear]:
+def attach(model: nn.Module, adapter: Adapter, *, seed: int) -> dict[str, LowRankLinear]:
     """Put an adapter on each targeted module, in place, and freeze all else. Returns module path -> adapter.
 
     The first values of an adapter depend on (seed, module path) alone. Raises ValueError, the model untouched, if it
@@ -60,12 +36,16 @@ def attach(model: nn.Module, adapter: Lora, *, seed: int) -> dict[str, LowRankLi
         raise ValueError("the model has adapters already: detach or merge them before attaching others")
     modules = targeted_modules(model, adapter.targets)
     model.requires_grad_(False)
+    make = partial(
+        LowRankLinear,
+        rank=adapter.rank,
+        scale=adapter.scale,
+        draw=adapter.draw,
+        gated=not isinstance(adapter, Lora),
+        dropout=adapter.dropout,
+    )
     for path, base in modules.items():
-        generator = _generator(seed, path)
-        low_rank = LowRankLinear(
-            base, rank=adapter.rank, scale=adapter.scale, dropout=adapter.dropout, generator=generator
-        )
-        model.set_submodule(path, low_rank)
+        model.set_submodule(path, make(base, generator=_generator(seed, path)))
     return adapters_of(model)
 
 
@@ -74,8 +54,8 @@ def linear_modules(model: nn.Module) -> dict[str, nn.Module]:
     return {path: module for path, module in model.named_modules() if path and isinstance(module, LinearLike)}
 
 
-def targeted_modules(model: nn.Module, targets: Literal["all-linear"] | tuple[str, ...]) -> dict[str, nn.Module]:
-    """Path -> module of the linear modules that `targets` choose, in the model's order; see Lora for their meaning.
+def targeted_modules(model: nn.Module, targets: Targets) -> dict[str, nn.Module]:
+    """Path -> module of the linear modules that `targets` choose, in the model's order.
 
     Raises ValueError if a target matches nothing, or if one is an output embedding tied to the input's.
     """
@@ -108,7 +88,7 @@ def detach(model: nn.Module) -> None:
 
 
 def merge(model: nn.Module) -> None:
-    """Put merged bases (W + s B A) in place of the adapters.
+    """Put merged bases (W + s B diag(c) A) in place of the adapters.
 
     Raises ValueError, the model untouched, if a base is not a dense nn.Linear.
     """
@@ -132,8 +112,46 @@ def switched_off(model: nn.Module) -> Iterator[None]:
             adapter.enabled = enabled
 
 
+def ranks_of(adapters: Adapters) -> dict[str, int]:
+    """Module path -> rank."""
+    return {path: adapter.rank for path, adapter in adapters.items()}
+
+
+def set_ranks(adapters: Adapters, ranks: Mapping[str, int]) -> None:
+    """Give the adapters these ranks, to be filled by `load_state`. Raises ValueError, nothing changed, where a module
+    has no adapter, or an adapter no rank."""
+    odd = sorted(adapters.keys() ^ ranks.keys())
+    if odd:
+        raise ValueError(f"the rank map is of another model: {len(odd)} modules differ, such as {odd[0]}")
+    for path, rank in ranks.items():
+        adapter = adapters[path]
+        kept = range(min(rank, adapter.rank))
+        adapter.resize(kept, adapter.A_RI.new_zeros(rank - len(kept), adapter.in_features))
+
+
+def components_of(adapters: Adapters) -> dict[str, Components]:
+    """What a rank event knows of each adapter; all must be gated."""
+    return {
+        path: Components(
+            tuple(adapter.c_R.tolist()),
+            tuple(adapter.strength_R().tolist()),
+            adapter.in_features + adapter.out_features,
+        )
+        for path, adapter in adapters.items()
+    }
+
+
+def apply_plan(adapters: Adapters, plan: RankPlan, draw: Draw, *, seed: int, step: int) -> None:
+    """Move the ranks as planned, in place. New rows of A are drawn by `draw` as a function of (seed, step, path).
+    The optimiser's state must be moved as well: Optimiser.transplant."""
+    for path, move in plan.moves.items():
+        adapter = adapters[path]
+        adapter.resize(move.kept, draw(move.grown, adapter.in_features, _generator(seed, f"{path} {step}")))
+
+
 def state(adapters: Adapters) -> dict[str, Tensor]:
-    """`<path>.A` [rank, in] and `<path>.B` [out, rank] of each adapter: the live values, to be cloned if kept."""
+    """`<path>.A` [rank, in], `<path>.B` [out, rank] and, of the gated, `<path>.c` [rank] of each adapter: the live
+    values, to be cloned if kept."""
     return {name: parameter.detach() for name, parameter in parameters_by_name(adapters).items()}
 
 
@@ -164,11 +182,14 @@ def first_five(complaints: list[str]) -> str:
 
 
 def parameters_by_name(adapters: Adapters) -> dict[str, nn.Parameter]:
-    """`<path>.A` and `<path>.B` of each adapter, in the model's order: all that is trained."""
+    """`<path>.A`, `<path>.B` and, of the gated, `<path>.c` of each adapter, in the model's order: all that is
+    trained."""
     parameters = {}
     for path, adapter in adapters.items():
         parameters[f"{path}.A"] = adapter.A_RI
         parameters[f"{path}.B"] = adapter.B_OR
+        if adapter.c_R is not None:
+            parameters[f"{path}.c"] = adapter.c_R
     return parameters
 
 

@@ -1,5 +1,6 @@
 """A linear layer with a low-rank update beside it, over any base that maps inputs to outputs: y = W x + s B A x."""
 
+from collections.abc import Callable, Sequence
 from itertools import chain
 from math import sqrt
 from typing import Any, Protocol, runtime_checkable
@@ -30,12 +31,31 @@ def rank_stabilised_scale(alpha: float, rank: int) -> float:
     return alpha / sqrt(rank)
 
 
+Draw = Callable[[int, int, torch.Generator], Tensor]
+"""(rank, inputs, generator) -> first values of A: fp32 [R, I], on the generator's device."""
+
+
+def uniform_rows(rank: int, inputs: int, generator: torch.Generator) -> Tensor:
+    """U(-1/sqrt(in), 1/sqrt(in)), as PEFT draws A."""
+    bound = 1 / sqrt(inputs)
+    A_RI = torch.empty(rank, inputs, dtype=torch.float32, device=generator.device)
+    return A_RI.uniform_(-bound, bound, generator=generator)
+
+
+def normal_rows(rank: int, inputs: int, generator: torch.Generator, *, std: float) -> Tensor:
+    """N(0, std)."""
+    A_RI = torch.empty(rank, inputs, dtype=torch.float32, device=generator.device)
+    return A_RI.normal_(0, std, generator=generator)
+
+
 class LowRankLinear(nn.Module):
     """y = W x + s B A x, with W frozen and A, B trained      (LoRA, arXiv 2106.09685, eq. 3)
+    y = W x + s B diag(c) A x where `gated`, with c trained too      (L1RA, arXiv 2509.04884)
 
-    `A_RI` is [rank, in], drawn from U(-1/sqrt(in), 1/sqrt(in)); `B_OR` is [out, rank] and starts at 0, so that a new
-    adapter leaves the function as it was. Both have the type `dtype`, whatever the type of the base: the update is
-    computed in it and cast to the type of the base's output. `enabled = False` leaves the base alone.
+    `A_RI` is [rank, in], drawn by `draw`; `B_OR` is [out, rank] and starts at 0, so that a new adapter leaves the
+    function as it was; `c_R` is [rank] and starts at 1, or None: LoRA is the case c = 1. All have the type `dtype`,
+    whatever the type of the base: the update is computed in it and cast to the type of the base's output.
+    `enabled = False` leaves the base alone. `resize` alone changes the rank; `scale` never changes.
 
     `base` must be LinearLike. `dropout` acts on the input of the update while training; its mask comes from torch's
     global generator, the only one that activation checkpointing restores: who trains with dropout seeds it.
@@ -48,6 +68,8 @@ class LowRankLinear(nn.Module):
         rank: int,
         scale: float,
         generator: torch.Generator,
+        draw: Draw = uniform_rows,
+        gated: bool = False,
         dropout: float = 0.0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -58,13 +80,11 @@ class LowRankLinear(nn.Module):
         self.scale = scale
         self.dropout = dropout
         self.enabled = True
-        # Drawn in fp32 where the generator lives: the numbers then depend neither on the device nor on `dtype`.
-        bound = 1 / sqrt(base.in_features)
-        A_RI = torch.empty(rank, base.in_features, dtype=torch.float32, device=generator.device)
-        A_RI.uniform_(-bound, bound, generator=generator)
         device = next(chain(base.parameters(), base.buffers())).device
-        self.A_RI = nn.Parameter(A_RI.to(device, dtype))
+        # Drawn in fp32 where the generator lives: the numbers then depend neither on the device nor on `dtype`.
+        self.A_RI = nn.Parameter(draw(rank, base.in_features, generator).to(device, dtype))
         self.B_OR = nn.Parameter(torch.zeros(base.out_features, rank, device=device, dtype=dtype))
+        self.c_R = nn.Parameter(torch.ones(rank, device=device, dtype=dtype)) if gated else None
         self.train(base.training)
 
     @property
@@ -79,17 +99,42 @@ class LowRankLinear(nn.Module):
     def rank(self) -> int:
         return self.A_RI.shape[0]
 
+    @property
+    def gated_OR(self) -> Tensor:
+        """B diag(c): [out, rank]. So the gates cost a product of out x rank, whatever the number of tokens."""
+        return self.B_OR if self.c_R is None else self.B_OR * self.c_R
+
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out], in the type of the base's output."""
         y = self.base(x)
-        if not self.enabled:
+        if not self.enabled or not self.rank:
             return y
         branch = functional.dropout(x, self.dropout, self.training).to(self.A_RI.dtype)
-        return _WithUpdate.apply(y, branch, self.A_RI, self.B_OR, self.scale)
+        return _WithUpdate.apply(y, branch, self.A_RI, self.gated_OR, self.scale)
 
     def delta_OI(self) -> Tensor:
-        """s B A, what the adapter adds to W: [out, in], in fp32."""
-        return self.scale * (self.B_OR.float() @ self.A_RI.float())
+        """s B diag(c) A, what the adapter adds to W: [out, in], in fp32."""
+        return self.scale * (self.gated_OR.float() @ self.A_RI.float())
+
+    @torch.no_grad()
+    def strength_R(self) -> Tensor:
+        """s |a_i| |b_i|, the Frobenius norm of what component i adds to W where its gate is 1: [rank]."""
+        return self.scale * self.A_RI.norm(dim=1) * self.B_OR.norm(dim=0)
+
+    @torch.no_grad()
+    def resize(self, kept: Sequence[int], grown_RI: Tensor) -> None:
+        """Keep the components at the places `kept` and put new ones behind them, with the rows `grown_RI` of A, B = 0
+        and c = 1. The function changes by the components that go, and by nothing else.
+
+        In place: the parameters stay the same objects, as optimisers hold them by identity. Call it between an
+        optimiser's step and the next forward pass, and move the optimiser's state as well."""
+        kept_K = torch.tensor(kept, dtype=torch.int64, device=self.A_RI.device)
+        grown = len(grown_RI)
+        A_KI, B_OK = self.A_RI.index_select(0, kept_K), self.B_OR.index_select(1, kept_K)
+        _replace(self.A_RI, torch.cat([A_KI, grown_RI.to(A_KI)]))
+        _replace(self.B_OR, torch.cat([B_OK, B_OK.new_zeros(len(B_OK), grown)], dim=1))
+        if self.c_R is not None:
+            _replace(self.c_R, torch.cat([self.c_R.index_select(0, kept_K), self.c_R.new_ones(grown)]))
 
     def require_dense(self) -> None:
         """Raise ValueError unless the base is a dense nn.Linear, into which alone the adapter can be merged.
@@ -104,7 +149,7 @@ class LowRankLinear(nn.Module):
 
     @torch.no_grad()
     def merge(self) -> nn.Linear:
-        """The base with W + s B A written into it, computed in fp32 and cast last. The adapter is spent.
+        """The base with W + s B diag(c) A written into it, computed in fp32 and cast last. The adapter is spent.
 
         Raises ValueError if the base is not a dense nn.Linear.
         """
@@ -112,6 +157,11 @@ class LowRankLinear(nn.Module):
         weight_OI = self.base.weight
         weight_OI.copy_(weight_OI.float() + self.delta_OI())
         return self.base
+
+
+def _replace(parameter: nn.Parameter, value: Tensor) -> None:
+    parameter.grad = None  # of another shape from now on
+    parameter.data = value
 
 
 class _WithUpdate(torch.autograd.Function):

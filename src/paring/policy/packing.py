@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from paring.policy.flex import FlexLayout
+from paring.types import Group
 
 TILE = 128
 """Tokens of the row that the fused kernel of a GPU works on at a time."""
@@ -155,6 +156,11 @@ def pack(shared: Sequence[Shared], device: torch.device) -> PackedBatch:
         target_M=torch.tensor([t for tokens in completions for t in tokens], dtype=torch.int64, device=device),
         mask_BT=_mask([len(completion) for completion in completions]).to(device),
     )
+
+
+def packed(groups: Sequence[Group], device: torch.device) -> PackedBatch:
+    """All completions of these groups in one row."""
+    return pack([Shared(group.prompt, [one.tokens for one in group.completions]) for group in groups], device)
 
 
 def packed_size(prompt: int, completions: Sequence[int]) -> int:

@@ -95,12 +95,12 @@ def _packed(parts: list[tuple[Tensor, Tensor | None]], kernel: Kernel) -> Packed
 
 
 def _folded(module: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """W + s B A [O, I], where there is an adapter that is on, else W; and the bias."""
+    """W + s B diag(c) A [O, I], where there is an adapter that is on, else W; and the bias."""
     if not isinstance(module, LowRankLinear):
         return module.weight, module.bias
     weight_OI = module.base.weight
     if module.enabled:
-        weight_OI = torch.addmm(weight_OI, module.B_OR, module.A_RI, alpha=module.scale)
+        weight_OI = torch.addmm(weight_OI, module.gated_OR, module.A_RI, alpha=module.scale)
     return weight_OI, module.base.bias
 
 

@@ -1,4 +1,4 @@
-"""The record of a run: metrics.jsonl and samples.jsonl, one strict JSON object a line, and what each metric means."""
+"""The record of a run: metrics, samples and rank events, one strict JSON object a line, and what each metric means."""
 
 import json
 import math
@@ -40,6 +40,9 @@ METRICS: dict[str, str] = {
     "clip_fraction": "Share of the answer tokens whose ratio was clipped, 0 to 1; 0 with one update a rollout.",
     "ratio_max": "Largest importance ratio of an answer token; 1 with one update a rollout.",
     "updates": "Optimiser updates made so far.",
+    "gate": "Mean gate of the L1RA adapters, 0 to 1; new components come in at 1.",
+    "gates_at_zero": "Share of the L1RA components whose gate is 0: the next rank event removes them, 0 to 1.",
+    "adapter_parameters": "Parameters that the adapter has when it is published, gates folded into the factors.",
     "evaluation": "Results on the validation problems by name, at the steps that evaluate.",
 }
 
@@ -77,11 +80,14 @@ def explain(name: str) -> str:
 
 
 class Journal:
-    """Appends to `folder`/metrics.jsonl and samples.jsonl. The folder must exist; a line torn by a kill is cut off."""
+    """Appends to `folder`/metrics.jsonl, samples.jsonl and, where `ranks` can move, ranks.jsonl. The folder must
+    exist; a line torn by a kill is cut off."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, ranks: bool = False):
         self._metrics = _Lines(folder / "metrics.jsonl")
         self._samples = _Lines(folder / "samples.jsonl")
+        self._ranks = _Lines(folder / "ranks.jsonl") if ranks else None
+        self._files = [file for file in (self._metrics, self._samples, self._ranks) if file is not None]
         sync(folder)
 
     def record(self, metrics: dict[str, Any]) -> None:
@@ -95,21 +101,25 @@ class Journal:
         """Write the answers of one step, each row with its "step". Any text is welcome. Raises OSError."""
         self._samples.append(rows)
 
+    def ranks(self, event: dict[str, Any]) -> None:
+        """Write a rank event, with its "step". Raises OSError."""
+        self._ranks.append([event])
+
     def rewind(self, step: int) -> None:
         """Cut off every row above `step`, as if the run had stopped right after it."""
-        self._metrics.rewind(step)
-        self._samples.rewind(step)
+        for file in self._files:
+            file.rewind(step)
 
     def sync(self) -> None:
         """Wait until all rows are on the disk. Before a checkpoint is saved, so that its record is there too."""
-        self._metrics.sync()
-        self._samples.sync()
+        for file in self._files:
+            file.sync()
 
     def close(self) -> None:
-        """Sync, then let go of both files."""
+        """Sync, then let go of all files."""
         self.sync()
-        self._metrics.close()
-        self._samples.close()
+        for file in self._files:
+            file.close()
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

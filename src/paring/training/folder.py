@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from paring.adapters.attach import Lora
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import write_peft_folder
 from paring.runtime.files import staged_folder, write_durably
@@ -50,6 +49,10 @@ class RunFolder:
         return self.path / "samples.jsonl"
 
     @property
+    def ranks(self) -> Path:
+        return self.path / "ranks.jsonl"
+
+    @property
     def result(self) -> Path:
         return self.path / "result.json"
 
@@ -68,10 +71,10 @@ class RunFolder:
             raise ValueError(f"{self.path} holds no run: there is no {self.recipe.name} in it")
         return self.recipe
 
-    def publish(self, adapters: dict[str, LowRankLinear], lora: Lora, *, base_model: str) -> None:
+    def publish(self, adapters: dict[str, LowRankLinear], *, base_model: str) -> None:
         """Write the adapter folder, complete or not at all."""
         with staged_folder(self.adapter) as staging:
-            write_peft_folder(staging, adapters, lora, base_model=base_model)
+            write_peft_folder(staging, adapters, base_model=base_model)
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_durably(self.result, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())

@@ -1,6 +1,7 @@
 """The optimiser of the adapters: settings, learning-rate schedule, and its state by parameter name."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -8,10 +9,14 @@ from pydantic import Field, Strict
 from torch import Tensor
 from torch.nn import Parameter
 
+from paring.adapters.gates import GateRule
+from paring.adapters.ranks import Move
 from paring.settings import Count, CountOrZero, NotNegative, Positive, settings
 
 SLOTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW holds of each parameter."""
+RANK_AXIS = {"A": 0, "B": 1, "c": 0}
+"""Which axis of an adapter's parameter counts its components."""
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -50,19 +55,20 @@ def learning_rate(adam: Adam, step: int, steps: int) -> float:
 
 
 class Optimiser:
-    """AdamW over parameters that it knows by name."""
+    """AdamW over parameters that it knows by name. Gates (`<path>.c`) have the learning rate of their rule and no
+    weight decay, and after each step the rule moves them on."""
 
-    def __init__(self, named: dict[str, Parameter], adam: Adam) -> None:
+    def __init__(self, named: dict[str, Parameter], adam: Adam, gate_rule: GateRule | None = None) -> None:
         self.named = named
         self.max_grad_norm = adam.max_grad_norm
-        self.adamw = torch.optim.AdamW(
-            self.named.values(),
-            lr=adam.lr,
-            betas=adam.betas,
-            eps=adam.epsilon,
-            weight_decay=adam.weight_decay,
-            foreach=True,
-        )
+        self.gate_rule = gate_rule
+        self.gates = [parameter for name, parameter in named.items() if name.endswith(".c")]
+        assert bool(self.gates) == (gate_rule is not None), "gates need a rule, and a rule gates"
+        matrices = [parameter for name, parameter in named.items() if not name.endswith(".c")]
+        groups = [{"params": matrices, "weight_decay": adam.weight_decay}]
+        if gate_rule is not None:
+            groups.append({"params": self.gates, "lr": gate_rule.lr, "weight_decay": 0.0})
+        self.adamw = torch.optim.AdamW(groups, lr=adam.lr, betas=adam.betas, eps=adam.epsilon, foreach=True)
 
     def zero_grad(self) -> None:
         """Gradients of 0, not of None: without any signal Adam still follows its momentum, as it would have."""
@@ -73,10 +79,34 @@ class Optimiser:
         """Scale the gradient to at most max_grad_norm; the norm before. Not finite where any entry is not."""
         return float(torch.nn.utils.clip_grad_norm_(self.named.values(), self.max_grad_norm))
 
-    def step(self, lr: float) -> None:
-        for group in self.adamw.param_groups:
-            group["lr"] = lr
+    def step(self, lr: float, signal: float = 1.0) -> None:
+        """Move the matrices at `lr`, then the gates. `signal`: see GateRule."""
+        self.adamw.param_groups[0]["lr"] = lr
         self.adamw.step()
+        if self.gate_rule is not None:
+            self.gate_rule.apply_(self.gates, signal)
+
+    @torch.no_grad()
+    def transplant(self, moves: Mapping[str, Move]) -> None:
+        """Follow the adapters through a rank event. Survivors keep their moments. A new component has no first moment,
+        and for its second the survivors' mean: Adam's step count is old, so that from 0 its first steps would be
+        several times too large (3.2 times in the limit, for betas of 0.9 and 0.999)."""
+        for path, move in moves.items():
+            for last, axis in RANK_AXIS.items():
+                held = self.adamw.state[self.named[f"{path}.{last}"]]
+                if not held:
+                    continue  # no step was made yet
+                kept = torch.tensor(move.kept, dtype=torch.int64, device=held["exp_avg"].device)
+                first, second = (held[slot].index_select(axis, kept) for slot in ("exp_avg", "exp_avg_sq"))
+                grown = [-1] * first.dim()
+                grown[axis] = move.grown
+                born = second.mean(axis, keepdim=True).expand(grown)
+                held["exp_avg"] = torch.cat([first, torch.zeros_like(born)], axis)
+                held["exp_avg_sq"] = torch.cat([second, born], axis)
+
+    def restart(self) -> None:
+        """Forget all moments and step counts, as a new optimiser would."""
+        self.adamw.state.clear()
 
     def state(self) -> dict[str, Tensor]:
         """Adam's tensors as `<parameter>/<slot>`; the step count is one of them."""

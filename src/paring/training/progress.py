@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from paring.adapters.attach import load_state, state
+from paring.adapters.attach import load_state, ranks_of, set_ranks, state
 from paring.config import Run, differences, load_run
 from paring.evaluation import Answered, Evaluation
 from paring.runtime import checkpoint
@@ -71,7 +71,8 @@ def save(
     """Save a checkpoint, after the journal is on the disk, so that no saved step lacks its record."""
     journal.sync()
     tensors = {"adapter": state(setup.policy.adapters), "optimiser": optimiser.state()}
-    held = {"progress": asdict(progress), "versions": versions(), "threads": torch.get_num_threads()}
+    ranks = ranks_of(setup.policy.adapters)
+    held = {"progress": asdict(progress), "ranks": ranks, "versions": versions(), "threads": torch.get_num_threads()}
     checkpoint.save(folder.checkpoints, progress.step, tensors, held, keep=keep)
 
 
@@ -89,6 +90,8 @@ def restore(folder: RunFolder, setup: Setup, optimiser: Optimiser, journal: Jour
         journal.rewind(0)
         screen.note(f"{folder.path} has no checkpoint yet: starting from step 0")
         return Progress()
+    # The ranks first: tensors and moments are of the shapes that the ranks had become.
+    set_ranks(setup.policy.adapters, found.state["ranks"])
     load_state(setup.policy.adapters, found.tensors["adapter"])
     optimiser.load_state(found.tensors["optimiser"])
     journal.rewind(found.step)

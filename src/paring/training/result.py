@@ -33,7 +33,7 @@ class Result:
 
 def finished(run: Run, folder: RunFolder, setup: Setup, progress: Progress, after: Examined) -> Result:
     """Publish the adapter and write result.json, the last file of a run."""
-    folder.publish(setup.policy.adapters, setup.lora, base_model=base_name(run.model.path))
+    folder.publish(setup.policy.adapters, base_model=base_name(run.model.path))
     values = {
         "task": run.task.name,
         "objective": run.objective.kind,

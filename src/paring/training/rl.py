@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
+from paring.adapters.kinds import Gated
 from paring.complaints import RunFailed
 from paring.config import Run, to_toml
 from paring.evaluation import measure
 from paring.maths.advantages import standardised
+from paring.policy.packing import packed
 from paring.rollout.engine import Key, NotFinite
 from paring.runtime.interruption import Interruption
 from paring.runtime.journal import Journal
@@ -23,18 +25,21 @@ from paring.training.folder import RunFolder, check_free, free_folder
 from paring.training.optim import Optimiser, learning_rate
 from paring.training.order import problems_of_step
 from paring.training.progress import Examined, Progress, check_same_run, diverged, restore, save
+from paring.training.ranks import event_is_due, gate_rule, rank_event, rank_metrics
 from paring.training.record import rewards, rollout_metrics, sample_rows, speed_metrics
 from paring.training.result import Result, finished
 from paring.training.setup import Setup, prepare
 from paring.training.update import Update, improve
+from paring.types import Group
 
 MOST_DROPS_IN_A_ROW = 3
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step gave: its update, and what the journal says of it."""
+    """What one step gave: its groups, its update, and what the journal says of it."""
 
+    groups: list[Group]
     update: Update
     metrics: dict[str, Any]
     samples: list[dict[str, Any]]
@@ -54,10 +59,14 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
         screen.note(f"{folder.path} has come to its end already")
         return Result(folder.path, values)
     setup = prepare(run)
-    optimiser = Optimiser(setup.parameters, run.optimiser)
+    optimiser = Optimiser(setup.parameters, run.optimiser, gate_rule(run.adapter, run.steps * run.rollout.updates))
     if not resume:
         folder.begin(to_toml(run))
-    with run_lock(folder.path), closing(Journal(folder.path)) as journal, Interruption() as interruption:
+    with (
+        run_lock(folder.path),
+        closing(Journal(folder.path, ranks=isinstance(run.adapter, Gated))) as journal,
+        Interruption() as interruption,
+    ):
         progress = restore(folder, setup, optimiser, journal, screen) if resume else Progress()
         if progress.before is None:
             screen.note(f"measuring the base on held-out problems of {run.task.name} ...")
@@ -68,6 +77,9 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
                 step = rl_step(run, setup, optimiser, progress.step + 1)
                 progress.count(step.update, step.metrics["seconds"])
                 _publish(run, setup, step, progress, journal, screen)
+                if event_is_due(run, progress.step):
+                    probe = packed(step.groups[:1], setup.policy.device)
+                    journal.ranks(rank_event(run, setup.policy, optimiser, probe, progress.step))
                 if progress.dropped_in_a_row == MOST_DROPS_IN_A_ROW:
                     what = f"the loss or gradient was not finite in {MOST_DROPS_IN_A_ROW} steps in a row"
                     raise RunFailed(diverged(folder, progress, f"{what}, the last of them step {progress.step}"))
@@ -114,12 +126,13 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
         "advantage_std": float(advantage_PG.std()),
         **update.measures,
         "learning_rate": lr,
+        **rank_metrics(setup.policy.adapters),
         **speed_metrics(groups, update, watch.seconds),
         "seconds": time.perf_counter() - start,
         "peak_memory_gb": peak_memory_gb(),
         "threads": torch.get_num_threads(),
     }
-    return Step(update, metrics, sample_rows(number, groups, scores, advantage_PG))
+    return Step(groups, update, metrics, sample_rows(number, groups, scores, advantage_PG))
 
 
 def _save_is_due(run: Run, progress: Progress) -> bool:

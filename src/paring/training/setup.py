@@ -8,9 +8,10 @@ import torch
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 
-from paring.adapters.attach import Lora, attach, parameters_by_name
+from paring.adapters.attach import attach, parameters_by_name
+from paring.adapters.kinds import Adapter, Lora, check_events
 from paring.adapters.lowrank import LowRankLinear
-from paring.adapters.peft_format import attach_from_peft
+from paring.adapters.peft_reading import attach_from_peft
 from paring.config import Run, to_toml
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
@@ -27,12 +28,11 @@ LONGEST_PROMPT = 2000
 
 @dataclass(frozen=True)
 class Setup:
-    """The policy, the engine that samples from it, the problems it trains on, and the settings of its adapters."""
+    """The policy, the engine that samples from it, and the problems it trains on."""
 
     policy: Policy
     engine: LocalEngine
     problems: Sequence[Problem]
-    lora: Lora
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -41,10 +41,11 @@ class Setup:
 
     def __str__(self) -> str:
         trained = sum(parameter.numel() for parameter in self.parameters.values())
-        model = self.policy.model
+        model, ranks = self.policy.model, {adapter.rank for adapter in self.policy.adapters.values()}
+        told = f"rank {max(ranks)}" if len(ranks) == 1 else f"ranks {min(ranks)} to {max(ranks)}"
         return (
             f"{type(model).__name__} of {model.num_parameters() - trained:,} parameters, "
-            f"{len(self.policy.adapters)} adapters of rank {self.lora.rank} with {trained:,}"
+            f"{len(self.policy.adapters)} adapters of {told} with {trained:,}"
         )
 
 
@@ -52,6 +53,7 @@ def prepare(run: Run) -> Setup:
     """Read the data, load the model, attach the adapters, and check that every prompt of the run fits.
 
     Raises ValueError, or FileNotFoundError for data that is not there."""
+    check_events(run.adapter, run.steps)
     problems = run.task.problems("train")
     held_out = [*run.task.problems("test")[: run.evaluate.limit]]
     if run.evaluate.every:
@@ -59,12 +61,12 @@ def prepare(run: Run) -> Setup:
     if not problems or not held_out:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
     base, tokenizer = load_base(run.model)
-    adapters, lora = attach_adapters(base, run.adapter, seed=run.seed)
+    adapters = attach_adapters(base, run.adapter, seed=run.seed)
     keep_freed_memory()
     torch.set_num_threads(run.threads or threads_for(base.num_parameters()))
     policy = Policy(base, tokenizer, adapters, run.optimiser.activation_bytes)
     _check_lengths(run, policy, problems, held_out)
-    return Setup(policy, LocalEngine(policy, rows=run.rollout.rows), problems, lora)
+    return Setup(policy, LocalEngine(policy, rows=run.rollout.rows), problems)
 
 
 def preview(run: Run) -> str:
@@ -84,12 +86,12 @@ def preview(run: Run) -> str:
     )
 
 
-def attach_adapters(base: PreTrainedModel, lora: Lora, *, seed: int) -> tuple[dict[str, LowRankLinear], Lora]:
-    """New adapters, or those of the folder `lora.start`, whose rank, scale and targets then hold; and the settings
-    that describe them. Raises ValueError."""
-    if lora.start is None:
-        return attach(base, lora, seed=seed), lora
-    return attach_from_peft(base, Path(lora.start).expanduser())
+def attach_adapters(base: PreTrainedModel, adapter: Adapter, *, seed: int) -> dict[str, LowRankLinear]:
+    """New adapters, or those of the folder `adapter.start`, whose ranks, scales and targets then hold.
+    Raises ValueError."""
+    if isinstance(adapter, Lora) and adapter.start is not None:
+        return attach_from_peft(base, Path(adapter.start).expanduser())
+    return attach(base, adapter, seed=seed)
 
 
 def _check_lengths(run: Run, policy: Policy, problems: Sequence[Problem], held_out: Sequence[Problem]) -> None:

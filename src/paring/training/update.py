@@ -72,6 +72,7 @@ def improve(
         with watch("reference"):
             _add_reference(policy, passes, temperature)
     result = Update(tokens=sum(int(part.batch.mask_BT.sum()) for part in passes))
+    with_signal = float((advantage_PG != 0).any(-1).float().mean())
     with watch("training"):
         while result.applied < updates and not result.dropped:
             optimiser.zero_grad()
@@ -81,7 +82,7 @@ def improve(
             result.measures["grad_norm"] = optimiser.clip()
             result.dropped = not all(math.isfinite(result.measures[name]) for name in ("loss", "grad_norm"))
             if not result.dropped:
-                optimiser.step(lr)
+                optimiser.step(lr, with_signal)
                 result.applied += 1
     return result
 

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from paring.adapters.attach import (
-    Lora,
     adapters_of,
     attach,
     detach,
@@ -15,6 +14,7 @@ from paring.adapters.attach import (
     state,
     switched_off,
 )
+from paring.adapters.kinds import Lora
 from paring.adapters.lowrank import LowRankLinear
 
 NAMES = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]

@@ -11,8 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from paring.adapters.attach import Lora, adapters_of, attach
-from paring.adapters.peft_format import CONFIG, WEIGHTS, attach_from_peft, read_peft_folder, write_peft_folder
+from paring.adapters.attach import adapters_of, attach
+from paring.adapters.kinds import Lora
+from paring.adapters.peft_format import CONFIG, WEIGHTS, write_peft_folder
+from paring.adapters.peft_reading import attach_from_peft, read_peft_folder
 
 SETTINGS = {
     "plain": Lora(rank=4, alpha=12.0),
@@ -35,7 +37,7 @@ def written(tiny_llama, randomise, tmp_path):
         model, folder = tiny_llama(), tmp_path / name
         folder.mkdir()
         randomise(attach(model, settings, seed=3))
-        write_peft_folder(folder, adapters_of(model), settings, base_model="org/tiny")
+        write_peft_folder(folder, adapters_of(model), base_model="org/tiny")
         return model, folder
 
     return write

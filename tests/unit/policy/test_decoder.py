@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from paring.adapters.attach import Lora, attach, parameters_by_name
+from paring.adapters.attach import attach, parameters_by_name
+from paring.adapters.kinds import Lora
 from paring.policy import decoder as decoder_module
 from paring.policy.decoder import is_written_out
 from paring.policy.model import Policy, by_transformers, forward

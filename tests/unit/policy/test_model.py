@@ -17,7 +17,8 @@ from transformers import (
     PhiForCausalLM,
 )
 
-from paring.adapters.attach import Lora, attach
+from paring.adapters.attach import attach
+from paring.adapters.kinds import Lora
 from paring.policy.model import Policy, check_fits
 from paring.policy.packing import Shared, pack
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from paring.adapters.attach import Lora, attach, parameters_by_name
+from paring.adapters.attach import attach, parameters_by_name
+from paring.adapters.kinds import Lora
 from paring.maths.objectives import Grpo, LogProbs, Rgra, Totals, k3
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack, packed_size

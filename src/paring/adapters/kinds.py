@@ -1,0 +1,174 @@
+"""The adapters that a recipe can ask for: LoRA, and L1RA in two variants. Settings, and what follows from them."""
+
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict
+
+from paring.adapters.gates import DeadZone, GateRule, Proximal
+from paring.adapters.lowrank import Draw, normal_rows, plain_scale, rank_stabilised_scale, uniform_rows
+from paring.adapters.ranks import Modules, RankPlan, plan_as_reference, plan_ranks
+from paring.settings import Count, CountOrZero, NotNegative, Positive, Share, settings
+
+# Strict settings take a list for a tuple only where told so, and TOML knows lists alone.
+Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
+Targets = Literal["all-linear"] | Names
+"""Every linear module but the output embeddings, or module names: whole paths or their last components, as in PEFT."""
+
+
+@settings
+class Lora:
+    """Low-rank adapters of one rank on all targets (LoRA, arXiv 2106.09685).
+
+    `start` is a PEFT LoRA folder to start from; peft_format.attach_from_peft reads it."""
+
+    kind: Literal["lora"] = "lora"
+    rank: Count = 8
+    alpha: Positive = 16.0
+    dropout: Share = 0.0
+    scaling: Literal["plain", "rank-stabilised"] = "plain"
+    targets: Targets = "all-linear"
+    start: str | None = None
+
+    draw = staticmethod(uniform_rows)
+
+    @property
+    def scale(self) -> float:
+        """s in y = W x + s B A x."""
+        rule = plain_scale if self.scaling == "plain" else rank_stabilised_scale
+        return rule(self.alpha, self.rank)
+
+
+@settings
+class L1ra:
+    """Low-rank adapters that find their own ranks: y = W x + s B diag(c) A x      (L1RA, arXiv 2509.04884)
+
+    All start at `rank`, with gates c = 1 and s = alpha / rank for good. After each of Adam's steps every gate is moved
+    towards 0, and stays there unless the loss holds it up. At rank events the components at 0 are removed, which
+    changes nothing, and their budget goes to the modules whose components matter most, as new ones with B = 0, which
+    changes nothing either. Both strengths are totals of a run, so neither its length nor the learning rate alters
+    their meaning: with `shrink` < `reach` a gate that the loss always asks for stays at 1.
+    """
+
+    kind: Literal["l1ra"] = "l1ra"
+    rank: Count = 8
+    alpha: Positive = 16.0
+    dropout: Share = 0.0
+    targets: Targets = "all-linear"
+    budget: Literal["parameters", "ranks"] = "parameters"
+    """What is conserved: parameters, never more than LoRA of `rank` has, or the sum of the ranks, as in the paper."""
+    events: Annotated[Count, Field(description="rank events of the run, evenly spaced, the last at its end")] = 10
+    shrink: NotNegative = 1.5
+    """How far L1 moves a gate in the whole run, if nothing holds it: kappa, the sum of its steps."""
+    reach: Positive = 2.0
+    """How far Adam can move a gate in the whole run: the gates' learning rate is reach / updates."""
+    floor: CountOrZero = 1
+    """The least rank of a module: its most important components stay, whatever their gates. At 0 it may lose all."""
+    cap: CountOrZero = 0
+    """The greatest rank of a module; 0: four times `rank`."""
+    settle: Share = 0.2
+    """The last part of the run, in which ranks are removed but none is given: a new one would hardly be trained."""
+    draw = staticmethod(uniform_rows)
+
+    def __post_init__(self) -> None:
+        if self.floor > self.rank:
+            raise ValueError(f"floor = {self.floor} is above the start rank {self.rank}: the budget could not pay it")
+        if self.cap and self.cap < self.rank:
+            raise ValueError(f"cap = {self.cap} is below the start rank {self.rank}: raise it, or set 0 for 4 x rank")
+        if self.shrink + self.reach < 1:
+            raise ValueError(
+                f"shrink + reach = {self.shrink + self.reach:g}: no gate could come from 1 to 0, so that no rank would "
+                "ever move; their sum must be at least 1"
+            )
+
+    @property
+    def scale(self) -> float:
+        """s = alpha / rank, whatever the ranks become."""
+        return plain_scale(self.alpha, self.rank)
+
+    def gate_rule(self, updates: int) -> GateRule:
+        """How the gates move in a run of so many updates."""
+        return Proximal(lr=self.reach / updates, shrink=self.shrink / updates)
+
+    def is_event(self, step: int, steps: int) -> bool:
+        """Whether ranks move after step `step`, from 1, of `steps`."""
+        return step * self.events // steps > (step - 1) * self.events // steps
+
+    def may_grow(self, step: int, steps: int) -> bool:
+        """Whether what is free after step `step` is given to other modules."""
+        return step <= (1 - self.settle) * steps and step < steps
+
+    def plan(self, modules: Modules, *, step: int, steps: int, matrices_lr: float) -> RankPlan:
+        """What the event after step `step` removes and adds."""
+        return plan_ranks(
+            modules,
+            budget=self.rank * sum(self.price(module.cost) for module in modules.values()),
+            price=self.price,
+            floor=self.floor,
+            cap=self.cap or 4 * self.rank,
+            grow=self.may_grow(step, steps),
+        )
+
+    def price(self, cost: int) -> int:
+        """What one rank costs of the budget in a module where it has `cost` parameters."""
+        return cost if self.budget == "parameters" else 1
+
+
+@settings
+class L1raReference:
+    """L1RA as its reference code has it (raul-singh/L1RA, branch dev), so that its behaviour can be studied.
+
+    Differences from L1ra: gates by AdamE's rule with its dead zone; removed below a threshold, the last component kept
+    rather than the largest; ranks given in turn to the modules with the largest smallest gate; no cap, no end of
+    giving; A ~ N(0, 1 / rank); and Adam starts anew, all moments lost, at each event that removes something."""
+
+    kind: Literal["l1ra-reference"] = "l1ra-reference"
+    rank: Count = 16
+    alpha: Positive = 16.0
+    dropout: Share = 0.0
+    targets: Targets = "all-linear"
+    budget: Literal["ranks"] = "ranks"
+    events: Annotated[Count, Field(description="1 / rank_update_ratio of the reference")] = 20
+    l1: NotNegative = 0.005
+    """lambda, the weight of the L1 norm."""
+    gate_lr: Positive = 0.02
+    """eta_c, the gates' learning rate; constant, without warm-up."""
+    prune_below: NotNegative = 1e-6
+    """prune_threshold; what removes is this plus l1 x the matrices' learning rate."""
+
+    @property
+    def scale(self) -> float:
+        return plain_scale(self.alpha, self.rank)
+
+    @property
+    def draw(self) -> Draw:
+        """A ~ N(0, std 1 / r0)."""
+        return partial(normal_rows, std=1 / self.rank)
+
+    def gate_rule(self, updates: int) -> GateRule:
+        return DeadZone(lr=self.gate_lr, l1=self.l1)
+
+    def is_event(self, step: int, steps: int) -> bool:
+        """At every multiple of int(ratio x total), before the step that follows: never after the last one."""
+        return step % (steps // self.events) == 0 and step < steps
+
+    def may_grow(self, step: int, steps: int) -> bool:
+        return True
+
+    def plan(self, modules: Modules, *, step: int, steps: int, matrices_lr: float) -> RankPlan:
+        return plan_as_reference(
+            modules, budget=self.rank * len(modules), threshold=matrices_lr * self.l1 + self.prune_below
+        )
+
+
+Adapter = Annotated[Lora | L1ra | L1raReference, Field(discriminator="kind")]
+Gated = L1ra | L1raReference
+
+
+def check_events(adapter: Any, steps: int) -> None:
+    """Raises ValueError where the schedule of rank events does not fit a run of `steps`."""
+    if isinstance(adapter, Gated) and adapter.events > steps:
+        raise ValueError(
+            f"adapter.events = {adapter.events}: the run has {steps} steps only, and at most one event a step; "
+            "lower adapter.events or raise steps"
+        )

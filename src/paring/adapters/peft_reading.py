@@ -1,0 +1,160 @@
+"""Reads LoRA adapters that PEFT, or paring, wrote, and attaches them to a model."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from paring.adapters.attach import attach, first_five, linear_modules, load_state, set_ranks
+from paring.adapters.kinds import Lora
+from paring.adapters.lowrank import LowRankLinear
+from paring.adapters.peft_format import CONFIG, WEIGHTS
+
+TENSOR = re.compile(r"base_model\.model\.(?P<path>.+)\.lora_(?P<matrix>[AB])\.weight")
+
+# Keys of adapter_config.json that do not change what the tensors compute: which modules were chosen (the tensors tell
+# it better than target_modules does), how A was drawn, and who wrote the file for what.
+WITHOUT_EFFECT = frozenset(
+    "auto_mapping base_model_name_or_path eva_config exclude_modules inference_mode layers_pattern layers_to_transform "
+    "megatron_core peft_version qalora_group_size revision target_modules task_type".split()
+)
+SCALING = frozenset({"r", "lora_alpha", "lora_dropout", "use_rslora"})
+PATTERNS = frozenset({"rank_pattern", "alpha_pattern"})
+# Other ways to initialise (pissa, olora, corda, loftq, ...) change the base as well.
+ACCEPTED = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, "gaussian", "orthogonal", "eva")}
+
+
+@dataclass(frozen=True, slots=True)
+class PeftLora:
+    """What a PEFT LoRA folder holds. By module path: `tensors` (A_RI, B_OR) and `scales`, s in y = W x + s B A x."""
+
+    dropout: float
+    tensors: dict[str, tuple[Tensor, Tensor]]
+    scales: dict[str, float]
+    base_model: str | None
+
+
+def read_peft_folder(folder: Path) -> PeftLora:
+    """Read a PEFT LoRA folder as a place to start from.
+
+    Raises ValueError if a file is missing or broken, if the weights are a pickle, if a rank in the config is not that
+    of its tensors, or if the folder holds anything that y = W x + s B A x cannot represent.
+    """
+    config = _read_config(folder / CONFIG)
+    tensors = _read_tensors(folder)
+    rank_of, alpha_of = config.get("rank_pattern") or {}, config.get("alpha_pattern") or {}
+    wrong, scales = [], {}
+    for path, (A_RI, B_OR) in tensors.items():
+        try:
+            # What is absent has PEFT's default.
+            settings = Lora(
+                rank=pattern_value(rank_of, path, config.get("r", 8)),
+                alpha=pattern_value(alpha_of, path, config.get("lora_alpha", 8)),
+                dropout=config.get("lora_dropout", 0.0),
+                scaling="rank-stabilised" if config.get("use_rslora") else "plain",
+            )
+        except ValueError as error:
+            raise ValueError(f"{folder / CONFIG}: r, lora_alpha or lora_dropout cannot be used: {error}") from error
+        scales[path] = settings.scale
+        if not A_RI.shape[0] == B_OR.shape[1] == settings.rank:
+            wrong.append(f"{path} (rank {settings.rank}, tensors of {A_RI.shape[0]} and {B_OR.shape[1]})")
+    if wrong:
+        raise ValueError(f"{folder / WEIGHTS}: the rank is not the one that {CONFIG} gives in {first_five(wrong)}")
+    return PeftLora(settings.dropout, tensors, scales, config.get("base_model_name_or_path"))
+
+
+def attach_from_peft(model: nn.Module, folder: Path) -> dict[str, LowRankLinear]:
+    """Attach the adapters of a PEFT LoRA folder, with its ranks, scales, targets and weights, ready to be trained on.
+
+    Returns module path -> adapter. Raises ValueError, the model untouched, as read_peft_folder and attach do, and if
+    the model lacks modules of the folder or has them in other shapes.
+    """
+    found = read_peft_folder(folder)
+    misfits = _misfits(model, found)
+    if misfits:
+        raise ValueError(
+            f"{folder} is an adapter of another base model (it names {found.base_model!r}): {first_five(misfits)}"
+        )
+    # Neither seed nor rank nor alpha matter: every value is overwritten.
+    adapters = attach(model, Lora(dropout=found.dropout, targets=tuple(found.tensors)), seed=0)
+    for path, adapter in adapters.items():
+        adapter.scale = found.scales[path]
+    set_ranks(adapters, {path: len(A_RI) for path, (A_RI, _) in found.tensors.items()})
+    A = {f"{path}.A": A_RI for path, (A_RI, _) in found.tensors.items()}
+    B = {f"{path}.B": B_OR for path, (_, B_OR) in found.tensors.items()}
+    load_state(adapters, A | B)
+    return adapters
+
+
+def pattern_value(patterns: dict[str, Any], path: str, default: Any) -> Any:
+    """What rank_pattern or alpha_pattern says of a module: the first key that names it, or the end of its path, wins.
+
+    Raises ValueError for a key that is more than an escaped name: a regular expression out of a file could run for
+    ever, and tools write names."""
+    for key, value in patterns.items():
+        written = key.removeprefix("^").removesuffix("$")
+        if re.search(r"\\[0-9A-Za-z]|[\^$*+?{}\[\]|()]", re.sub(r"\\[^0-9A-Za-z]", "", written)):
+            raise ValueError(f"the pattern {key!r} is more than a module's name: write one key a module")
+        name = re.sub(r"\\(.)", r"\1", written)
+        if path == name or (not key.startswith("^") and path.endswith(f".{name}")):
+            return value
+    return default
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist: a PEFT folder holds {CONFIG} and {WEIGHTS}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        raise ValueError(f"{path} does not say peft_type LORA: only plain LoRA adapters can be read")
+    for key, value in config.items():
+        without_effect = not value or key in WITHOUT_EFFECT or key in SCALING or value in ACCEPTED.get(key, ())
+        if not without_effect and not (key in PATTERNS and isinstance(value, dict)):
+            raise ValueError(
+                f"{path} sets {key}={value!r}, which y = W x + s B A x cannot represent: "
+                "merge that adapter into its base model with PEFT (merge_and_unload) and start from the merged model"
+            )
+    return config
+
+
+def _read_tensors(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """Module path -> (A_RI, B_OR), in the order of the paths."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        pickled = sorted(found.name for found in folder.glob("*.bin"))
+        why = f"; {pickled[0]} is a pickle, which may run code when read: save it again with PEFT" if pickled else ""
+        raise ValueError(f"{path} does not exist{why}")
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+    by_path: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        match = TENSOR.fullmatch(name)
+        if match is None or tensor.ndim != 2:
+            raise ValueError(f"{path}: {name} {list(tensor.shape)} is not a matrix A or B of a linear module's LoRA")
+        by_path.setdefault(match["path"], {})[match["matrix"]] = tensor
+    lone = [module for module, pair in by_path.items() if len(pair) != 2]
+    if lone or not by_path:
+        raise ValueError(f"{path}: a matrix A or B is missing of {first_five(lone) or 'every module'}")
+    return {module: (pair["A"], pair["B"]) for module, pair in sorted(by_path.items())}
+
+
+def _misfits(model: nn.Module, found: PeftLora) -> list[str]:
+    """What of the folder the model has no module for, one line each."""
+    linear = linear_modules(model)
+    misfits = []
+    for path, (A_RI, B_OR) in found.tensors.items():
+        if path not in linear:
+            misfits.append(f"{path} is no linear module of the model")
+        elif (have := (linear[path].in_features, linear[path].out_features)) != (A_RI.shape[1], B_OR.shape[0]):
+            misfits.append(f"{path} is {have[0]} -> {have[1]}, the adapter {A_RI.shape[1]} -> {B_OR.shape[0]}")
+    return misfits

@@ -1,0 +1,97 @@
+"""The rank event of L1RA: plan, apply, move the optimiser's state, and tell the journal what became of it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from paring.adapters.attach import Adapters, apply_plan, components_of, ranks_of
+from paring.adapters.gates import GateRule
+from paring.adapters.kinds import Adapter, Gated, L1raReference
+from paring.adapters.ranks import Modules, RankPlan
+from paring.config import Run
+from paring.policy.model import Policy
+from paring.policy.packing import PackedBatch
+from paring.training.optim import Optimiser
+
+PROBE_TOKENS = 256
+"""Tokens on which the change of the policy is measured, at most."""
+
+
+def gate_rule(adapter: Adapter, updates: int) -> GateRule | None:
+    """How the gates move in a run of so many updates; None where there are none."""
+    return adapter.gate_rule(updates) if isinstance(adapter, Gated) else None
+
+
+def event_is_due(run: Run, step: int) -> bool:
+    """Whether ranks move after step `step`."""
+    return isinstance(run.adapter, Gated) and run.adapter.is_event(step, run.steps)
+
+
+def rank_event(run: Run, policy: Policy, optimiser: Optimiser, probe: PackedBatch, step: int) -> dict[str, Any]:
+    """The event after step `step`: ranks move in place, and with them the optimiser's state. Returns the row of
+    ranks.jsonl. `probe` holds tokens of the step, on which the policy before and after is compared."""
+    adapter, adapters = run.adapter, policy.adapters
+    before = components_of(adapters)
+    plan = adapter.plan(before, step=step, steps=run.steps, matrices_lr=run.optimiser.lr)
+    changes = _changes_the_policy(plan, before)
+    old_MV = _predictions(policy, probe) if changes else None
+    apply_plan(adapters, plan, adapter.draw, seed=run.seed, step=step)
+    kl = _mean_kl(old_MV, _predictions(policy, probe)) if changes else 0.0
+    if isinstance(adapter, L1raReference) and plan.moves:
+        optimiser.restart()
+    else:
+        optimiser.transplant(plan.moves)
+    grows = adapter.may_grow(step, run.steps)
+    return {"step": step} | _record(before, plan, adapters) | {"kl": kl, "growth": grows}
+
+
+def rank_metrics(adapters: Adapters) -> dict[str, float]:
+    """What the journal says of gated adapters each step; nothing of others."""
+    gates = [adapter.c_R for adapter in adapters.values() if adapter.c_R is not None]
+    if not gates:
+        return {}
+    gate_R = torch.cat(gates).detach()
+    return {
+        "gate": float(gate_R.mean()),
+        "gates_at_zero": float((gate_R == 0).float().mean()),
+        "adapter_parameters": sum(a.A_RI.numel() + a.B_OR.numel() for a in adapters.values()),
+    }
+
+
+def _record(before: Modules, plan: RankPlan, adapters: Adapters) -> dict[str, Any]:
+    ranks = ranks_of(adapters)
+    after = components_of(adapters)
+    lost = {path: len(before[path].gate_R) - len(move.kept) for path, move in plan.moves.items()}
+    return {
+        "ranks": ranks,
+        "unassigned": plan.unassigned,
+        "pruned": {path: count for path, count in lost.items() if count},
+        "grown": {path: move.grown for path, move in plan.moves.items() if move.grown},
+        "importance": {
+            path: sum(module.importance_R) / ranks[path] if ranks[path] else 0.0 for path, module in after.items()
+        },
+        "cost": {path: module.cost for path, module in before.items()},
+    }
+
+
+def _changes_the_policy(plan: RankPlan, before: Modules) -> bool:
+    """A component whose importance is 0 goes without a trace, and a new one has B = 0: then nothing is to measure."""
+    for path, move in plan.moves.items():
+        gone = set(range(len(before[path].gate_R))) - set(move.kept)
+        if any(before[path].importance_R[place] for place in gone):
+            return True
+    return False
+
+
+@torch.no_grad()
+def _predictions(policy: Policy, probe: PackedBatch) -> Tensor:
+    """log pi of every token of the vocabulary, at the first predicted positions: [M, V]."""
+    hidden_ND = policy.hidden(probe.token_N[None], probe.position_N[None], probe.layout)[0]
+    return functional.log_softmax(policy.logits(hidden_ND[probe.predictor_M[:PROBE_TOKENS]]), dim=-1)
+
+
+def _mean_kl(old_MV: Tensor, new_MV: Tensor) -> float:
+    """KL(old || new) in nats a token."""
+    return float(functional.kl_div(new_MV, old_MV, log_target=True, reduction="batchmean"))
