@@ -79,7 +79,9 @@ def test_an_unknown_kind_comes_with_the_choices():
         "objective.kind = 'grp': unknown; did you mean 'grpo'? Choices: rgra, grpo"
     )
     assert fault("objective.kind", "RGRA").startswith("objective.kind = 'RGRA': unknown; did you mean 'rgra'?")
-    assert fault("adapter.kind", "dora") == "adapter.kind = 'dora': must be 'lora'"
+    assert fault("adapter.kind", "dora").startswith(
+        "adapter.kind = 'dora': unknown; did you mean 'lora'? Choices: lora, l1ra"
+    )
 
 
 def test_all_faults_are_told_at_once():

@@ -117,6 +117,11 @@ def ranks_of(adapters: Adapters) -> dict[str, int]:
     return {path: adapter.rank for path, adapter in adapters.items()}
 
 
+def published_parameters(adapters: Adapters) -> int:
+    """Parameters of the adapters when they are published: those of A and B, for gates are folded into them."""
+    return sum(adapter.A_RI.numel() + adapter.B_OR.numel() for adapter in adapters.values())
+
+
 def set_ranks(adapters: Adapters, ranks: Mapping[str, int]) -> None:
     """Give the adapters these ranks, to be filled by `load_state`. Raises ValueError, nothing changed, where a module
     has no adapter, or an adapter no rank."""

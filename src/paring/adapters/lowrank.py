@@ -127,7 +127,8 @@ class LowRankLinear(nn.Module):
         and c = 1. The function changes by the components that go, and by nothing else.
 
         In place: the parameters stay the same objects, as optimisers hold them by identity. Call it between an
-        optimiser's step and the next forward pass, and move the optimiser's state as well."""
+        optimiser's step and the next forward pass, when no graph of an earlier one is held, and move the optimiser's
+        state as well."""
         kept_K = torch.tensor(kept, dtype=torch.int64, device=self.A_RI.device)
         grown = len(grown_RI)
         A_KI, B_OK = self.A_RI.index_select(0, kept_K), self.B_OR.index_select(1, kept_K)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paring.adapters.attach import Adapters, apply_plan, components_of, ranks_of
+from paring.adapters.attach import Adapters, apply_plan, components_of, published_parameters, ranks_of
 from paring.adapters.gates import GateRule
 from paring.adapters.kinds import Adapter, Gated, L1raReference
 from paring.adapters.ranks import Modules, RankPlan
@@ -56,7 +56,7 @@ def rank_metrics(adapters: Adapters) -> dict[str, float]:
     return {
         "gate": float(gate_R.mean()),
         "gates_at_zero": float((gate_R == 0).float().mean()),
-        "adapter_parameters": sum(a.A_RI.numel() + a.B_OR.numel() for a in adapters.values()),
+        "adapter_parameters": published_parameters(adapters),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from paring.adapters.attach import published_parameters, ranks_of
 from paring.config import Run
 from paring.policy.loading import base_name
 from paring.runtime.machine import peak_memory_gb, versions
@@ -45,6 +46,11 @@ def finished(run: Run, folder: RunFolder, setup: Setup, progress: Progress, afte
         "peak_memory_gb": peak_memory_gb(),
         "threads": torch.get_num_threads(),
         "versions": versions(),
+        "adapter": {
+            "kind": run.adapter.kind,
+            "parameters": published_parameters(setup.policy.adapters),
+            "ranks": ranks_of(setup.policy.adapters),
+        },
         "before": progress.before.evaluation,
         "after": after.evaluation,
         "examples": [

@@ -1,0 +1,159 @@
+"""RGRA on L1RA adapters: ranks move, nothing is lost by a kill, and what is published computes the same."""
+
+import json
+import signal
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from paring import train
+from paring.adapters.attach import ranks_of
+from paring.policy.loading import EMBEDDED
+from paring.runtime.journal import read_rows
+from paring.subject import export, open_subject
+
+KINDS = {
+    "l1ra": {"kind": "l1ra", "rank": 4, "events": 3, "shrink": 2.0, "settle": 0.3},
+    "in ranks": {"kind": "l1ra", "rank": 4, "events": 3, "shrink": 2.0, "budget": "ranks", "cap": 9},
+    "l1ra-reference": {"kind": "l1ra-reference", "rank": 4, "events": 3, "gate_lr": 1.0, "l1": 0.1},
+}
+SAME_BYTES = (
+    "adapter/adapter_model.safetensors",
+    "adapter/adapter_config.json",
+    "samples.jsonl",
+    "ranks.jsonl",
+    "run.toml",
+)
+
+
+def dotted(adapter):
+    return {f"adapter.{key}": value for key, value in adapter.items()}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def run_of_kind(request, small_run, tmp_path_factory):
+    """A run of six steps, its folder, and the start rank of all its modules."""
+    folder = tmp_path_factory.mktemp("ranks") / "run"
+    run = small_run({"steps": 6, "optimiser.lr": 0.003, "optimiser.warmup": 0} | dotted(KINDS[request.param]))
+    train(run, folder)
+    return run, folder
+
+
+def test_ranks_move_and_the_budget_is_kept(run_of_kind):
+    run, folder = run_of_kind
+    rows = list(read_rows(folder / "ranks.jsonl"))
+    assert [row["step"] for row in rows] == ([2, 4, 6] if run.adapter.kind == "l1ra" else [2, 4])
+    before = dict.fromkeys(rows[0]["ranks"], 4)
+    price = rows[0]["cost"] if run.adapter.budget == "parameters" else dict.fromkeys(before, 1)
+    budget = sum(4 * price[path] for path in before)
+    for row in rows:
+        assert sum(row["ranks"][path] * price[path] for path in before) + row["unassigned"] == budget
+        for path, rank in row["ranks"].items():
+            assert rank == before[path] - row["pruned"].get(path, 0) + row["grown"].get(path, 0)
+            assert 1 <= rank <= (run.adapter.cap or 16 if run.adapter.kind == "l1ra" else 99)
+        before = row["ranks"]
+        assert row["kl"] >= 0 and (run.adapter.kind != "l1ra" or row["kl"] == 0)
+    assert any(row["pruned"] for row in rows) and any(row["grown"] for row in rows)
+    metrics = list(read_rows(folder / "metrics.jsonl"))
+    assert all(0 <= row["gate"] <= 1 and 0 <= row["gates_at_zero"] < 1 for row in metrics)
+    assert metrics[-1]["adapter_parameters"] > 0
+
+
+def test_what_is_published_is_the_policy(run_of_kind, tmp_path):
+    """PEFT reads the compact, the portable and the merged export to the logits of our own reading."""
+    _, folder = run_of_kind
+    opened = open_subject(str(folder)).policy
+    token_BN = torch.randint(1, 100, (3, 20), generator=torch.Generator().manual_seed(0))
+    opened.model.set_attn_implementation("eager")  # ours asks the layout of a packed batch
+    with torch.no_grad():
+        expected = opened.model(token_BN).logits
+        rounding = 1e-5 * max(1.0, float(expected.std()))
+        for layout in ("compact", "portable"):
+            where = export(folder, tmp_path / layout, layout=layout)
+            base = AutoModelForCausalLM.from_pretrained(EMBEDDED)
+            assert (base(token_BN).logits - expected).abs().max() > 1e-2
+            reader = PeftModel.from_pretrained(base, where).eval()
+            torch.testing.assert_close(reader(token_BN).logits, expected, rtol=0, atol=rounding)
+        merged = AutoModelForCausalLM.from_pretrained(export(folder, tmp_path / "merged", merged=True)).eval()
+        torch.testing.assert_close(merged(token_BN).logits, expected, rtol=0, atol=rounding)
+
+
+def test_the_newest_checkpoint_answers_before_the_run_has_ended(run_of_kind, tmp_path):
+    _, folder = run_of_kind
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / "run.toml").write_bytes((folder / "run.toml").read_bytes())
+    (unfinished / "checkpoints").symlink_to(folder / "checkpoints")
+    policy = open_subject(str(unfinished)).policy
+    assert ranks_of(policy.adapters) == list(read_rows(folder / "ranks.jsonl"))[-1]["ranks"]
+
+
+@pytest.fixture(scope="module")
+def recipe(small_overrides):
+    changes = {"steps": 5, "save.every": 1, "optimiser.lr": 0.003, "optimiser.warmup": 0} | dotted(KINDS["l1ra"])
+    return ["train", "quickstart", *small_overrides, *(f"{key}={value}" for key, value in changes.items())]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(paring_child, recipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted") / "run"
+    ended = paring_child(*recipe, "--out", folder)
+    assert ended.code == 0, ended.output
+    assert [bool(row["pruned"]) for row in read_rows(folder / "ranks.jsonl")].count(True) >= 2
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("at", "call"),
+    [
+        pytest.param("paring.training.rl:rank_event", 1, id="before the first event"),
+        pytest.param("paring.training.ranks:apply_plan", 2, id="within an event"),
+        pytest.param("paring.runtime.journal:Journal.ranks", 2, id="before an event is journalled"),
+        pytest.param("paring.training.rl:save", 2, id="between an event and its checkpoint"),
+        pytest.param("paring.training.rl:rl_step", 4, id="after the checkpoint of an event"),
+    ],
+)
+def test_kill_9_around_a_rank_event(paring_child, recipe, uninterrupted, tmp_path, at, call):
+    folder = tmp_path / "run"
+    assert paring_child(*recipe, "--out", folder, at=at, call=call).code == -signal.SIGKILL
+    resumed = paring_child("train", "--resume", folder)
+    assert resumed.code == 0, resumed.output
+    for name in SAME_BYTES:
+        assert (folder / name).read_bytes() == (uninterrupted / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["adapter.kind=l1ra", "adapter.floor=9"], "floor = 9 is above the start rank 8"),
+        (["adapter.kind=l1ra", "adapter.cap=3"], "cap = 3 is below the start rank 8"),
+        (["adapter.kind=l1ra", "adapter.shrink=0", "adapter.reach=0.5"], "no gate could come from 1 to 0"),
+        (["adapter.kind=l1ra", "adapter.events=99"], "adapter.events = 99: the run has 4 steps only"),
+        (["adapter.kind=l1ra-reference", "adapter.events=5"], "adapter.events = 5: the run has 4 steps only"),
+        (
+            ["adapter.kind=l1ra-reference", "adapter.budget=parameters"],
+            "adapter.budget = 'parameters': must be 'ranks'",
+        ),
+        (
+            ["adapter.kind=l1ra", "adapter.events=2", 'adapter.targets=["nowhere"]'],
+            "target 'nowhere' matches no linear module",
+        ),
+        (["adapter.kind=l1ra", "adapter.start=x"], "adapter.start: exists, but not for the kind that is chosen"),
+    ],
+)
+def test_a_bad_recipe_is_one_clear_error_before_any_work(paring_child, small_overrides, tmp_path, changes, said):
+    ended = paring_child("train", "quickstart", *small_overrides, *changes, "--out", tmp_path / "run")
+    assert ended.code == 2 and said in ended.output, ended.output
+    assert "Traceback" not in ended.output and not (tmp_path / "run").exists()
+
+
+def test_the_result_tells_the_ranks(run_of_kind):
+    run, folder = run_of_kind
+    last = list(read_rows(folder / "ranks.jsonl"))[-1]
+    assert json.loads((folder / "result.json").read_text())["adapter"] == {
+        "kind": run.adapter.kind,
+        "parameters": sum(rank * last["cost"][path] for path, rank in last["ranks"].items()),
+        "ranks": last["ranks"],
+    }
