@@ -9,6 +9,8 @@ from paring.report.ranks import Ranks
 from paring.runtime.files import write_durably
 
 FIGURES = {"ranks-map": rank_map, "ranks-flow": rank_flow}
+WIDTH = 7.2
+"""Inches: both columns of a paper."""
 STYLE = {
     # A fixed salt and no date: the same run gives the same file.
     "svg.hashsalt": "paring",
@@ -35,7 +37,7 @@ def write_figures(ranks: Ranks, to: Path, *, png: bool) -> list[Path]:
     drawn: dict[Path, bytes] = {}
     with rc_context(STYLE):
         for name, draw in FIGURES.items():
-            figure = draw(ranks)
+            figure = draw(ranks, WIDTH)
             for ending in ("svg", "png") if png else ("svg",):
                 page = BytesIO()
                 figure.savefig(page, format=ending, dpi=200, metadata={"Date": None} if ending == "svg" else None)

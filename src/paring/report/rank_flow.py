@@ -10,19 +10,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 7.2
 HUES = ("Blues", "Oranges", "Greens", "Purples", "Reds")
 """One for each part of a layer (attention, MLP ...); the types of a part are its shades."""
 LABEL_DISTANCE = 0.062
 """Of two labels beside the areas, at least, as a share of the height."""
 
 
-def rank_flow(ranks: Ranks) -> "Figure":
-    """Above, ranks by type, in the unit of the budget, what is unassigned on top; below, the KL where it is known."""
+def rank_flow(ranks: Ranks, width: float) -> "Figure":
+    """Above, ranks by type, in the unit of the budget, what is unassigned on top; below, the KL where it is known.
+
+    `width` in inches."""
     from matplotlib.figure import Figure
 
     measured = [event for event in ranks.events if event.kl is not None]
-    figure = Figure(figsize=(WIDTH, 4.2 if measured else 3.2), layout="constrained")
+    figure = Figure(figsize=(width, 4.2 if measured else 3.2), layout="constrained")
     heights = [4, 1] if measured else [1]
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     _draw_areas(panels[0], ranks)
@@ -47,7 +48,7 @@ def _draw_areas(axes: "Axes", ranks: Ranks) -> None:
         if name is not None:
             style = dict(facecolor=colours[name], edgecolor="white", linewidth=0.5)
         axes.fill_between(steps, base, top, step="post", **style)
-        change = f" ({100 * (values[-1] / values[0] - 1):+.0f} %)" if values[0] else ""
+        change = f" ({100 * (values[-1] / values[0] - 1):+.0f} %)".replace("-", "−") if values[0] else ""
         words = f"{'unassigned' if name is None else one_line(name)}  {_short(values[-1])}{change}"
         labels.append(((base[-1] + top[-1]) / 2, words, "0.6" if name is None else colours[name]))
         base = top
@@ -59,9 +60,9 @@ def _draw_areas(axes: "Axes", ranks: Ranks) -> None:
     _label(axes, labels, height)
     _mark_events(axes, ranks)
     thing = "Ranks" if ranks.budget == "ranks" else "Adapter parameters"
-    axes.set_title(f"{thing} by module type over the run (dotted: the start)", pad=19)
+    axes.set_title(f"{thing} by module type over the run (dotted: the start)", pad=24)
     axes.set_ylabel("ranks" if ranks.budget == "ranks" else "parameters")
-    axes.yaxis.set_major_formatter(lambda value, _: _short(value))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M" if height >= 1e6 else f"{value:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -93,23 +94,15 @@ def _colours(ranks: Ranks) -> dict[str, str]:
 
 
 def _label(axes: "Axes", labels: list[tuple[float, str, str]], height: float) -> None:
-    """Name each area to its right, pushed apart where areas are thin."""
+    """Name each area to its right; where areas are thin, names are pushed apart."""
     distance = min(LABEL_DISTANCE, 1 / len(labels))
-    lowest = accumulate(
-        (middle / height for middle, _, _ in labels), lambda below, wanted: max(wanted, below + distance)
-    )
-    # From the top down, what was pushed out of the axes comes back.
-    highest = accumulate(reversed(list(lowest)), lambda above, wanted: min(wanted, above - distance))
-    places = list(highest)[::-1]
-    surplus = max(0.0, places[-1] - (1 - distance / 2))
-    places = [
-        min(place, 1 - distance / 2 - distance * (len(places) - 1 - index)) if surplus else place
-        for index, place in enumerate(places)
-    ]
-    for place, (middle, words, colour) in zip(places, labels, strict=True):
-        beside = dict(xycoords="axes fraction", textcoords="axes fraction", va="center", fontsize=7, color="0.15")
-        line = dict(arrowstyle="-", color=colour, linewidth=1.5, shrinkA=1, shrinkB=0)
-        axes.annotate(words, (1.0, middle / height), (1.03, place), arrowprops=line, annotation_clip=False, **beside)
+    wanted = (middle / height for middle, _, _ in labels)
+    pushed_up = accumulate(wanted, lambda below, place: max(place, below + distance))
+    for number, (place, (middle, words, colour)) in enumerate(zip(pushed_up, labels, strict=True), start=1):
+        place = min(place, 1 - distance * (len(labels) - number + 0.5))
+        line = dict(transform=axes.transAxes, color=colour, linewidth=1.5, clip_on=False)
+        axes.plot([1.003, 1.025], [middle / height, place], **line)
+        axes.text(1.032, place, words, transform=axes.transAxes, va="center", fontsize=7, color="0.15")
 
 
 def _mark_events(axes: "Axes", ranks: Ranks) -> None:
@@ -124,7 +117,7 @@ def _mark_events(axes: "Axes", ranks: Ranks) -> None:
         if steps:
             style = dict(linestyle="", marker="v", markersize=4, color="0.2", markerfacecolor=filling, label=words)
             axes.plot(steps, [1.015] * len(steps), transform=axes.get_xaxis_transform(), clip_on=False, **style)
-    place = dict(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0, handletextpad=0.2)
+    place = dict(loc="lower left", bbox_to_anchor=(0, 1.035), ncols=2, borderaxespad=0, handletextpad=0.2)
     axes.legend(frameon=False, fontsize=7, columnspacing=1.5, borderpad=0.2, **place)
 
 
@@ -134,7 +127,7 @@ def _draw_kl(axes: "Axes", measured: list[Event]) -> None:
     axes.plot(steps, values, "o", color="0.2", markersize=3, clip_on=False)
     axes.axhline(0, color="0.2", linewidth=0.6)
     axes.set_title("What each event changed: KL of the policy before it from the policy after it", fontsize=8)
-    axes.set_ylabel("KL (nats a token)")
+    axes.set_ylabel("nats a token")
     axes.set_ylim(min(0, *values), 1.15 * max(values) if max(values) > 0 else 1e-6)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     axes.spines[["top", "right", "bottom"]].set_visible(False)

@@ -6,6 +6,7 @@ from shlex import quote
 from paring.report.ranks import Module, Part, Ranks, by_layer, thirds, type_of
 from paring.runtime.screen import visible
 
+LONGEST_NAME = 120
 MOST_MOVED = 5
 """Modules that are listed among those that gained most, and among those that lost most."""
 
@@ -41,7 +42,7 @@ def summary(ranks: Ranks) -> list[str]:
 def types_table(ranks: Ranks) -> list[str]:
     """Sums by module type: how many ranks moved there."""
     head = ["module type", "modules", "start", "end", "change", "mean", "min-max", "parameters", "change", "importance"]
-    parts = {one_line(label): part for label, part in ranks.types.items()} | {"all": ranks.all}
+    parts = [*((one_line(label), part) for label, part in ranks.types.items()), ("all", ranks.all)]
     rows = [
         [
             name,
@@ -55,7 +56,7 @@ def types_table(ranks: Ranks) -> list[str]:
             _percent(part.parameters, part.parameters_at_start),
             _importance(part.importance),
         ]
-        for name, part in parts.items()
+        for name, part in parts
     ]
     return ["ranks by module type (importance: mean size s c |a| |b| of a component)", *aligned([head, *rows])]
 
@@ -163,8 +164,8 @@ def next_steps(ranks: Ranks, *, figures: bool) -> list[str]:
 
 
 def one_line(name: str) -> str:
-    """A name of a model's part made harmless, on one line."""
-    return visible(name).replace("\n", r"\n").replace("\t", r"\t")
+    """A name of a model's part made harmless, on one line and not endless."""
+    return visible(name, LONGEST_NAME).replace("\n", r"\n").replace("\t", r"\t")
 
 
 def number(value: float) -> str:

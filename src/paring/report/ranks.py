@@ -149,10 +149,11 @@ def by_layer(stack: Part) -> dict[int | None, Part]:
 
 
 def thirds(stack: Part) -> dict[str, Part]:
-    """The first, middle and last third of a stack's layers; what is left over is in the middle. Empty below three."""
+    """The first, middle and last third of a stack's layers; what is left over is in the middle. Empty below six:
+    a third of one layer would say what the layer says."""
     layers = list(by_layer(stack).items())
     third = len(layers) // 3
-    if third == 0:
+    if third < 2:
         return {}
     parts = {"first": layers[:third], "middle": layers[third:-third], "last": layers[-third:]}
     return {
