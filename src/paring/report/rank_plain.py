@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from paring.report.rank_words import lost_at, words
+from paring.report.rank_words import words
 from paring.report.ranks import Module, Part, Ranks, by_layer, thirds
 
 
@@ -76,7 +76,6 @@ def _event(ranks: Ranks, number: int) -> dict[str, Any]:
         "pruned": dict(event.pruned),
         "grown": dict(event.grown),
         "unassigned": event.unassigned,
-        "lost": lost_at(ranks, number),
         "growth": event.growth,
         "kl": event.kl,
         "words": words(ranks, number),

@@ -58,7 +58,10 @@ def types_table(ranks: Ranks) -> list[str]:
         ]
         for name, part in parts
     ]
-    return ["ranks by module type (importance: mean size s c |a| |b| of a component)", *aligned([head, *rows])]
+    return [
+        "ranks by module type (importance: s c |a| |b|, mean over components, then modules)",
+        *aligned([head, *rows]),
+    ]
 
 
 def layers_table(name: str, stack: Part) -> list[str]:
@@ -116,25 +119,13 @@ def words(ranks: Ranks, number: int) -> str:
     event = ranks.events[number]
     gates = "at zero" if ranks.kind == "l1ra" else "below the threshold"
     pruned = sum(event.pruned.values())
-    cause = (
-        f"{_count(pruned, 'gate')} {gates} in {_count(len(event.pruned), 'module')}" if pruned else f"no gate {gates}"
-    )
+    # Of a module's last components some may stay whatever their gates: so without pruning nothing is said of gates.
+    cause = f"{_count(pruned, 'gate')} {gates} in {_count(len(event.pruned), 'module')}" if pruned else "nothing pruned"
     given = [_given(ranks, event.grown)] if event.grown else []
     if not event.growth:
         given.append("re-assignment is over")
-    left = [f"{amount(ranks, event.unassigned)} unassigned"]
-    if lost := lost_at(ranks, number):
-        left.append(f"{amount(ranks, lost)} lost")
-    effect = ", ".join([*(given or ["none given"]), *left])
+    effect = ", ".join([*(given or ["none given"]), f"{amount(ranks, event.unassigned)} unassigned"])
     return f"step {event.step}: {cause}; {effect}; " + ("no KL" if event.kl is None else f"KL {event.kl:.2g}")
-
-
-def lost_at(ranks: Ranks, number: int) -> int:
-    """What was pruned while ranks are given again, and neither given nor kept for later; in the unit of the budget."""
-    event = ranks.events[number]
-    before = ranks.events[number - 1].unassigned if number else 0
-    lost = before + ranks.counted(event.pruned) - ranks.counted(event.grown) - event.unassigned
-    return max(0, lost) if event.growth else 0
 
 
 def amount(ranks: Ranks, count: int) -> str:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from paring.report.rank_plain import as_plain
-from paring.report.rank_words import as_text, lost_at, several_in_a_layer, words
+from paring.report.rank_words import as_text, several_in_a_layer, words
 from paring.report.ranks import Part, by_layer, read_ranks, thirds
 
 Q0, UP0, Q1, UP1 = (f"model.layers.{layer}.{part}" for layer in (0, 1) for part in ("self_attn.q_proj", "mlp.up_proj"))
@@ -93,22 +93,18 @@ def test_each_event_in_words(ranks):
 
 
 def test_words_where_little_is_to_say(write):
-    ranks = read_ranks(write(uniform([Q0]) | {"kl": None}, kind="l1ra-reference"))
-    assert words(ranks, 0) == "step 5: no gate below the threshold; none given, 0 unassigned; no KL"
+    ranks = read_ranks(write(FIRST, kind="l1ra-reference"))
+    assert words(ranks, 0).startswith("step 5: 4 gates below the threshold in 2 modules; 3 ranks given")
+    ranks = read_ranks(write(uniform([Q0]) | {"kl": None}))
+    assert words(ranks, 0) == "step 5: nothing pruned; none given, 0 unassigned; no KL"
 
 
 def test_a_budget_in_parameters(write):
     # 3 + 1 ranks of 10 were pruned; 1 of 30 was given, and 10 are left over.
     row = FIRST | {"ranks": {Q0: 1, UP0: 5, Q1: 3, UP1: 4}, "grown": {UP0: 1}, "unassigned": 10}
     ranks = read_ranks(write(row, budget="parameters"))
-    assert (ranks.counted(FIRST["pruned"]), lost_at(ranks, 0)) == (40, 0)
+    assert ranks.counted(FIRST["pruned"]) == 40
     assert "1 rank given to 1 module (up_proj 1), 10 parameters unassigned;" in words(ranks, 0)
-
-
-def test_ranks_that_nobody_took_are_lost(write):
-    ranks = read_ranks(write(FIRST | {"unassigned": 0}))
-    assert lost_at(ranks, 0) == 1
-    assert "0 unassigned, 1 lost; KL 0" in words(ranks, 0)
 
 
 def test_the_text_says_it_all(ranks):
@@ -184,8 +180,7 @@ def test_json_holds_every_module_sum_and_event(ranks):
     ]
     second = plain["history"][1]
     assert (second["ranks"], second["parameters"], second["pruned"], second["growth"]) == (14, 360, {Q0: 1}, False)
-    # After the end of re-assignment, what is pruned is kept unassigned: nothing is lost.
-    assert (second["unassigned"], second["lost"], second["kl"]) == (2, 0, 0.00025)
+    assert (second["unassigned"], second["kl"]) == (2, 0.00025)
 
 
 @pytest.mark.parametrize(
