@@ -143,6 +143,40 @@ def samples(
         print(json.dumps(rows) if as_json else as_text(rows))
 
 
+@app.command()
+def ranks(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    figures: Annotated[Path | None, typer.Option(help="Write figures (SVG) into this folder.")] = None,
+    png: Annotated[bool, typer.Option("--png", help="Write the figures as PNG too.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show where a run's ranks went, by module type and depth, and what each rank event did."""
+    if png and figures is None:
+        raise typer.BadParameter("--png says how figures are written: give --figures DIR too")
+    with errors_in_words(debug):
+        from paring.report.rank_figures import write_figures
+        from paring.report.rank_plain import as_plain
+        from paring.report.rank_words import as_text, next_steps
+        from paring.report.ranks import read_ranks
+
+        found = read_ranks(run)
+        written = [str(path) for path in write_figures(found, figures, png=png)] if figures else []
+        if as_json:
+            print(json.dumps(as_plain(found) | {"figures": written}))
+        else:
+            print(
+                "\n".join(
+                    [
+                        as_text(found),
+                        "",
+                        *(f"written to {path}" for path in written),
+                        *next_steps(found, figures=bool(written)),
+                    ]
+                )
+            )
+
+
 @contextmanager
 def errors_in_words(debug: bool) -> Iterator[None]:
     """What the user can mend is one message and exit code 2; a run that failed, 1. With `debug`, a traceback."""

@@ -47,11 +47,11 @@ print("heavy", [name for name in {HEAVY} if name in sys.modules])
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-2:] == ["code 0", "heavy []"], ended.stdout
-    for command in ("train", "eval", "recipes", "export", "samples", "paring train quickstart"):
+    for command in ("train", "eval", "recipes", "export", "samples", "ranks", "paring train quickstart"):
         assert command in ended.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "recipes", "export", "samples"])
+@pytest.mark.parametrize("command", ["train", "eval", "recipes", "export", "samples", "ranks"])
 def test_every_command_explains_itself(paring, command):
     ended = paring(command, "--help")
     assert ended.exit_code == 0 and "--debug" in ended.stdout
@@ -63,6 +63,7 @@ def test_promised_options(paring):
     for command, options in promised.items():
         assert all(option in paring(command, "--help").stdout for option in options.split())
     assert "--worst" in paring("samples", "--help").stdout
+    assert all(option in paring("ranks", "--help").stdout for option in ("--figures", "--png"))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,8 @@ def test_promised_options(paring):
         (["export", "embedded", "--to", "x"], "error: embedded holds no adapter: give the folder of a run"),
         (["export", "embedded"], "'--to'"),
         (["samples", "nothing"], "error: nothing holds no samples.jsonl: give the folder of a run"),
+        (["ranks", "nothing"], "error: nothing holds no run: there is no run.toml in it"),
+        (["ranks", "nothing", "--png"], "--png says how figures are written: give --figures DIR too"),
         (["nothing"], "No such command 'nothing'"),
     ],
 )
@@ -173,3 +176,39 @@ def test_new_runs_get_folders_of_their_own(paring, small_overrides, tmp_path, mo
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["quickstart", "quickstart-2"]
     assert "written to runs/quickstart-2\n" in ended.stdout
     assert "  paring samples runs/quickstart-2 --worst " in ended.stdout
+
+
+@pytest.fixture
+def rank_run(tmp_path):
+    """The folder of a run of one module that lost a rank of two."""
+    folder = tmp_path / "a run"
+    folder.mkdir()
+    (folder / "run.toml").write_text('steps = 9\n[adapter]\nkind = "l1ra"\nrank = 2\nbudget = "ranks"\n')
+    row = {"step": 5, "ranks": {"m.0.q": 1}, "unassigned": 1, "pruned": {"m.0.q": 1}, "grown": {}, "growth": True}
+    row |= {"importance": {"m.0.q": 0.5}, "cost": {"m.0.q": 7}, "kl": None}
+    (folder / "ranks.jsonl").write_text(json.dumps(row) + "\n")
+    return folder
+
+
+def test_ranks_for_people_and_scripts(paring, rank_run):
+    shown = paring("ranks", rank_run).stdout
+    assert "ranks 2 -> 1 (-1), 1 unassigned" in shown
+    assert "step 5: 1 gate at zero in 1 module; none given, 1 unassigned; no KL\n\nnext:\n" in shown
+    assert f"  paring ranks '{rank_run}' --figures DIR  heat map" in shown
+    read = json.loads(paring("ranks", rank_run, "--json").stdout)
+    assert (read["all"]["change"], read["figures"]) == (-1, [])
+
+
+def test_figures_of_ranks_are_written_on_request(paring, rank_run, tmp_path):
+    pytest.importorskip("matplotlib")
+    shown = paring("ranks", rank_run, "--figures", tmp_path / "new" / "figures", "--png").stdout
+    names = sorted(path.name for path in (tmp_path / "new" / "figures").iterdir())
+    assert names == ["ranks-flow.png", "ranks-flow.svg", "ranks-map.png", "ranks-map.svg"]
+    assert all(f"written to {tmp_path / 'new' / 'figures' / name}\n" in shown for name in names)
+    assert "--figures DIR" not in shown and "  paring export " in shown
+    read = json.loads(paring("ranks", rank_run, "--json", "--figures", tmp_path / "svg").stdout)
+    assert read["figures"] == [str(tmp_path / "svg" / name) for name in ("ranks-map.svg", "ranks-flow.svg")]
+
+
+def test_ranks_of_a_run_that_has_none_to_show(refused, finished_run):
+    assert "trains lora adapters of rank 8, which keep their rank" in refused("ranks", finished_run)
