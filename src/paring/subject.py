@@ -26,6 +26,8 @@ from paring.training.setup import attach_adapters
 from paring.types import Problem
 
 LONGEST_ANSWER = 512
+VLLM_RANKS = (16, 32, 64, 128, 256, 320, 512)
+"""Its default of --max-lora-rank, and the larger values that it takes."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,19 @@ def export(subject: str | Path, to: str | Path, *, merged: bool = False, layout:
     except OSError as error:
         raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder") from error
     return target
+
+
+def engine_note(adapter: Path) -> str | None:
+    """What to tell an engine of the ranks of an exported adapter; None where its defaults take them.
+
+    vLLM takes ranks up to 16 unless told otherwise, and as a limit only the sizes that it has kernels for."""
+    largest = max(len(A_RI) for A_RI, _ in read_peft_folder(adapter).tensors.values())
+    if largest <= VLLM_RANKS[0]:
+        return None
+    fitting = next((size for size in VLLM_RANKS if size >= largest), None)
+    if fitting is None:
+        return f"the largest rank is {largest}, and vLLM takes {VLLM_RANKS[-1]} at most: export --merged for it"
+    return f"the largest rank is {largest}: start vLLM with --max-lora-rank {fitting}"
 
 
 def _write(opened: Subject, folder: Path, *, merged: bool, layout: Layout) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from huggingface_hub import HfApi
@@ -12,6 +13,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -33,6 +35,9 @@ class Model:
     path: str = "embedded"
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    quantisation: Literal["none", "4bit", "8bit"] = "none"
+    """Of the frozen linear layers, by bitsandbytes: NF4 with double quantisation, as in QLoRA (arXiv 2305.14314), or
+    LLM.int8(). The adapters stay in fp32. Needs the extra `quantised`."""
 
 
 def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -43,6 +48,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     device."""
     source, options = _source(model.path)
     device = _device(model.device)
+    quantised = _quantised(model, device)
     try:
         with without_bars():
             config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
@@ -54,6 +60,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
+                **quantised,
                 **options,
             )
     # Over a broken file the libraries raise what they like: SafetensorError, KeyError, even a bare Exception.
@@ -72,7 +79,27 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             f"model.path = {model.path!r}: its tokenizer has no end-of-sequence token, so no answer could end; "
             'set "eos_token" in its tokenizer_config.json'
         )
-    return base.to(device).eval().requires_grad_(False), tokenizer
+    return (base if quantised else base.to(device)).eval().requires_grad_(False), tokenizer
+
+
+def _quantised(model: Model, device: torch.device) -> dict[str, Any]:
+    """transformers' arguments for a quantised base, which goes to its device while it is loaded."""
+    if model.quantisation == "none":
+        return {}
+    missing = [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f'model.quantisation = "{model.quantisation}" needs {" and ".join(missing)}: '
+            'pip install "paring[quantised]"'
+        )
+    config = BitsAndBytesConfig(
+        load_in_4bit=model.quantisation == "4bit",
+        load_in_8bit=model.quantisation == "8bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, model.dtype),
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def base_name(path: str) -> str:

@@ -129,3 +129,18 @@ def test_base_name(tmp_path, monkeypatch):
 
 def edit(file, **changes) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.mark.parametrize(("quantisation", "kind"), [("4bit", "Linear4bit"), ("8bit", "Linear8bitLt")])
+def test_a_base_is_quantised_but_for_its_head(quantisation, kind):
+    pytest.importorskip("bitsandbytes")
+    base, _ = load_base(Model(quantisation=quantisation))
+    kinds = {type(module).__name__ for module in base.base_model.modules() if isinstance(module, torch.nn.Linear)}
+    assert kinds == {kind} and type(base.get_output_embeddings()) is torch.nn.Linear
+    assert not any(parameter.requires_grad for parameter in base.parameters())
+
+
+def test_without_bitsandbytes_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("paring.policy.loading.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r'"4bit" needs bitsandbytes and accelerate: pip install "paring\[qu'):
+        load_base(Model(quantisation="4bit"))
