@@ -21,7 +21,7 @@ from paring.runtime.screen import Screen
 from paring.tasks.base import judged
 from paring.training.folder import RunFolder, check_free, free_folder
 from paring.training.optim import Optimiser, learning_rate
-from paring.training.order import problems_of_step
+from paring.training.order import items_of_step
 from paring.training.progress import Examined, Progress, check_same_run, diverged, restore, save
 from paring.training.record import rewards, rollout_metrics, sample_rows, speed_metrics
 from paring.training.result import Result, finished
@@ -88,7 +88,7 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
     """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3)."""
     start, watch = time.perf_counter(), Stopwatch()
     with watch("rollout"):
-        problems = problems_of_step(setup.problems, run.rollout.problems, seed=run.seed, step=number)
+        problems = items_of_step(setup.problems, run.rollout.problems, seed=run.seed, step=number)
         groups = setup.engine.sample(problems, run.rollout.group_size, run.rollout.sampling, Key(run.seed, number))
     with watch("score"):
         scores = judged(run.task, groups)

@@ -19,7 +19,7 @@ from paring.rollout.local import LocalEngine, check_length
 from paring.runtime.machine import threads_for
 from paring.runtime.memory import keep_freed_memory
 from paring.runtime.screen import visible
-from paring.training.order import problems_of_step
+from paring.training.order import items_of_step
 from paring.types import Problem
 
 LONGEST_PROMPT = 2000
@@ -70,7 +70,7 @@ def prepare(run: Run) -> Setup:
 def preview(run: Run) -> str:
     """What a run would do, with everything checked and nothing written. Raises as `prepare` does."""
     setup = prepare(run)
-    problem = problems_of_step(setup.problems, 1, seed=run.seed, step=1)[0]
+    problem = items_of_step(setup.problems, 1, seed=run.seed, step=1)[0]
     tokens = prompt_tokens(setup.policy.tokenizer, problem.messages)
     prompt = visible(setup.policy.tokenizer.decode(tokens), LONGEST_PROMPT)
     return "\n".join(
@@ -95,6 +95,6 @@ def attach_adapters(base: PreTrainedModel, lora: Lora, *, seed: int) -> tuple[di
 def _check_lengths(run: Run, policy: Policy, problems: Sequence[Problem], held_out: Sequence[Problem]) -> None:
     """Only the problems that the run will draw, which may be few of many."""
     drawn = min(run.steps * run.rollout.problems, len(problems))
-    for problem in [*problems_of_step(problems, drawn, seed=run.seed, step=1), *held_out]:
+    for problem in [*items_of_step(problems, drawn, seed=run.seed, step=1), *held_out]:
         tokens = prompt_tokens(policy.tokenizer, problem.messages)
         check_length(problem, len(tokens), run.rollout.max_new_tokens, policy.context)

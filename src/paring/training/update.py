@@ -78,12 +78,17 @@ def improve(
             with torch.random.fork_rng():
                 torch.manual_seed(seed + result.applied)
                 result.measures = _backward(policy, passes, objective, totals, temperature)
-            result.measures["grad_norm"] = optimiser.clip()
-            result.dropped = not all(math.isfinite(result.measures[name]) for name in ("loss", "grad_norm"))
-            if not result.dropped:
-                optimiser.step(lr)
-                result.applied += 1
+            step_if_finite(optimiser, result, lr)
     return result
+
+
+def step_if_finite(optimiser: Optimiser, update: Update, lr: float) -> None:
+    """The guard before the step: a loss or gradient that is not finite drops it, before anything has moved."""
+    update.measures["grad_norm"] = optimiser.clip()
+    update.dropped = not all(math.isfinite(update.measures[name]) for name in ("loss", "grad_norm"))
+    if not update.dropped:
+        optimiser.step(lr)
+        update.applied += 1
 
 
 def cut(
