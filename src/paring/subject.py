@@ -29,7 +29,7 @@ LONGEST_ANSWER = 512
 
 @dataclass(frozen=True)
 class Subject:
-    """A policy, and the run it comes from, if it does; `lora` is None for a base model."""
+    """A policy, and the run of a task that it comes from, if it does; `lora` is None for a base model."""
 
     policy: Policy
     base: str
@@ -126,7 +126,8 @@ def _open_run(folder: RunFolder) -> Subject:
             raise ValueError(f"{folder.path} has neither an adapter nor a checkpoint yet: let it train for a while")
         adapters, lora = attach_adapters(model, run.adapter, seed=run.seed)
         load_state(adapters, found.tensors["adapter"])
-    return Subject(Policy(model, tokenizer, adapters), base_name(run.model.path), lora, run)
+    with_task = run if isinstance(run, Run) else None
+    return Subject(Policy(model, tokenizer, adapters), base_name(run.model.path), lora, with_task)
 
 
 def _task(task: str | Task | None, run: Run | None, settings: dict[str, Any]) -> Task:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from paring.adapters.attach import Lora, attach, parameters_by_name
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import attach_from_peft
-from paring.config import Run, to_toml
+from paring.config import AnyRun, Run, to_toml
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
@@ -40,12 +40,16 @@ class Setup:
         return parameters_by_name(self.policy.adapters)
 
     def __str__(self) -> str:
-        trained = sum(parameter.numel() for parameter in self.parameters.values())
-        model = self.policy.model
-        return (
-            f"{type(model).__name__} of {model.num_parameters() - trained:,} parameters, "
-            f"{len(self.policy.adapters)} adapters of rank {self.lora.rank} with {trained:,}"
-        )
+        return in_words(self.policy, self.lora)
+
+
+def in_words(policy: Policy, lora: Lora) -> str:
+    """The size of a policy, and what of it is trained."""
+    trained = sum(parameter.numel() for parameter in parameters_by_name(policy.adapters).values())
+    return (
+        f"{type(policy.model).__name__} of {policy.model.num_parameters() - trained:,} parameters, "
+        f"{len(policy.adapters)} adapters of rank {lora.rank} with {trained:,}"
+    )
 
 
 def prepare(run: Run) -> Setup:
@@ -58,13 +62,18 @@ def prepare(run: Run) -> Setup:
         held_out += run.task.problems("validation")[: run.evaluate.validation_limit]
     if not problems or not held_out:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
+    policy, lora = load_policy(run)
+    _check_lengths(run, policy, problems, held_out)
+    return Setup(policy, LocalEngine(policy, rows=run.rollout.rows), problems, lora)
+
+
+def load_policy(run: AnyRun) -> tuple[Policy, Lora]:
+    """The model with its adapters, on the run's threads, and the settings that describe them. Raises ValueError."""
     base, tokenizer = load_base(run.model)
     adapters, lora = attach_adapters(base, run.adapter, seed=run.seed)
     keep_freed_memory()
     torch.set_num_threads(run.threads or threads_for(base.num_parameters()))
-    policy = Policy(base, tokenizer, adapters, run.optimiser.activation_bytes)
-    _check_lengths(run, policy, problems, held_out)
-    return Setup(policy, LocalEngine(policy, rows=run.rollout.rows), problems, lora)
+    return Policy(base, tokenizer, adapters, run.optimiser.activation_bytes), lora
 
 
 def preview(run: Run) -> str:
