@@ -94,7 +94,10 @@ def test_chats(tmp_path):
         ({"messages": [{"role": "user", "content": None}]}, r"messages\[0\]: content is NoneType, a string"),
         ({"messages": [{"role": "user", "content": " "}]}, r"messages\[0\]: content is blank"),
         ({"messages": turns("assistant")}, r"messages\[0\] is the assistant's; a conversation begins with a question"),
-        ({"messages": turns("user", "assistant", "user")}, r"messages\[2\] is the user's; remove what follows the last"),
+        (
+            {"messages": turns("user", "assistant", "user")},
+            r"messages\[2\] is the user's; remove what follows the last",
+        ),
     ],
 )
 def test_a_chat_that_is_none_is_named(value, expected):
