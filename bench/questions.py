@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from paring.training.order import problems_of_step
+from paring.training.order import items_of_step
 from paring.types import Problem, Score, Split
 
 INSTRUCTION = "\nGive the answer after ####."
@@ -50,7 +50,7 @@ def steps_of_questions(
     problems = questions(data, per_step * steps + 1)
     train, held_out = problems[:-1], problems[-1:]
     order = [
-        problem for step in range(1, steps + 1) for problem in problems_of_step(train, per_step, seed=seed, step=step)
+        problem for step in range(1, steps + 1) for problem in items_of_step(train, per_step, seed=seed, step=step)
     ]
     return Questions(train, held_out, _spread(order, without_signal)), order
 

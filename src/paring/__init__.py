@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paring.config import load_run
     from paring.subject import evaluate
-    from paring.training.rl import train
+    from paring.training.method import train
 
 # torch asks for large pages of main memory, which are mapped 512 at a time, where this is set before its first tensor.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 __all__ = ["evaluate", "load_run", "train"]
 
-_HOMES = {"load_run": "paring.config", "train": "paring.training.rl", "evaluate": "paring.subject"}
+_HOMES = {"load_run": "paring.config", "train": "paring.training.method", "evaluate": "paring.subject"}
 
 
 def __getattr__(name: str) -> Any:

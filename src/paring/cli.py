@@ -12,7 +12,7 @@ import typer
 from paring.complaints import RunFailed
 
 app = typer.Typer(
-    help="Post-train language models by RGRA on low-rank adapters, with nothing they do not need.",
+    help="Post-train language models by RGRA or supervised, on low-rank adapters, with nothing they do not need.",
     epilog="Start with:  paring train quickstart",
     no_args_is_help=True,
     add_completion=False,
@@ -44,9 +44,9 @@ def train(
     with errors_in_words(debug):
         from paring.config import load_run
         from paring.training.folder import RunFolder, check_free, free_folder
+        from paring.training.method import preview
+        from paring.training.method import train as train_run
         from paring.training.progress import check_same_run
-        from paring.training.rl import train as train_run
-        from paring.training.setup import preview
 
         folder = resume or out or free_folder(Path(recipe).stem)
         run = load_run(recipe or RunFolder(folder).existing_recipe(), **parsed(overrides))

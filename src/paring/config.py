@@ -2,8 +2,9 @@
 
 import json
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
 from pydantic import Field, TypeAdapter, ValidationError
@@ -18,10 +19,12 @@ from paring.rollout.engine import Rollout
 from paring.settings import Count, CountOrZero, settings
 from paring.tasks.arithmetic import Arithmetic
 from paring.tasks.custom import Custom
+from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.questions import Questions
 from paring.tasks.sums_products import SumsAndProducts
 from paring.training.folder import Save
+from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
 
 AnyTask = Annotated[Arithmetic | SumsAndProducts | Gsm8k | Questions | Custom, Field(discriminator="name")]
@@ -31,6 +34,7 @@ AnyTask = Annotated[Arithmetic | SumsAndProducts | Gsm8k | Questions | Custom, F
 class Run:
     """Everything that determines a run. Same run, versions and thread count: same bytes on the CPU."""
 
+    method: Literal["rl"] = "rl"
     description: str = ""
     seed: CountOrZero = 0
     steps: Count
@@ -46,9 +50,34 @@ class Run:
     save: Save = Save()
 
 
-def load_run(name_or_path: str | Path, **overrides: Any) -> Run:
+@settings
+class SftRun:
+    """Everything that determines a supervised run. Same run, versions and thread count: same bytes on the CPU."""
+
+    method: Literal["sft"] = "sft"
+    description: str = ""
+    seed: CountOrZero = 0
+    steps: Count
+    threads: CountOrZero = 0
+    """As in Run."""
+    model: Model = Model()
+    data: Examples
+    batch: Count = 8
+    """Examples a step."""
+    adapter: Adapter = Lora()
+    optimiser: Adam = Adam()
+    evaluate: EvaluateLoss = EvaluateLoss()
+    save: Save = Save()
+
+
+AnyRun = Run | SftRun
+METHODS: dict[str, type[AnyRun]] = {"rl": Run, "sft": SftRun}
+
+
+def load_run(name_or_path: str | Path, **overrides: Any) -> AnyRun:
     """A shipped recipe by name, or a TOML file, with overrides: `load_run("quickstart", seed=1,
-    rollout={"group_size": 4})`, or with dotted names, `**{"rollout.group_size": 4}`.
+    rollout={"group_size": 4})`, or with dotted names, `**{"rollout.group_size": 4}`. Its `method` says of which kind
+    the run is; without one it is reinforcement learning.
 
     Raises RecipeError (a ValueError) that lists everything wrong at once."""
     data = read_recipe(name_or_path)
@@ -57,13 +86,22 @@ def load_run(name_or_path: str | Path, **overrides: Any) -> Run:
     return validate(data, source=str(name_or_path))
 
 
-def validate(data: dict[str, Any], *, source: str) -> Run:
+def validate(data: dict[str, Any], *, source: str) -> AnyRun:
     """A run from nested plain values. Raises RecipeError."""
+    kind = _kind(data.get("method", "rl"), source)
     try:
         # By way of JSON: there, strict types take an object for a settings class and an array for a tuple.
-        return TypeAdapter(Run).validate_json(json.dumps(data, default=str))
+        return TypeAdapter(kind).validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise RecipeError(source, complaints(error, data, Run)) from None
+        raise RecipeError(source, complaints(error, data, kind)) from None
+
+
+def _kind(method: Any, source: str) -> type[AnyRun]:
+    if isinstance(method, str) and method in METHODS:
+        return METHODS[method]
+    near = get_close_matches(str(method).lower(), METHODS, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise RecipeError(source, [f"method = {method!r}: unknown; {hint}Choices: {', '.join(METHODS)}"])
 
 
 def task_names() -> list[str]:
@@ -84,17 +122,17 @@ class _TaskAlone:
     task: AnyTask
 
 
-def to_toml(run: Run) -> str:
+def to_toml(run: AnyRun) -> str:
     """The resolved run; reading it back gives an equal one."""
     return tomli_w.dumps(as_plain(run))
 
 
-def as_plain(run: Run) -> dict[str, Any]:
+def as_plain(run: AnyRun) -> dict[str, Any]:
     """Nested plain values, without those that are None."""
     return _plain(asdict(run))
 
 
-def differences(old: Run, new: Run) -> list[str]:
+def differences(old: AnyRun, new: AnyRun) -> list[str]:
     """One line for each setting that is not the same."""
     before, after = _flat(as_plain(old)), _flat(as_plain(new))
     return [

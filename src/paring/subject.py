@@ -32,7 +32,7 @@ VLLM_RANKS = (16, 32, 64, 128, 256, 320, 512)
 
 @dataclass(frozen=True)
 class Subject:
-    """A policy, and the run it comes from, if it does."""
+    """A policy, and the run of a task that it comes from, if it does."""
 
     policy: Policy
     base: str
@@ -142,7 +142,8 @@ def _open_run(folder: RunFolder) -> Subject:
         adapters = attach_adapters(model, run.adapter, seed=run.seed)
         set_ranks(adapters, found.state["ranks"])
         load_state(adapters, found.tensors["adapter"])
-    return Subject(Policy(model, tokenizer, adapters), base_name(run.model.path), run)
+    with_task = run if isinstance(run, Run) else None
+    return Subject(Policy(model, tokenizer, adapters), base_name(run.model.path), with_task)
 
 
 def _task(task: str | Task | None, run: Run | None, settings: dict[str, Any]) -> Task:

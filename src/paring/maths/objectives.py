@@ -55,6 +55,11 @@ def per_token_mean(value_BT: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:
 REDUCERS = {"per-sequence": per_sequence_mean, "per-token": per_token_mean}
 
 
+def cross_entropy(logp_BT: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:
+    """-1 / (sum_b |o_b|) sum_bt log pi(o_bt): the supervised loss in nats a token; a micro-batch gives its part."""
+    return -per_token_mean(logp_BT, mask_BT, totals)
+
+
 @dataclass(frozen=True)
 class LogProbs:
     """log pi(o_bt) under three policies, [B, T] each, 0 where mask_BT is 0.

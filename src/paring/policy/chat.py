@@ -1,10 +1,11 @@
-"""Messages -> token ids. The only file that knows a chat template."""
+"""Messages -> token ids, and which of them are learned. The only file that knows a chat template."""
 
 from collections.abc import Sequence
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from paring.policy.packing import Labelled
 from paring.types import Message
 
 QUIETLY = {"verbose": False}
@@ -18,9 +19,56 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
     if tokenizer.chat_template is None:
         text = "\n\n".join(message["content"] for message in messages) + "\n"
         return tuple(tokenizer(text, **QUIETLY).input_ids)
+    return _rendered(tokenizer, messages, add_generation_prompt=True)
+
+
+def conversation_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Labelled:
+    """A conversation whose last turn is the assistant's; learned is what the model has to write of it.
+
+    Of each assistant turn that is what its rendering adds to the prompt that `prompt_tokens` gives for the messages
+    before it, and so the end-of-turn token too. Without a chat template: prompt, answer, end-of-sequence token.
+    Raises ValueError where a rendering does not begin with the one before it, since then what is learned is not
+    what will be asked."""
+    if tokenizer.chat_template is None:
+        return _plain(tokenizer, messages)
+    tokens: tuple[int, ...] = ()
+    learned: tuple[bool, ...] = ()
+    for turn in (turn for turn, message in enumerate(messages) if message["role"] == "assistant"):
+        prompt = prompt_tokens(tokenizer, messages[:turn])
+        answered = _rendered(tokenizer, messages[: turn + 1], add_generation_prompt=False)
+        if prompt[: len(tokens)] != tokens or answered[: len(prompt)] != prompt:
+            raise ValueError(
+                f"messages[{turn}]: the model's chat template is not prefix-stable here: the tokens of the turns "
+                "before an answer change once it is there. If the answer begins with white space, strip it; if only "
+                "later answers are refused, cut the conversation after its first; else choose another model"
+            )
+        if len(answered) == len(prompt):
+            raise ValueError(f"messages[{turn}]: the model's chat template leaves the answer out")
+        learned += (False,) * (len(prompt) - len(tokens)) + (True,) * (len(answered) - len(prompt))
+        tokens = answered
+    return Labelled(tokens, learned)
+
+
+def _plain(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Labelled:
+    """Of a base model without a template: one answer, which ends with the end-of-sequence token."""
+    *asked, answer = messages
+    if any(message["role"] == "assistant" for message in asked):
+        raise ValueError("the model has no chat template, so a conversation can have one answer only: split it")
+    prompt = prompt_tokens(tokenizer, asked)
+    written = tokenizer(answer["content"], add_special_tokens=False, **QUIETLY).input_ids
+    answered = (*written, tokenizer.eos_token_id)
+    return Labelled((*prompt, *answered), (False,) * len(prompt) + (True,) * len(answered))
+
+
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool
+) -> tuple[int, ...]:
     try:
         rendered = tokenizer.apply_chat_template(
-            list(messages), add_generation_prompt=True, return_dict=True, tokenizer_kwargs=QUIETLY
+            list(messages),
+            add_generation_prompt=add_generation_prompt,
+            return_dict=True,
+            tokenizer_kwargs=QUIETLY,
         )
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)

@@ -1,4 +1,4 @@
-"""Groups -> one packed row in which each prompt stands once for all its completions.
+"""Groups, or examples -> one packed row, in which each prompt stands once for all its completions.
 
 The linear layers see every token once. Only attention sees a prompt several times: each completion's queries look at
 the prompt's keys and at their own. Log-probs and gradients are those of the padded batch (tests/unit/policy).
@@ -125,6 +125,24 @@ class Shared:
     completions: Sequence[Sequence[int]]
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """A sequence of token ids, and which of them are learned: predicted from those before, with a loss."""
+
+    tokens: Sequence[int]
+    learned: Sequence[bool]
+
+    @property
+    def targets(self) -> list[int]:
+        """The places of the learned tokens. Nothing stands before the first token, so it is never one of them."""
+        return [place for place, learned in enumerate(self.learned) if learned and place]
+
+    @property
+    def size(self) -> int:
+        """Tokens that it takes in a packed row: those up to the one that predicts the last learned token."""
+        return self.targets[-1]
+
+
 def pack(shared: Sequence[Shared], device: torch.device) -> PackedBatch:
     """Pack prompts and completions; completion b of the batch is the b-th in order.
 
@@ -146,6 +164,36 @@ def pack(shared: Sequence[Shared], device: torch.device) -> PackedBatch:
             predictors.append(prompt.start + prompt.length - 1)
             predictors.extend(range(own.start, own.start + own.length))
     completions = [completion for group in shared for completion in group.completions]
+    return _batch(tokens, positions, spans, predictors, completions, device)
+
+
+def pack_examples(examples: Sequence[Labelled], device: torch.device) -> PackedBatch:
+    """Pack sequences that do not see each other; row b of mask_BT has the learned tokens of the b-th.
+
+    What follows the predictor of a sequence's last learned token is of no use to it and takes no place in the row."""
+    tokens: list[int] = []
+    positions: list[int] = []
+    predictors: list[int] = []
+    spans: list[Span] = []
+    for example in examples:
+        own = Span(len(tokens), example.size)
+        spans.append(own)
+        tokens.extend(example.tokens[: own.length])
+        positions.extend(range(own.length))
+        predictors.extend(own.start + target - 1 for target in example.targets)
+    targets = [[example.tokens[target] for target in example.targets] for example in examples]
+    return _batch(tokens, positions, spans, predictors, targets, device)
+
+
+def _batch(
+    tokens: Sequence[int],
+    positions: Sequence[int],
+    spans: Sequence[Span],
+    predictors: Sequence[int],
+    targets: Sequence[Sequence[int]],
+    device: torch.device,
+) -> PackedBatch:
+    """The tensors of a row: B lists of targets, whose predictors stand in the same order."""
     # On a GPU one fused kernel; a row of one of its tiles would gain nothing and cost a compilation of its own.
     layout = FlexLayout if device.type == "cuda" and len(tokens) > TILE else PackedLayout
     return PackedBatch(
@@ -153,8 +201,8 @@ def pack(shared: Sequence[Shared], device: torch.device) -> PackedBatch:
         position_N=torch.tensor(positions, device=device),
         layout=layout(spans, device),
         predictor_M=torch.tensor(predictors, dtype=torch.int64, device=device),
-        target_M=torch.tensor([t for tokens in completions for t in tokens], dtype=torch.int64, device=device),
-        mask_BT=_mask([len(completion) for completion in completions]).to(device),
+        target_M=torch.tensor([token for row in targets for token in row], dtype=torch.int64, device=device),
+        mask_BT=_mask([len(row) for row in targets]).to(device),
     )
 
 

@@ -18,7 +18,9 @@ def choose(run: Path, *, step: int | None, worst: bool, limit: int) -> list[dict
         raise ValueError(f"{run} holds no {path.name}: give the folder of a run that has made a step")
     rows = list(read_rows(path))
     if not rows:
-        raise ValueError(f"{path} is empty: the run has made no step yet")
+        raise ValueError(
+            f"{path} is empty: the run has made no step yet, or is a supervised one, which samples no answers"
+        )
     wanted = rows[-1]["step"] if step is None else step
     chosen = [row for row in rows if row["step"] == wanted]
     if not chosen:

@@ -41,6 +41,7 @@ GAUGES = (
     Gauge("reward", "reward", "{:.3g}".format),
     Gauge("accuracy", "accuracy", _percent),
     Gauge("loss", "loss", "{:.4g}".format),
+    Gauge("epoch", "epoch", "{:.2f}".format),
     Gauge("length", "length", "{:.1f}".format),
     Gauge("truncated", "truncated", _percent),
     Gauge("groups_without_signal", "groups without signal", _percent),

@@ -11,7 +11,7 @@ from typing import Any
 from paring.runtime.files import sync
 
 METRICS: dict[str, str] = {
-    "step": "Number of this step, from 1: one rollout and the updates made from it.",
+    "step": "Number of this step, from 1: one rollout and the updates made from it, or a supervised batch.",
     "reward": "Mean reward of the answers of this step; it should rise, and noise of one step says little.",
     "reward_parts": "Mean of each part of the reward, by name; a part that rises alone may be a trick the model found.",
     "accuracy": "Share of the answers of this step that are right, 0 to 1.",
@@ -23,7 +23,9 @@ METRICS: dict[str, str] = {
     "truncated": "Share of the answers cut off at the length limit, 0 to 1; they can hardly be right.",
     "kl": "KL divergence from the reference (k3 estimate), in nats a token; 0 at the start, it should grow slowly.",
     "entropy": "Mean -log pi of the sampled tokens, in nats a token: at temperature 1 it estimates the entropy.",
-    "loss": "Value of the objective that was minimised; in RL it measures no progress, watch the reward.",
+    "loss": "Value of the objective that was minimised; supervised in nats a token; in RL it measures no progress.",
+    "tokens": "Tokens that the loss of this supervised step is a mean over.",
+    "epoch": "How many times a supervised run has gone through its training examples, with this step.",
     "grad_norm": "Euclidean norm of the gradient before clipping; a jump of ten times or more warns of a collapse.",
     "learning_rate": "Learning rate of the last update of this step.",
     "dropped_steps": "Steps dropped so far because their loss or gradient was not finite.",
@@ -43,7 +45,7 @@ METRICS: dict[str, str] = {
     "gate": "Mean gate of the L1RA adapters, 0 to 1; new components come in at 1.",
     "gates_at_zero": "Share of the L1RA components whose gate is 0: the next rank event removes them, 0 to 1.",
     "adapter_parameters": "Parameters that the adapter has when it is published, gates folded into the factors.",
-    "evaluation": "Results on the validation problems by name, at the steps that evaluate.",
+    "evaluation": "Results on validation problems or held-out examples by name, at the steps that evaluate.",
 }
 
 HEALTHY: dict[str, tuple[float, float]] = {

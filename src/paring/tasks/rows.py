@@ -27,18 +27,34 @@ def read_jsonl(path: str | Path, fields: Sequence[str]) -> list[Row]:
     Raises FileNotFoundError if there is no such file, and ValueError naming the file and the line if the file is
     empty, a line is too long, not UTF-8 or not a JSON object, or a field is missing, not a string or blank.
     """
+    return [checked_row(value, fields, place) for value, place in jsonl_values(path, fields)]
+
+
+def read_hub(name: str, config: str, split: str, fields: Sequence[str]) -> list[Row]:
+    """The rows of a data set on the Hugging Face hub, checked like those of a file. Raises as `hub_values` does."""
+    return [checked_row(value, fields, place) for value, place in hub_values(name, config, split)]
+
+
+def jsonl_values(path: str | Path, fields: Sequence[str]) -> Iterator[tuple[object, str]]:
+    """What each line that is not blank holds, not yet checked, and its place. `fields` serve the error alone.
+
+    Raises FileNotFoundError if there is no such file, and ValueError naming the file and the line if the file is
+    empty, a line is too long, not UTF-8 or not JSON.
+    """
     path = Path(path).expanduser()
     if not path.is_file():
         kind = "it is a folder" if path.is_dir() else "there is no such file"
         raise FileNotFoundError(f"{path}: {kind}; a JSON Lines file with the fields {', '.join(fields)} is needed")
-    rows = [checked_row(_parsed(line, place), fields, place) for line, place in _lines(path)]
-    if not rows:
+    is_empty = True
+    for line, place in _lines(path):
+        is_empty = False
+        yield _parsed(line, place), place
+    if is_empty:
         raise ValueError(f"{path}: the file is empty; one JSON object a line is needed")
-    return rows
 
 
-def read_hub(name: str, config: str, split: str, fields: Sequence[str]) -> list[Row]:
-    """The rows of a data set on the Hugging Face hub, checked like those of a file. Needs the `data` extra.
+def hub_values(name: str, config: str | None, split: str) -> Iterator[tuple[object, str]]:
+    """The rows of a data set on the Hugging Face hub, not yet checked, and their places. Needs the `data` extra.
 
     Raises ModuleNotFoundError without that extra, FileNotFoundError if the data set cannot be had.
     """
@@ -51,16 +67,36 @@ def read_hub(name: str, config: str, split: str, fields: Sequence[str]) -> list[
         rows = load_dataset(name, config, split=split)
     except (DatasetsError, OSError, ValueError) as error:
         raise FileNotFoundError(f"{name}: no such folder here, and the hub did not give it: {error}") from error
-    return [checked_row(row, fields, f"{name} {split}[{index}]") for index, row in enumerate(rows)]
+    for index, row in enumerate(rows):
+        yield row, f"{name} {split}[{index}]"
 
 
 def checked_row(value: object, fields: Sequence[str], place: str) -> Row:
     """The named fields of a parsed row. ValueError names the place if one is missing or is no usable string."""
+    for field in fields:
+        check_text(field_of(value, field, place), f"field {field!r}", place)
+    return Row(place, {field: value[field] for field in fields})
+
+
+def field_of(value: object, field: str, place: str) -> object:
+    """What a parsed row holds in a field. ValueError names the place if it is no object or has no such field."""
     if not isinstance(value, dict):
         raise ValueError(f"{place}: a JSON object is needed, not {type(value).__name__}")
-    for field in fields:
-        _check_field(value, field, place)
-    return Row(place, {field: value[field] for field in fields})
+    if field not in value:
+        raise ValueError(f"{place}: field {field!r} is missing; there are: {', '.join(map(repr, value)) or 'none'}")
+    return value[field]
+
+
+def check_text(text: object, what: str, place: str) -> None:
+    """Raise ValueError naming the place and `what` it is if this is no text that a tokenizer takes, or blank."""
+    if not isinstance(text, str):
+        raise ValueError(f"{place}: {what} is {type(text).__name__}, a string in quotes is needed")
+    if not text.strip():
+        raise ValueError(f"{place}: {what} is blank")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{place}: {what} holds half a surrogate pair, which no tokenizer takes") from error
 
 
 def reject_repeats(rows: Iterable[Row], field: str) -> None:
@@ -70,20 +106,6 @@ def reject_repeats(rows: Iterable[Row], field: str) -> None:
         earlier = first.setdefault(row[field], row.place)
         if earlier != row.place:
             raise ValueError(f"{row.place}: the same {field} as {earlier}; keep one of them")
-
-
-def _check_field(value: dict, field: str, place: str) -> None:
-    if field not in value:
-        raise ValueError(f"{place}: field {field!r} is missing; there are: {', '.join(map(repr, value)) or 'none'}")
-    text = value[field]
-    if not isinstance(text, str):
-        raise ValueError(f"{place}: field {field!r} is {type(text).__name__}, a string in quotes is needed")
-    if not text.strip():
-        raise ValueError(f"{place}: field {field!r} is blank")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{place}: field {field!r} holds half a surrogate pair, which no tokenizer takes") from error
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, str]]:

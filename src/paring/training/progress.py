@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from paring.adapters.attach import load_state, ranks_of, set_ranks, state
-from paring.config import Run, differences, load_run
+from paring.complaints import RunFailed
+from paring.config import AnyRun, differences, load_run
 from paring.evaluation import Answered, Evaluation
 from paring.runtime import checkpoint
 from paring.runtime.files import remove_staging
@@ -17,14 +18,17 @@ from paring.runtime.screen import Screen
 from paring.training.folder import RunFolder
 from paring.training.optim import Optimiser
 from paring.training.setup import Setup
+from paring.training.sft_setup import SftSetup
 from paring.training.update import Update
 
 EXAMPLES = 20
+MOST_DROPS_IN_A_ROW = 3
+AnySetup = Setup | SftSetup
 
 
 @dataclass(frozen=True)
 class Examined:
-    """An evaluation and the first of its answers, as plain values."""
+    """An evaluation and the first of its answers, if it has any, as plain values."""
 
     evaluation: dict[str, Any]
     examples: list[dict[str, Any]]
@@ -66,7 +70,7 @@ class Progress:
 
 
 def save(
-    folder: RunFolder, setup: Setup, optimiser: Optimiser, progress: Progress, journal: Journal, *, keep: int
+    folder: RunFolder, setup: AnySetup, optimiser: Optimiser, progress: Progress, journal: Journal, *, keep: int
 ) -> None:
     """Save a checkpoint, after the journal is on the disk, so that no saved step lacks its record."""
     journal.sync()
@@ -76,7 +80,7 @@ def save(
     checkpoint.save(folder.checkpoints, progress.step, tensors, held, keep=keep)
 
 
-def restore(folder: RunFolder, setup: Setup, optimiser: Optimiser, journal: Journal, screen: Screen) -> Progress:
+def restore(folder: RunFolder, setup: AnySetup, optimiser: Optimiser, journal: Journal, screen: Screen) -> Progress:
     """Go on from the newest complete checkpoint, or from step 0 if the run was ended before its first.
 
     The journal is cut back to it. Damaged newer checkpoints are named and passed over; if all are damaged,
@@ -105,7 +109,7 @@ def restore(folder: RunFolder, setup: Setup, optimiser: Optimiser, journal: Jour
     return progress
 
 
-def check_same_run(folder: RunFolder, run: Run) -> None:
+def check_same_run(folder: RunFolder, run: AnyRun) -> None:
     """Raises ValueError where the folder holds no run, or another than this one."""
     held = load_run(folder.existing_recipe())
     changed = differences(held, run)
@@ -115,6 +119,20 @@ def check_same_run(folder: RunFolder, run: Run) -> None:
             + "\n  ".join(changed)
             + f"\nResume it as it is (paring train --resume {folder.path}), or begin a new run with --out"
         )
+
+
+def save_is_due(run: AnyRun, progress: Progress) -> bool:
+    """At the end and every so many steps, but not after a dropped one: its checkpoint would hold nothing new, and
+    push out the last that is known to be healthy."""
+    is_regular = run.save.every > 0 and progress.step % run.save.every == 0
+    return progress.step == run.steps or (is_regular and not progress.dropped_in_a_row)
+
+
+def stop_if_diverging(folder: RunFolder, progress: Progress) -> None:
+    """Raises RunFailed after too many dropped steps in a row."""
+    if progress.dropped_in_a_row == MOST_DROPS_IN_A_ROW:
+        what = f"the loss or gradient was not finite in {MOST_DROPS_IN_A_ROW} steps in a row"
+        raise RunFailed(diverged(folder, progress, f"{what}, the last of them step {progress.step}"))
 
 
 def diverged(folder: RunFolder, progress: Progress, what: str) -> str:

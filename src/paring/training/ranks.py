@@ -10,7 +10,7 @@ from paring.adapters.attach import Adapters, apply_plan, components_of, publishe
 from paring.adapters.gates import GateRule
 from paring.adapters.kinds import Adapter, Gated, L1raReference
 from paring.adapters.ranks import Modules, RankPlan
-from paring.config import Run
+from paring.config import AnyRun
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch
 from paring.training.optim import Optimiser
@@ -24,12 +24,12 @@ def gate_rule(adapter: Adapter, updates: int) -> GateRule | None:
     return adapter.gate_rule(updates) if isinstance(adapter, Gated) else None
 
 
-def event_is_due(run: Run, step: int) -> bool:
+def event_is_due(run: AnyRun, step: int) -> bool:
     """Whether ranks move after step `step`."""
     return isinstance(run.adapter, Gated) and run.adapter.is_event(step, run.steps)
 
 
-def rank_event(run: Run, policy: Policy, optimiser: Optimiser, probe: PackedBatch, step: int) -> dict[str, Any]:
+def rank_event(run: AnyRun, policy: Policy, optimiser: Optimiser, probe: PackedBatch, step: int) -> dict[str, Any]:
     """The event after step `step`: ranks move in place, and with them the optimiser's state. Returns the row of
     ranks.jsonl. `probe` holds tokens of the step, on which the policy before and after is compared."""
     adapter, adapters = run.adapter, policy.adapters

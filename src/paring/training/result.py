@@ -8,13 +8,12 @@ from typing import Any
 import torch
 
 from paring.adapters.attach import published_parameters, ranks_of
-from paring.config import Run
+from paring.config import AnyRun
 from paring.policy.loading import base_name
 from paring.runtime.machine import peak_memory_gb, versions
-from paring.runtime.screen import visible
-from paring.training.folder import RunFolder
-from paring.training.progress import Examined, Progress
-from paring.training.setup import Setup
+from paring.runtime.screen import Screen, visible
+from paring.training.folder import RunFolder, check_free
+from paring.training.progress import AnySetup, Examined, Progress, check_same_run
 
 LONGEST_ANSWER = 300
 
@@ -32,12 +31,25 @@ class Result:
         return "\n".join(summary(self.folder, self.values) if self.values else interrupted(self.folder))
 
 
-def finished(run: Run, folder: RunFolder, setup: Setup, progress: Progress, after: Examined) -> Result:
-    """Publish the adapter and write result.json, the last file of a run."""
+def result_so_far(folder: RunFolder, run: AnyRun, *, resume: bool, screen: Screen) -> Result | None:
+    """The result of a run that is to be resumed and has come to its end already, else None.
+
+    Raises ValueError where the folder holds another run, or is not free for a new one."""
+    check_same_run(folder, run) if resume else check_free(folder.path)
+    values = folder.read_result() if resume else None
+    if values is None:
+        return None
+    screen.note(f"{folder.path} has come to its end already")
+    return Result(folder.path, values)
+
+
+def finished(
+    run: AnyRun, named: dict[str, str], folder: RunFolder, setup: AnySetup, progress: Progress, after: Examined
+) -> Result:
+    """Publish the adapter and write result.json, the last file of a run; it begins with what is `named`."""
     folder.publish(setup.policy.adapters, base_model=base_name(run.model.path))
     values = {
-        "task": run.task.name,
-        "objective": run.objective.kind,
+        **named,
         "seed": run.seed,
         "steps": progress.step,
         "updates": progress.updates,
@@ -64,32 +76,49 @@ def finished(run: Run, folder: RunFolder, setup: Setup, progress: Progress, afte
 
 def summary(folder: Path, values: dict[str, Any]) -> list[str]:
     """The lines that end a run: the answer in numbers, one in words, where it lies and what to try next."""
+    name = quote(str(folder))
+    answer, following = _of_sft(name, values) if values.get("method") == "sft" else _of_rl(name, values)
+    return [*answer, f"written to {folder}", "next:", *_in_columns(following)]
+
+
+def _of_sft(folder: str, values: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """What a supervised run came to, and the commands to try next, each with what it is for."""
+    before, after = values["before"], values["after"]
+    perplexity = f"perplexity {before['perplexity']:.4g} -> {after['perplexity']:.4g}"
+    answer = (
+        f"held-out loss {before['loss']:.4f} -> {after['loss']:.4f} nats a token ({perplexity}) "
+        f"on {after['examples']} examples; {values['training_seconds']:.0f} s"
+    )
+    return [answer], {f"paring eval {folder} --task TASK": "measure its answers"} | _export(folder)
+
+
+def _of_rl(folder: str, values: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """The same of a run of reinforcement learning."""
     before, after = values["before"], values["after"]
     traits = "".join(
         f"; answers with {name.replace('_', ' ')} {100 * share:.0f} % -> {100 * after['traits'][name]:.0f} %"
         for name, share in before["traits"].items()
     )
-    return [
+    answer = [
         f"accuracy {_share(before)} -> {_share(after)} on {after['problems']} held-out problems{traits}; "
         f"{values['training_seconds']:.0f} s",
         *_example(values["examples"]),
-        f"written to {folder}",
-        "next:",
-        *_next(quote(str(folder)), values["task"]),
     ]
+    return answer, {
+        f"paring samples {folder} --worst": "what it still gets wrong",
+        f"paring eval {folder} --task {values['task']}": "measure it again, or on another task",
+    } | _export(folder)
 
 
 def interrupted(folder: Path) -> list[str]:
     return [f"interrupted, and saved; go on with:  paring train --resume {quote(str(folder))}"]
 
 
-def _next(folder: str, task: str) -> list[str]:
-    """Commands to try, and what each is for."""
-    commands = {
-        f"paring samples {folder} --worst": "what it still gets wrong",
-        f"paring eval {folder} --task {task}": "measure it again, or on another task",
-        f"paring export {folder} --to DIR": "the adapter for PEFT, vLLM, ... (--merged: a whole model)",
-    }
+def _export(folder: str) -> dict[str, str]:
+    return {f"paring export {folder} --to DIR": "the adapter for PEFT, vLLM, ... (--merged: a whole model)"}
+
+
+def _in_columns(commands: dict[str, str]) -> list[str]:
     width = max(map(len, commands))
     return [f"  {command:<{width}}  {purpose}" for command, purpose in commands.items()]
 

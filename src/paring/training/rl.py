@@ -21,18 +21,16 @@ from paring.runtime.lock import run_lock
 from paring.runtime.machine import Stopwatch, peak_memory_gb
 from paring.runtime.screen import Screen
 from paring.tasks.base import judged
-from paring.training.folder import RunFolder, check_free, free_folder
+from paring.training.folder import RunFolder, free_folder
 from paring.training.optim import Optimiser, learning_rate
-from paring.training.order import problems_of_step
-from paring.training.progress import Examined, Progress, check_same_run, diverged, restore, save
+from paring.training.order import items_of_step
+from paring.training.progress import Examined, Progress, diverged, restore, save, save_is_due, stop_if_diverging
 from paring.training.ranks import event_is_due, gate_rule, rank_event, rank_metrics
 from paring.training.record import rewards, rollout_metrics, sample_rows, speed_metrics
-from paring.training.result import Result, finished
+from paring.training.result import Result, finished, result_so_far
 from paring.training.setup import Setup, prepare
 from paring.training.update import Update, improve
 from paring.types import Group
-
-MOST_DROPS_IN_A_ROW = 3
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,8 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
     numbers are not finite several steps in a row; OSError where the disk refuses a checkpoint."""
     folder = RunFolder(Path(out) if out is not None else free_folder(run.task.name))
     screen = screen or Screen()
-    check_same_run(folder, run) if resume else check_free(folder.path)
-    if resume and (values := folder.read_result()):
-        screen.note(f"{folder.path} has come to its end already")
-        return Result(folder.path, values)
+    if ended := result_so_far(folder, run, resume=resume, screen=screen):
+        return ended
     setup = prepare(run)
     optimiser = Optimiser(setup.parameters, run.optimiser, gate_rule(run.adapter, run.steps * run.rollout.updates))
     if not resume:
@@ -80,16 +76,15 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
                 if event_is_due(run, progress.step):
                     probe = packed(step.groups[:1], setup.policy.device)
                     journal.ranks(rank_event(run, setup.policy, optimiser, probe, progress.step))
-                if progress.dropped_in_a_row == MOST_DROPS_IN_A_ROW:
-                    what = f"the loss or gradient was not finite in {MOST_DROPS_IN_A_ROW} steps in a row"
-                    raise RunFailed(diverged(folder, progress, f"{what}, the last of them step {progress.step}"))
-                if _save_is_due(run, progress):
+                stop_if_diverging(folder, progress)
+                if save_is_due(run, progress):
                     save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
             if progress.step < run.steps:
                 save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
                 return Result(folder.path, exit_code=interruption.exit_code)
             screen.note("measuring the trained policy ...")
-            return finished(run, folder, setup, progress, _examine(run, setup))
+            named = {"task": run.task.name, "objective": run.objective.kind}
+            return finished(run, named, folder, setup, progress, _examine(run, setup))
         except NotFinite as error:
             raise RunFailed(diverged(folder, progress, f"{error} after step {progress.step}")) from error
         finally:
@@ -100,7 +95,7 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
     """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3)."""
     start, watch = time.perf_counter(), Stopwatch()
     with watch("rollout"):
-        problems = problems_of_step(setup.problems, run.rollout.problems, seed=run.seed, step=number)
+        problems = items_of_step(setup.problems, run.rollout.problems, seed=run.seed, step=number)
         groups = setup.engine.sample(problems, run.rollout.group_size, run.rollout.sampling, Key(run.seed, number))
     with watch("score"):
         scores = judged(run.task, groups)
@@ -133,13 +128,6 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
         "threads": torch.get_num_threads(),
     }
     return Step(groups, update, metrics, sample_rows(number, groups, scores, advantage_PG))
-
-
-def _save_is_due(run: Run, progress: Progress) -> bool:
-    """At the end and every so many steps, but not after a dropped one: its checkpoint would hold nothing new, and
-    push out the last that is known to be healthy."""
-    is_regular = run.save.every > 0 and progress.step % run.save.every == 0
-    return progress.step == run.steps or (is_regular and not progress.dropped_in_a_row)
 
 
 def _publish(run: Run, setup: Setup, step: Step, progress: Progress, journal: Journal, screen: Screen) -> None:

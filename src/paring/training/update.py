@@ -79,12 +79,18 @@ def improve(
             with torch.random.fork_rng():
                 torch.manual_seed(seed + result.applied)
                 result.measures = _backward(policy, passes, objective, totals, temperature)
-            result.measures["grad_norm"] = optimiser.clip()
-            result.dropped = not all(math.isfinite(result.measures[name]) for name in ("loss", "grad_norm"))
-            if not result.dropped:
-                optimiser.step(lr, with_signal)
-                result.applied += 1
+            step_if_finite(optimiser, result, lr, with_signal)
     return result
+
+
+def step_if_finite(optimiser: Optimiser, update: Update, lr: float, signal: float = 1.0) -> None:
+    """The guard before the step: a loss or gradient that is not finite drops it, before anything has moved. `signal` is
+    the share of the batch that had something to teach: see GateRule."""
+    update.measures["grad_norm"] = optimiser.clip()
+    update.dropped = not all(math.isfinite(update.measures[name]) for name in ("loss", "grad_norm"))
+    if not update.dropped:
+        optimiser.step(lr, signal)
+        update.applied += 1
 
 
 def cut(

@@ -2,14 +2,14 @@
 
 import pytest
 
-from paring.training.order import problems_of_step
+from paring.training.order import items_of_step
 from paring.types import Problem
 
 PROBLEMS = [Problem(id=str(n), messages=(), gold="") for n in range(7)]
 
 
 def ids(step, *, count=3, seed=0, problems=PROBLEMS):
-    return [problem.id for problem in problems_of_step(problems, count, seed=seed, step=step)]
+    return [problem.id for problem in items_of_step(problems, count, seed=seed, step=step)]
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 10])

@@ -1,0 +1,74 @@
+"""The loss on examples that are not trained on."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from paring.policy.model import Policy
+from paring.policy.packing import Labelled, pack_examples
+from paring.rollout.engine import NotFinite
+from paring.settings import Count, CountOrZero, settings
+
+LARGEST_EXPONENT = 700.0
+"""exp() of a larger loss would overflow."""
+
+
+@settings
+class EvaluateLoss:
+    """The `evaluate` section of a supervised run: held-out examples before, after, and `every` so many steps."""
+
+    every: CountOrZero = 0
+    """0: only before and after."""
+    limit: Count = 500
+    """Held-out examples, at most."""
+
+
+@dataclass(frozen=True)
+class HeldOutLoss:
+    """Mean -log pi of the learned tokens in nats, and its exponential."""
+
+    examples: int
+    tokens: int
+    loss: float
+    perplexity: float
+    seconds: float
+
+    def as_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.loss:.4f} nats a token (perplexity {self.perplexity:.4g})"
+
+
+@torch.no_grad()
+def held_out_loss(policy: Policy, examples: Sequence[Labelled], *, tokens_per_pass: int) -> HeldOutLoss:
+    """The loss of the policy, without dropout, summed in fp64. Raises NotFinite."""
+    start = time.perf_counter()
+    total, tokens = 0.0, 0
+    for part in cut_examples(examples, tokens_per_pass):
+        batch = pack_examples(part, policy.device)
+        total -= float(policy.log_probs(batch, temperature=1.0).double().sum())
+        tokens += len(batch.target_M)
+    loss = total / tokens
+    if not math.isfinite(loss):
+        raise NotFinite("the loss on held-out examples is not finite")
+    perplexity = math.exp(min(loss, LARGEST_EXPONENT))
+    return HeldOutLoss(len(examples), tokens, loss, perplexity, time.perf_counter() - start)
+
+
+def cut_examples(examples: Sequence[Labelled], tokens_per_pass: int) -> Iterator[list[Labelled]]:
+    """Cut the examples into passes of at most `tokens_per_pass` packed tokens (a single example may take more)."""
+    part: list[Labelled] = []
+    size = 0
+    for example in examples:
+        if part and size + example.size > tokens_per_pass:
+            yield part
+            part, size = [], 0
+        part.append(example)
+        size += example.size
+    if part:
+        yield part
