@@ -27,11 +27,11 @@ def adapted_policy(model: str, lora: Lora) -> Policy:
     return Policy(base, tokenizer, adapters)
 
 
-def peft_twin(policy: Policy, model: str, lora: Lora) -> PeftModel:
+def peft_twin(policy: Policy, model: str) -> PeftModel:
     """The same base and adapters as PEFT puts them together, trainable."""
     base, _ = load_base(Model(path=model, device="cpu"))
     with TemporaryDirectory() as folder:
-        write_peft_folder(Path(folder), policy.adapters, lora, base_model=model)
+        write_peft_folder(Path(folder), policy.adapters, base_model=model)
         return PeftModel.from_pretrained(base, folder, is_trainable=True)
 
 

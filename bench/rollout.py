@@ -28,8 +28,8 @@ def against_generate(arguments: Namespace, policy: Policy, problems: Sequence[Pr
     """Ours against generate with each cache, on PEFT's model and on the merged one, which decodes faster."""
     lora = lora_of(arguments.rank)
     models = {
-        "peft": peft_twin(policy, arguments.model, lora).eval(),
-        "merged": peft_twin(policy, arguments.model, lora).merge_and_unload().eval(),
+        "peft": peft_twin(policy, arguments.model).eval(),
+        "merged": peft_twin(policy, arguments.model).merge_and_unload().eval(),
     }
     sides = {"ours": partial(sampled, policy, problems, arguments.group)} | {
         f"{name}_{cache}": partial(generated, model, policy, problems, arguments.group, cache=cache)

@@ -21,7 +21,7 @@ def main() -> None:
     arguments = options(__doc__, "model", at_least=2.4, **SIZES, pairs=3).parse_args()
     lora = lora_of(arguments.rank)
     policy = adapted_policy(arguments.model, lora)
-    twin = peft_twin(policy, arguments.model, lora)
+    twin = peft_twin(policy, arguments.model)
     prompts = evenly(arguments.shortest_prompt, arguments.longest_prompt, arguments.prompts)
     completions = mixed_lengths(arguments.prompts * arguments.group, arguments.new_tokens)
     groups = random_groups(prompts, completions, policy.model.config.vocab_size)

@@ -78,7 +78,15 @@ def summary(folder: Path, values: dict[str, Any]) -> list[str]:
     """The lines that end a run: the answer in numbers, one in words, where it lies and what to try next."""
     name = quote(str(folder))
     answer, following = _of_sft(name, values) if values.get("method") == "sft" else _of_rl(name, values)
+    if values["adapter"]["kind"] != "lora":
+        answer.append(_of_ranks(values["adapter"]))
+        following = {f"paring ranks {name}": "where its ranks went, and why"} | following
     return [*answer, f"written to {folder}", "next:", *_in_columns(following)]
+
+
+def _of_ranks(adapter: dict[str, Any]) -> str:
+    ranks = adapter["ranks"].values()
+    return f"ranks {min(ranks)} to {max(ranks)}, {sum(ranks)} in all, {adapter['parameters']:,} parameters"
 
 
 def _of_sft(folder: str, values: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
