@@ -1,7 +1,7 @@
 """The arms of the L1RA study: what each trains, as a supervised run, or as PEFT's AdaLoRA on the same data."""
 
 import json
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,65 +77,78 @@ def short_rows(data: Path, model: str, longest: int, to: Path) -> Path:
     return to
 
 
-def adalora(run: SftRun) -> dict[str, Any]:
-    """PEFT's AdaLoRA from 1.5 x rank to rank on the run's examples and schedule; its loss is taken from logits, since
-    what the model itself returns has the regulariser added, in evaluation too."""
-    setup = prepare(run)
-    base, tokenizer = load_base(run.model)
-    rank = run.adapter.rank
-    config = AdaLoraConfig(
-        init_r=rank * 3 // 2,
-        target_r=rank,
-        lora_alpha=rank,
-        tinit=run.steps // 10,
-        tfinal=run.steps // 5,
-        deltaT=max(1, run.steps // 20),
-        total_step=run.steps,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    model = get_peft_model(base, config).train()
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=run.optimiser.lr, weight_decay=run.optimiser.weight_decay)
-    pad = tokenizer.eos_token_id
-    for step in range(1, run.steps + 1):
-        examples = items_of_step(setup.examples, run.batch, seed=run.seed, step=step)
-        loss = _loss(model, examples, pad) + _orthogonality(model)
+class AdaLora:
+    """PEFT's AdaLoRA from 1.5 x rank to rank, on the examples and schedule of a run of ours. Its loss is taken from
+    logits: what the model itself returns has the regulariser in it, in evaluation too."""
+
+    def __init__(self, run: SftRun) -> None:
+        base, tokenizer = load_base(run.model)
+        config = AdaLoraConfig(
+            init_r=run.adapter.rank * 3 // 2,
+            target_r=run.adapter.rank,
+            lora_alpha=run.adapter.rank,
+            tinit=run.steps // 10,
+            tfinal=run.steps // 5,
+            deltaT=max(1, run.steps // 20),
+            total_step=run.steps,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )
+        self.run, self.pad = run, tokenizer.eos_token_id
+        self.model = get_peft_model(base, config).train()
+        self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.trained, weight_decay=run.optimiser.weight_decay)
+
+    def step(self, examples: list[Labelled], number: int) -> None:
+        loss = self.loss(examples) + _orthogonality(self.model)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, run.optimiser.max_grad_norm)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(run.optimiser, step, run.steps)
-        optimiser.step()
-        model.base_model.update_and_allocate(step)
-        optimiser.zero_grad()
-    held_out, tokens = 0.0, 0
-    with torch.no_grad():
-        model.eval()
-        for start in range(0, len(setup.held_out), 8):
-            part = setup.held_out[start : start + 8]
+        torch.nn.utils.clip_grad_norm_(self.trained, self.run.optimiser.max_grad_norm)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.run.optimiser, number, self.run.steps)
+        self.optimiser.step()
+        self.model.base_model.update_and_allocate(number)
+        self.optimiser.zero_grad()
+
+    def loss(self, examples: list[Labelled]) -> torch.Tensor:
+        """Mean cross-entropy of the learned tokens, from logits of a padded batch."""
+        longest = max(len(example.tokens) for example in examples)
+        token_BN = torch.full((len(examples), longest), self.pad)
+        label_BN = torch.full((len(examples), longest), -100)
+        seen_BN = torch.zeros((len(examples), longest), dtype=torch.int64)
+        for row, example in enumerate(examples):
+            tokens, targets = torch.tensor(example.tokens), torch.tensor(example.targets)
+            token_BN[row, : len(tokens)], seen_BN[row, : len(tokens)] = tokens, 1
+            label_BN[row, targets] = tokens[targets]
+        logits = self.model(input_ids=token_BN, attention_mask=seen_BN).logits[:, :-1]
+        return functional.cross_entropy(logits.flatten(0, 1), label_BN[:, 1:].flatten(), ignore_index=-100)
+
+    @torch.no_grad()
+    def held_out_loss(self, examples: Sequence[Labelled]) -> float:
+        self.model.eval()
+        total, tokens = 0.0, 0
+        for start in range(0, len(examples), 8):
+            part = list(examples[start : start + 8])
             count = sum(len(example.targets) for example in part)
-            held_out += float(_loss(model, part, pad)) * count
+            total += float(self.loss(part)) * count
             tokens += count
-    ranks = {}
-    for name, parameter in model.named_parameters():
-        if "lora_E" in name:
-            path = name.removeprefix("base_model.model.").partition(".lora_E")[0]
-            ranks[path] = int((parameter != 0).sum())
-    return {"loss": held_out / tokens, "parameters": sum(p.numel() for p in trained), "ranks": ranks}
+        return total / tokens
+
+    def ranks(self) -> dict[str, int]:
+        """Singular values that are not masked, by module path."""
+        return {
+            name.removeprefix("base_model.model.").partition(".lora_E")[0]: int((parameter != 0).sum())
+            for name, parameter in self.model.named_parameters()
+            if "lora_E" in name
+        }
 
 
-def _loss(model: Any, examples: list[Labelled], pad: int) -> torch.Tensor:
-    """Mean cross-entropy of the learned tokens, from logits of a padded batch."""
-    longest = max(len(example.tokens) for example in examples)
-    token_BN = torch.full((len(examples), longest), pad)
-    label_BN = torch.full((len(examples), longest), -100)
-    seen_BN = torch.zeros((len(examples), longest), dtype=torch.int64)
-    for row, example in enumerate(examples):
-        tokens = torch.tensor(example.tokens)
-        token_BN[row, : len(tokens)], seen_BN[row, : len(tokens)] = tokens, 1
-        label_BN[row, example.targets] = tokens[example.targets]
-    logits = model(input_ids=token_BN, attention_mask=seen_BN).logits[:, :-1]
-    return functional.cross_entropy(logits.flatten(0, 1), label_BN[:, 1:].flatten(), ignore_index=-100)
+def adalora(run: SftRun) -> dict[str, Any]:
+    """What became of AdaLoRA in a whole run."""
+    setup, peer = prepare(run), AdaLora(run)
+    for number in range(1, run.steps + 1):
+        peer.step(items_of_step(setup.examples, run.batch, seed=run.seed, step=number), number)
+    parameters = sum(parameter.numel() for parameter in peer.trained)
+    return {"loss": peer.held_out_loss(setup.held_out), "parameters": parameters, "ranks": peer.ranks()}
 
 
 def _orthogonality(model: Any) -> torch.Tensor:
@@ -146,5 +159,4 @@ def _orthogonality(model: Any) -> torch.Tensor:
             gram = parameter @ parameter.T if "lora_A" in name else parameter.T @ parameter
             total = total + torch.linalg.matrix_norm(gram - torch.eye(len(gram)))
             count += 1
-    assert math.isfinite(float(total))
     return 0.5 * total / count

@@ -1,4 +1,4 @@
-"""Study: what L1RA is worth in supervised training, against LoRA and AdaLoRA, with the learning rate tuned for each arm.
+"""Study: what L1RA is worth in supervised training, the learning rate tuned for each arm.
 
 Every run is a folder in --runs; a finished one is never repeated. Prints one JSON line a run."""
 
@@ -11,7 +11,6 @@ from typing import Any
 
 from l1ra_arms import ARMS, Shape, adalora, run_of, short_rows
 from measuring import machine
-
 from paring import train
 from paring.config import as_plain
 

@@ -26,7 +26,6 @@ WARM_UP_TOKENS = 2
 
 def against_generate(arguments: Namespace, policy: Policy, problems: Sequence[Problem]) -> None:
     """Ours against generate with each cache, on PEFT's model and on the merged one, which decodes faster."""
-    lora = lora_of(arguments.rank)
     models = {
         "peft": peft_twin(policy, arguments.model).eval(),
         "merged": peft_twin(policy, arguments.model).merge_and_unload().eval(),
