@@ -14,7 +14,7 @@ from paring.adapters.gates import GateRule
 from paring.adapters.kinds import Gated, L1raReference, check_events
 from paring.adapters.ranks import changes_the_function, event_record
 from paring.integrations.peft.config import GatedConfig
-from paring.integrations.peft.layer import L1raLayer
+from paring.integrations.peft.layer import L1raLinear
 from paring.integrations.peft.model import adapters_of, layers_of, note_ranks
 from paring.integrations.peft.optimiser import bare, follow, separate, transplant
 
@@ -31,11 +31,7 @@ class L1raCallback(TrainerCallback):
     def on_init_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: Any
     ) -> None:
-        """TRL casts what is trained of a quantised model to bf16, in which a gate's steps would be lost."""
-        for module in model.modules():
-            if isinstance(module, L1raLayer):
-                for gates in module.l1ra_c.values():
-                    gates.weight.data = gates.weight.data.float()
+        _lift_gates(model)
 
     def on_train_begin(
         self,
@@ -53,6 +49,7 @@ class L1raCallback(TrainerCallback):
                 f"{args.world_size} processes: L1RA's ranks move in place, which DDP, FSDP and DeepSpeed do not allow; "
                 "train in one process"
             )
+        _lift_gates(model)
         self.adapter = trained_adapter(model)
         self.method: Gated = model.peft_config[self.adapter].method
         check_events(self.method, state.max_steps)
@@ -125,6 +122,15 @@ def trained_adapter(model: nn.Module) -> str:
             "get_peft_model(model, L1raConfig(...)), or give the trainer peft_config=L1raConfig(...)"
         )
     return names[0]
+
+
+def _lift_gates(model: nn.Module) -> None:
+    """Gates in fp32, whatever PEFT and TRL made of them: in bf16 a step of theirs is often lost in rounding. Before the
+    optimiser is built, so that its state is in fp32 as well."""
+    for module in model.modules():
+        if isinstance(module, L1raLinear):
+            for gates in module.l1ra_c.values():
+                gates.weight.data = gates.weight.data.float()
 
 
 def _was_skipped(optimizer: Optimizer) -> bool:

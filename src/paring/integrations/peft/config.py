@@ -18,11 +18,11 @@ class GatedConfig(PeftConfig):
 
     r: int = OURS.rank
     """The rank at which every module starts."""
-    lora_alpha: float = OURS.alpha
-    """s = lora_alpha / r, whatever the ranks become."""
+    lora_alpha: float = 8.0
+    """s = lora_alpha / r, whatever the ranks become. The default is PEFT's, which gives s = 1, as in the paper."""
     lora_dropout: float = 0.0
-    target_modules: list[str] | str | None = "all-linear"
-    """None: what PEFT's LoRA takes for this kind of model."""
+    target_modules: list[str] | str | None = None
+    """None is "all-linear": where ranks find their own places, no module should be left out beforehand."""
     exclude_modules: list[str] | str | None = None
     layers_to_transform: list[int] | int | None = None
     layers_pattern: list[str] | str | None = None
@@ -42,7 +42,7 @@ class GatedConfig(PeftConfig):
         if isinstance(self.exclude_modules, list):
             self.exclude_modules = set(self.exclude_modules)
         if self.bias != "none":
-            raise ValueError(f"bias={self.bias!r}: L1RA trains no biases; leave bias at 'none'")
+            raise TypeError(f"bias={self.bias!r}: L1RA trains no biases; leave bias at 'none'")
         if isinstance(self.target_modules, str) and self.layers_to_transform is not None:
             raise ValueError(
                 f"`layers_to_transform` cannot be used when `target_modules` is a str ({self.target_modules!r}): "
@@ -87,6 +87,7 @@ class L1raReferenceConfig(GatedConfig):
     """L1RA as its reference code has it, so that its behaviour can be studied (paring.adapters.kinds.L1raReference)."""
 
     r: int = REFERENCE.rank
+    lora_alpha: float = REFERENCE.alpha
     events: int = REFERENCE.events
     l1: float = REFERENCE.l1
     gate_lr: float = REFERENCE.gate_lr

@@ -1,4 +1,4 @@
-"""The layer of L1RA in PEFT: y = W x + s B diag(c) A x over any linear base, with several adapters beside each other."""
+"""The layer of L1RA in PEFT: y = W x + s B diag(c) A x over any linear base, several adapters side by side."""
 
 import warnings
 from typing import Any
@@ -33,10 +33,10 @@ class Weight(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-class L1raLayer(nn.Module, BaseTunerLayer):
+class L1raLinear(nn.Module, BaseTunerLayer):
     """`l1ra_A` [rank, in], `l1ra_B` [out, rank] and the gates `l1ra_c` [rank], each by adapter name.
 
-    The gates stay in fp32 whatever the type of the base: one of their steps is often too small for bf16."""
+    "Linear" must be part of the name: by it PEFT finds, for "all-linear", what has an adapter already."""
 
     adapter_layer_names = ("l1ra_A", "l1ra_B", "l1ra_c")
     other_param_names = ("scaling", "l1ra_dropout")
@@ -91,7 +91,7 @@ class L1raLayer(nn.Module, BaseTunerLayer):
         return self.l1ra_c[adapter].weight.shape[0]
 
     def low_rank(self, adapter: str) -> LowRankLinear:
-        """One adapter as the core knows it. It shares the parameters, so that its resize is ours; its base is hollow."""
+        """One adapter as the core knows it. It shares the parameters, so its resize is ours; its base is hollow."""
         hollow = nn.Linear(self.in_features, self.out_features, bias=False, device="meta")
         dropout = self.l1ra_dropout[adapter]
         view = LowRankLinear(
@@ -144,12 +144,6 @@ class L1raLayer(nn.Module, BaseTunerLayer):
             backend.set_base_weight(self, total)
         else:
             base.weight.data = total
-
-    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
-        super()._move_adapter_to_device_of_base_layer(adapter_name, device)
-        gates = self.l1ra_c[adapter_name].weight
-        if gates.device.type != "meta":
-            gates.data = gates.data.float()
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         return True

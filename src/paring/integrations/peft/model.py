@@ -4,22 +4,18 @@ import copy
 import enum
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from peft import PeftType
 from peft.tuners.tuners_utils import BaseTuner
-from peft.utils import (
-    TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING,
-    ModulesToSaveWrapper,
-    register_peft_method,
-)
+from peft.utils import INCLUDE_LINEAR_LAYERS_SHORTHAND, ModulesToSaveWrapper, register_peft_method
 from peft.utils.other import get_pattern_key
 from torch import nn
 
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import Layout, write_peft_folder
 from paring.integrations.peft.config import GatedConfig, L1raConfig, L1raReferenceConfig
-from paring.integrations.peft.layer import L1raLayer
+from paring.integrations.peft.layer import L1raLinear
 
 ROOT = "base_model.model."
 """What PeftModel puts before the paths of the model that it wraps."""
@@ -29,13 +25,18 @@ class L1raModel(BaseTuner):
     """The adapters on a model. `peft_config[name].rank_pattern` follows the ranks: see note_ranks."""
 
     prefix = "l1ra_"
-    tuner_layer_cls = L1raLayer
-    target_module_mapping = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    tuner_layer_cls = L1raLinear
+    target_module_mapping: ClassVar[dict[str, list[str]]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # A checkpoint may bring other ranks: Trainer's resume loads its tensors without reading its config.
         self.register_load_state_dict_post_hook(_note_loaded_ranks)
+
+    def _prepare_adapter_config(self, peft_config: GatedConfig, model_config: dict[str, Any]) -> GatedConfig:
+        if peft_config.target_modules is None:
+            peft_config.target_modules = INCLUDE_LINEAR_LAYERS_SHORTHAND
+        return peft_config
 
     def _create_and_replace(
         self,
@@ -48,10 +49,10 @@ class L1raModel(BaseTuner):
         parameter_name: str | None = None,
     ) -> None:
         rank = rank_of(config, current_key)
-        if isinstance(target, L1raLayer):
+        if isinstance(target, L1raLinear):
             target.update_layer(adapter_name, config, rank)
             return
-        layer = L1raLayer(target, adapter_name, config, rank)
+        layer = L1raLinear(target, adapter_name, config, rank)
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)  # an additional adapter is not trained unless it is made active
         self._replace_module(parent, target_name, layer, target)
@@ -61,13 +62,13 @@ def _note_loaded_ranks(tuner: nn.Module, incompatible_keys: Any) -> None:
     note_ranks(tuner)
 
 
-def layers_of(model: nn.Module, adapter: str) -> dict[str, L1raLayer]:
+def layers_of(model: nn.Module, adapter: str) -> dict[str, L1raLinear]:
     """Module path, as in the bare model, -> layer that has this adapter, in the model's order."""
     bare = model.model if isinstance(model, BaseTuner) else model
     return {
         path.removeprefix(ROOT): module
         for path, module in bare.named_modules()
-        if isinstance(module, L1raLayer) and adapter in module.l1ra_A
+        if isinstance(module, L1raLinear) and adapter in module.l1ra_A
     }
 
 
@@ -99,9 +100,7 @@ def note_ranks(model: nn.Module) -> None:
             model.peft_config[name] = noted
 
 
-def save_as_lora(
-    model: nn.Module, folder: str | Path, *, adapter: str = "default", layout: Layout = "compact"
-) -> None:
+def save_as_lora(model: nn.Module, folder: str | Path, *, adapter: str = "default", layout: Layout = "compact") -> None:
     """Write an L1RA adapter of a causal language model as a plain LoRA folder, gates and scale folded into the factors:
     PEFT and vLLM read layout "compact", SGLang and llama.cpp "portable". Nobody who reads it needs paring.
 
