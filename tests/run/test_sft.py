@@ -259,3 +259,33 @@ def test_examples_that_are_too_long_are_left_out_and_counted(recipe, tmp_path, c
     train(load_run(recipe, steps=1, **{"data.path": str(tmp_path)}), tmp_path / "run")
     note = "1 of 7 training examples are longer than 128 tokens and left out; to keep them, raise data.longest (1024)"
     assert note in capsys.readouterr().out
+
+
+L1RA = [
+    "adapter.kind=l1ra",
+    "adapter.events=3",
+    "adapter.shrink=2.0",
+    "adapter.settle=0.3",
+    "optimiser.weight_decay=0.1",
+]
+
+
+@pytest.mark.parametrize(
+    ("at", "call"),
+    [
+        pytest.param(f"{LOOP}rank_event", 2, id="before an event"),
+        pytest.param("paring.training.ranks:apply_plan", 2, id="within an event"),
+        pytest.param(f"{LOOP}save", 2, id="before the checkpoint after it"),
+    ],
+)
+def test_kill_9_around_the_rank_events_of_a_supervised_run(paring_child, recipe, tmp_path, at, call):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert paring_child("train", recipe, *L1RA, "--out", whole).code == 0
+    rows = list(read_rows(whole / "ranks.jsonl"))
+    assert len(rows) == 3 and any(row["pruned"] for row in rows) and rows[-1]["unassigned"] >= 0
+    assert paring_child("train", recipe, *L1RA, "--out", killed, at=at, call=call).code == -signal.SIGKILL
+    resumed = paring_child("train", "--resume", killed)
+    assert resumed.code == 0, resumed.output
+    assert "paring ranks" in resumed.output and "parameters" in resumed.output
+    for name in (*SAME_BYTES, "ranks.jsonl"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "paring.policy": GROUND | {"paring.maths", "paring.adapters", "paring.runtime"},
     "paring.rollout": GROUND | {"paring.maths", "paring.adapters", "paring.runtime", "paring.policy"},
     "paring.report": {"paring.runtime"},
+    "paring.integrations": {"paring.settings", "paring.adapters"},
 }
 
 

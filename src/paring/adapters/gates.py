@@ -4,10 +4,21 @@ The only place that writes gates during training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
+
+Budget = Literal["parameters", "ranks"]
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The live parameters of one adapter: A [R, I], B [O, R], c [R]."""
+
+    A_RI: Tensor
+    B_OR: Tensor
+    c_R: Tensor
 
 
 class GateRule(Protocol):
@@ -15,7 +26,7 @@ class GateRule(Protocol):
 
     lr: float
 
-    def apply_(self, gates: Sequence[Tensor], signal: float = 1.0) -> None:
+    def apply_(self, adapters: Sequence[Factors], signal: float = 1.0) -> None:
         """After Adam's step: L1 and projection, in place. `signal` is the share of the batch that had something to
         teach, 0 to 1."""
         ...
@@ -23,18 +34,32 @@ class GateRule(Protocol):
 
 @dataclass(frozen=True)
 class Proximal:
-    """c <- min(max(c - tau, 0), 1), tau = shrink x signal      (proximal step of tau |c|; SoRA, arXiv 2311.11696)
+    """c_i <- min(max(c_i - tau w_i, 0), 1), tau = shrink x signal, w_i = max(0, 1 - v_i / mean v)
 
-    Zeros are exact. A batch that teaches nothing shrinks nothing: else silence would count as evidence."""
+    v_i = c_i |a_i| |b_i| / price is the importance of component i for what it costs. The proximal step of
+    tau sum w_i |c_i| (SoRA, arXiv 2311.11696), with the weights of the adaptive lasso (Zou, JASA 2006) so that what
+    matters is not made smaller: importance nominates, and the gate tests whether the loss holds it up. Zeros are exact.
+    A batch that teaches nothing shrinks nothing: else silence would count as evidence."""
 
     lr: float
     shrink: float
+    budget: Budget = "parameters"
 
     @torch.no_grad()
-    def apply_(self, gates: Sequence[Tensor], signal: float = 1.0) -> None:
-        torch._foreach_sub_(gates, self.shrink * signal)
+    def apply_(self, adapters: Sequence[Factors], signal: float = 1.0) -> None:
+        gates = [one.c_R for one in adapters]
+        torch._foreach_clamp_min_(gates, 0.0)  # what Adam drove below 0 has no negative importance
+        value_C = torch.cat([self._values(one) for one in adapters])
+        weight_C = (1 - value_C / value_C.mean()).clamp(min=0).nan_to_num(0.0)  # all are 0 as long as B is 0
+        taus = (self.shrink * signal * weight_C).split([len(c_R) for c_R in gates])
+        torch._foreach_sub_(gates, taus)
         torch._foreach_clamp_min_(gates, 0.0)
         torch._foreach_clamp_max_(gates, 1.0)
+
+    def _values(self, one: Factors) -> Tensor:
+        """v [R]."""
+        price = one.A_RI.shape[1] + one.B_OR.shape[0] if self.budget == "parameters" else 1
+        return one.c_R * one.A_RI.norm(dim=1) * one.B_OR.norm(dim=0) / price
 
 
 @dataclass(frozen=True)
@@ -48,8 +73,8 @@ class DeadZone:
     l1: float
 
     @torch.no_grad()
-    def apply_(self, gates: Sequence[Tensor], signal: float = 1.0) -> None:
+    def apply_(self, adapters: Sequence[Factors], signal: float = 1.0) -> None:
         tau = self.lr * self.l1
-        for c_R in gates:
-            c_R.sub_(tau * ((c_R > tau).to(c_R.dtype) - (c_R < -tau).to(c_R.dtype)))
-            c_R.clamp_(0.0, 1.0)
+        for one in adapters:
+            above, below = (one.c_R > tau).to(one.c_R.dtype), (one.c_R < -tau).to(one.c_R.dtype)
+            one.c_R.sub_(tau * (above - below)).clamp_(0.0, 1.0)

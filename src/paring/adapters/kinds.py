@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
-from paring.adapters.gates import DeadZone, GateRule, Proximal
+from paring.adapters.gates import Budget, DeadZone, GateRule, Proximal
 from paring.adapters.lowrank import Draw, normal_rows, plain_scale, rank_stabilised_scale, uniform_rows
 from paring.adapters.ranks import Modules, RankPlan, plan_as_reference, plan_ranks
 from paring.settings import Count, CountOrZero, NotNegative, Positive, Share, settings
@@ -55,7 +55,7 @@ class L1ra:
     alpha: Positive = 16.0
     dropout: Share = 0.0
     targets: Targets = "all-linear"
-    budget: Literal["parameters", "ranks"] = "parameters"
+    budget: Budget = "parameters"
     """What is conserved: parameters, never more than LoRA of `rank` has, or the sum of the ranks, as in the paper."""
     events: Annotated[Count, Field(description="rank events of the run, evenly spaced, the last at its end")] = 10
     shrink: NotNegative = 1.5
@@ -88,7 +88,7 @@ class L1ra:
 
     def gate_rule(self, updates: int) -> GateRule:
         """How the gates move in a run of so many updates."""
-        return Proximal(lr=self.reach / updates, shrink=self.shrink / updates)
+        return Proximal(lr=self.reach / updates, shrink=self.shrink / updates, budget=self.budget)
 
     def is_event(self, step: int, steps: int) -> bool:
         """Whether ranks move after step `step`, from 1, of `steps`."""

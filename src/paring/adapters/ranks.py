@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,31 @@ def plan_as_reference(modules: Modules, *, budget: int, threshold: float) -> Ran
     grown = {path: rounds + (place < rest) for place, path in enumerate(receivers)}
     held = sum(len(kept[path]) + grown.get(path, 0) for path in modules)
     return _plan(modules, kept, grown, budget - held)
+
+
+def changes_the_function(plan: RankPlan, before: Modules) -> bool:
+    """A component whose importance is 0 goes without a trace, and a new one has B = 0."""
+    for path, move in plan.moves.items():
+        gone = set(range(len(before[path].gate_R))) - set(move.kept)
+        if any(before[path].importance_R[place] for place in gone):
+            return True
+    return False
+
+
+def event_record(before: Modules, plan: RankPlan, after: Modules) -> dict[str, Any]:
+    """What a row of ranks.jsonl says of an event, but for its step and what it did to the policy."""
+    lost = {path: len(before[path].gate_R) - len(move.kept) for path, move in plan.moves.items()}
+    ranks = {path: len(module.gate_R) for path, module in after.items()}
+    return {
+        "ranks": ranks,
+        "unassigned": plan.unassigned,
+        "pruned": {path: count for path, count in lost.items() if count},
+        "grown": {path: move.grown for path, move in plan.moves.items() if move.grown},
+        "importance": {
+            path: sum(module.importance_R) / ranks[path] if ranks[path] else 0.0 for path, module in after.items()
+        },
+        "cost": {path: module.cost for path, module in before.items()},
+    }
 
 
 def _kept(module: Components, floor: int) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from pydantic import Field, Strict
 from torch import Tensor
 from torch.nn import Parameter
 
-from paring.adapters.gates import GateRule
+from paring.adapters.gates import Factors, GateRule
 from paring.adapters.ranks import Move
 from paring.settings import Count, CountOrZero, NotNegative, Positive, settings
 
@@ -62,12 +62,13 @@ class Optimiser:
         self.named = named
         self.max_grad_norm = adam.max_grad_norm
         self.gate_rule = gate_rule
-        self.gates = [parameter for name, parameter in named.items() if name.endswith(".c")]
-        assert bool(self.gates) == (gate_rule is not None), "gates need a rule, and a rule gates"
+        gates = {name.removesuffix(".c"): gate for name, gate in named.items() if name.endswith(".c")}
+        assert bool(gates) == (gate_rule is not None), "gates need a rule, and a rule gates"
+        self.gated = [Factors(named[f"{path}.A"], named[f"{path}.B"], gate) for path, gate in gates.items()]
         matrices = [parameter for name, parameter in named.items() if not name.endswith(".c")]
         groups = [{"params": matrices, "weight_decay": adam.weight_decay}]
         if gate_rule is not None:
-            groups.append({"params": self.gates, "lr": gate_rule.lr, "weight_decay": 0.0})
+            groups.append({"params": list(gates.values()), "lr": gate_rule.lr, "weight_decay": 0.0})
         self.adamw = torch.optim.AdamW(groups, lr=adam.lr, betas=adam.betas, eps=adam.epsilon, foreach=True)
 
     def zero_grad(self) -> None:
@@ -84,7 +85,7 @@ class Optimiser:
         self.adamw.param_groups[0]["lr"] = lr
         self.adamw.step()
         if self.gate_rule is not None:
-            self.gate_rule.apply_(self.gates, signal)
+            self.gate_rule.apply_(self.gated, signal)
 
     @torch.no_grad()
     def transplant(self, moves: Mapping[str, Move]) -> None:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paring.adapters.attach import Adapters, apply_plan, components_of, published_parameters, ranks_of
+from paring.adapters.attach import Adapters, apply_plan, components_of, published_parameters
 from paring.adapters.gates import GateRule
 from paring.adapters.kinds import Adapter, Gated, L1raReference
-from paring.adapters.ranks import Modules, RankPlan
+from paring.adapters.ranks import changes_the_function, event_record
 from paring.config import AnyRun
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch
@@ -35,7 +35,7 @@ def rank_event(run: AnyRun, policy: Policy, optimiser: Optimiser, probe: PackedB
     adapter, adapters = run.adapter, policy.adapters
     before = components_of(adapters)
     plan = adapter.plan(before, step=step, steps=run.steps, matrices_lr=run.optimiser.lr)
-    changes = _changes_the_policy(plan, before)
+    changes = changes_the_function(plan, before)
     old_MV = _predictions(policy, probe) if changes else None
     apply_plan(adapters, plan, adapter.draw, seed=run.seed, step=step)
     kl = _mean_kl(old_MV, _predictions(policy, probe)) if changes else 0.0
@@ -44,7 +44,7 @@ def rank_event(run: AnyRun, policy: Policy, optimiser: Optimiser, probe: PackedB
     else:
         optimiser.transplant(plan.moves)
     grows = adapter.may_grow(step, run.steps)
-    return {"step": step} | _record(before, plan, adapters) | {"kl": kl, "growth": grows}
+    return {"step": step} | event_record(before, plan, components_of(adapters)) | {"kl": kl, "growth": grows}
 
 
 def rank_metrics(adapters: Adapters) -> dict[str, float]:
@@ -58,31 +58,6 @@ def rank_metrics(adapters: Adapters) -> dict[str, float]:
         "gates_at_zero": float((gate_R == 0).float().mean()),
         "adapter_parameters": published_parameters(adapters),
     }
-
-
-def _record(before: Modules, plan: RankPlan, adapters: Adapters) -> dict[str, Any]:
-    ranks = ranks_of(adapters)
-    after = components_of(adapters)
-    lost = {path: len(before[path].gate_R) - len(move.kept) for path, move in plan.moves.items()}
-    return {
-        "ranks": ranks,
-        "unassigned": plan.unassigned,
-        "pruned": {path: count for path, count in lost.items() if count},
-        "grown": {path: move.grown for path, move in plan.moves.items() if move.grown},
-        "importance": {
-            path: sum(module.importance_R) / ranks[path] if ranks[path] else 0.0 for path, module in after.items()
-        },
-        "cost": {path: module.cost for path, module in before.items()},
-    }
-
-
-def _changes_the_policy(plan: RankPlan, before: Modules) -> bool:
-    """A component whose importance is 0 goes without a trace, and a new one has B = 0: then nothing is to measure."""
-    for path, move in plan.moves.items():
-        gone = set(range(len(before[path].gate_R))) - set(move.kept)
-        if any(before[path].importance_R[place] for place in gone):
-            return True
-    return False
 
 
 @torch.no_grad()

@@ -11,10 +11,13 @@ from paring.adapters.attach import (
     linear_modules,
     load_state,
     merge,
+    published_parameters,
+    ranks_of,
+    set_ranks,
     state,
     switched_off,
 )
-from paring.adapters.kinds import Lora
+from paring.adapters.kinds import L1ra, L1raReference, Lora
 from paring.adapters.lowrank import LowRankLinear
 
 NAMES = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
@@ -204,3 +207,35 @@ def test_adapters_stand_on_whatever_maps_inputs_to_outputs():
     adapters["0"].B_OR.data = torch.tensor([[0.0], [10.0]])
     # W x = [1, 6]; B A x = [0, 40].
     assert model(torch.tensor([1.0, 3.0])).tolist() == [1.0, 46.0]
+
+
+def test_l1ra_starts_with_open_gates_and_the_reference_s_rows(tiny_llama):
+    ours = attach(tiny_llama(), L1ra(rank=2), seed=0)
+    lora = attach(tiny_llama(), Lora(rank=2), seed=0)
+    assert all(torch.equal(ours[path].A_RI, lora[path].A_RI) for path in lora)
+    assert all(adapter.c_R.tolist() == [1.0, 1.0] for adapter in ours.values())
+    reference = attach(tiny_llama(), L1raReference(rank=16), seed=0)
+    A = torch.cat([adapter.A_RI.flatten() for adapter in reference.values()])
+    assert float(A.std()) == pytest.approx(1 / 16, rel=0.02)  # N(0, 1 / r0)
+    assert {adapter.scale for adapter in reference.values()} == {1.0}
+
+
+def test_set_ranks_makes_room_for_the_tensors_of_a_checkpoint(tiny_llama, tokens, randomise):
+    model, other = tiny_llama(), tiny_llama()
+    adapters = attach(model, L1ra(rank=3), seed=0)
+    randomise(adapters)
+    for number, adapter in enumerate(adapters.values()):
+        adapter.resize(range(number % 4), adapter.A_RI.new_ones(number % 3, adapter.in_features))
+    tensors = {name: value.clone() for name, value in state(adapters).items()}
+    again = attach(other, L1ra(rank=3), seed=9)
+    set_ranks(again, ranks_of(adapters))
+    load_state(again, tensors)
+    assert torch.equal(model(tokens).logits, other(tokens).logits)
+    assert published_parameters(again) == sum(value.numel() for name, value in tensors.items() if name[-1] != "c")
+
+
+def test_a_rank_map_of_another_model_is_refused(tiny_llama):
+    adapters = attach(tiny_llama(), L1ra(rank=3), seed=0)
+    ranks = ranks_of(adapters) | {"model.layers.9.mlp.up_proj": 2}
+    with pytest.raises(ValueError, match=r"of another model: 1 modules differ, such as model\.layers\.9\.mlp\.up_proj"):
+        set_ranks(adapters, ranks)

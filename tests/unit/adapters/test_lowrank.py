@@ -203,3 +203,67 @@ def test_a_weight_that_is_no_plain_parameter_is_not_merged_into():
 def test_scales():
     assert plain_scale(16.0, 8) == 2.0
     assert rank_stabilised_scale(16.0, 4) == 8.0
+
+
+def gated(base: nn.Module, *, rank: int = 3, **more) -> LowRankLinear:
+    """An adapter with gates between 0 and 1, one of them 0."""
+    adapter = low_rank(base, rank=rank, gated=True, **more)
+    adapter.c_R.data = torch.linspace(0, 0.8, rank).to(adapter.c_R)
+    return adapter
+
+
+def test_gates_by_hand():
+    base = nn.Linear(2, 1, bias=False)
+    base.weight.data = torch.tensor([[1.0, 2.0]])
+    adapter = low_rank(base, rank=2, scale=0.5, gated=True)
+    adapter.A_RI.data = torch.tensor([[1.0, -1.0], [2.0, 0.0]])
+    adapter.B_OR.data = torch.tensor([[2.0, 4.0]])
+    adapter.c_R.data = torch.tensor([1.0, 0.25])
+    # W x = 5; A x = [-1, 2]; c * A x = [-1, 0.5]; s B (c A x) = 0.5 (-2 + 2) = 0.
+    assert adapter(torch.tensor([1.0, 2.0])).tolist() == [5.0]
+    # s B diag(c) A = 0.5 (2 [1, -1] + [2, 0]) = [2, -1].
+    assert adapter.delta_OI().tolist() == [[2.0, -1.0]]
+    assert adapter.strength_R().tolist() == pytest.approx([0.5 * 2 * sqrt(2), 0.5 * 4 * 2])
+    assert adapter.merge().weight.tolist() == [[3.0, 1.0]]
+
+
+def test_gates_of_1_are_no_gates_bit_for_bit():
+    x = noise(6, 5)
+    plain, ones = low_rank(dense(5, 4)), low_rank(dense(5, 4), gated=True)
+    assert torch.equal(plain(x), ones(x))
+
+
+def test_gates_of_0_are_the_base():
+    base, x = dense(5, 4), noise(6, 5)
+    adapter = low_rank(base, gated=True)
+    adapter.c_R.data.zero_()
+    assert torch.equal(adapter(x), base(x))
+
+
+def test_gradients_of_gated_adapters_agree_with_finite_differences():
+    adapter = gated(dense(4, 3, dtype=torch.float64), rank=2, dtype=torch.float64)
+    x = noise(5, 4, dtype=torch.float64).requires_grad_()
+
+    def forward(x, A_RI, B_OR, c_R):
+        return torch.func.functional_call(adapter, {"A_RI": A_RI, "B_OR": B_OR, "c_R": c_R}, (x,))
+
+    leaves = [value.detach().clone().requires_grad_() for value in (adapter.A_RI, adapter.B_OR, adapter.c_R)]
+    assert torch.autograd.gradcheck(forward, (x, *leaves))
+
+
+def test_a_rank_of_0_is_the_base_and_learns_nothing():
+    base, x = dense(5, 4), noise(6, 5).requires_grad_()
+    adapter = gated(base)
+    adapter.resize([], torch.empty(0, 5))
+    assert adapter.rank == 0 and torch.equal(adapter(x), base(x))
+    adapter(x).sum().backward()
+    assert torch.equal(adapter.delta_OI(), torch.zeros(4, 5))
+
+
+def test_resize_keeps_the_chosen_and_puts_new_ones_behind():
+    adapter = gated(dense(5, 4))
+    A_RI, B_OR, c_R = (value.detach().clone() for value in (adapter.A_RI, adapter.B_OR, adapter.c_R))
+    adapter.resize([0, 2], noise(2, 5))
+    assert torch.equal(adapter.A_RI, torch.cat([A_RI[[0, 2]], noise(2, 5)]))
+    assert torch.equal(adapter.B_OR, torch.cat([B_OR[:, [0, 2]], torch.zeros(4, 2)], dim=1))
+    assert torch.equal(adapter.c_R, torch.cat([c_R[[0, 2]], torch.ones(2)])) and adapter.scale == 2.0

@@ -4,6 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from paring.adapters.attach import attach
+from paring.adapters.kinds import L1ra
+from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack
 from paring.rollout import folded
 from paring.rollout.folded import sampler
@@ -70,6 +73,18 @@ def test_the_reference_is_folded_without_adapters(make_policy):
         made, expected = sampler(policy), policy.hidden(*PLACE)
     torch.testing.assert_close(made.hidden(*PLACE), expected, rtol=1e-4, atol=1e-4)
     assert (sampler(policy).hidden(*PLACE) - expected).abs().max() > 0.01
+
+
+def test_gates_are_folded_too_and_a_module_without_components_is_its_base(tiny, tokenizer):
+    model = tiny()
+    adapters = attach(model, L1ra(rank=3, alpha=3.0), seed=1)
+    generator = torch.Generator().manual_seed(2)
+    for number, adapter in enumerate(adapters.values()):
+        adapter.B_OR.data.normal_(0, 0.1, generator=generator)
+        adapter.c_R.data.uniform_(0, 1, generator=generator)
+        adapter.resize(range(number % 4), adapter.A_RI.new_zeros(0, adapter.in_features))
+    policy = Policy(model, tokenizer, adapters)
+    torch.testing.assert_close(sampler(policy).hidden(*PLACE), policy.hidden(*PLACE).detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_folding_leaves_the_weights_alone(make_policy):

@@ -51,7 +51,15 @@ class Masked:
                 v = self.second[name][slot] = beta2 * self.second[name][slot] + (1 - beta2) * gradient[slot] ** 2
                 direction = (m / (1 - beta1**self.step)) / ((v / (1 - beta2**self.step)).sqrt() + ADAM.epsilon)
                 self.values[name][slot] = (1 - lr * decay) * self.values[name][slot] - lr * direction
-        self.values["c"] = (self.values["c"] - RULE.shrink).clamp(0, 1)
+        gate = {slot: float(self.values["c"][slot].clamp(min=0)) for slot in self.live}
+        value = {
+            slot: gate[slot] * float(self.values["A"][slot].norm() * self.values["B"][slot].norm())
+            for slot in self.live
+        }
+        mean = sum(value.values()) / len(value)
+        for slot in self.live:
+            weight = max(0.0, 1 - value[slot] / mean)
+            self.values["c"][slot] = min(max(gate[slot] - RULE.shrink * weight, 0.0), 1.0)
 
     def move(self, kept, rows_RI):
         survivors = [self.live[place] for place in kept]

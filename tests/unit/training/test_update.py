@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from paring.adapters.attach import attach, parameters_by_name
-from paring.adapters.kinds import Lora
+from paring.adapters.gates import Factors, Proximal
+from paring.adapters.kinds import L1ra, Lora
 from paring.maths.objectives import Grpo, LogProbs, Rgra, Totals, k3
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack, packed_size
@@ -179,6 +180,26 @@ def test_a_rollout_without_any_signal_still_takes_its_step(make_policy, groups):
     )
     assert (found.tokens, found.applied, found.dropped) == (0, 1, False)
     assert (found.measures["loss"], found.measures["grad_norm"]) == (0, 0)
+
+
+def test_groups_without_signal_shrink_no_gate(tiny, tokenizer, groups):
+    """With one of three groups silent, gates shrink by two thirds; with all silent by nothing."""
+    model, generator = tiny(), torch.Generator().manual_seed(3)
+    policy = Policy(model, tokenizer, attach(model, L1ra(rank=2, alpha=2.0), seed=0))
+    for adapter in policy.adapters.values():
+        adapter.B_OR.data.normal_(0, 0.1, generator=generator)
+    rule, named = Proximal(lr=1e-12, shrink=0.3), parameters_by_name(policy.adapters)
+    optimiser = Optimiser(named, Adam(), rule)
+    expected = [Factors(one.A_RI.data, one.B_OR.data, one.c_R.data.clone()) for one in policy.adapters.values()]
+    rule.apply_(expected, 2 / 3)
+    assert (ADVANTAGE_PG != 0).any(-1).tolist() == [True, False, True]
+    update(policy, groups, Rgra(), optimiser=optimiser, lr=0.0)
+    gates = [one.c_R.detach().clone() for one in policy.adapters.values()]
+    assert min(float(c_R.min()) for c_R in gates) < 0.95
+    torch.testing.assert_close(gates, [one.c_R for one in expected])
+    asked = dict(temperature=TEMPERATURE, lr=0.0, updates=1, tokens_per_pass=10_000, seed=0, watch=Stopwatch())
+    improve(policy, optimiser, groups, torch.zeros_like(ADVANTAGE_PG), Rgra(), **asked)
+    torch.testing.assert_close([one.c_R.detach() for one in policy.adapters.values()], gates)
 
 
 def test_the_phases_are_timed(make_policy, groups):

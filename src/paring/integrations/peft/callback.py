@@ -1,0 +1,152 @@
+"""L1RA in transformers' Trainer and in TRL's: the gates' learning rate and rule, and the rank events."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from paring.adapters.attach import apply_plan, components_of
+from paring.adapters.gates import Factors, GateRule
+from paring.adapters.kinds import Gated, L1raReference, check_events
+from paring.adapters.ranks import changes_the_function, event_record
+from paring.integrations.peft.config import GatedConfig
+from paring.integrations.peft.layer import L1raLinear
+from paring.integrations.peft.model import adapters_of, layers_of, note_ranks
+from paring.integrations.peft.optimiser import bare, follow, separate, transplant
+
+
+class L1raCallback(TrainerCallback):
+    """Give one to `callbacks` of Trainer, SFTTrainer or GRPOTrainer with a model or peft_config of L1raConfig.
+
+    The gates get a group of the optimiser for themselves when training begins. After each optimiser step the gate rule
+    moves them on; at rank events the ranks move in place, and the optimiser's state with them. Each event is a line of
+    `ranks.jsonl` in the output folder, in the form of paring's own runs. All follows from the model and the number of
+    the step, so that a resumed run goes on as the uninterrupted one would have.
+    """
+
+    def on_init_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: Any
+    ) -> None:
+        _lift_gates(model)
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: nn.Module,
+        optimizer: Optimizer,
+        lr_scheduler: Any,
+        **_: Any,
+    ) -> None:
+        if args.world_size > 1:
+            raise ValueError(
+                f"{args.world_size} processes: L1RA's ranks move in place, which DDP, FSDP and DeepSpeed do not allow; "
+                "train in one process"
+            )
+        _lift_gates(model)
+        self.adapter = trained_adapter(model)
+        self.method: Gated = model.peft_config[self.adapter].method
+        check_events(self.method, state.max_steps)
+        self.rule: GateRule = self.method.gate_rule(state.max_steps)
+        self.gated = [
+            Factors(*(factor[self.adapter].weight for factor in (layer.l1ra_A, layer.l1ra_B, layer.l1ra_c)))
+            for layer in layers_of(model, self.adapter).values()
+        ]
+        self.group = separate(bare(optimizer), [one.c_R for one in self.gated], self.rule.lr)
+        follow(lr_scheduler, bare(optimizer), self.group)
+        self.record = Path(args.output_dir) / "ranks.jsonl" if state.is_world_process_zero else None
+        if self.record is not None:
+            _rewind(self.record, state.global_step)
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.group["lr"] = self.rule.lr  # whatever the scheduler thinks
+        # The gradients of B tell whether a batch teaches anything: those of A and of the gates start at 0, as B does.
+        gradients = [one.B_OR.grad for one in self.gated if one.B_OR.grad is not None and one.B_OR.grad.numel()]
+        norms = torch._foreach_norm(gradients, ord=float("inf")) if gradients else []
+        self.signal = float(any(torch.stack(norms).tolist())) if norms else 0.0
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, optimizer: Optimizer, **_: Any
+    ) -> None:
+        if not _was_skipped(optimizer):
+            self.rule.apply_(self.gated, self.signal)
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: nn.Module,
+        optimizer: Optimizer,
+        **_: Any,
+    ) -> None:
+        """After zero_grad and before a checkpoint is saved: here, and only here, ranks may move."""
+        step, steps = state.global_step, state.max_steps
+        if not self.method.is_event(step, steps):
+            return
+        adapters = adapters_of(model, self.adapter)
+        before = components_of(adapters)
+        plan = self.method.plan(before, step=step, steps=steps, matrices_lr=args.learning_rate)
+        apply_plan(adapters, plan, self.method.draw, seed=args.seed, step=step)
+        if isinstance(self.method, L1raReference) and plan.moves:
+            bare(optimizer).state.clear()
+        else:
+            transplant(bare(optimizer), adapters, before, plan.moves)
+        note_ranks(model)
+        if self.record is not None:
+            # What a removal that shows does to the policy is not measured here.
+            kl = None if changes_the_function(plan, before) else 0.0
+            row = {"step": step} | event_record(before, plan, components_of(adapters))
+            _append(self.record, row | {"kl": kl, "growth": self.method.may_grow(step, steps)})
+
+
+def trained_adapter(model: nn.Module) -> str:
+    """The name of the L1RA adapter that is trained. Raises ValueError where it is not one."""
+    names = [
+        name
+        for name, config in getattr(model, "peft_config", {}).items()
+        if isinstance(config, GatedConfig)
+        and any(layer.l1ra_c[name].weight.requires_grad for layer in layers_of(model, name).values())
+    ]
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        raise ValueError(
+            f"L1raCallback trains one L1RA adapter, and the trained ones are: {found}; wrap the model by "
+            "get_peft_model(model, L1raConfig(...)), or give the trainer peft_config=L1raConfig(...)"
+        )
+    return names[0]
+
+
+def _lift_gates(model: nn.Module) -> None:
+    """Gates in fp32, whatever PEFT and TRL made of them: in bf16 a step of theirs is often lost in rounding. Before the
+    optimiser is built, so that its state is in fp32 as well."""
+    for module in model.modules():
+        if isinstance(module, L1raLinear):
+            for gates in module.l1ra_c.values():
+                gates.weight.data = gates.weight.data.float()
+
+
+def _was_skipped(optimizer: Optimizer) -> bool:
+    """Whether a gradient scaler left the last step out, as the gradients had overflowed."""
+    return optimizer is not bare(optimizer) and bool(optimizer.step_was_skipped)
+
+
+def _append(record: Path, row: dict[str, Any]) -> None:
+    with record.open("a", encoding="ascii") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _rewind(record: Path, step: int) -> None:
+    """Cut off what a run that resumes after `step`, or starts anew, will write again; a torn last line as well."""
+    if record.exists():
+        lines = [line for line in record.read_text(encoding="ascii").splitlines(keepends=True) if line.endswith("\n")]
+        record.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), encoding="ascii")
