@@ -48,7 +48,7 @@ def one_run(shape: Shape, arm: str, lr: float, seed: int, more: dict[str, Any], 
     """The line of a run; read from its folder where it has ended before."""
     changes = "".join(f"-{name}{value}" for name, value in more.items())
     folder = runs / f"{arm}{changes}-r{shape.rank}-lr{lr:g}-s{seed}"
-    ended = folder.with_suffix(".json")
+    ended = runs / f"{folder.name}.json"
     if ended.exists():
         return json.loads(ended.read_text())
     run = run_of(shape, ARMS[arm] | more, lr=lr, seed=seed)

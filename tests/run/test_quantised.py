@@ -14,7 +14,7 @@ pytest.importorskip("bitsandbytes")
 def test_l1ra_trains_beside_a_quantised_base(small_run, tmp_path, quantisation):
     folder = tmp_path / "run"
     changes = {"steps": 2, "model.quantisation": quantisation, "optimiser.lr": 0.01, "optimiser.warmup": 0}
-    adapter = {"adapter.kind": "l1ra", "adapter.events": 2, "adapter.shrink": 2.0, "adapter.dropout": 0.1}
+    adapter = {"adapter.kind": "l1ra", "adapter.events": 2, "adapter.shrink": 60.0, "adapter.dropout": 0.1}
     train(small_run(changes | adapter | {"optimiser.weight_decay": 0.1}), folder)
     assert len(list(read_rows(folder / "ranks.jsonl"))) == 2
     policy = open_subject(str(folder)).policy

@@ -15,8 +15,8 @@ from paring.runtime.journal import read_rows
 from paring.subject import export, open_subject
 
 KINDS = {
-    "l1ra": {"kind": "l1ra", "rank": 4, "events": 3, "shrink": 2.0, "settle": 0.3},
-    "in ranks": {"kind": "l1ra", "rank": 4, "events": 3, "shrink": 2.0, "budget": "ranks", "cap": 9},
+    "l1ra": {"kind": "l1ra", "rank": 4, "events": 3, "shrink": 60.0, "reach": 3.0, "settle": 0.3},
+    "in ranks": {"kind": "l1ra", "rank": 4, "events": 3, "shrink": 60.0, "reach": 3.0, "budget": "ranks", "cap": 9},
     "l1ra-reference": {"kind": "l1ra-reference", "rank": 4, "events": 3, "gate_lr": 1.0, "l1": 0.1},
 }
 SAME_BYTES = (

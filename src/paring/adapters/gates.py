@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 Budget = Literal["parameters", "ranks"]
+NOMINATED = 0.5
+"""Share of the mean importance below which L1 acts. At 1 it slows the learning of half of all components, for nothing
+(docs/results.md, section 6)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class GateRule(Protocol):
 
 @dataclass(frozen=True)
 class Proximal:
-    """c_i <- min(max(c_i - tau w_i, 0), 1), tau = shrink x signal, w_i = max(0, 1 - v_i / mean v)
+    """c_i <- min(max(c_i - tau w_i, 0), 1), tau = shrink x signal, w_i = max(0, 1 - v_i / (NOMINATED mean v))
 
     v_i = c_i |a_i| |b_i| / price is the importance of component i for what it costs. The proximal step of
     tau sum w_i |c_i| (SoRA, arXiv 2311.11696), with the weights of the adaptive lasso (Zou, JASA 2006) so that what
@@ -50,7 +53,7 @@ class Proximal:
         gates = [one.c_R for one in adapters]
         torch._foreach_clamp_min_(gates, 0.0)  # what Adam drove below 0 has no negative importance
         value_C = torch.cat([self._values(one) for one in adapters])
-        weight_C = (1 - value_C / value_C.mean()).clamp(min=0).nan_to_num(0.0)  # all are 0 as long as B is 0
+        weight_C = (1 - value_C / (NOMINATED * value_C.mean())).clamp(min=0).nan_to_num(0.0)  # all are 0 as long as B is 0
         taus = (self.shrink * signal * weight_C).split([len(c_R) for c_R in gates])
         torch._foreach_sub_(gates, taus)
         torch._foreach_clamp_min_(gates, 0.0)

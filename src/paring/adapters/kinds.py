@@ -58,9 +58,9 @@ class L1ra:
     budget: Budget = "parameters"
     """What is conserved: parameters, never more than LoRA of `rank` has, or the sum of the ranks, as in the paper."""
     events: Annotated[Count, Field(description="rank events of the run, evenly spaced, the last at its end")] = 10
-    shrink: NotNegative = 1.5
+    shrink: NotNegative = 6.0
     """How far L1 moves a gate in the whole run, if nothing holds it: kappa, the sum of its steps."""
-    reach: Positive = 2.0
+    reach: Positive = 1.0
     """How far Adam can move a gate in the whole run: the gates' learning rate is reach / updates."""
     floor: CountOrZero = 1
     """The least rank of a module: its most important components stay, whatever their gates. At 0 it may lose all."""

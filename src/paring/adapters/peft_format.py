@@ -27,18 +27,16 @@ def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layo
 
     Adapters of one rank and scale without gates are written as they are. Of all others gates and scale are folded into
     the factors, in fp32, so that alpha = rank in every module and any reader's scale is 1; components with a gate at
-    0, and modules without a component, are left out. The same adapters give the same bytes. Raises ValueError where
-    no component is left at all.
+    0, and modules without a component, are left out. The same adapters give the same bytes.
     """
     assert adapters, "there is no adapter to write"
     factors = {path: (one.A_RI.detach(), one.B_OR.detach()) for path, one in adapters.items()}
     scale = next(iter(adapters.values())).scale
     if not _is_plain(adapters):
         factors = {path: _folded(one) for path, one in adapters.items()}
-        factors = {path: pair for path, pair in factors.items() if len(pair[0])}
+        # Where every gate is 0 the adapter is its base model; readers want a component all the same.
+        factors = {path: pair for path, pair in factors.items() if len(pair[0])} or _nothing(adapters)
         scale = 1.0
-    if not factors:
-        raise ValueError("every gate of the adapter is 0, so that it is its base model: there is nothing to write")
     ranks = {path: len(A_RI) for path, (A_RI, _) in factors.items()}
     largest = max(ranks.values())
     if layout == "portable":
@@ -73,6 +71,12 @@ def _folded(adapter: LowRankLinear) -> tuple[Tensor, Tensor]:
     A_RI = adapter.A_RI.detach().float() * root_R[:, None]
     B_OR = adapter.B_OR.detach().float() * root_R
     return A_RI[open_R], B_OR[:, open_R]
+
+
+def _nothing(adapters: Adapters) -> dict[str, tuple[Tensor, Tensor]]:
+    """One component of zeros, on the first module."""
+    path, one = next(iter(adapters.items()))
+    return {path: (one.A_RI.new_zeros(1, one.in_features), one.B_OR.new_zeros(one.out_features, 1))}
 
 
 def _padded(A_RI: Tensor, B_OR: Tensor, rank: int) -> tuple[Tensor, Tensor]:

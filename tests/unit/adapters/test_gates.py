@@ -25,26 +25,26 @@ RULE = Proximal(lr=0.02, shrink=0.25, budget="ranks")
 
 
 def test_the_proximal_step_by_hand():
-    # v = [1, 0.4, 0.1], mean 0.5: w = [0, 0.2, 0.8], tau w = [0, 0.05, 0.2].
-    assert moved(RULE, 1.0, 0.4, 0.1) == pytest.approx([1.0, 0.35, 0.0])
-    # What Adam drove below 0 or above 1 comes back; v = [0, 1.4], mean 0.7.
+    # v = [1, 0.4, 0.1], half the mean 0.25: w = [0, 0, 0.6], tau w = 0.15.
+    assert moved(RULE, 1.0, 0.4, 0.1) == pytest.approx([1.0, 0.4, 0.0])
+    # v = [1, 1, 0.2, 1], half the mean 0.4: w = 1/2, tau w = 0.125.
+    assert moved(RULE, 1.0, 1.0, 0.2, 1.0) == pytest.approx([1.0, 1.0, 0.075, 1.0])
+    # What Adam drove below 0 or above 1 comes back.
     assert moved(RULE, -0.3, 1.4) == [0.0, 1.0]
 
 
 def test_importance_is_of_all_three_factors():
     """A small gate before large factors is as important as a large gate before small ones: scale cannot hide."""
-    assert moved(RULE, 0.1, 1.0, 1.0, strengths=(10.0, 1.0, 4.0)) == pytest.approx(
-        [0.1 - 0.125, 1 - 0.125, 1.0], abs=0.1
-    )
-    low, high, _ = moved(RULE, 0.5, 1.0, 1.0, strengths=(2.0, 1.0, 4.0))
-    assert 0.5 - low == pytest.approx(1.0 - high) == pytest.approx(0.25 * 0.5)
+    low, high, _ = moved(RULE, 0.5, 1.0, 1.0, strengths=(2.0, 1.0, 10.0))
+    # v = [1, 1, 10], half the mean 2: w = 1/2 for both.
+    assert 0.5 - low == pytest.approx(0.125) and 1.0 - high == pytest.approx(0.125)
 
 
 def test_in_parameters_importance_is_for_the_price():
     dear, cheap = factors(1.0, inputs=30, outputs=10), factors(1.0, inputs=5, outputs=5)
     Proximal(lr=0.02, shrink=0.25, budget="parameters").apply_([dear, cheap])
-    # v = 1/40 and 1/10, mean 1/16: w = 1 - 16/40 and 0.
-    assert (float(dear.c_R), float(cheap.c_R)) == (pytest.approx(1 - 0.25 * 0.6), 1.0)
+    # v = 1/40 and 1/10, half the mean 1/32: w = 1 - 32/40 and 0.
+    assert (float(dear.c_R), float(cheap.c_R)) == (pytest.approx(1 - 0.25 * 0.2), 1.0)
 
 
 def test_as_long_as_nothing_is_learned_nothing_shrinks():
@@ -52,7 +52,7 @@ def test_as_long_as_nothing_is_learned_nothing_shrinks():
 
 
 def test_half_the_signal_is_half_the_shrink_and_none_is_the_projection_alone():
-    assert moved(RULE, 1.0, 0.4, 0.1, signal=0.5) == pytest.approx([1.0, 0.375, 0.0])
+    assert moved(RULE, 1.0, 1.0, 0.2, 1.0, signal=0.5) == pytest.approx([1.0, 1.0, 0.1375, 1.0])
     assert moved(RULE, 0.7, 1.2, -0.1, signal=0.0) == pytest.approx([0.7, 1.0, 0.0])
 
 
@@ -60,7 +60,7 @@ def test_the_proximal_step_minimises_its_own_problem():
     """prox(v) = argmin over [0, 1] of (c - v)^2 / 2 + tau w c, found on a fine grid."""
     grid = torch.linspace(0, 1, 100_001, dtype=torch.float64)
     one = factors(*torch.linspace(0, 1.2, 13).tolist())
-    weights = (1 - one.c_R / one.c_R.mean()).clamp(min=0)
+    weights = (1 - 2 * one.c_R / one.c_R.mean()).clamp(min=0)
     best = [float(grid[((grid - c) ** 2 / 2 + 0.3 * w * grid).argmin()]) for c, w in zip(one.c_R, weights, strict=True)]
     Proximal(lr=0.1, shrink=0.3, budget="ranks").apply_([one])
     torch.testing.assert_close(one.c_R, torch.tensor(best, dtype=torch.float64), rtol=0, atol=1e-5)

@@ -58,7 +58,7 @@ class Masked:
         }
         mean = sum(value.values()) / len(value)
         for slot in self.live:
-            weight = max(0.0, 1 - value[slot] / mean)
+            weight = max(0.0, 1 - 2 * value[slot] / mean)
             self.values["c"][slot] = min(max(gate[slot] - RULE.shrink * weight, 0.0), 1.0)
 
     def move(self, kept, rows_RI):
