@@ -28,6 +28,9 @@ MAY_IMPORT = {
     "paring.policy": GROUND | {"paring.maths", "paring.adapters", "paring.runtime"},
     "paring.rollout": GROUND | {"paring.maths", "paring.adapters", "paring.runtime", "paring.policy"},
     "paring.report": {"paring.runtime"},
+    "paring.planning": GROUND
+    | {"paring.config", "paring.recipes"}
+    | {"paring.maths", "paring.adapters", "paring.runtime", "paring.policy", "paring.rollout"},
 }
 
 
