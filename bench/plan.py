@@ -1,6 +1,6 @@
 """Claim: `paring plan` foretells the peak memory of an RL step within 15 %, at three shapes.
 
-Each shape is a process of its own (side_ours.py). Its peak resident memory after its steps is what the plan must meet."""
+Each shape is a process of its own (side_ours.py). Its peak resident memory after its steps is what is planned."""
 
 from dataclasses import replace
 from typing import Any
