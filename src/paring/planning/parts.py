@@ -39,7 +39,8 @@ def trained(shapes: Shapes, job: Job) -> int:
 
 def most_ranks(job: Job) -> dict[Linear, int]:
     """L1RA's ranks at their dearest. With a budget of parameters that is where they start: r (in + out + 1) each, since
-    what moves costs no more. With a budget of ranks, all of them on the widest modules, up to the cap."""
+    what moves costs no more, but for the few gates that more ranks on cheap modules have. With a budget of ranks, all
+    of them on the widest modules, up to the cap."""
     if job.budget == "parameters":
         return dict.fromkeys(job.targets, job.rank)
     free = job.rank * len(job.targets)
