@@ -1,4 +1,4 @@
-"""paring's side of the RL step: the step of `paring train`, started by rl_step.py and memory.py."""
+"""paring's side of the RL step: the step of `paring train`, started by rl_step.py, memory.py and plan.py."""
 
 from contextlib import redirect_stdout
 from copy import copy
@@ -23,7 +23,7 @@ def run_of(work: Work) -> Run:
         rollout={"problems": work.problems, "group_size": work.group, "max_new_tokens": work.new_tokens},
         objective={"kl_coef": work.kl},
         adapter={"rank": work.rank, "alpha": float(work.rank)},
-        optimiser={"lr": LEARNING_RATE, "warmup": 0},
+        optimiser={"lr": LEARNING_RATE, "warmup": 0, "tokens_per_pass": work.tokens_per_pass},
         evaluate={"every": 0, "limit": 1},
     )
     run = copy(recipe)

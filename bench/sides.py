@@ -15,7 +15,8 @@ LEARNING_RATE = 1e-5
 
 @dataclass(frozen=True)
 class Work:
-    """The same for both sides. `peer_passes`: into how many passes TRL cuts its batch, which bounds its memory."""
+    """The same for both sides. `peer_passes`: into how many passes TRL cuts its batch, which bounds its memory;
+    `tokens_per_pass` is ours."""
 
     model: str
     data: str | None
@@ -27,6 +28,7 @@ class Work:
     without_signal: float
     peer_passes: int
     steps: int
+    tokens_per_pass: int = 2048
 
     def __post_init__(self) -> None:
         if not 0 <= self.without_signal < 1:

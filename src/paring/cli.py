@@ -59,6 +59,30 @@ def train(
         raise typer.Exit(result.exit_code)
 
 
+@app.command()
+def plan(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name or a TOML file; see `paring recipes`.")],
+    overrides: Overrides = None,
+    memory: Annotated[float | None, typer.Option(min=0.1, help="GB to plan for; by default this machine's.")] = None,
+    kind: Annotated[str | None, typer.Option(help="full, lora, l1ra or l1ra-reference; by default the run's.")] = None,
+    find: Annotated[str | None, typer.Option(help="batch or rank: also the largest that fits.")] = None,
+    prompt: Annotated[int | None, typer.Option(min=1, help="Tokens of a prompt; by default 128.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Estimate a run's peak memory by part, say whether it fits, and what to change."""
+    with errors_in_words(debug):
+        one_of("--kind", kind, ("full", "lora", "l1ra", "l1ra-reference"))
+        one_of("--find", find, ("batch", "rank"))
+        from paring.config import load_run
+        from paring.planning.plan import plan as plan_run
+        from paring.planning.table import lines
+
+        run = load_run(recipe, **parsed(overrides))
+        planned = plan_run(run, memory_gb=memory, kind=kind, find=find, prompt=prompt)
+        print(json.dumps(planned.as_plain()) if as_json else "\n".join(lines(planned)))
+
+
 @app.command("eval")
 def evaluate(
     subject: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run, model or PEFT adapter.")],
@@ -198,6 +222,11 @@ def errors_in_words(debug: bool) -> Iterator[None]:
         print(f"error: {error}", file=sys.stderr)
         mendable = isinstance(error, ValueError | FileNotFoundError | ModuleNotFoundError)
         raise typer.Exit(2 if mendable else 1) from None
+
+
+def one_of(option: str, value: str | None, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        raise ValueError(f"{option} {value}: unknown; choices: {', '.join(choices)}")
 
 
 def parsed(overrides: list[str] | None) -> dict[str, Any]:

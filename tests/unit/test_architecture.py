@@ -29,6 +29,9 @@ MAY_IMPORT = {
     "paring.rollout": GROUND | {"paring.maths", "paring.adapters", "paring.runtime", "paring.policy"},
     "paring.report": {"paring.runtime"},
     "paring.integrations": {"paring.settings", "paring.adapters"},
+    "paring.planning": GROUND
+    | {"paring.config", "paring.recipes"}
+    | {"paring.maths", "paring.adapters", "paring.runtime", "paring.policy", "paring.rollout"},
 }
 
 

@@ -47,11 +47,11 @@ print("heavy", [name for name in {HEAVY} if name in sys.modules])
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-2:] == ["code 0", "heavy []"], ended.stdout
-    for command in ("train", "eval", "recipes", "export", "samples", "ranks", "paring train quickstart"):
+    for command in ("train", "plan", "eval", "recipes", "export", "samples", "ranks", "paring train quickstart"):
         assert command in ended.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "recipes", "export", "samples", "ranks"])
+@pytest.mark.parametrize("command", ["train", "plan", "eval", "recipes", "export", "samples", "ranks"])
 def test_every_command_explains_itself(paring, command):
     ended = paring(command, "--help")
     assert ended.exit_code == 0 and "--debug" in ended.stdout
@@ -59,7 +59,13 @@ def test_every_command_explains_itself(paring, command):
 
 
 def test_promised_options(paring):
-    promised = {"train": "--out --resume --dry-run", "eval": "--task --limit", "export": "--to", "samples": "--step"}
+    promised = {
+        "train": "--out --resume --dry-run",
+        "plan": "--memory --kind --find --prompt",
+        "eval": "--task --limit",
+        "export": "--to",
+        "samples": "--step",
+    }
     for command, options in promised.items():
         assert all(option in paring(command, "--help").stdout for option in options.split())
     assert "--worst" in paring("samples", "--help").stdout

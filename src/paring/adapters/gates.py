@@ -53,7 +53,8 @@ class Proximal:
         gates = [one.c_R for one in adapters]
         torch._foreach_clamp_min_(gates, 0.0)  # what Adam drove below 0 has no negative importance
         value_C = torch.cat([self._values(one) for one in adapters])
-        weight_C = (1 - value_C / (NOMINATED * value_C.mean())).clamp(min=0).nan_to_num(0.0)  # all are 0 as long as B is 0
+        # As long as B is 0 all values are, and 0 / 0 stands for no weight.
+        weight_C = (1 - value_C / (NOMINATED * value_C.mean())).clamp(min=0).nan_to_num(0.0)
         taus = (self.shrink * signal * weight_C).split([len(c_R) for c_R in gates])
         torch._foreach_sub_(gates, taus)
         torch._foreach_clamp_min_(gates, 0.0)

@@ -82,6 +82,21 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return (base if quantised else base.to(device)).eval().requires_grad_(False), tokenizer
 
 
+def read_config(model: Model) -> PreTrainedConfig:
+    """The configuration alone: of a folder, its config.json is enough.
+
+    Raises ValueError where there is none that transformers can read, or it is of no causal language model."""
+    source, options = _source(model.path)
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+        _check_causal(config)
+    # As in load_base.
+    except Exception as error:
+        sought = "" if Path(source).exists() else "there is no such folder, and the hub did not give it: "
+        raise ValueError(f"model.path = {model.path!r}: {sought}{_first_line(error)}") from error
+    return config
+
+
 def _quantised(model: Model, device: torch.device) -> dict[str, Any]:
     """transformers' arguments for a quantised base, which goes to its device while it is loaded."""
     if model.quantisation == "none":

@@ -20,6 +20,13 @@ def peak_memory_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES / 1e9
 
 
+def main_memory(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
+    """Bytes of main memory that this process may use: the machine's, or its container's where that is less."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    bound = limit.read_text().strip() if limit.is_file() else "max"
+    return whole if bound == "max" else min(whole, int(bound))
+
+
 def versions() -> dict[str, str]:
     """Python and the packages that decide the numbers, read from their metadata: nothing heavy is imported."""
     return {"python": platform.python_version()} | {

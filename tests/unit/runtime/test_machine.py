@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from paring.runtime.machine import Stopwatch, available_cpus, peak_memory_gb, threads_for, versions
+from paring.runtime.machine import Stopwatch, available_cpus, main_memory, peak_memory_gb, threads_for, versions
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -17,6 +17,14 @@ def test_peak_memory_agrees_with_the_kernel():
     status = Path("/proc/self/status").read_text()
     peak_kib = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
     assert len(held) / 1e9 < 0.98 * peak_kib * 1024 / 1e9 <= peak_memory_gb() < 100
+
+
+def test_a_container_s_bound_is_what_a_process_may_use(tmp_path):
+    bound = tmp_path / "memory.max"
+    whole = main_memory(bound)
+    for text, expected in (("max\n", whole), ("1000000\n", 1_000_000), (f"{10 * whole}\n", whole)):
+        bound.write_text(text)
+        assert main_memory(bound) == expected
 
 
 def test_versions_are_those_that_are_imported():

@@ -1,0 +1,79 @@
+"""From the parts to the peak: what is alive at each moment of a step, and the moment that holds most."""
+
+from dataclasses import dataclass
+
+from paring.planning import parts
+from paring.planning.job import Job
+from paring.planning.shapes import Shapes
+
+PART_NAMES = (
+    "process",
+    "weights",
+    "rollout copy",
+    "adapters",
+    "gradients",
+    "optimiser",
+    "activations",
+    "logits",
+    "rollout cache",
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the run is to be: bytes there are, bytes that the process takes for itself, and whether memory that one
+    phase frees is there for the next."""
+
+    name: str
+    memory: int
+    process: int
+    reuses: bool
+
+    @property
+    def usable(self) -> int:
+        return int(self.memory * USABLE)
+
+
+USABLE = 0.85
+"""The share of memory that a run may fill. The rest is for the error of the estimate, within 15 % where it was checked
+(docs/planning.md), and for the system."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes by part, at the moment of the peak."""
+
+    moment: str
+    parts: dict[str, int]
+
+    @property
+    def peak(self) -> int:
+        return sum(self.parts.values())
+
+
+def estimate(shapes: Shapes, job: Job, machine: Machine) -> Estimate:
+    """The peak of a step: the moment that holds most, beside what is held all the time."""
+    held = {
+        "process": machine.process,
+        "weights": parts.base_weights(shapes, job),
+        "adapters": parts.adapters(shapes, job),
+        "gradients": parts.gradients(shapes, job),
+        "optimiser": parts.moments(shapes, job),
+    }
+    rollout = {
+        "rollout copy": parts.rollout_copy(shapes, job),
+        "rollout cache": parts.rollout_cache(shapes, job),
+    }
+    kept = {"activations": parts.activations(shapes, job) + parts.layouts(job)}
+    passes = {
+        "rollout": {**rollout, "logits": parts.rollout_working(shapes, job)},
+        "loss": {**kept, "logits": parts.logits(shapes, job)},
+        "backward": {"activations": kept["activations"] + parts.backward_working(shapes, job)},
+        "optimiser step": {"optimiser": parts.moments(shapes, job) + parts.adam_step(shapes, job)},
+    }
+    if not machine.reuses:
+        for name in ("loss", "backward"):
+            passes[name] = rollout | passes[name]
+    alive = {name: held | own for name, own in passes.items()}
+    moment = max(alive, key=lambda name: sum(alive[name].values()))
+    return Estimate(moment, {name: alive[moment].get(name, 0) for name in PART_NAMES})

@@ -1,0 +1,179 @@
+"""The parts of a run's memory, each a formula in bytes: pure functions of a model's sizes and of the job."""
+
+from paring.maths.logprobs import CHUNK_LOGITS
+from paring.planning.job import Job, Pass, Rollouts
+from paring.planning.shapes import Linear, Shapes
+from paring.rollout.cache import BLOCK
+
+FP32, INT64 = 4, 8
+DRAWN_TOKEN = 72
+"""Bytes of a drawn token as Python holds it, an integer and a float, each with its place in a tuple."""
+NF4_BLOCK, SCALE_BLOCK = 64, 256
+"""bitsandbytes' NF4: one scale for 64 weights, itself in 8 bits with one fp32 scale for 256 of them (QLoRA, sec. 3)."""
+LOGITS_AT_ONCE = 2
+"""A chunk's logits, and the copy of which logsumexp takes the sum (maths/logprobs.py)."""
+LOGITS_OF_A_DRAW = 3
+"""Logits, divided by the temperature, and their exponentials (rollout/noise.py)."""
+
+
+def base_weights(shapes: Shapes, job: Job) -> int:
+    """The base in its type, its linear modules quantised where asked; embeddings, head and norms never are."""
+    linear = shapes.linear_weights
+    dense = (shapes.parameters - linear) * job.itemsize
+    if job.quantisation == "4bit":
+        return dense + linear // 2 + linear // NF4_BLOCK + FP32 * linear // (NF4_BLOCK * SCALE_BLOCK)
+    if job.quantisation == "8bit":
+        return dense + linear + FP32 * sum(module.outputs for module in shapes.linear)  # one scale a row
+    return dense + linear * job.itemsize
+
+
+def trained(shapes: Shapes, job: Job) -> int:
+    """Numbers that are trained, at the most that the kind of adapter can come to."""
+    if job.kind == "full":
+        return shapes.parameters
+    if job.kind == "lora":
+        return job.rank * sum(module.rank_cost for module in job.targets)
+    ranks = most_ranks(job)
+    return sum(rank * (module.rank_cost + 1) for module, rank in ranks.items())
+
+
+def most_ranks(job: Job) -> dict[Linear, int]:
+    """L1RA's ranks at their dearest. With a budget of parameters that is where they start: r (in + out + 1) each, since
+    what moves costs no more, but for the few gates that more ranks on cheap modules have. With a budget of ranks, all
+    of them on the widest modules, up to the cap."""
+    if job.budget == "parameters":
+        return dict.fromkeys(job.targets, job.rank)
+    free = job.rank * len(job.targets)
+    ranks = dict.fromkeys(job.targets, min(job.floor, job.rank))
+    free -= sum(ranks.values())
+    for module in sorted(job.targets, key=lambda module: -module.rank_cost):
+        given = int(min(free, job.greatest_rank - ranks[module]))
+        ranks[module] += given
+        free -= given
+    return ranks
+
+
+def adapters(shapes: Shapes, job: Job) -> int:
+    """A, B and gates in fp32. Full training has none: its weights are the base's."""
+    return 0 if job.kind == "full" else FP32 * trained(shapes, job)
+
+
+def gradients(shapes: Shapes, job: Job) -> int:
+    """One number for each that is trained, in its type."""
+    return trained(shapes, job) * (job.itemsize if job.kind == "full" else FP32)
+
+
+def moments(shapes: Shapes, job: Job) -> int:
+    """Adam's two, in fp32."""
+    return 2 * FP32 * trained(shapes, job)
+
+
+def adam_step(shapes: Shapes, job: Job) -> int:
+    """What the step itself needs: torch's foreach AdamW takes the root of all second moments at once."""
+    return FP32 * trained(shapes, job)
+
+
+def rollout_copy(shapes: Shapes, job: Job) -> int:
+    """Weights folded with their adapters and packed for the CPU's matrix library, the head among them."""
+    if not (job.copies and isinstance(job.work, Rollouts)):
+        return 0
+    # oneDNN keeps the packed matrix alone; MKL beside it the plain one, which of the head is the base's own.
+    return FP32 * (job.copies * shapes.linear_weights + shapes.head)
+
+
+def rollout_cache(shapes: Shapes, job: Job) -> int:
+    """Keys and values: of a prompt once for its group, of each row its own tokens in blocks; and what a row writes
+    down: token, log-prob and uniform number of each place."""
+    work = job.work
+    if not isinstance(work, Rollouts):
+        return 0
+    own = -(-work.new_tokens // BLOCK) * BLOCK
+    tokens = work.groups_at_once * (work.prompt + work.group * own)
+    per_token = 2 * shapes.key_heads * shapes.head_size * shapes.layers * job.itemsize
+    return tokens * per_token + work.problems * work.group * work.new_tokens * (8 + 4 + 8)
+
+
+def rollout_working(shapes: Shapes, job: Job) -> int:
+    """The larger of: one prompt pass, of which one layer's MLP is alive; one draw."""
+    work = job.work
+    if not isinstance(work, Rollouts):
+        return 0
+    prefill = work.groups_at_once * work.prompt * (3 * shapes.intermediate + 3 * shapes.hidden) * job.itemsize
+    draw = work.groups_at_once * work.group * shapes.vocabulary * LOGITS_OF_A_DRAW * FP32
+    return max(prefill, draw)
+
+
+def activations(shapes: Shapes, job: Job) -> int:
+    """What the layers of the largest pass keep for their backward; where `activation_bytes` bounds it, the layers that
+    are computed again keep their input, and one of them at a time all."""
+    row = job.largest_pass
+    layer = layer_keeps(shapes, job, row)
+    kept = layers_kept(shapes, job, row)
+    again = shapes.layers - kept
+    input_alone = again * row.tokens * shapes.hidden * job.itemsize
+    return round(kept * layer + input_alone + (layer if again else 0))
+
+
+def layouts(job: Job) -> int:
+    """What a step of reinforcement learning holds of all its passes: masks and places of their completions, and the
+    completions. Supervised passes are made one after the other."""
+    work = job.work
+    if not isinstance(work, Rollouts):
+        return 0
+    seen = work.prompt + work.new_tokens
+    mask = 0 if job.fused else seen * (work.new_tokens + INT64)  # a byte for each pair, and the places of the keys
+    return work.problems * work.group * (mask + work.new_tokens * (5 * INT64 + DRAWN_TOKEN))
+
+
+def layers_kept(shapes: Shapes, job: Job, row: Pass) -> int:
+    """As Decoder decides it."""
+    if not shapes.written_out:
+        return shapes.layers
+    expected = row.tokens * shapes.numbers_per_token * job.itemsize
+    return int(min(shapes.layers, job.activation_bytes / expected))
+
+
+def layer_keeps(shapes: Shapes, job: Job, row: Pass) -> float:
+    """Bytes that one layer keeps of a packed row: its own steps, attention's copies, and what its adapters need."""
+    # The norms' inputs; transformers' own norms compute in fp32 and keep that copy.
+    normed = 2 * shapes.hidden + (shapes.head_norms and (shapes.heads + shapes.key_heads) * shapes.head_size)
+    norms = normed * (job.itemsize if shapes.written_out else FP32)
+    # gate and up; transformers' silu(gate) * up keeps silu(gate) as well.
+    mlp = (2 if shapes.written_out else 3) * shapes.intermediate * job.itemsize
+    own = row.tokens * (norms + mlp + adapter_inputs(shapes, job) / shapes.layers)
+    return own + attention_keeps(shapes, job, row)
+
+
+def attention_keeps(shapes: Shapes, job: Job, row: Pass) -> int:
+    """Queries and outputs, keys and values, in the copies that the layout makes, the mask as numbers, and one
+    normaliser a head. The fused kernel makes no copies and no mask."""
+    queries = 2 * shapes.heads * shapes.head_size * row.tokens
+    keys = 2 * shapes.key_heads * shapes.head_size * (row.tokens if job.fused else row.keys)
+    mask = 0 if job.fused else row.scores
+    return (queries + keys + mask) * job.itemsize + shapes.heads * row.tokens * FP32
+
+
+def adapter_inputs(shapes: Shapes, job: Job) -> int:
+    """Bytes of a token, all layers together: the input of every module that is trained, and A x. In fp32 modules that
+    read the same tensor share it; in other types each adapter has its own fp32 copy."""
+    if job.kind == "full":
+        return job.itemsize * sum(inputs for _, inputs, _ in {module.source for module in shapes.linear})
+    ranks = most_ranks(job) if job.kind != "lora" else dict.fromkeys(job.targets, job.rank)
+    inner = FP32 * sum(ranks.values())
+    if job.itemsize == FP32:
+        return inner + FP32 * sum(inputs for _, inputs, _ in {module.source for module in job.targets})
+    return inner + FP32 * sum(module.inputs for module in job.targets)
+
+
+def logits(shapes: Shapes, job: Job) -> int:
+    """The chunk of logits that is alive, in fp32 and once in the model's type where that is another, and two hidden
+    states for each predicted token: the head's input and its gradient."""
+    predicted = job.largest_pass.predicted
+    chunk = min(predicted * shapes.vocabulary, max(shapes.vocabulary, CHUNK_LOGITS))
+    in_type = 0 if job.itemsize == FP32 else job.itemsize
+    return chunk * (LOGITS_AT_ONCE * FP32 + in_type) + 2 * predicted * shapes.hidden * job.itemsize
+
+
+def backward_working(shapes: Shapes, job: Job) -> int:
+    """Gradients alive within a layer's MLP, at its widest: of the product, of gate and of up, and one step between."""
+    return job.largest_pass.tokens * (4 * shapes.intermediate + 2 * shapes.hidden) * job.itemsize

@@ -1,0 +1,138 @@
+"""The sizes of a model that decide its memory, read from its configuration; no weights are loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+
+from paring.adapters.attach import linear_modules, targeted_modules
+from paring.adapters.kinds import Targets
+from paring.policy.decoder import decoder, is_written_out
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear module that can carry an adapter."""
+
+    path: str
+    inputs: int
+    outputs: int
+
+    @property
+    def weights(self) -> int:
+        return self.inputs * self.outputs
+
+    @property
+    def rank_cost(self) -> int:
+        """Parameters of one rank of an adapter on it: a row of A and a column of B."""
+        return self.inputs + self.outputs
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+    @property
+    def source(self) -> tuple[str, int, bool]:
+        """Modules of the same source read the same tensor: queries, keys and values do, and gate and up. The last
+        product of a block reads another one, which may be as wide."""
+        return self.path.rpartition(".")[0], self.inputs, self.name in LAST_PRODUCTS
+
+
+LAST_PRODUCTS = frozenset({"o_proj", "out_proj", "dense", "down_proj", "c_proj", "fc2"})
+"""Names that transformers' decoders give to the last product of attention or MLP."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What a model is made of. `written_out`: whether our own forward pass serves it (policy/decoder.py).
+
+    `intermediate` is what one token meets in an MLP: of a mixture of experts, the width of those it is sent to.
+    `numbers_per_token` is what Decoder takes a layer to keep of a token, by which it decides what it computes again; 0
+    where it does not serve."""
+
+    name: str
+    parameters: int
+    linear: tuple[Linear, ...]
+    head: int
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    key_heads: int
+    head_size: int
+    vocabulary: int
+    context: int
+    head_norms: bool
+    written_out: bool
+    numbers_per_token: int
+
+    @property
+    def linear_weights(self) -> int:
+        return sum(module.weights for module in self.linear)
+
+
+def shapes_of(model: PreTrainedModel) -> Shapes:
+    """The sizes of a model, which may stand on the meta device.
+
+    Raises ValueError for architectures whose sizes do not tell what a token keeps: without attention heads."""
+    text = model.config.get_text_config()
+    heads = getattr(text, "num_attention_heads", None)
+    if not heads:
+        raise ValueError(
+            f"{type(model).__name__} has no attention heads: the plan knows decoders with attention only, and so does "
+            "training (Llama, Qwen2, Qwen3, Mistral, Gemma, ...)"
+        )
+    head = model.get_output_embeddings()
+    written_out = is_written_out(model)
+    hidden = text.hidden_size
+    return Shapes(
+        name=type(model).__name__,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),  # tied ones stand once
+        linear=_as_linear({path: m for path, m in linear_modules(model).items() if m is not head}),
+        head=head.weight.numel(),
+        layers=text.num_hidden_layers,
+        hidden=hidden,
+        intermediate=_intermediate(text),
+        heads=heads,
+        key_heads=getattr(text, "num_key_value_heads", None) or heads,
+        head_size=getattr(text, "head_dim", None) or hidden // heads,
+        vocabulary=text.vocab_size,
+        context=text.max_position_embeddings,
+        head_norms=any(path.endswith(".q_norm") for path, _ in model.named_modules()),
+        written_out=written_out,
+        numbers_per_token=decoder(model).bytes_per_token // model.dtype.itemsize if written_out else 0,
+    )
+
+
+def targets_of(model: PreTrainedModel, targets: Targets) -> tuple[Linear, ...]:
+    """The modules that would carry adapters. Raises ValueError as `attach` does."""
+    return _as_linear(targeted_modules(model, targets))
+
+
+def on_meta(config: PreTrainedConfig) -> PreTrainedModel:
+    """The model on torch's meta device, where tensors have shapes and no memory.
+
+    Raises ValueError where transformers cannot build it from its configuration."""
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    # Over odd configurations transformers raises what it likes.
+    except Exception as error:
+        raise ValueError(f"transformers cannot build a {config.model_type} from its configuration: {error}") from error
+    if not isinstance(model.get_output_embeddings(), nn.Linear):
+        raise ValueError(f"{type(model).__name__} has no linear output embeddings, and its logits cannot be told")
+    return model
+
+
+def _as_linear(modules: Mapping[str, nn.Module]) -> tuple[Linear, ...]:
+    return tuple(Linear(path, module.in_features, module.out_features) for path, module in modules.items())
+
+
+def _intermediate(text: PreTrainedConfig) -> int:
+    experts = getattr(text, "num_experts_per_tok", None)
+    if experts and getattr(text, "moe_intermediate_size", None):
+        return experts * text.moe_intermediate_size
+    wide = getattr(text, "intermediate_size", None) or getattr(text, "n_inner", None) or 4 * text.hidden_size
+    return (experts or 1) * max(wide if isinstance(wide, list) else [wide])

@@ -1,0 +1,201 @@
+"""Each part of the memory: numbers by hand for a tiny Llama, and what autograd really keeps of real models."""
+
+from dataclasses import replace
+from math import inf
+
+import pytest
+import torch
+from transformers import GemmaConfig, GemmaForCausalLM
+
+from paring.adapters.attach import attach, parameters_by_name
+from paring.adapters.kinds import L1ra, Lora
+from paring.planning import parts
+from paring.planning.estimate import PART_NAMES, Machine, estimate
+from paring.planning.job import Examples, Job, Pass, Rollouts
+from paring.planning.shapes import on_meta, shapes_of, targets_of
+from paring.policy.model import forward
+from paring.policy.packing import Shared, pack
+
+WORK = Rollouts(problems=3, group=4, prompt=10, new_tokens=40, rows_at_once=512)
+
+
+@pytest.fixture
+def model(tiny):
+    """hidden 32, MLP 48, 2 layers, 4 heads of 8 over 2 key heads, 64 words, head not tied."""
+    return on_meta(tiny().config)
+
+
+@pytest.fixture
+def shapes(model):
+    return shapes_of(model)
+
+
+@pytest.fixture
+def job(model):
+    return Job("lora", 4, targets_of(model, "all-linear"), WORK, tokens_per_pass=2048)
+
+
+def test_a_model_on_meta_counts_as_the_real_one(tiny, family):
+    model = tiny(family)
+    shapes = shapes_of(on_meta(model.config))
+    assert shapes == shapes_of(model)
+    assert shapes.parameters == model.num_parameters()
+    assert shapes.written_out
+
+
+@pytest.mark.parametrize("adapter", [Lora(rank=4), L1ra(rank=4)], ids=["lora", "l1ra"])
+def test_trained_numbers_are_those_of_the_attached_adapters(tiny, adapter):
+    model = tiny()
+    meta = on_meta(model.config)
+    job = Job(adapter.kind, 4, targets_of(meta, "all-linear"), WORK, tokens_per_pass=2048)
+    real = parameters_by_name(attach(model, adapter, seed=0)).values()
+    assert parts.trained(shapes_of(meta), job) == sum(parameter.numel() for parameter in real)
+
+
+def test_weights(shapes, job):
+    # A layer: 1024 + 512 + 512 + 1024 + 3 x 1536 = 7,680; beside them 2 x 2,048 embeddings and 5 norms of 32.
+    assert (shapes.linear_weights, shapes.parameters) == (15_360, 15_360 + 4_096 + 160)
+    assert parts.base_weights(shapes, job) == 4 * 19_616
+    assert parts.base_weights(shapes, replace(job, itemsize=2)) == 2 * 19_616
+    # 4 bits a weight, a byte for 64 of them, 4 bytes for 16,384; the rest as it was.
+    assert parts.base_weights(shapes, replace(job, quantisation="4bit")) == 7_680 + 240 + 3 + 4 * 4_256
+    # A byte a weight, and a scale for each of 2 x 224 outputs.
+    assert parts.base_weights(shapes, replace(job, quantisation="8bit")) == 15_360 + 4 * 448 + 4 * 4_256
+
+
+def test_what_is_trained_and_what_follows_from_it(shapes, job):
+    # Inputs + outputs of a layer's modules: 64 + 48 + 48 + 64 + 3 x 80 = 464.
+    assert parts.trained(shapes, job) == 4 * 2 * 464
+    assert parts.adapters(shapes, job) == parts.gradients(shapes, job) == 4 * 3_712
+    assert parts.moments(shapes, job) == 8 * 3_712
+    full = replace(job, kind="full", itemsize=2)
+    assert parts.adapters(shapes, full) == 0
+    assert parts.gradients(shapes, full) == 2 * 19_616
+    assert parts.moments(shapes, full) == 8 * 19_616
+
+
+def test_l1ra_at_its_dearest(shapes, job):
+    # With a budget of parameters: LoRA's, and a gate for each of 14 x 4 ranks.
+    assert parts.trained(shapes, replace(job, kind="l1ra")) == 3_712 + 56
+    # With one of ranks: 1 each, and the other 42 on modules of 80 + 1, which hold 16 each at most.
+    ranks = replace(job, kind="l1ra", budget="ranks")
+    assert parts.trained(shapes, ranks) == 2 * 464 + 14 + 42 * 81
+    assert sorted(parts.most_ranks(ranks).values()) == [1] * 11 + [13, 16, 16]
+    # The reference knows no cap.
+    assert max(parts.most_ranks(replace(ranks, kind="l1ra-reference")).values()) == 43
+
+
+def test_the_largest_pass():
+    assert WORK.largest_pass(2048) == Pass(prompts=3, prompt=10, rows=12, own=39, predicted=480)
+    assert WORK.largest_pass(2048).tokens == 30 + 12 * 39
+    assert WORK.largest_pass(100) == Pass(prompts=1, prompt=10, rows=2, own=39, predicted=80)
+    assert WORK.largest_pass(1).rows == 1  # a completion is never cut
+    assert replace(WORK, new_tokens=1).largest_pass(2048) == Pass(3, 10, 12, 0, 12)
+    assert Examples(batch=8, longest=101).largest_pass(450) == Pass(4, 100, 0, 0, 400)
+    assert Examples(batch=2, longest=101).largest_pass(450).prompts == 2
+
+
+def test_rollout(shapes, job):
+    # 3 x (10 + 4 x 64) tokens, of 2 x 2 heads x 8 numbers in 2 layers; and 20 bytes for each of 12 x 40 places.
+    assert parts.rollout_cache(shapes, job) == 798 * 256 + 9_600
+    one_group = replace(job, work=replace(WORK, rows_at_once=4))
+    assert parts.rollout_cache(shapes, one_group) == 266 * 256 + 9_600
+    assert parts.rollout_copy(shapes, job) == 0
+    assert parts.rollout_copy(shapes, replace(job, copies=1)) == 4 * (15_360 + 2_048)
+    assert parts.rollout_copy(shapes, replace(job, copies=2)) == 4 * (2 * 15_360 + 2_048)
+    supervised = replace(job, work=Examples(8, 64), copies=1)
+    assert not any(f(shapes, supervised) for f in (parts.rollout_cache, parts.rollout_copy, parts.rollout_working))
+
+
+def test_logits_are_bounded_by_the_chunk(shapes, job, monkeypatch):
+    hidden = 2 * 480 * 32 * 4
+    assert parts.logits(shapes, job) == 480 * 64 * 8 + hidden
+    monkeypatch.setattr(parts, "CHUNK_LOGITS", 640)
+    assert parts.logits(shapes, job) == 640 * 8 + hidden
+
+
+def kept_bytes(model, batch) -> int:
+    """What autograd keeps of a forward pass, each storage once, without parameters."""
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        hidden = forward(model)(batch.token_N[None], batch.position_N[None], batch.layout)
+    assert hidden.requires_grad
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+def packed_as(work: Rollouts):
+    completion = [1 + place % 50 for place in range(work.new_tokens)]
+    group = Shared([2] * work.prompt, [completion] * work.group)
+    return pack([group] * work.problems, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["lora", "l1ra"])
+def test_activations_are_what_autograd_keeps(tiny, family, dtype, kind):
+    model = tiny(family).to(dtype)
+    meta = on_meta(model.config)
+    attach(model, (Lora if kind == "lora" else L1ra)(rank=4), seed=0)
+    model.set_attn_implementation("paring")
+    job = Job(kind, 4, targets_of(meta, "all-linear"), WORK, tokens_per_pass=2048, itemsize=dtype.itemsize)
+    kept = kept_bytes(model, packed_as(WORK))
+    assert parts.activations(shapes_of(meta), job) == pytest.approx(kept, rel=0.06)
+
+
+def test_activations_of_another_architecture_are_a_rougher_guess():
+    config = GemmaConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        vocab_size=64,
+    )
+    meta, model = on_meta(config), GemmaForCausalLM(config).eval()
+    attach(model, Lora(rank=4), seed=0)
+    model.set_attn_implementation("paring")
+    job = Job("lora", 4, targets_of(meta, "all-linear"), WORK, tokens_per_pass=2048)
+    assert not shapes_of(meta).written_out
+    assert parts.activations(shapes_of(meta), job) == pytest.approx(kept_bytes(model, packed_as(WORK)), rel=0.2)
+
+
+def test_bounded_activations(shapes, job):
+    whole = parts.activations(shapes, job)
+    layer = parts.layer_keeps(shapes, job, job.largest_pass)
+    assert whole == round(2 * layer)
+    # One of two layers keeps its input alone, and then all when it is computed again.
+    expected = job.largest_pass.tokens * shapes.numbers_per_token * 4
+    bounded = replace(job, activation_bytes=1.5 * expected)
+    assert parts.layers_kept(shapes, bounded, job.largest_pass) == 1
+    assert parts.activations(shapes, bounded) == round(2 * layer + job.largest_pass.tokens * 32 * 4)
+    assert parts.layers_kept(shapes, replace(job, activation_bytes=inf), job.largest_pass) == 2
+
+
+def test_the_fused_kernel_makes_no_copies(shapes, job):
+    row = job.largest_pass
+    copies = parts.attention_keeps(shapes, job, row) - parts.attention_keeps(shapes, replace(job, fused=True), row)
+    # Each of 12 rows has the prompt's 10 keys and values of 2 heads of 8 again, and 39 x 49 numbers of a mask.
+    assert copies == 4 * (12 * 10 * 2 * 2 * 8 + 12 * 39 * 49)
+
+
+def test_the_peak_is_the_moment_that_holds_most(shapes, job):
+    job = replace(job, copies=1)
+    adds, reuses = (estimate(shapes, job, Machine("CPU", 10**9, 1000, reuses=reuses)) for reuses in (False, True))
+    assert tuple(adds.parts) == PART_NAMES
+    # So small a vocabulary takes less for its logits than the gradients within an MLP do.
+    assert adds.moment == reuses.moment == "backward"
+    kept = parts.activations(shapes, job) + parts.layouts(job) + parts.backward_working(shapes, job)
+    assert reuses.peak == 1000 + 4 * 19_616 + 16 * 3_712 + kept
+    assert adds.peak - reuses.peak == parts.rollout_copy(shapes, job) + parts.rollout_cache(shapes, job)
+    many_words = replace(shapes, vocabulary=100 * shapes.vocabulary)
+    assert estimate(many_words, job, Machine("CPU", 10**9, 1000, reuses=True)).moment == "loss"
+    wide = replace(job, work=Rollouts(1, 512, 10, 2, 512), tokens_per_pass=64)
+    assert estimate(shapes, wide, Machine("CPU", 10**9, 1000, reuses=True)).moment == "rollout"

@@ -1,0 +1,164 @@
+"""`paring plan`: any readable configuration, what fits, what to change, words and JSON."""
+
+import json
+
+import pytest
+from transformers import Gemma2Config, GPT2Config, MambaConfig, Qwen3MoeConfig
+from typer.testing import CliRunner
+
+from paring import load_run
+from paring.cli import app
+from paring.planning.advice import changed
+from paring.planning.job import KINDS
+from paring.planning.plan import plan
+from paring.planning.search import largest
+from paring.planning.table import gigabytes, lines
+
+SIZES = {"vocab_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "hidden_size": 32}
+KEYED = SIZES | {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
+
+
+@pytest.fixture
+def folder_of(tmp_path):
+    """A folder that holds a config.json and nothing else."""
+
+    def write(config) -> str:
+        config.save_pretrained(tmp_path / "model")
+        return str(tmp_path / "model")
+
+    return write
+
+
+@pytest.fixture
+def paring():
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_run_s_kind_comes_first_and_the_others_beside_it():
+    planned = plan(load_run("quickstart"), memory_gb=24)
+    assert list(planned.estimates) == ["lora", "full", "l1ra", "l1ra-reference"]
+    assert planned.own is planned.estimates["lora"] and planned.fits
+    assert planned.shapes.parameters == 342_336 and planned.trained["lora"] == 43_776
+    assert next(iter(plan(load_run("quickstart"), memory_gb=24, kind="l1ra").estimates)) == "l1ra"
+    assert set(KINDS) == set(planned.estimates)
+
+
+def test_a_supervised_run_has_no_rollout():
+    planned = plan(load_run("sft-gsm8k-lora", model={"path": "embedded"}), memory_gb=24)
+    assert planned.own.parts["rollout copy"] == planned.own.parts["rollout cache"] == 0
+    assert planned.job.largest_pass.prompts == 8 and planned.job.largest_pass.prompt == 127  # the context, less one
+    assert "8 examples of at most 128 tokens" in "\n".join(lines(planned))
+
+
+def test_a_mixture_of_experts_counts_all_experts_and_the_active_ones(folder_of):
+    config = Qwen3MoeConfig(
+        **KEYED, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, max_position_embeddings=256
+    )
+    planned = plan(load_run("quickstart", model={"path": folder_of(config)}), memory_gb=24)
+    assert planned.shapes.intermediate == 2 * 16
+    # A layer: attention 3,072 and its norms 16, norms 64, router 128, 4 experts of 3 x 32 x 16.
+    assert planned.shapes.parameters == 2 * (3_072 + 16 + 64 + 128 + 6_144) + 32 + 2 * 2_048
+    assert len(planned.job.targets) == 2 * 4  # the experts are no linear modules
+    assert "rougher guess" in "\n".join(lines(planned))
+
+
+def test_gemma_2_is_planned_for(folder_of):
+    planned = plan(load_run("quickstart", model={"path": folder_of(Gemma2Config(**KEYED))}), memory_gb=24)
+    assert len(planned.job.targets) == 14 and planned.own.peak > 0
+
+
+def test_gpt_2_carries_no_adapters_and_can_be_planned_for_in_full(folder_of):
+    run = load_run("quickstart", model={"path": folder_of(GPT2Config(**SIZES))})
+    with pytest.raises(ValueError, match="targets='all-linear' matches nothing"):
+        plan(run, memory_gb=24)
+    planned = plan(run, memory_gb=24, kind="full")
+    assert list(planned.estimates) == ["full"]
+    # Embeddings 64 and 1,024 x 32; a layer 4 x 32 x 3 x 32 weights, 9 x 32 biases, 4 x 32 of norms; the last norm.
+    assert planned.trained["full"] == 1_088 * 32 + 2 * (12 * 1_024 + 9 * 32 + 4 * 32) + 64
+
+
+def test_a_model_without_attention_is_refused(folder_of):
+    path = folder_of(MambaConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2))
+    with pytest.raises(ValueError, match="Mamba.* has no attention heads"):
+        plan(load_run("quickstart", model={"path": path}), memory_gb=24)
+
+
+def test_bf16_and_quantised_bases_take_less_and_have_no_packed_copy():
+    usual = plan(load_run("quickstart"), memory_gb=24).own
+    for setting in ({"dtype": "bfloat16"}, {"quantisation": "4bit"}, {"quantisation": "8bit"}):
+        other = plan(load_run("quickstart", model=setting), memory_gb=24).own
+        assert other.parts["weights"] < usual.parts["weights"] and other.parts["rollout copy"] == 0
+
+
+def test_a_gpu_can_be_planned_for_where_there_is_none():
+    planned = plan(load_run("quickstart", model={"device": "cuda"}), memory_gb=24)
+    assert planned.machine.name == "GPU" and planned.job.fused and planned.own.parts["rollout copy"] == 0
+
+
+@pytest.mark.parametrize("answer", [0, 1, 2, 3, 7, 8, 99, 100])
+def test_the_search_ends_at_the_last_that_fits(answer):
+    assert largest(lambda n: n <= answer, 100) == answer
+    assert largest(lambda n: n <= answer, 50) == min(answer, 50)
+
+
+@pytest.mark.parametrize("kind", ["lora", "l1ra", "l1ra-reference"])
+@pytest.mark.parametrize("find", ["batch", "rank"])
+def test_what_is_found_fits_and_one_more_does_not(find, kind):
+    run = load_run("quickstart", rollout={"max_new_tokens": 64})
+    # Between the peak with 1 problem or rank and that with many.
+    memory = 0.62 if find == "batch" else 0.646
+    found = plan(run, memory_gb=memory, find=find, kind=kind).found
+    assert 1 < found.value < found.limit
+    assert plan(changed(run, found.key, found.value), memory_gb=memory, kind=kind).fits
+    assert not plan(changed(run, found.key, found.value + 1), memory_gb=memory, kind=kind).fits
+
+
+def test_a_change_saves_what_it_says():
+    run = load_run("quickstart")
+    planned = plan(run, memory_gb=0.6)
+    assert not planned.fits and planned.changes
+    assert [change.saves for change in planned.changes] == sorted((c.saves for c in planned.changes), reverse=True)
+    for change in planned.changes:
+        key, value = change.override.split("=")
+        after = plan(changed(run, key, int(value) if value.isdigit() else value), memory_gb=0.6)
+        assert planned.own.peak - after.own.peak == change.saves and after.fits == change.enough
+
+
+def test_gigabytes():
+    assert [gigabytes(size) for size in (0, 1_000, 1.234e9, 1.5e12)] == ["0", "< 0.01", "1.23", "1,500.00"]
+
+
+def test_words(paring):
+    ended = paring("plan", "quickstart", "adapter.rank=4", "--memory", "0.6", "--find", "batch", "--prompt", "20")
+    assert ended.exit_code == 0, ended.output
+    for part in ("lora of rank 4 on 21 modules", "prompts of 20", "numbers trained", "which is in the"):
+        assert part in ended.stdout
+    ended = paring("plan", "quickstart", "--memory", "0.4", "--find", "rank")
+    assert "does not fit" in ended.stdout and "no adapter.rank fits, not even 1" in ended.stdout
+
+
+def test_json(paring):
+    found = json.loads(paring("plan", "quickstart", "--memory", "24", "--json", "--find", "rank").stdout)
+    own = found["kinds"]["lora"]
+    assert found["fits"] and found["peak"] == own["peak"] == sum(own["parts"].values())
+    assert found["found"] == {"key": "adapter.rank", "value": 96, "limit": 96}
+    assert found["machine"] == {"name": "CPU", "memory": 24 * 10**9, "usable": 204 * 10**8}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["quickstart", "--kind", "dora"], "--kind dora: unknown; choices: full, lora"),
+        (["quickstart", "--find", "size"], "--find size: unknown; choices: batch, rank"),
+        (["quickstart", "--kind", "full", "--find", "rank"], "full training has no rank"),
+        (["quickstart", "rollout.max_new_tokens=128"], "exceed the model's context of 128"),
+        (["quickstart", "--prompt", "120"], "exceed the model's context of 128"),
+        (["quickstart", "model.path=./nowhere"], "there is no such folder or file"),
+        (["quickstart", "model.path=some/model"], "the hub did not give it"),
+        (["quickstart", "model.device=cuda"], "say how much memory it has: --memory 24"),
+        (["no-such-recipe"], "no such recipe"),
+    ],
+)
+def test_faults_in_words(paring, arguments, words):
+    ended = paring("plan", *arguments)
+    assert (ended.exit_code, ended.stdout) == (2, "") and words in ended.stderr
