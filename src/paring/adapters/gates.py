@@ -10,9 +10,6 @@ import torch
 from torch import Tensor
 
 Budget = Literal["parameters", "ranks"]
-NOMINATED = 0.5
-"""Share of the mean importance below which L1 acts. At 1 it slows the learning of half of all components, for nothing
-(docs/results.md, section 6)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class GateRule(Protocol):
 
 @dataclass(frozen=True)
 class Proximal:
-    """c_i <- min(max(c_i - tau w_i, 0), 1), tau = shrink x signal, w_i = max(0, 1 - v_i / (NOMINATED mean v))
+    """c_i <- min(max(c_i - tau w_i, 0), 1), tau = shrink x signal, w_i = max(0, 1 - v_i / (nominate mean v))
 
     v_i = c_i |a_i| |b_i| / price is the importance of component i for what it costs. The proximal step of
     tau sum w_i |c_i| (SoRA, arXiv 2311.11696), with the weights of the adaptive lasso (Zou, JASA 2006) so that what
@@ -46,6 +43,7 @@ class Proximal:
 
     lr: float
     shrink: float
+    nominate: float = 0.5
     budget: Budget = "parameters"
 
     @torch.no_grad()
@@ -54,7 +52,7 @@ class Proximal:
         torch._foreach_clamp_min_(gates, 0.0)  # what Adam drove below 0 has no negative importance
         value_C = torch.cat([self._values(one) for one in adapters])
         # As long as B is 0 all values are, and 0 / 0 stands for no weight.
-        weight_C = (1 - value_C / (NOMINATED * value_C.mean())).clamp(min=0).nan_to_num(0.0)
+        weight_C = (1 - value_C / (self.nominate * value_C.mean())).clamp(min=0).nan_to_num(0.0)
         taus = (self.shrink * signal * weight_C).split([len(c_R) for c_R in gates])
         torch._foreach_sub_(gates, taus)
         torch._foreach_clamp_min_(gates, 0.0)

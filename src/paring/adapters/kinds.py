@@ -43,11 +43,11 @@ class Lora:
 class L1ra:
     """Low-rank adapters that find their own ranks: y = W x + s B diag(c) A x      (L1RA, arXiv 2509.04884)
 
-    All start at `rank`, with gates c = 1 and s = alpha / rank for good. After each of Adam's steps every gate is moved
-    towards 0, and stays there unless the loss holds it up. At rank events the components at 0 are removed, which
-    changes nothing, and their budget goes to the modules whose components matter most, as new ones with B = 0, which
-    changes nothing either. Both strengths are totals of a run, so neither its length nor the learning rate alters
-    their meaning: with `shrink` < `reach` a gate that the loss always asks for stays at 1.
+    All start at `rank`, with gates c = 1 and s = alpha / rank for good. After each of Adam's steps the gates of the
+    least important components are moved towards 0 (gates.Proximal), and reach it unless they come to matter. At rank
+    events the components at 0 are removed, which changes nothing, and their budget goes to the modules whose components
+    matter most, as new ones with B = 0, which changes nothing either. Both strengths are totals of a run, so that
+    neither its length nor the learning rate alters their meaning.
     """
 
     kind: Literal["l1ra"] = "l1ra"
@@ -59,9 +59,12 @@ class L1ra:
     """What is conserved: parameters, never more than LoRA of `rank` has, or the sum of the ranks, as in the paper."""
     events: Annotated[Count, Field(description="rank events of the run, evenly spaced, the last at its end")] = 10
     shrink: NotNegative = 6.0
-    """How far L1 moves a gate in the whole run, if nothing holds it: kappa, the sum of its steps."""
+    """How far L1 moves the gate of a component of no importance in the whole run: kappa, the sum of its steps."""
     reach: Positive = 1.0
     """How far Adam can move a gate in the whole run: the gates' learning rate is reach / updates."""
+    nominate: Positive = 0.5
+    """L1 acts on components whose importance is below this share of the mean. More removes more, and costs more: what
+    shrinks also learns more slowly (docs/results.md, section 6)."""
     floor: CountOrZero = 1
     """The least rank of a module: its most important components stay, whatever their gates. At 0 it may lose all."""
     cap: CountOrZero = 0
@@ -88,7 +91,7 @@ class L1ra:
 
     def gate_rule(self, updates: int) -> GateRule:
         """How the gates move in a run of so many updates."""
-        return Proximal(lr=self.reach / updates, shrink=self.shrink / updates, budget=self.budget)
+        return Proximal(self.reach / updates, self.shrink / updates, self.nominate, self.budget)
 
     def is_event(self, step: int, steps: int) -> bool:
         """Whether ranks move after step `step`, from 1, of `steps`."""
