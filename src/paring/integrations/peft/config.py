@@ -73,13 +73,14 @@ class L1raConfig(GatedConfig):
     events: int = OURS.events
     shrink: float = OURS.shrink
     reach: float = OURS.reach
+    nominate: float = OURS.nominate
     floor: int = OURS.floor
     cap: int = OURS.cap
     settle: float = OURS.settle
 
     PEFT_TYPE = "L1RA"
     METHOD = L1ra
-    METHOD_FIELDS = frozenset({"budget", "events", "shrink", "reach", "floor", "cap", "settle"})
+    METHOD_FIELDS = frozenset({"budget", "events", "shrink", "reach", "nominate", "floor", "cap", "settle"})
 
 
 @dataclass
