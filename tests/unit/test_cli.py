@@ -92,6 +92,7 @@ def test_promised_options(paring):
         (["recipes", "nothing"], "error: nothing: no such recipe or file; recipes: "),
         (["export", "embedded", "--to", "x"], "error: embedded holds no adapter: give the folder of a run"),
         (["export", "embedded"], "'--to'"),
+        (["export", "embedded", "--to", "x", "--merged", "--portable"], "choose one"),
         (["samples", "nothing"], "error: nothing holds no samples.jsonl: give the folder of a run"),
         (["ranks", "nothing"], "error: nothing holds no run: there is no run.toml in it"),
         (["ranks", "nothing", "--png"], "--png says how figures are written: give --figures DIR too"),

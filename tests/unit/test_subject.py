@@ -6,8 +6,12 @@ import shutil
 import pytest
 
 from paring import evaluate
+from paring.adapters.attach import attach
+from paring.adapters.kinds import Lora
+from paring.adapters.peft_format import write_peft_folder
 from paring.complaints import RecipeError
-from paring.subject import export, open_subject
+from paring.policy.loading import Model, load_base
+from paring.subject import engine_note, export, open_subject
 from paring.tasks.arithmetic import Arithmetic
 from paring.types import Score
 
@@ -141,3 +145,14 @@ def test_exports_that_are_refused(finished_run, tmp_path):
     with pytest.raises(ValueError, match=r"file/to cannot be written: .*\. Choose another folder"):
         export(finished_run, tmp_path / "file/to")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("rank", "said"),
+    [(16, None), (17, "start vLLM with --max-lora-rank 32"), (64, "--max-lora-rank 64"), (600, "export --merged")],
+)
+def test_engines_are_told_of_large_ranks(tmp_path, rank, said):
+    base, _ = load_base(Model())
+    write_peft_folder(tmp_path, attach(base, Lora(rank=rank), seed=0), base_model="base")
+    note = engine_note(tmp_path)
+    assert note is None if said is None else said in note
