@@ -15,7 +15,18 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 def keep_freed_memory() -> bool:
     """Tell the C library so, for this process. False where it is not glibc, which has no such setting."""
-    if sys.platform != "linux" or "CS_GNU_LIBC_VERSION" not in os.confstr_names:
+    if not _is_glibc():
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(_MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def give_back_freed_memory() -> None:
+    """Let the system have what is freed now. Once a step, between phases whose blocks are of other sizes: they find no
+    holes that fit, so that without it the process grows step by step (docs/planning.md)."""
+    if _is_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _is_glibc() -> bool:
+    return sys.platform == "linux" and "CS_GNU_LIBC_VERSION" in os.confstr_names

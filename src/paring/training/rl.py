@@ -19,6 +19,7 @@ from paring.runtime.interruption import Interruption
 from paring.runtime.journal import Journal
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import Stopwatch, peak_memory_gb
+from paring.runtime.memory import give_back_freed_memory
 from paring.runtime.screen import Screen
 from paring.tasks.base import judged
 from paring.training.folder import RunFolder, free_folder
@@ -97,6 +98,7 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
     with watch("rollout"):
         problems = items_of_step(setup.problems, run.rollout.problems, seed=run.seed, step=number)
         groups = setup.engine.sample(problems, run.rollout.group_size, run.rollout.sampling, Key(run.seed, number))
+        give_back_freed_memory()
     with watch("score"):
         scores = judged(run.task, groups)
         reward_PG = rewards(groups, scores)

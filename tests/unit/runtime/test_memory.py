@@ -41,3 +41,36 @@ def test_a_large_block_is_not_fetched_anew():
         for how in ("keep", "give back")
     )
     assert kept < 100 < given_back
+
+
+HOLES = """
+import ctypes
+from pathlib import Path
+from paring.runtime.memory import give_back_freed_memory, keep_freed_memory
+
+keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+blocks = [libc.malloc(size) for _ in range(20) for size in (10_000_000, 1000)]
+for block in blocks[::2]:
+    libc.memset(block, 1, 10_000_000)
+for block in blocks[::2]:
+    libc.free(block)  # 20 holes between small blocks that stay
+before = resident()
+give_back_freed_memory()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc")
+def test_holes_are_given_back_on_demand():
+    given = int(subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True).stdout)
+    assert given > 150_000_000
