@@ -22,7 +22,7 @@ from paring.integrations.peft import (
 )
 
 STEPS = 8
-QUICK = {"r": 4, "task_type": "CAUSAL_LM", "events": 4, "shrink": 4.0, "reach": 4.0, "settle": 0.1}
+QUICK = {"r": 4, "task_type": "CAUSAL_LM", "events": 4, "shrink": 8.0, "reach": 4.0, "nominate": 1.5, "settle": 0.1}
 """Events after 2, 4, 6 and 8 steps; gates fall fast enough that ranks move at them."""
 
 

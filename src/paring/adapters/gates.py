@@ -14,11 +14,13 @@ Budget = Literal["parameters", "ranks"]
 
 @dataclass(frozen=True)
 class Factors:
-    """The live parameters of one adapter: A [R, I], B [O, R], c [R]."""
+    """The live parameters of one adapter: A [R, I], B [O, R], c [R]. The last `fresh` components came in at the last
+    rank event."""
 
     A_RI: Tensor
     B_OR: Tensor
     c_R: Tensor
+    fresh: int = 0
 
 
 class GateRule(Protocol):
@@ -39,7 +41,8 @@ class Proximal:
     v_i = c_i |a_i| |b_i| / price is the importance of component i for what it costs. The proximal step of
     tau sum w_i |c_i| (SoRA, arXiv 2311.11696), with the weights of the adaptive lasso (Zou, JASA 2006) so that what
     matters is not made smaller: importance nominates, and the gate tests whether the loss holds it up. Zeros are exact.
-    A batch that teaches nothing shrinks nothing: else silence would count as evidence."""
+    New components have w = 0 up to the next event, for they begin with B = 0. A batch that teaches nothing shrinks
+    nothing: else silence would count as evidence."""
 
     lr: float
     shrink: float
@@ -53,6 +56,7 @@ class Proximal:
         value_C = torch.cat([self._values(one) for one in adapters])
         # As long as B is 0 all values are, and 0 / 0 stands for no weight.
         weight_C = (1 - value_C / (self.nominate * value_C.mean())).clamp(min=0).nan_to_num(0.0)
+        weight_C *= torch.cat([_is_old(one) for one in adapters])
         taus = (self.shrink * signal * weight_C).split([len(c_R) for c_R in gates])
         torch._foreach_sub_(gates, taus)
         torch._foreach_clamp_min_(gates, 0.0)
@@ -62,6 +66,12 @@ class Proximal:
         """v [R]."""
         price = one.A_RI.shape[1] + one.B_OR.shape[0] if self.budget == "parameters" else 1
         return one.c_R * one.A_RI.norm(dim=1) * one.B_OR.norm(dim=0) / price
+
+
+def _is_old(one: Factors) -> Tensor:
+    """1 for the components that were there before the last event, else 0: [R]."""
+    old = len(one.c_R) - one.fresh
+    return torch.cat([one.c_R.new_ones(old), one.c_R.new_zeros(one.fresh)])
 
 
 @dataclass(frozen=True)

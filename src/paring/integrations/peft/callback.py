@@ -1,6 +1,8 @@
 """L1RA in transformers' Trainer and in TRL's: the gates' learning rate and rule, and the rank events."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,8 @@ class L1raCallback(TrainerCallback):
 
     The gates get a group of the optimiser for themselves when training begins. After each optimiser step the gate rule
     moves them on; at rank events the ranks move in place, and the optimiser's state with them. Each event is a line of
-    `ranks.jsonl` in the output folder, in the form of paring's own runs. All follows from the model and the number of
-    the step, so that a resumed run goes on as the uninterrupted one would have.
+    `ranks.jsonl` in the output folder, in the form of paring's own runs. All follows from the model, the number of
+    the step and that record, so that a resumed run goes on as the uninterrupted one would have.
     """
 
     def on_init_end(
@@ -54,22 +56,23 @@ class L1raCallback(TrainerCallback):
         self.method: Gated = model.peft_config[self.adapter].method
         check_events(self.method, state.max_steps)
         self.rule: GateRule = self.method.gate_rule(state.max_steps)
-        self.gated = [
-            Factors(*(factor[self.adapter].weight for factor in (layer.l1ra_A, layer.l1ra_B, layer.l1ra_c)))
-            for layer in layers_of(model, self.adapter).values()
-        ]
-        self.group = separate(bare(optimizer), [one.c_R for one in self.gated], self.rule.lr)
+        self.gated = {
+            path: Factors(*(factor[self.adapter].weight for factor in (layer.l1ra_A, layer.l1ra_B, layer.l1ra_c)))
+            for path, layer in layers_of(model, self.adapter).items()
+        }
+        self.group = separate(bare(optimizer), [one.c_R for one in self.gated.values()], self.rule.lr)
         follow(lr_scheduler, bare(optimizer), self.group)
-        self.record = Path(args.output_dir) / "ranks.jsonl" if state.is_world_process_zero else None
-        if self.record is not None:
-            _rewind(self.record, state.global_step)
+        self.record = Path(args.output_dir) / "ranks.jsonl"
+        self._freshen(_rewind(self.record, state.global_step))
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self.group["lr"] = self.rule.lr  # whatever the scheduler thinks
         # The gradients of B tell whether a batch teaches anything: those of A and of the gates start at 0, as B does.
-        gradients = [one.B_OR.grad for one in self.gated if one.B_OR.grad is not None and one.B_OR.grad.numel()]
+        gradients = [
+            one.B_OR.grad for one in self.gated.values() if one.B_OR.grad is not None and one.B_OR.grad.numel()
+        ]
         norms = torch._foreach_norm(gradients, ord=float("inf")) if gradients else []
         self.signal = float(any(torch.stack(norms).tolist())) if norms else 0.0
 
@@ -77,7 +80,7 @@ class L1raCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, optimizer: Optimizer, **_: Any
     ) -> None:
         if not _was_skipped(optimizer):
-            self.rule.apply_(self.gated, self.signal)
+            self.rule.apply_(list(self.gated.values()), self.signal)
 
     def on_step_end(
         self,
@@ -102,11 +105,15 @@ class L1raCallback(TrainerCallback):
         else:
             transplant(bare(optimizer), adapters, before, plan.moves)
         note_ranks(model)
-        if self.record is not None:
-            # What a removal that shows does to the policy is not measured here.
-            kl = None if changes_the_function(plan, before) else 0.0
-            row = {"step": step} | event_record(before, plan, components_of(adapters))
-            _append(self.record, row | {"kl": kl, "growth": self.method.may_grow(step, steps)})
+        # What a removal that shows does to the policy is not measured here.
+        kl = None if changes_the_function(plan, before) else 0.0
+        row = {"step": step} | event_record(before, plan, components_of(adapters))
+        _append(self.record, row | {"kl": kl, "growth": self.method.may_grow(step, steps)})
+        self._freshen(row["grown"])
+
+    def _freshen(self, counts: Mapping[str, int]) -> None:
+        """How many components of each module came in at the last rank event."""
+        self.gated = {path: replace(one, fresh=counts.get(path, 0)) for path, one in self.gated.items()}
 
 
 def trained_adapter(model: nn.Module) -> str:
@@ -145,8 +152,12 @@ def _append(record: Path, row: dict[str, Any]) -> None:
         file.write(json.dumps(row) + "\n")
 
 
-def _rewind(record: Path, step: int) -> None:
-    """Cut off what a run that resumes after `step`, or starts anew, will write again; a torn last line as well."""
-    if record.exists():
-        lines = [line for line in record.read_text(encoding="ascii").splitlines(keepends=True) if line.endswith("\n")]
-        record.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), encoding="ascii")
+def _rewind(record: Path, step: int) -> dict[str, int]:
+    """Cut off what a run that resumes after `step`, or starts anew, will write again; a torn last line as well. Returns
+    what was grown at the last event that stays."""
+    if not record.exists():
+        return {}
+    lines = [line for line in record.read_text(encoding="ascii").splitlines(keepends=True) if line.endswith("\n")]
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    record.write_text("".join(kept), encoding="ascii")
+    return json.loads(kept[-1])["grown"] if kept else {}
