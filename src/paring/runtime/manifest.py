@@ -7,7 +7,7 @@ from typing import Any
 
 from paring.runtime.files import sha256_of
 
-FORMAT = 1
+FORMAT = 2
 _FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -27,13 +27,9 @@ def checked_names(folder: Path, step: int) -> list[str]:
     match read_json(folder / "manifest.json"):
         case {"format": int(version)} if version > FORMAT:
             raise Unusable(f"written in format {version}, this paring reads up to format {FORMAT}: update paring")
-        case {"format": int(version), "step": int(written), "files": {"state.json": _} as files} if [
-            version,
-            written,
-        ] == [
-            FORMAT,
-            step,
-        ]:
+        case {"format": int(version)} if version < FORMAT:
+            raise Unusable(f"written in format {version}, this paring reads format {FORMAT}: resume with the older one")
+        case {"format": int(), "step": int(written), "files": {"state.json": _} as files} if written == step:
             for name, entry in files.items():
                 _check_file(folder, name, entry)
             return list(files)
