@@ -39,8 +39,8 @@ def broken_by_update(monkeypatch):
     def breaking(number: int) -> None:
         real, count = Optimiser.step, iter(range(1, 100))
 
-        def step(self, lr):
-            real(self, lr)
+        def step(self, lr, signal=1.0):
+            real(self, lr, signal)
             if next(count) == number:
                 for parameter in self.named.values():
                     parameter.data.fill_(math.nan)
