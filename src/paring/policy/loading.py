@@ -65,8 +65,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             )
     # Over a broken file the libraries raise what they like: SafetensorError, KeyError, even a bare Exception.
     except Exception as error:
-        sought = "" if Path(source).exists() else "there is no such folder, and the hub did not give it: "
-        raise ValueError(f"model.path = {model.path!r}: {sought}{_first_line(error)} ({NEEDED})") from error
+        raise ValueError(f"{_refusal(model, source, error)} ({NEEDED})") from error
     if loaded["missing_keys"]:
         # transformers would go on with random numbers in their place.
         names = ", ".join(sorted(loaded["missing_keys"])[:3])
@@ -92,8 +91,7 @@ def read_config(model: Model) -> PreTrainedConfig:
         _check_causal(config)
     # As in load_base.
     except Exception as error:
-        sought = "" if Path(source).exists() else "there is no such folder, and the hub did not give it: "
-        raise ValueError(f"model.path = {model.path!r}: {sought}{_first_line(error)}") from error
+        raise ValueError(_refusal(model, source, error)) from error
     return config
 
 
@@ -181,6 +179,11 @@ def without_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+def _refusal(model: Model, source: str, error: Exception) -> str:
+    sought = "" if Path(source).exists() else "there is no such folder, and the hub did not give it: "
+    return f"model.path = {model.path!r}: {sought}{_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

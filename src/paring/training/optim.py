@@ -11,13 +11,12 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from paring.adapters.gates import Factors, GateRule
+from paring.adapters.moments import RANK_AXIS, moved
 from paring.adapters.ranks import Move
 from paring.settings import Count, CountOrZero, NotNegative, Positive, settings
 
 SLOTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW holds of each parameter."""
-RANK_AXIS = {"A": 0, "B": 1, "c": 0}
-"""Which axis of an adapter's parameter counts its components."""
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -88,23 +87,15 @@ class Optimiser:
         if self.gate_rule is not None:
             self.gate_rule.apply_(list(self.gated.values()), signal)
 
-    @torch.no_grad()
     def transplant(self, moves: Mapping[str, Move]) -> None:
-        """Follow the adapters through a rank event. Survivors keep their moments. A new component has no first moment,
-        and for its second the survivors' mean: Adam's step count is old, so that from 0 its first steps would be
-        several times too large (3.2 times in the limit, for betas of 0.9 and 0.999)."""
+        """Follow the adapters through a rank event (adapters/moments.py)."""
         for path, move in moves.items():
             for last, axis in RANK_AXIS.items():
                 held = self.adamw.state[self.named[f"{path}.{last}"]]
                 if not held:
                     continue  # no step was made yet
-                kept = torch.tensor(move.kept, dtype=torch.int64, device=held["exp_avg"].device)
-                first, second = (held[slot].index_select(axis, kept) for slot in ("exp_avg", "exp_avg_sq"))
-                grown = [-1] * first.dim()
-                grown[axis] = move.grown
-                born = second.mean(axis, keepdim=True).expand(grown)
-                held["exp_avg"] = torch.cat([first, torch.zeros_like(born)], axis)
-                held["exp_avg_sq"] = torch.cat([second, born], axis)
+                held["exp_avg"] = moved(held["exp_avg"], move, axis, second=False)
+                held["exp_avg_sq"] = moved(held["exp_avg_sq"], move, axis, second=True)
         self._freshen({path: move.grown for path, move in moves.items()})
 
     def restart(self) -> None:

@@ -4,12 +4,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from paring.adapters.lowrank import LowRankLinear
+from paring.adapters.moments import RANK_AXIS, moved
 from paring.adapters.ranks import Modules, Move
 
 FIRST = frozenset({"exp_avg", "momentum_buffer", "state1"})
@@ -79,19 +79,19 @@ def follow(lr_scheduler: Any, optimizer: Optimizer, group: Mapping[str, Any]) ->
 def transplant(
     optimizer: Optimizer, adapters: Mapping[str, LowRankLinear], before: Modules, moves: Mapping[str, Move]
 ) -> None:
-    """Follow the adapters through a rank event. Survivors keep their moments; a new component has no first moment, and
-    for its second the survivors' mean: from 0 its first steps would be several times too large, as Adam's count of
-    steps is old. What is not stored element by element, such as 8-bit moments, starts anew, with a warning."""
+    """Follow the adapters through a rank event (adapters/moments.py). What is not stored element by element, such as
+    8-bit moments, starts anew, with a warning."""
     lost = False
     for path, move in moves.items():
         one, old_rank = adapters[path], len(before[path].gate_R)
-        for parameter, axis in ((one.A_RI, 0), (one.B_OR, 1), (one.c_R, 0)):
+        for parameter, axis in zip((one.A_RI, one.B_OR, one.c_R), RANK_AXIS.values(), strict=True):
             held = optimizer.state.get(parameter)
             if not held:
                 continue  # no step was made yet
             if _is_plain(held, parameter, axis, old_rank):
-                for slot in held.keys() & (FIRST | SECOND):
-                    held[slot] = _moved(held[slot], move, axis, mean=slot in SECOND)
+                # SGD has no momentum before its first step.
+                for slot in (name for name in held.keys() & (FIRST | SECOND) if held[name] is not None):
+                    held[slot] = moved(held[slot], move, axis, second=slot in SECOND)
             else:
                 del optimizer.state[parameter]
                 lost = True
@@ -117,16 +117,6 @@ def _is_plain(held: Mapping[str, Any], parameter: nn.Parameter, axis: int, old_r
         if slot not in FIRST | SECOND or list(value.shape) != shape or not value.is_floating_point():
             return False
     return True
-
-
-def _moved(moment: Tensor | None, move: Move, axis: int, *, mean: bool) -> Tensor | None:
-    if moment is None:
-        return None  # the momentum of SGD before its first step
-    kept = moment.index_select(axis, torch.tensor(move.kept, dtype=torch.int64, device=moment.device))
-    shape = list(moment.shape)
-    shape[axis] = move.grown
-    born = kept.mean(axis, keepdim=True).expand(shape) if mean and move.kept else kept.new_zeros(shape)
-    return torch.cat([kept, born], axis)
 
 
 def _save_as(optimizer: Optimizer, layout: list[list[nn.Parameter]]) -> None:
