@@ -156,8 +156,5 @@ def test_solutions_are_worked_and_right():
     for problem in problems:
         score = task.score(problem, problem.solution)
         assert score.reward == 1.1 and score.traits == {"working": True}
-    splits = [problem for split in ("train", "validation", "test") for problem in task.problems(split)]
-    worked = {problem.id: problem.solution for problem in splits}
-    assert (
-        worked.get("arithmetic/17+11+4", "17+11=28;28+4=32<answer>32</answer>") == "17+11=28;28+4=32<answer>32</answer>"
-    )
+    [known] = [one for one in task.problems("train") if one.id == "arithmetic/17+11+4"]
+    assert known.solution == "17+11=28;28+4=32<answer>32</answer>"

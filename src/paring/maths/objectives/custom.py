@@ -17,7 +17,7 @@ class Custom:
 
     The file is run, as any program of yours is: give only files that you trust."""
 
-    kind: Literal["custom"]
+    kind: Literal["custom"] = "custom"
     path: str
 
     def opened(self) -> Objective:

@@ -42,7 +42,7 @@ def file(tmp_path):
 
 
 def custom(path):
-    return Custom(kind="custom", path=str(path))
+    return Custom(path=str(path))
 
 
 def test_it_is_used_as_any_other(file, outcome):
