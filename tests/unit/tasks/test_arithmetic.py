@@ -146,3 +146,15 @@ def test_every_train_problem_is_rewarded_for_its_gold_and_worked_answer():
 def test_unknown_setting_is_refused():
     with pytest.raises(ValueError, match="digits"):
         Arithmetic(digits=3)
+
+
+def test_solutions_are_worked_and_right():
+    """Of all four pairs of signs; the worked example is that of the class's docstring."""
+    task = Arithmetic()
+    problems = list(task.problems("train")[:400])
+    assert {"".join(sign for sign in one.id if sign in "+-") for one in problems} == {"++", "+-", "-+", "--"}
+    for problem in problems:
+        score = task.score(problem, problem.solution)
+        assert score.reward == 1.1 and score.traits == {"working": True}
+    [known] = [one for one in task.problems("train") if one.id == "arithmetic/17+11+4"]
+    assert known.solution == "17+11=28;28+4=32<answer>32</answer>"
