@@ -18,6 +18,7 @@ from paring.recipes import override, read_recipe
 from paring.rollout.engine import Rollout
 from paring.settings import Count, CountOrZero, settings
 from paring.tasks.arithmetic import Arithmetic
+from paring.tasks.chains import Chains
 from paring.tasks.custom import Custom
 from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
@@ -27,7 +28,7 @@ from paring.training.folder import Save
 from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
 
-AnyTask = Annotated[Arithmetic | SumsAndProducts | Gsm8k | Questions | Custom, Field(discriminator="name")]
+AnyTask = Annotated[Arithmetic | Chains | SumsAndProducts | Gsm8k | Questions | Custom, Field(discriminator="name")]
 
 
 @settings
