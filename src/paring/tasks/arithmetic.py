@@ -107,7 +107,14 @@ class ArithmeticProblems(Sequence[Problem]):
 def _problem(key: int) -> Problem:
     expression, result = _expression(key)
     message = {"role": "user", "content": f"{expression}="}
-    return Problem(id=f"arithmetic/{expression}", messages=(message,), gold=str(result))
+    return Problem(f"arithmetic/{expression}", (message,), str(result), _worked(expression, result))
+
+
+def _worked(expression: str, result: int) -> str:
+    """17+11+4 -> 17+11=28;28+4=32<answer>32</answer>."""
+    first, sign, second, *rest = re.split(r"([+-])", expression)
+    middle = int(first) + int(f"{sign}{second}")
+    return f"{first}{sign}{second}={middle};{middle}{''.join(rest)}={result}<answer>{result}</answer>"
 
 
 @cache

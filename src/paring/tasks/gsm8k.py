@@ -1,5 +1,6 @@
 """GSM8K: grade-school problems in words whose answers are integers (Cobbe et al., arXiv 2110.14168)."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ FIELDS = ("question", "answer")
 VALIDATION_PROBLEMS = 500
 FORMAT_REWARD = 0.1
 CORRECT_REWARD = 1.0
+CALCULATION = re.compile(r"<<[^<>]*>>")
 
 
 @settings
@@ -97,4 +99,11 @@ def _problem(row: Row) -> Problem:
     if gold is None:
         raise ValueError(f"{row.place}: the answer does not end in '#### ' and an integer: {row['answer'][-40:]!r}")
     system, user = {"role": "system", "content": THINK_ANSWER_PROMPT}, {"role": "user", "content": row["question"]}
-    return Problem(f"gsm8k/{digest(row['question'])}", (system, user), str(gold))
+    return Problem(f"gsm8k/{digest(row['question'])}", (system, user), str(gold), _worked(row["answer"], gold))
+
+
+def _worked(answer: str, gold: int) -> str:
+    """The solution of the data in the format that is asked for, without its calculator marks such as <<2*3=6>>; empty
+    where nothing stands before the gold."""
+    working = CALCULATION.sub("", answer.rpartition("####")[0]).strip()
+    return f"<think> {working} </think>\n<answer> {gold} </answer>" if working else ""
