@@ -65,7 +65,8 @@ def test_a_problem_is_the_same_by_index_slice_and_iteration():
 
 def test_problem_carries_its_expression():
     problem = TASK.problems("train")[0]
-    assert problem == Problem("arithmetic/33+1-16", ({"role": "user", "content": "33+1-16="},), "18")
+    message, worked = {"role": "user", "content": "33+1-16="}, "33+1=34;34-16=18<answer>18</answer>"
+    assert problem == Problem("arithmetic/33+1-16", (message,), "18", worked)
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def test_settings_that_cannot_be_used_are_named(folder, settings, complaint):
         ),
         (
             [{"prompt": "a"}, {"prompt": [{"role": "user", "content": "b"}]}],
-            "some prompts are texts and others are lists",
+            "some prompts are texts and others lists",
         ),
         ([{"prompt": "a"}, {"prompt": "a"}], "rows.jsonl:2: the same prompt as .*rows.jsonl:1"),
         ([{"prompt": "a"}, {"prompt": "b"}], "2 rows, at least 3 are needed"),
@@ -247,7 +247,7 @@ def test_the_rewards_are_those_that_trl_computes(folder):
         reward_funcs=functions,
         reward_processing_classes=[None] * 3,
         reward_func_names=names,
-        state=None,
+        state=SimpleNamespace(global_step=0),
         environments=None,
         _log_completion_extra=None,
         _log_metric=None,
