@@ -76,7 +76,8 @@ def test_its_name_follows_from_its_path(file):
     path = f"{file}:Shout"
     assert load_run("quickstart", **{"task.path": path}).task == Custom(path=path)
     assert load_run("smollm2-arithmetic", task={"path": path}).task == Custom(path=path)  # without its task.largest
-    (file.parent / "mine.toml").write_text(f"steps = 1\n[task]\npath = '{path}'\n[rollout]\n")
+    rollout = "problems = 1\ngroup_size = 2\nmax_new_tokens = 4\n"
+    (file.parent / "mine.toml").write_text(f"steps = 1\n[task]\npath = '{path}'\n[rollout]\n{rollout}")
     assert load_run(file.parent / "mine.toml").task == Custom(path=path)
     with pytest.raises(ValueError, match="task.path: exists, but not for the kind that is chosen"):
         load_run("quickstart", **{"task.path": path, "task.name": "arithmetic"})

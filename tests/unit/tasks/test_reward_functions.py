@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from paring.source import names_of
 from paring.tasks.base import judged
 from paring.tasks.reward_functions import RewardFunctions
 from paring.types import Completion, Group
@@ -138,8 +139,6 @@ def test_an_answer_that_nothing_applies_to_has_the_mean_of_its_group(folder):
 
 
 def test_a_function_is_called_once_with_what_trl_passes(folder):
-    from paring.source import names_of
-
     task = task_of(folder, "watching")
     groups = groups_of(task, "a", "bb")
     judged(task, groups)
@@ -240,7 +239,7 @@ def test_the_rewards_are_those_that_trl_computes(folder):
     names, weights = ["right", "short", "sometimes"], (1.0, 0.5, 2.0)
     task = task_of(folder, *names, weights=weights)
     groups = groups_of(task, "7", "skip this", "123456789101112131415161718192021222324252627282930", "nan")
-    functions = [task._judge().functions[place] for place in range(3)]
+    functions = [names_of(folder / "my.py")[name] for name in names]
     trainer = SimpleNamespace(
         accelerator=SimpleNamespace(device="cpu", is_main_process=True),
         args=SimpleNamespace(report_to=[]),
