@@ -9,6 +9,7 @@ from paring.settings import Count, CountOrZero, settings
 from paring.tasks.answers import integer, marked_answer, same_integer, tagged_answer
 from paring.tasks.format import THINK_ANSWER_PROMPT, follows_think_answer
 from paring.tasks.order import digest, hash_order
+from paring.tasks.reasoning import corrects_itself, has_equation
 from paring.tasks.rows import Row, read_hub, read_jsonl, reject_repeats
 from paring.types import Problem, Score, Split
 
@@ -61,13 +62,13 @@ class Gsm8k:
         The answer is what the last `<answer>` pair holds; in a text without one, what follows the last `####` on its
         line, so that a base model which writes no tags has a signal too. It has to be an integer and nothing else
         (tasks/answers.py); a number that merely stands last counts for nothing.
-        Trait `working`: a `=` stands before the first `<answer>` or `####`, or anywhere if there is neither.
+        Traits, of what stands before the first `<answer>` or `####`: `working`, there is a `=` in it, and
+        `self_correction` (tasks/reasoning.py).
         """
         tagged = tagged_answer(text)
         correct = same_integer(marked_answer(text) if tagged is None else tagged, problem.gold)
         parts = {"format": FORMAT_REWARD * follows_think_answer(text), "correct": CORRECT_REWARD * correct}
-        working = "=" in text.partition("<answer>")[0].partition("####")[0]
-        return Score(parts, correct, {"working": working})
+        return Score(parts, correct, {"working": has_equation(text), "self_correction": corrects_itself(text)})
 
     def _rows(self, part: Literal["train", "test"]) -> list[Row]:
         rows = self._read(part)

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paring.evaluation import trait_shares
+from paring.evaluation import answers_that_are, mean_length, trait_shares
 from paring.maths.advantages import without_signal
 from paring.training.update import Update
-from paring.types import Group, Score
+from paring.types import Completion, Group, Score
 
 
 def weighted(scores: Sequence[Sequence[Score]], weights: Mapping[str, float]) -> list[list[Score]]:
@@ -57,7 +57,8 @@ def rollout_metrics(
         "reward_parts": parts,
         "accuracy": sum(score.correct for score in answers) / len(answers),
         "traits": trait_shares(answers),
-        "length": sum(lengths) / len(lengths),
+        "length": mean_length(completions),
+        **_lengths_by_correctness(completions, answers),
         "length_max": max(lengths),
         "truncated": sum(not completion.ended for completion in completions) / len(completions),
     } | (of_samples if sampled else {})
@@ -70,6 +71,15 @@ def advantage_metrics(advantage_PG: Tensor) -> dict[str, float]:
         "positive_advantage": float((advantage_PG > 0).double().mean()),
         "zero_advantage": float((advantage_PG == 0).double().mean()),
     }
+
+
+def _lengths_by_correctness(completions: Sequence[Completion], scores: Sequence[Score]) -> dict[str, float]:
+    """Without a mean of answers that are not there."""
+    lengths = {
+        "length_correct": mean_length(answers_that_are(True, completions, scores)),
+        "length_wrong": mean_length(answers_that_are(False, completions, scores)),
+    }
+    return {name: length for name, length in lengths.items() if length is not None}
 
 
 def speed_metrics(groups: Sequence[Group], update: Update, seconds: dict[str, float]) -> dict[str, float]:
