@@ -9,7 +9,10 @@ A tensor's name ends in its axes:
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from paring.policy.recording import Trace
 
 Split = Literal["train", "validation", "test"]
 Message = dict[str, str]
@@ -40,11 +43,13 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A problem, its prompt as token ids, and the completions sampled for it."""
+    """A problem, its prompt as token ids, and the completions sampled for it. `trace`: where the engine has kept its
+    forward pass over them, if it has (policy/recording.py)."""
 
     problem: Problem
     prompt: tuple[int, ...]
     completions: tuple[Completion, ...]
+    trace: "Trace | None" = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ def _candidates(run: AnyRun, most_activations: int, *, bounded: bool) -> Iterato
         rows = min(run.rollout.rows, run.rollout.problems * run.rollout.group_size)
         if rows // 2 >= run.rollout.group_size:
             yield "rollout.rows", rows // 2, "slower rollouts; the answers stay the same"
+        yield "rollout.record_gb", 0, "the forward pass is computed again: about a third more work in training"
         if run.rollout.problems > 1:
             yield "rollout.problems", run.rollout.problems // 2, "fewer problems a step"
         yield "rollout.max_new_tokens", max(1, run.rollout.max_new_tokens // 2), "shorter answers"

@@ -13,6 +13,7 @@ PART_NAMES = (
     "adapters",
     "gradients",
     "optimiser",
+    "recording",
     "activations",
     "logits",
     "rollout cache",
@@ -59,6 +60,7 @@ def estimate(shapes: Shapes, job: Job, machine: Machine) -> Estimate:
         "adapters": parts.adapters(shapes, job),
         "gradients": parts.gradients(shapes, job),
         "optimiser": parts.moments(shapes, job),
+        "recording": parts.recording(shapes, job),
     }
     rollout = {
         "rollout copy": parts.rollout_copy(shapes, job),

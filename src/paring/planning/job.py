@@ -89,7 +89,8 @@ class Job:
     """`targets` carry the adapters. `budget`, `floor` and `cap` are of L1RA alone, as in adapters/kinds.py.
 
     `copies`: how many times a rollout holds the weights anew, folded and packed for the CPU's matrix library; 0 where
-    it runs the modules as they stand. `fused`: attention as one kernel, without padded copies, as on a GPU."""
+    it runs the modules as they stand. `record_bytes`: the most that it keeps of its forward pass; 0 where none is kept.
+    `steps`: of the optimiser on each rollout. `fused`: attention as one kernel, without padded copies, as on a GPU."""
 
     kind: Kind
     rank: int
@@ -100,6 +101,8 @@ class Job:
     itemsize: int = 4
     quantisation: Literal["none", "4bit", "8bit"] = "none"
     copies: int = 0
+    record_bytes: float = 0.0
+    steps: int = 1
     fused: bool = False
     budget: Literal["parameters", "ranks"] = "parameters"
     floor: int = 1

@@ -81,6 +81,27 @@ def rollout_copy(shapes: Shapes, job: Job) -> int:
     return FP32 * (job.copies * shapes.linear_weights + shapes.head)
 
 
+def recording(shapes: Shapes, job: Job) -> int:
+    """What a rollout keeps of its forward pass for the first update. One that would be larger is given up, but has
+    taken its room by then."""
+    return round(min(job.record_bytes, whole_recording(shapes, job)))
+
+
+def whole_recording(shapes: Shapes, job: Job) -> int:
+    """Outputs of the products of all layers, for every token that is fed (policy/recording.py)."""
+    work = job.work
+    if not isinstance(work, Rollouts):
+        return 0
+    heads = (shapes.heads + 2 * shapes.key_heads) * shapes.head_size
+    tokens = work.problems * (work.prompt + work.group * (work.new_tokens - 1))
+    return FP32 * shapes.layers * tokens * (heads + 2 * shapes.hidden + 2 * shapes.intermediate)
+
+
+def is_replayed(shapes: Shapes, job: Job) -> bool:
+    """Whether every backward pass of a step goes through the recording, one layer at a time."""
+    return job.steps == 1 and 0 < whole_recording(shapes, job) <= job.record_bytes
+
+
 def rollout_cache(shapes: Shapes, job: Job) -> int:
     """Keys and values: of a prompt once for its group, of each row its own tokens in blocks; and what a row writes
     down: token, log-prob and uniform number of each place."""
@@ -105,9 +126,13 @@ def rollout_working(shapes: Shapes, job: Job) -> int:
 
 def activations(shapes: Shapes, job: Job) -> int:
     """What the layers of the largest pass keep for their backward; where `activation_bytes` bounds it, the layers that
-    are computed again keep their input, and one of them at a time all."""
+    are computed again keep their input, and one of them at a time all. A replay holds one layer alone."""
     row = job.largest_pass
     layer = layer_keeps(shapes, job, row)
+    if is_replayed(shapes, job):
+        # Beside it the layer's outputs as they are taken from the recording, queries and keys twice (policy/replay.py).
+        heads = (2 * shapes.heads + 3 * shapes.key_heads) * shapes.head_size
+        return round(layer + FP32 * row.tokens * (heads + 4 * shapes.hidden))
     kept = layers_kept(shapes, job, row)
     again = shapes.layers - kept
     input_alone = again * row.tokens * shapes.hidden * job.itemsize

@@ -42,6 +42,7 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         itemsize=dtype.itemsize,
         quantisation=run.model.quantisation if kind != "full" else "none",
         copies=COPIES[kernel],
+        **_rollout(run, records=kernel != "plain"),
         fused=on_gpu and work.largest_pass(run.optimiser.tokens_per_pass).tokens > TILE,
         **_l1ra(adapter, kind),
     )
@@ -60,6 +61,16 @@ def work_of(run: AnyRun, shapes: Shapes, prompt: int | None) -> Rollouts | Examp
         )
     prompt = prompt or min(PROMPT, room)
     return Rollouts(rollout.problems, rollout.group_size, prompt, rollout.max_new_tokens, rollout.rows)
+
+
+def _rollout(run: AnyRun, *, records: bool) -> dict[str, Any]:
+    """What a rollout keeps for the update, and how many steps are made from it."""
+    if not isinstance(run, Run):
+        return {}
+    return {
+        "record_bytes": run.record_bytes if records else 0.0,
+        "steps": run.rollout.updates * run.rollout.minibatches,
+    }
 
 
 def machine_of(run: AnyRun, memory_gb: float | None) -> Machine:

@@ -96,14 +96,18 @@ class Decoder:
         return next((number for number, has_adapter in enumerate(adapted) if has_adapter), 0)
 
     def _layers(self, numbers: range, hidden: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
-        cosine, sine = self.model.rotary_emb(hidden, position_BN)
-        rotary = Rotary(cosine[:, :, None], sine[:, :, None])
+        rotary = self.rotary(hidden, position_BN)
         kept = int(min(len(self.layers), self.activation_bytes / (position_BN.numel() * self.bytes_per_token)))
         for number in numbers:
             given = (self.layers[number], number, hidden, rotary, layout)
             again = torch.is_grad_enabled() and number < numbers.stop - kept
-            hidden = checkpoint(_through, *given, use_reentrant=False) if again else _through(*given)
+            hidden = checkpoint(through, *given, use_reentrant=False) if again else through(*given)
         return hidden
+
+    def rotary(self, hidden: Tensor, position_BN: Tensor) -> Rotary:
+        """Of these positions, in the precision and on the device of the hidden states."""
+        cosine, sine = self.model.rotary_emb(hidden, position_BN)
+        return Rotary(cosine[:, :, None], sine[:, :, None])
 
     @cached_property
     def bytes_per_token(self) -> int:
@@ -115,38 +119,50 @@ class Decoder:
         return (4 * config.hidden_size + heads + 3 * config.intermediate_size) * self.model.dtype.itemsize
 
 
-def _through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: Layout) -> Tensor:
+def through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: Layout) -> Tensor:
+    """Hidden states after layer `number`, from those before it."""
     query, key, value = (heads.transpose(1, 2) for heads in layer.queries_keys_values(hidden, rotary))
     shape = layer.shape
     attended = layout.attend(number, query, key, value, scale=shape.scale, window=shape.window)
     return layer.with_mlp(layer.with_attention(hidden, attended.flatten(-2)))
 
 
+Product = Callable[[str, nn.Module, Tensor], Tensor]
+"""What the linear module of this name gives for its input."""
+
+
+def computed(name: str, module: nn.Module, x: Tensor) -> Tensor:
+    return module(x)
+
+
 @dataclass(frozen=True)
 class ModuleLayer:
-    """A layer as its modules compute it, adapters included, with a gradient."""
+    """A layer as its modules compute it, adapters included, with a gradient. `product` says how a linear module gives
+    its output: a replay knows it already."""
 
     module: nn.Module
     shape: Shape
+    product: Product = computed
 
     def queries_keys_values(self, hidden: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
         attention, size = self.module.self_attn, self.shape.head_size
         x = normed(self.module.input_layernorm, hidden)
         query, key, value = (
-            projection(x).unflatten(-1, (-1, size))
-            for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+            self.product(name, getattr(attention, name), x).unflatten(-1, (-1, size))
+            for name in ("q_proj", "k_proj", "v_proj")
         )
         query, key = head_normed(attention, query, key)
         turned = (rotated(heads, rotary.cosine, rotary.sine) for heads in (query, key))
         return *turned, value
 
     def with_attention(self, hidden: Tensor, attended: Tensor) -> Tensor:
-        return hidden + self.module.self_attn.o_proj(attended)
+        return hidden + self.product("o_proj", self.module.self_attn.o_proj, attended)
 
     def with_mlp(self, hidden: Tensor) -> Tensor:
         mlp = self.module.mlp
         x = normed(self.module.post_attention_layernorm, hidden)
-        return hidden + mlp.down_proj(swiglu(mlp.gate_proj(x), mlp.up_proj(x)))
+        gate, up = (self.product(name, getattr(mlp, name), x) for name in ("gate_proj", "up_proj"))
+        return hidden + self.product("down_proj", mlp.down_proj, swiglu(gate, up))
 
 
 def is_written_out(model: PreTrainedModel) -> bool:

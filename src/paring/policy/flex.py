@@ -1,6 +1,6 @@
 """Attention over the packed row as one fused kernel: for GPUs, by torch's flex attention.
 
-The layout of packing.py, without padding or copies of the prompt's keys: the kernel skips the tiles of the row that
+The layout of layout.py, without padding or copies of the prompt's keys: the kernel skips the tiles of the row that
 nobody looks at. Backward on a CPU does not exist in torch; there the layout serves forward passes only."""
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 if TYPE_CHECKING:
-    from paring.policy.packing import Span
+    from paring.policy.layout import Span
 
 
 class FlexLayout:

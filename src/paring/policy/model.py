@@ -18,6 +18,7 @@ from paring.policy.attention import Layout
 from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
 from paring.policy.loading import end_tokens
 from paring.policy.packing import PackedBatch, Shared, pack
+from paring.policy.replay import replayed
 
 Forward = Callable[..., Tensor]
 """From tokens [B, N] and their positions to last hidden states [B, N, D], attending as the layout says."""
@@ -56,11 +57,17 @@ class Policy:
         """[B, V] in fp32, for the few positions where a token is drawn."""
         return self.model.get_output_embeddings()(hidden_BD).float()
 
-    def log_probs(self, batch: PackedBatch, *, temperature: float, trunk: Tensor | None = None) -> Tensor:
+    def log_probs(
+        self, batch: PackedBatch, *, temperature: float, trunk: Tensor | None = None, replay: bool = False
+    ) -> Tensor:
         """log pi(o_bt | prompt, o_b<t) at the sampling temperature: [B, T], 0 where there is no token.
-        `trunk` is what `trunk` gave for this batch."""
-        known = {} if trunk is None else {"trunk": trunk}
-        hidden_ND = self.hidden(batch.token_N[None], batch.position_N[None], batch.layout, **known)[0]
+        `trunk` is what `trunk` gave for this batch. `replay`: the policy is still the one that sampled and its adapters
+        have no dropout, so that the forward pass is taken from the batch's recording, where it has one."""
+        given = (batch.token_N[None], batch.position_N[None], batch.layout)
+        if replay and batch.known is not None:
+            hidden_ND = replayed(self.hidden, *given, batch.known)[0]
+        else:
+            hidden_ND = self.hidden(*given, **({} if trunk is None else {"trunk": trunk}))[0]
         head_VD = self.model.get_output_embeddings().weight
         logp_M = token_logprobs(
             hidden_ND.index_select(0, batch.predictor_M), head_VD, batch.target_M, temperature=temperature

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paring.policy.packing import PackedLayout, Span
+from paring.policy.layout import PackedLayout, Span
 from paring.rollout.attention import Part, attend, bias_of, joined
 
 BLOCK = 32

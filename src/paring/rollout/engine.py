@@ -36,6 +36,9 @@ class Rollout:
     top_k: CountOrZero = 0
     rows: Count = 512
     """Completions decoded at once; it bounds memory and does not change them."""
+    record_gb: NotNegative = 4.0
+    """At most so many 10^9 bytes of the rollout's forward pass are kept for the first update, which else computes it
+    again (policy/replay.py): on a CPU with fp32 weights. 0: none."""
     updates: Count = 1
     """Times that training goes through each rollout."""
     minibatches: Count = 1

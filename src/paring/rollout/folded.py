@@ -4,6 +4,7 @@ Folding and packing cost about as much as three decoding steps, once a rollout (
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,26 +13,38 @@ from torch.nn import functional
 from paring.adapters.lowrank import LowRankLinear
 from paring.policy.decoder import Rotary, Shape, decoder, is_written_out
 from paring.policy.model import Forward, Policy
+from paring.policy.recording import Recording
 from paring.rollout.kernels import Kernel, PackedLinear, kernel_for
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """What sampling needs of a policy: hidden states, and fp32 logits [B, V] of hidden states [B, D]."""
+    """What sampling needs of a policy: hidden states, and fp32 logits [B, V] of hidden states [B, D]. `recording` gets
+    what is computed, where that can be replayed."""
 
     hidden: Forward
     logits: Callable[[Tensor], Tensor]
+    recording: Recording | None = None
 
 
 @torch.no_grad()
-def sampler(policy: Policy) -> Sampler:
+def sampler(policy: Policy, recording: Recording | None = None, *, tokens: int = 0) -> Sampler:
     """The policy with its weights folded and packed as they are now, or as it stands where it is not written out or
-    its weights are not dense fp32 on a CPU."""
+    its weights are not dense fp32 on a CPU. `recording` gets its forward pass over at most so many tokens."""
     kernel = kernel_for(policy.device, policy.model.dtype)
     if kernel == "plain" or not is_written_out(policy.model) or not _is_dense(policy.model):
         return Sampler(policy.hidden, policy.logits)
     head = PackedLinear(policy.model.get_output_embeddings().weight, None, kernel)
-    return Sampler(decoder(policy.model, lambda module, shape: FoldedLayer(module, shape, kernel)), head)
+    folded = decoder(policy.model, lambda module, shape: FoldedLayer(module, shape, kernel))
+    if recording is not None:
+        recording.begin(len(folded.layers), folded.layers[0].widths, tokens)
+        for number, layer in enumerate(folded.layers):
+            layer.keep = partial(recording.keep, number)
+    return Sampler(folded, head, recording)
+
+
+def forget(name: str, product: Tensor) -> None:
+    """Who does not record."""
 
 
 class FoldedLayer:
@@ -43,6 +56,7 @@ class FoldedLayer:
     def __init__(self, module: nn.Module, shape: Shape, kernel: Kernel) -> None:
         attention, mlp = module.self_attn, module.mlp
         self.module, self.shape = module, shape
+        self.keep: Callable[[str, Tensor], None] = forget
         paired = [
             tuple(_paired(rows, shape.head_size) for rows in _folded(projection))
             for projection in (attention.q_proj, attention.k_proj)
@@ -55,12 +69,12 @@ class FoldedLayer:
     def queries_keys_values(self, hidden: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
         shape = self.shape
         x = _normed(self.module.input_layernorm, hidden)
-        heads = self.qkv(x).unflatten(-1, (-1, shape.head_size))
+        heads = self._kept("heads", self.qkv(x)).unflatten(-1, (-1, shape.head_size))
         to_turn, value = heads.split([shape.heads + shape.key_heads, shape.key_heads], dim=2)
         if getattr(self.module.self_attn, "q_norm", None) is not None:
             to_turn = self._head_normed(to_turn)
-        torch.view_as_complex(to_turn.unflatten(-1, (-1, 2))).mul_(rotary.turns)
-        query, key = to_turn.split([shape.heads, shape.key_heads], dim=2)
+        turned = torch.view_as_complex(to_turn.unflatten(-1, (-1, 2))) * rotary.turns
+        query, key = torch.view_as_real(turned).flatten(-2).split([shape.heads, shape.key_heads], dim=2)
         return query, key, value
 
     def _head_normed(self, heads: Tensor) -> Tensor:
@@ -74,12 +88,29 @@ class FoldedLayer:
         return torch.cat(normed, dim=2)
 
     def with_attention(self, hidden: Tensor, attended: Tensor) -> Tensor:
-        return self.output(attended).add_(hidden)
+        return self._kept("after_attention", self.output(attended).add_(hidden))
 
     def with_mlp(self, hidden: Tensor) -> Tensor:
         x = _normed(self.module.post_attention_layernorm, hidden)
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(functional.silu(gate).mul_(up)).add_(hidden)
+        gate, up = self._kept("gate_up", self.gate_up(x)).chunk(2, dim=-1)
+        return self._kept("after_mlp", self.down(functional.silu(gate).mul_(up)).add_(hidden))
+
+    def _kept(self, name: str, product: Tensor) -> Tensor:
+        """The product [B, N, F], after who records has seen it."""
+        self.keep(name, product)
+        return product
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Features of what `keep` is shown, by name."""
+        shape, attention, mlp = self.shape, self.module.self_attn, self.module.mlp
+        hidden = attention.o_proj.out_features
+        return {
+            "heads": (shape.heads + 2 * shape.key_heads) * shape.head_size,
+            "after_attention": hidden,
+            "gate_up": 2 * mlp.gate_proj.out_features,
+            "after_mlp": hidden,
+        }
 
 
 def _normed(norm: nn.Module, hidden: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from paring.policy.chat import answer_text, prompt_tokens
 from paring.policy.model import Policy
+from paring.policy.recording import Recording, Trace
 from paring.rollout.cache import Prompts, Rows
 from paring.rollout.engine import Key, NotFinite, Sampling
 from paring.rollout.folded import Sampler, sampler
@@ -18,10 +19,12 @@ from paring.types import Completion, Group, Problem
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Samples from the policy in this process. At most `rows` completions are decoded at once, or one whole group."""
+    """Samples from the policy in this process. At most `rows` completions are decoded at once, or one whole group. At
+    most `record_bytes` of the forward pass are kept for the update (policy/recording.py)."""
 
     policy: Policy
     rows: int = 512
+    recording: Recording | None = None
 
     @torch.no_grad()
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
@@ -39,14 +42,17 @@ class LocalEngine:
                 for member in range(group_size)
             ]
         )
-        decoding = Decoding(sampler(self.policy), self.policy, prompts, group_size, sampling, noise_BT)
+        fed = sum(map(len, prompts)) + len(noise_BT) * (sampling.max_new_tokens - 1)
+        weights = sampler(self.policy, self.recording, tokens=fed)
+        decoding = Decoding(weights, self.policy, prompts, group_size, sampling, noise_BT)
         decoding.run(max(1, self.rows // group_size))
         if not decoding.logp_BT.isfinite().all():
             raise NotFinite("the model's probabilities are not finite")
         drawn = zip(decoding.token_BT.tolist(), decoding.logp_BT.tolist(), decoding.length_B.tolist(), strict=True)
         completions = [self._completion(tokens[:length], logps[:length]) for tokens, logps, length in drawn]
+        traces = decoding.traces()
         return [
-            Group(problem, prompt, tuple(completions[index * group_size : (index + 1) * group_size]))
+            Group(problem, prompt, tuple(completions[index * group_size : (index + 1) * group_size]), traces[index])
             for index, (problem, prompt) in enumerate(zip(problems, prompts, strict=True))
         ]
 
@@ -81,6 +87,10 @@ class Decoding:
         self.row_L = torch.zeros(0, dtype=torch.int64, device=device)
         self.joined = 0
         self.cache = Rows(device)
+        self.recording = sampler.recording
+        self.prompt_rows: list[Tensor] = []
+        self.fed_BT = torch.zeros_like(self.token_BT)
+        """Rows of the recording where each token of a completion stands that was fed."""
 
     def run(self, most_groups: int) -> None:
         """Decode all completions, at most `most_groups` groups at once."""
@@ -100,6 +110,8 @@ class Decoding:
         token_N = torch.tensor([token for prompt in prompts for token in prompt], device=device)
         position_N = torch.cat([torch.arange(len(prompt)) for prompt in prompts]).to(device)
         hidden_1ND = self.sampler.hidden(token_N[None], position_N[None], layout)
+        if self.recording is not None:
+            self.prompt_rows += self.recording.count(len(token_N)).split([len(prompt) for prompt in prompts])
         logit_PV = self.sampler.logits(hidden_1ND[0, layout.last_P])
         self.cache.join(layout, self.group_size)
         first = self.joined * self.group_size
@@ -125,7 +137,20 @@ class Decoding:
             return None
         hidden_L1D = self.sampler.hidden(token_L[:, None], self.cache.position_B1, self.cache)
         self.cache.advance()
+        if self.recording is not None:
+            self.fed_BT[self.row_L, self.length_B[self.row_L] - 1] = self.recording.count(len(token_L))
         return self.sampler.logits(hidden_L1D[:, 0])
+
+    def traces(self) -> list[Trace | None]:
+        """Where the recording has each group; None where there is none, or where it became too large."""
+        if self.recording is None or not self.recording.is_whole:
+            return [None] * len(self.prompts)
+        fed = [row_T[: length - 1] for row_T, length in zip(self.fed_BT, self.length_B.tolist(), strict=True)]
+        size = self.group_size
+        return [
+            Trace(self.recording, self.recording.rollout, rows, fed[number * size : (number + 1) * size])
+            for number, rows in enumerate(self.prompt_rows)
+        ]
 
 
 def check_length(problem: Problem, prompt: int, max_new_tokens: int, context: int) -> None:

@@ -28,7 +28,7 @@ METRICS: dict[str, str] = {
     "redrawn": "Problems whose answers were all right or all wrong and that others replaced (DAPO's dynamic sampling).",
     "staleness": "Steps since the policy that sampled was the one trained; 0 with rollout.sync_every = 1.",
     "kl": "KL divergence from the reference (k3), in nats a token: of all answers trained on where the objective has a "
-    "KL term, else of the first answers to 8 problems; 0 at the start, it should grow slowly.",
+    "KL term, else of one in 16, the first answers to the first problems; 0 at the start, it should grow slowly.",
     "kl_sampling": "KL divergence of the policy from the one that sampled (k3), in nats a token trained on, before the "
     "last update; 0 with one update a rollout.",
     "entropy": "Mean -log pi of the sampled tokens, in nats a token: at temperature 1 it estimates the entropy.",

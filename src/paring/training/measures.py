@@ -14,8 +14,8 @@ from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack
 from paring.types import Group
 
-KL_SAMPLE = 8
-"""Problems whose first completion the KL is measured on where no KL term asks for that of all (docs/metrics.md)."""
+KL_SAMPLE = 16
+"""Where no KL term asks for the KL of all completions, it is measured on one in so many (docs/metrics.md)."""
 QUANTILES = {"ratio_low": 0.01, "ratio_median": 0.5, "ratio_high": 0.99, "ratio_max": 1.0}
 
 
@@ -58,10 +58,14 @@ def ratio_quantiles(log_ratio_M: Tensor) -> dict[str, float]:
 
 @torch.no_grad()
 def kl_of_sample(policy: Policy, groups: Sequence[Group], temperature: float) -> float:
-    """k3 of the policy to its reference, in nats a token, over the first completions of the first KL_SAMPLE groups."""
+    """k3 of the policy to its reference, in nats a token, over one completion in KL_SAMPLE, and one at least: the first
+    completions of the first groups."""
     if policy.is_its_reference:
         return 0.0
-    sample = [Shared(group.prompt, [group.completions[0].tokens]) for group in groups[:KL_SAMPLE]]
+    completions = sum(len(group.completions) for group in groups)
+    sample = [
+        Shared(group.prompt, [group.completions[0].tokens]) for group in groups[: max(1, completions // KL_SAMPLE)]
+    ]
     batch = pack(sample, policy.device)
     trunk = policy.trunk(batch)
     policy_BT = policy.log_probs(batch, temperature=temperature, trunk=trunk)

@@ -1,7 +1,7 @@
 """What a run needs before its first step; every fault of the user's is found here, before any work is done."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from paring.maths.objective import Objective
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
+from paring.policy.recording import Recording
 from paring.rollout.engine import Engine, Key
 from paring.rollout.local import LocalEngine, check_length
 from paring.rollout.teacher import Teacher
@@ -34,7 +35,7 @@ LONGEST_PROMPT = 2000
 @dataclass(frozen=True)
 class Setup:
     """The policy, the objective it follows, and the problems it trains on. `engine` samples from it; `source` gives the
-    answers that are trained on: the engine, from the policy that `sampling` remembers, or a teacher."""
+    answers that are trained on: such an engine, from the policy that `sampling` remembers, or a teacher."""
 
     policy: Policy
     engine: LocalEngine
@@ -93,7 +94,8 @@ def prepare(run: Run) -> Setup:
         Teacher(policy).sample(drawn, 1, run.rollout.sampling, Key(run.seed, 0))
         # The solutions come from no policy, so none can be older than the one trained.
         return Setup(policy, engine, problems, objective, Teacher(policy), SamplingPolicy(policy.adapters, every=1))
-    return Setup(policy, engine, problems, objective, engine, SamplingPolicy(policy.adapters, run.rollout.sync_every))
+    source = replace(engine, recording=Recording(run.record_bytes) if run.record_bytes else None)
+    return Setup(policy, engine, problems, objective, source, SamplingPolicy(policy.adapters, run.rollout.sync_every))
 
 
 def load_policy(run: AnyRun) -> Policy:

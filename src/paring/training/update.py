@@ -95,7 +95,8 @@ def improve(
     reference's as long as no adapter changes anything. Those of later minibatches are taken before the first step.
     Where the policy that sampled is an older one, `as_sampled` gives it back for a pass of its own. What lies below
     the first adapter is computed once. A step with a loss or gradient that is not finite is dropped, and with it the
-    rest of the rollout's steps. `selected_PG` and `longest`: see Objective and Totals. `seed` is of the adapters'
+    rest of the rollout's steps. Until the policy has moved, its forward pass is that of the rollout, where that was
+    recorded. `selected_PG` and `longest`: see Objective and Totals. `seed` is of the adapters'
     dropout; `watch` takes the time of the phases "reference" and "training"."""
     if selected_PG is None:
         selected_PG = torch.ones_like(advantage_PG, dtype=torch.bool)
@@ -131,7 +132,8 @@ def improve(
                 optimiser.zero_grad()
                 with torch.random.fork_rng():
                     torch.manual_seed(seed + result.applied)
-                    _backward(policy, part, objective, temperature, measures)
+                    replay = result.applied == 0 and not as_sampled
+                    _backward(policy, part, objective, temperature, measures, replay=replay)
                 result.measures = measures.as_plain() | kl
                 step_if_finite(optimiser, result, lr, part.signal)
                 if result.dropped:
@@ -178,17 +180,22 @@ def cut(
     size = 0
     for group, advantage_G, worth_G in zip(groups, advantage_PG.tolist(), worth_PG.tolist(), strict=True):
         members: list[tuple[int, ...]] = []
-        for completion, advantage, worth in zip(group.completions, advantage_G, worth_G, strict=True):
+        trace = group.trace and group.trace.of_prompt()
+        for member, (advantage, worth) in enumerate(zip(advantage_G, worth_G, strict=True)):
             if not worth:
                 continue
+            completion = group.completions[member]
             added = packed_size(0 if members else len(group.prompt), [len(completion.tokens)])
             if size and size + added > tokens_per_pass:
                 yield shared, torch.tensor(advantages)
                 shared, advantages, members, size = [], [], [], 0
+                trace = group.trace and group.trace.of_prompt()
                 added = packed_size(len(group.prompt), [len(completion.tokens)])
             if not members:
-                shared.append(Shared(group.prompt, members))
+                shared.append(Shared(group.prompt, members, trace))
             members.append(completion.tokens)
+            if trace:
+                trace.completions.append(group.trace.completions[member])
             advantages.append(advantage)
             size += added
     if shared:
@@ -211,13 +218,20 @@ def _add_old(policy: Policy, passes: list[Pass], temperature: float) -> None:
 
 
 def _backward(
-    policy: Policy, minibatch: Minibatch, objective: Objective, temperature: float, measures: Measures
+    policy: Policy,
+    minibatch: Minibatch,
+    objective: Objective,
+    temperature: float,
+    measures: Measures,
+    *,
+    replay: bool,
 ) -> None:
-    """Add up the gradient over the passes of a minibatch, and what is measured of them."""
+    """Add up the gradient over the passes of a minibatch, and what is measured of them. `replay`: see
+    Policy.log_probs."""
     with policy.training():
         for one in minibatch.passes:
             mask_BT = one.batch.mask_BT
-            policy_BT = policy.log_probs(one.batch, temperature=temperature, trunk=one.trunk)
+            policy_BT = policy.log_probs(one.batch, temperature=temperature, trunk=one.trunk, replay=replay)
             if one.old_BT is None:
                 one.old_BT = policy_BT.detach()
             if objective.kl_coef and one.reference_BT is None:

@@ -15,6 +15,8 @@ from paring.planning.job import Examples, Job, Pass, Rollouts
 from paring.planning.shapes import on_meta, shapes_of, targets_of
 from paring.policy.model import forward
 from paring.policy.packing import Shared, pack
+from paring.policy.recording import Recording
+from paring.rollout import folded
 
 WORK = Rollouts(problems=3, group=4, prompt=10, new_tokens=40, rows_at_once=512)
 
@@ -105,6 +107,27 @@ def test_rollout(shapes, job):
     assert parts.rollout_copy(shapes, replace(job, copies=2)) == 4 * (2 * 15_360 + 2_048)
     supervised = replace(job, work=Examples(8, 64), copies=1)
     assert not any(f(shapes, supervised) for f in (parts.rollout_cache, parts.rollout_copy, parts.rollout_working))
+
+
+def test_a_recording_is_as_large_as_the_engine_s(shapes, job, make_policy, monkeypatch):
+    # 64 of heads, 2 x 32 of hidden states and 2 x 48 of gate and up, 2 layers, 3 x (10 + 4 x 39) tokens.
+    assert parts.whole_recording(shapes, job) == 4 * 224 * 2 * 498
+    monkeypatch.setattr(folded, "kernel_for", lambda device, dtype: "onednn")
+    recording = Recording(1e9)
+    folded.sampler(make_policy("llama"), recording, tokens=498)
+    assert sum(part.nbytes for part in recording.parts.values()) == 4 * 224 * 2 * 498
+    assert parts.whole_recording(shapes, replace(job, work=Examples(8, 64))) == 0
+
+
+def test_a_recording_takes_no_more_than_its_bound_and_replaces_activations_where_it_fits(shapes, job):
+    whole = parts.whole_recording(shapes, job)
+    recorded = replace(job, record_bytes=1e9)
+    assert parts.recording(shapes, job) == 0 and parts.recording(shapes, recorded) == whole
+    assert parts.recording(shapes, replace(job, record_bytes=1e3)) == 1_000
+    deeper = replace(shapes, layers=7)
+    assert parts.activations(deeper, recorded) <= parts.activations(shapes, recorded) < parts.activations(shapes, job)
+    for other in (replace(recorded, record_bytes=whole - 1), replace(recorded, steps=2)):
+        assert parts.activations(shapes, other) == parts.activations(shapes, job)
 
 
 def test_logits_are_bounded_by_the_chunk(shapes, job, monkeypatch):

@@ -47,7 +47,7 @@ def test_it_computes_what_transformers_does(family, make_policy):
         torch.testing.assert_close(policy.hidden(*PLACE), by_transformers(policy.model, *PLACE), rtol=1e-4, atol=1e-4)
 
 
-def test_another_architecture_goes_through_transformers(tiny, monkeypatch, make_policy):
+def test_another_architecture_goesthrough_transformers(tiny, monkeypatch, make_policy):
     monkeypatch.setattr(decoder_module, "WRITTEN_OUT", frozenset())
     policy = make_policy()
     assert policy.hidden.func is by_transformers
@@ -88,9 +88,9 @@ def test_what_lies_below_the_first_adapter_is_shared(upper):
 
 def test_the_layers_below_are_not_run_again(upper, monkeypatch):
     trunk, run = upper.trunk(BATCH), []
-    through = decoder_module._through
+    through = decoder_module.through
     monkeypatch.setattr(
-        decoder_module, "_through", lambda layer, number, *rest: run.append(number) or through(layer, number, *rest)
+        decoder_module, "through", lambda layer, number, *rest: run.append(number) or through(layer, number, *rest)
     )
     upper.log_probs(BATCH, temperature=1.0, trunk=trunk)
     assert run == [2, 3]

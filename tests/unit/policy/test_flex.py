@@ -5,7 +5,7 @@ import torch
 from torch.nn.attention import flex_attention as torch_flex
 
 from paring.policy.flex import FlexLayout
-from paring.policy.packing import PackedLayout, Span
+from paring.policy.layout import PackedLayout, Span
 
 CPU = torch.device("cpu")
 SCALE, WIDTH = 0.3, 16

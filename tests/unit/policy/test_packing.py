@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from paring.policy.packing import LEAST_FILL, PackedLayout, Shared, Span, pack, packed_size
+from paring.policy.layout import LEAST_FILL, PackedLayout, Span
+from paring.policy.packing import Shared, pack, packed_size
 
 CPU = torch.device("cpu")
 

@@ -17,6 +17,7 @@ from paring.maths.surrogates import LogProbs
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack, packed_size
 from paring.runtime.machine import Stopwatch
+from paring.training import measures
 from paring.training.measures import ratio_quantiles
 from paring.training.optim import Adam, Optimiser
 from paring.training.update import cut, improve, slices
@@ -385,13 +386,17 @@ def test_quantiles_by_hand():
 
 
 @pytest.mark.parametrize("updates", [1, 2])
-def test_without_a_kl_term_the_kl_is_that_of_the_first_completions(make_policy, groups, updates):
-    """As it is before the last pass over the rollout."""
+@pytest.mark.parametrize(("one_in", "of_groups"), [(16, 1), (4, 2), (3, 3), (1, 3)])
+def test_without_a_kl_term_the_kl_is_that_of_the_first_completions(
+    make_policy, groups, monkeypatch, updates, one_in, of_groups
+):
+    """As it is before the last pass over the rollout, on one of the 9 completions in so many."""
+    monkeypatch.setattr(measures, "KL_SAMPLE", one_in)
     policy, found = make_policy(), update(make_policy(), groups, Rgra(), updates=updates)
     if updates == 2:
         update(policy, groups, Rgra())
     _, logp, mask_BT = plain_loss(policy, groups, Rgra())
-    first = slice(None, None, 3)
+    first = slice(None, 3 * of_groups, 3)
     kl = k3(logp.reference_BT - logp.policy_BT)[first][mask_BT[first].bool()].mean()
     assert found.measures["kl"] == pytest.approx(float(kl.detach()), rel=1e-4)
 

@@ -1,0 +1,87 @@
+"""What a rollout computed, kept for the update: the policy that samples is the policy that takes the first update."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(eq=False)
+class Recording:
+    """Outputs of the matrix products of every layer, for each token that a rollout fed; row n is of the n-th token.
+
+    parts: by name, [layers, rows, F]: `heads`, the queries, keys and values before norm and rotation; `gate_up`; and
+    the hidden states `after_attention` and `after_mlp`, residual connections included. They hold `most_bytes` at most,
+    and serve one rollout after the other: to fetch their memory anew each time would cost more than it saves."""
+
+    most_bytes: float
+    parts: dict[str, Tensor] = field(default_factory=dict)
+    room: int = 0
+    rows: int = 0
+    rollout: int = 0
+
+    def begin(self, layers: int, widths: Mapping[str, int], tokens: int) -> None:
+        """A new rollout of at most so many tokens; what was known of the last one is lost."""
+        most_rows = int(self.most_bytes // (4 * layers * sum(widths.values())))
+        needed = min(tokens, most_rows)
+        if needed > self.room:
+            self.parts = {}  # before the new ones are there
+            self.parts = {name: torch.empty(layers, needed, width) for name, width in widths.items()}
+            self.room = needed
+        self.rows, self.rollout = 0, self.rollout + 1
+
+    def keep(self, layer: int, name: str, product: Tensor) -> None:
+        """What this layer gives for the tokens that are next, [..., F]."""
+        rows = product.flatten(0, -2)
+        if self.rows + len(rows) <= self.room:
+            self.parts[name][layer, self.rows : self.rows + len(rows)] = rows
+
+    def count(self, tokens: int) -> Tensor:
+        """Say that all layers have seen so many tokens; the rows where they stand: int64 [tokens]."""
+        first, self.rows = self.rows, self.rows + tokens
+        return torch.arange(first, self.rows)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all tokens so far found room."""
+        return self.rows <= self.room
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Rows of a recording: those of a prompt, and of each of its completions but for the last token, which is never
+    fed. All int64. It holds until the next rollout is recorded."""
+
+    recording: Recording
+    rollout: int
+    prompt: Tensor
+    completions: list[Tensor]
+
+    def of_prompt(self) -> "Trace":
+        """Without the completions, of which those that are wanted can be added."""
+        return replace(self, completions=[])
+
+    @property
+    def holds(self) -> bool:
+        return self.rollout == self.recording.rollout
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A recording as the tokens of one packed row [N] need it."""
+
+    recording: Recording
+    row_N: Tensor
+
+    def part(self, layer: int, name: str) -> Tensor:
+        """[1, N, F]; see Recording for the names."""
+        return self.recording.parts[name][layer].index_select(0, self.row_N)[None]
+
+
+def known(traces: Sequence[Trace | None]) -> Known | None:
+    """What is known of groups that are packed in this order; None unless it is known of all of them."""
+    if not all(trace is not None and trace.holds for trace in traces):
+        return None
+    rows = [row for trace in traces for row in (trace.prompt, *trace.completions)]
+    return Known(traces[0].recording, torch.cat(rows))

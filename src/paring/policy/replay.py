@@ -1,0 +1,122 @@
+"""The rollout is the forward pass: what it computed of every token, and a backward pass through that, layer by layer.
+
+The policy that samples is the policy that takes the first update, so its forward pass over the completions has been
+made already, token by token. The backward pass takes the outputs of its matrix products from the recording and computes
+again only what lies between them. It goes one layer at a time, from the recorded input of each, and so holds the
+activations of one layer and not of all.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from paring.adapters.lowrank import LowRankLinear
+from paring.policy.attention import Layout
+from paring.policy.decoder import Decoder, ModuleLayer, Rotary, Shape, normed, through
+from paring.policy.recording import Known
+
+
+def outputs_of(layer: int, hidden: Tensor, shape: Shape, known: Known) -> dict[str, Tensor]:
+    """What each linear module of a layer gives, by its name; `hidden` [1, N, D] is the layer's input."""
+    sizes = [count * shape.head_size for count in (shape.heads, shape.key_heads, shape.key_heads)]
+    query, key, value = known.part(layer, "heads").split(sizes, dim=-1)
+    gate, up = known.part(layer, "gate_up").chunk(2, dim=-1)
+    after_attention = known.part(layer, "after_attention")
+    return {
+        "q_proj": unpaired(query, shape.head_size),
+        "k_proj": unpaired(key, shape.head_size),
+        "v_proj": value,
+        "o_proj": after_attention - hidden,
+        "gate_proj": gate,
+        "up_proj": up,
+        "down_proj": known.part(layer, "after_mlp") - after_attention,
+    }
+
+
+def unpaired(features: Tensor, head_size: int) -> Tensor:
+    """The features of each head in the order of the model, from that of a rollout, where d and d + D/2 of each head
+    stand side by side (rollout/folded.py). [..., H x D] -> [..., H x D]."""
+    return features.unflatten(-1, (-1, head_size // 2, 2)).transpose(-1, -2).flatten(-3)
+
+
+def replayed(decoder: Decoder, token_1N: Tensor, position_1N: Tensor, layout: Layout, known: Known) -> Tensor:
+    """Last hidden states [1, N, D] as the rollout computed them; a gradient goes to the adapters as it would through
+    the decoder itself."""
+    # Autograd asks a function for its backward only where an input has a gradient.
+    anchor = torch.zeros((), requires_grad=torch.is_grad_enabled())
+    return _Replay.apply(anchor, decoder, token_1N, position_1N, layout, known)
+
+
+class _Replay(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, anchor: Tensor, decoder: Decoder, token_1N: Tensor, position_1N: Tensor, layout, known: Known):
+        ctx.given = decoder, token_1N, position_1N, layout, known
+        return normed(decoder.model.norm, known.part(len(decoder.layers) - 1, "after_mlp"))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        decoder, token_1N, position_1N, layout, known = ctx.given
+        last = known.part(len(decoder.layers) - 1, "after_mlp")
+        grad = _gradient(lambda hidden: normed(decoder.model.norm, hidden), last, grad)
+        rotary = decoder.rotary(last, position_1N)
+        for number in reversed(range(decoder.first_adapted, len(decoder.layers))):
+            into = known.part(number - 1, "after_mlp") if number else decoder.model.embed_tokens(token_1N)
+            layer = partial(_layer, decoder, number, rotary=rotary, layout=layout, known=known)
+            grad = _gradient(layer, into, grad)
+        return None, None, None, None, None, None
+
+
+def _gradient(of: Callable[[Tensor], Tensor], hidden: Tensor, grad: Tensor) -> Tensor:
+    """The gradient of a function with respect to its input; on the way it is added up where adapters are."""
+    with torch.enable_grad():
+        hidden = hidden.detach().requires_grad_()
+        torch.autograd.backward(of(hidden), grad)
+    return hidden.grad
+
+
+def _layer(decoder: Decoder, number: int, hidden: Tensor, *, rotary: Rotary, layout: Layout, known: Known) -> Tensor:
+    shape = decoder.layers[number].shape
+    outputs = outputs_of(number, hidden.detach(), shape, known)
+
+    def product(name: str, module: nn.Module, x: Tensor) -> Tensor:
+        return as_computed(module, x, outputs[name])
+
+    return through(ModuleLayer(decoder.model.layers[number], shape, product), number, hidden, rotary, layout)
+
+
+def as_computed(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """`y`, which the module gives for x, with the module's gradient. The base must be dense, and without dropout."""
+    if isinstance(module, LowRankLinear):
+        if module.enabled and module.rank:
+            return _AsComputed.apply(x, y, module.base.weight, module.A_RI, module.gated_OR, module.scale)
+        module = module.base
+    return _AsComputed.apply(x, y, module.weight, None, None, 0.0)
+
+
+class _AsComputed(torch.autograd.Function):
+    """y = W x + s B A x, given. Kept for the backward: x, and u = A x."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, y: Tensor, weight_OI: Tensor, A_RI: Tensor | None, B_OR: Tensor | None, scale: float):
+        x_NI = x.reshape(-1, x.shape[-1])
+        u_NR = None if A_RI is None else x_NI @ A_RI.T
+        ctx.save_for_backward(x_NI, u_NR, weight_OI, A_RI, B_OR)
+        ctx.scale, ctx.shape = scale, x.shape
+        return y.view_as(y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy: Tensor):
+        """dx = dy W + du A with du = s dy B, dA = du' x, dB = s dy' u."""
+        x_NI, u_NR, weight_OI, A_RI, B_OR = ctx.saved_tensors
+        dy_NO = dy.reshape(-1, dy.shape[-1])
+        dx_NI = dy_NO @ weight_OI if ctx.needs_input_grad[0] else None
+        if A_RI is None:
+            return dx_NI if dx_NI is None else dx_NI.view(ctx.shape), None, None, None, None, None
+        du_NR = (dy_NO @ B_OR).mul_(ctx.scale)
+        dx = None if dx_NI is None else dx_NI.addmm_(du_NR, A_RI).view(ctx.shape)
+        return dx, None, None, du_NR.T @ x_NI, (dy_NO.T @ u_NR).mul_(ctx.scale), None
