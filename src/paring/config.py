@@ -23,6 +23,7 @@ from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.questions import Questions
 from paring.tasks.sums_products import SumsAndProducts
+from paring.training.collapse import Collapse
 from paring.training.folder import Save
 from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
@@ -47,6 +48,7 @@ class Run:
     adapter: Adapter = Lora()
     optimiser: Adam = Adam()
     evaluate: Evaluate = Evaluate()
+    collapse: Collapse = Collapse()
     save: Save = Save()
 
 

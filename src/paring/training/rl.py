@@ -25,7 +25,16 @@ from paring.tasks.base import judged
 from paring.training.folder import RunFolder, free_folder
 from paring.training.optim import Optimiser, learning_rate
 from paring.training.order import items_of_step
-from paring.training.progress import Examined, Progress, diverged, restore, save, save_is_due, stop_if_diverging
+from paring.training.progress import (
+    Examined,
+    Progress,
+    diverged,
+    is_over,
+    restore,
+    save,
+    save_is_due,
+    stop_if_diverging,
+)
 from paring.training.ranks import event_is_due, gate_rule, rank_event, rank_metrics
 from paring.training.record import rewards, rollout_metrics, sample_rows, speed_metrics
 from paring.training.result import Result, finished, result_so_far
@@ -70,7 +79,7 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
             progress.before = Examined.of(*_test(run, setup))
         screen.start(f"{run.objective.kind} on {run.task.name}: {setup}", run.steps, progress.step)
         try:
-            while progress.step < run.steps and not interruption.requested:
+            while not is_over(run, progress) and not interruption.requested:
                 step = rl_step(run, setup, optimiser, progress.step + 1)
                 progress.count(step.update, step.metrics["seconds"])
                 _publish(run, setup, step, progress, journal, screen)
@@ -80,14 +89,15 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
                 stop_if_diverging(folder, progress)
                 if save_is_due(run, progress):
                     save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
-            if progress.step < run.steps:
+            if not is_over(run, progress):
                 save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
                 return Result(folder.path, exit_code=interruption.exit_code)
             screen.note("measuring the trained policy ...")
             evaluation, answered = _test(run, setup)
             folder.write_items(answered.items())
             named = {"task": run.task.name, "objective": run.objective.kind}
-            found = {"validation": _validate(run, setup).as_plain() if run.evaluate.validation_at_end else None}
+            validation = _validate(run, setup).as_plain() if run.evaluate.validation_at_end else None
+            found = {"validation": validation, "collapse": progress.watch.found}
             return finished(run, named, folder, setup, progress, Examined.of(evaluation, answered), found)
         except NotFinite as error:
             raise RunFailed(diverged(folder, progress, f"{error} after step {progress.step}")) from error
@@ -142,6 +152,9 @@ def _publish(run: Run, setup: Setup, step: Step, progress: Progress, journal: Jo
         evaluation = _validate(run, setup)
         metrics |= {"evaluation": evaluation.as_plain(), "seconds_evaluate": evaluation.seconds}
         screen.note(f"step {progress.step}: validation accuracy {evaluation}")
+    if collapse := progress.watch.observe(metrics, run.collapse):
+        metrics |= {"collapse": collapse}
+        screen.note(f"step {progress.step}: {collapse['words']}")
     journal.record(metrics)
     journal.samples(step.samples)
     screen.step(metrics)
