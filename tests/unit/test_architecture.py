@@ -14,14 +14,15 @@ FILES = {
     for path in SOURCE.rglob("*.py")
 }
 
-GROUND = {"paring.settings", "paring.types", "paring.complaints"}
+GROUND = {"paring.settings", "paring.types", "paring.complaints", "paring.source"}
 # Room -> the rooms and files, beside itself, that it may import.
 MAY_IMPORT = {
     "paring.settings": set(),
     "paring.types": set(),
     "paring.complaints": set(),
+    "paring.source": set(),
     "paring.recipes": {"paring.complaints"},
-    "paring.maths": {"paring.settings"},
+    "paring.maths": {"paring.settings", "paring.source"},
     "paring.adapters": {"paring.settings"},
     "paring.runtime": {"paring.settings"},
     "paring.tasks": GROUND,

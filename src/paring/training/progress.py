@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from paring.adapters.attach import load_state, ranks_of, set_ranks, state
+from paring.adapters.attach import ranks_of, set_ranks
 from paring.complaints import RunFailed
 from paring.config import AnyRun, Run, differences, load_run
 from paring.evaluation import Answered, Evaluation
@@ -76,7 +76,7 @@ def save(
 ) -> None:
     """Save a checkpoint, after the journal is on the disk, so that no saved step lacks its record."""
     journal.sync()
-    tensors = {"adapter": state(setup.policy.adapters), "optimiser": optimiser.state()}
+    tensors = setup.tensors() | {"optimiser": optimiser.state()}
     ranks = ranks_of(setup.policy.adapters)
     held = {"progress": asdict(progress), "ranks": ranks, "versions": versions(), "threads": torch.get_num_threads()}
     checkpoint.save(folder.checkpoints, progress.step, tensors, held, keep=keep)
@@ -98,7 +98,7 @@ def restore(folder: RunFolder, setup: AnySetup, optimiser: Optimiser, journal: J
         return Progress()
     # The ranks first: tensors and moments are of the shapes that the ranks had become.
     set_ranks(setup.policy.adapters, found.state["ranks"])
-    load_state(setup.policy.adapters, found.tensors["adapter"])
+    setup.load_tensors(found.tensors)
     optimiser.load_state(found.tensors["optimiser"])
     journal.rewind(found.step)
     now = {"versions": versions(), "threads": torch.get_num_threads()}
