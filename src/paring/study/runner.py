@@ -57,7 +57,9 @@ def conduct(course: Course, jobs: Jobs, *, resume: bool = False, screen: StudySc
                     jobs.stop()
                 time.sleep(POLL_SECONDS)
                 for path, code in jobs.ended().items():
-                    _end(course, running.pop(path), code, screen)
+                    planned = running.pop(path)
+                    screen.update(tally(course, running))
+                    _end(course, planned, code, screen)
                 screen.update(tally(course, running))
         finally:
             screen.finish()
@@ -110,7 +112,6 @@ def _end(course: Course, planned: PlannedRun, code: int, screen: StudyScreen) ->
     """Take note of how a run ended; what it decides is chosen."""
     run = course.folder.run(planned)
     if run.result.is_file():
-        screen.update(tally(course, {}))
         screen.ended(f"{planned}: {run_words(run.read_result())}")
     elif code in child.STOPPED:
         screen.note(f"{planned}: saved after {steps_made(run.metrics)} of {planned.run.steps} steps")
