@@ -13,7 +13,13 @@ class RayJobs:
     def __init__(self, slots: int, *, threads: int, address: str) -> None:
         """Connect. Raises ValueError where no cluster answers, `address` being what `ray.init` takes."""
         try:
-            ray.init(address=address, logging_level="error", log_to_driver=False, ignore_reinit_error=True)
+            ray.init(
+                address=address,
+                include_dashboard=False,  # of a cluster that is started here: it would only take time
+                logging_level="error",
+                log_to_driver=False,
+                ignore_reinit_error=True,
+            )
         except ConnectionError as error:
             raise ValueError(f"--ray {address}: no cluster answers there: start one by  ray start --head") from error
         self.slots = slots
@@ -47,5 +53,7 @@ def _code(one: "ray.ObjectRef") -> int:
     """The child's exit code; of a task that was cancelled or lost before it could tell, as of a child that was."""
     try:
         return ray.get(one)
-    except (ray.exceptions.TaskCancelledError, ray.exceptions.WorkerCrashedError):
+    except ray.exceptions.TaskCancelledError:
         return min(child.STOPPED)
+    except ray.exceptions.RayError:
+        return child.BROKEN

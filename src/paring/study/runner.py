@@ -48,19 +48,11 @@ def conduct(course: Course, jobs: Jobs, *, resume: bool = False, screen: StudySc
         running: dict[Path, PlannedRun] = {}
         screen.start(study.name, sum(planned.run.steps for planned in course.runs), tally(course, running))
         try:
-            while True:
-                if not interruption.requested:
-                    _begin(course, jobs, running)
-                if not running:
-                    break
-                if interruption.requested:
-                    jobs.stop()
-                time.sleep(POLL_SECONDS)
-                for path, code in jobs.ended().items():
-                    planned = running.pop(path)
-                    screen.update(tally(course, running))
-                    _end(course, planned, code, screen)
-                screen.update(tally(course, running))
+            while not interruption.requested and _begin(course, jobs, running):
+                _wait(course, jobs, running, screen)
+            jobs.stop()
+            while running:
+                _wait(course, jobs, running, screen)
         finally:
             screen.finish()
     unfinished = not all(folder.run(planned).result.is_file() for planned in course.runs)
@@ -99,13 +91,24 @@ def steps_made(metrics: Path) -> int:
     return metrics.read_bytes().count(b"\n") if metrics.is_file() else 0
 
 
-def _begin(course: Course, jobs: Jobs, running: dict[Path, PlannedRun]) -> None:
-    """Fill the free slots."""
+def _begin(course: Course, jobs: Jobs, running: dict[Path, PlannedRun]) -> bool:
+    """Fill the free slots; whether any run is under way then."""
     for planned in course.ready():
         path = course.folder.path / planned.folder
         if len(running) < jobs.slots and path not in running:
             running[path] = planned
             jobs.start(json.dumps(as_plain(planned.run)), path)
+    return bool(running)
+
+
+def _wait(course: Course, jobs: Jobs, running: dict[Path, PlannedRun], screen: StudyScreen) -> None:
+    """A moment; then take note of what has ended in it."""
+    time.sleep(POLL_SECONDS)
+    for path, code in jobs.ended().items():
+        planned = running.pop(path)
+        screen.update(tally(course, running))
+        _end(course, planned, code, screen)
+    screen.update(tally(course, running))
 
 
 def _end(course: Course, planned: PlannedRun, code: int, screen: StudyScreen) -> None:
