@@ -1,10 +1,13 @@
 """Jobs on a Ray cluster whose machines share the study's folder; the only file that knows Ray."""
 
+import time
 from pathlib import Path
 
 import ray
 
 from paring.study import child
+
+POLL_SECONDS = 0.2
 
 
 class RayJobs:
@@ -43,7 +46,10 @@ def _work(recipe: str, folder: str, threads: int) -> int:
     """On a machine of the cluster. Cancelled, or without its driver, it closes the child's input: the run is saved."""
     process = child.start(recipe, Path(folder), threads=threads)
     try:
-        return process.wait()
+        # Ray's cancellation is no signal: a call that blocks would never hear of it.
+        while process.poll() is None:
+            time.sleep(POLL_SECONDS)
+        return process.returncode
     except KeyboardInterrupt:
         process.stdin.close()
         return process.wait()
