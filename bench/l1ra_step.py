@@ -1,12 +1,15 @@
 """Claim: a training step on L1RA adapters takes as long as one on LoRA of the same ranks.
 
-Three sides take turns on the same examples: LoRA and L1RA of ours on a packed batch, and PEFT's AdaLoRA on a padded
-one, as its users have it. A rank event is timed apart: there are few of them in a run."""
+The arms of the study take turns on the same examples: ours on a packed batch, PEFT's AdaLoRA on a padded one, as its
+users have it. A rank event is timed apart: there are few of them in a run. With each arm's time stands what it
+holds in training: adapters, gradients and moments, by the sizes of the tensors after its steps."""
 
-import time
+from collections.abc import Iterable
+from functools import partial
 from statistics import median
 
 import torch
+from torch import Tensor
 
 from l1ra_arms import ARMS, AdaLora, Shape, run_of
 from measuring import in_turn, median_ratio, options, report, seconds
@@ -33,39 +36,52 @@ class Ours:
     def step(self, examples: list[Labelled]) -> None:
         fit(self.policy, self.optimiser, examples, lr=self.run.optimiser.lr, tokens_per_pass=4096, seed=0)
 
+    def held_bytes(self) -> int:
+        return training_bytes(self.optimiser.named.values(), self.optimiser.adamw)
+
     def event(self, examples: list[Labelled]) -> None:
         rank_event(self.run, self.policy, self.optimiser, pack_examples(examples[:1], self.policy.device), STEPS // 2)
+
+
+class Peer(AdaLora):
+    """AdaLoRA, its steps counted."""
+
+    def __init__(self, run: SftRun) -> None:
+        super().__init__(run)
+        self.numbers = iter(range(1, STEPS))
+
+    def step(self, examples: list[Labelled]) -> None:
+        super().step(examples, next(self.numbers))
+
+    def held_bytes(self) -> int:
+        return training_bytes(self.trained, self.optimiser)
 
 
 def main() -> None:
     arguments = options(__doc__, "model", at_least=0.97, batch=4, length=128, rank=16, pairs=7).parse_args()
     shape = Shape(arguments.model, "none", STEPS, arguments.batch, arguments.length, 1, arguments.rank, 10)
-    runs = {arm: run_of(shape, ARMS[arm], lr=1e-4, seed=0) for arm in ("lora", "l1ra")}
-    lora, l1ra, peer = Ours(runs["lora"]), Ours(runs["l1ra"]), AdaLora(runs["lora"])
-    examples = random_examples(arguments.batch, arguments.length, lora.policy.model.config.vocab_size)
-    steps = iter(range(1, STEPS))
-    sides = (
-        lambda: seconds(lambda: lora.step(examples)),
-        lambda: seconds(lambda: l1ra.step(examples)),
-        lambda: seconds(lambda: peer.step(examples, next(steps))),
-    )
-    of_lora, of_l1ra, of_peer = (times[1:] for times in in_turn(arguments.pairs + 1, *sides))
-    start = time.perf_counter()
-    l1ra.event(examples)
-    of_event = time.perf_counter() - start
+    runs = {arm: run_of(shape, settings, lr=1e-4, seed=0) for arm, settings in ARMS.items()}
+    arms = {arm: Peer(run) if arm == "adalora" else Ours(run) for arm, run in runs.items()}
+    examples = random_examples(arguments.batch, arguments.length, arms["lora"].policy.model.config.vocab_size)
+    sides = [partial(seconds, partial(arm.step, examples)) for arm in arms.values()]
+    times = {arm: spent[1:] for arm, spent in zip(arms, in_turn(arguments.pairs + 1, *sides), strict=True)}
+    of_event = seconds(lambda: arms["l1ra"].event(examples))
     report(
         arguments,
         "a training step, seconds: LoRA / L1RA of the same ranks",
-        median_ratio(of_lora, of_l1ra),
-        ratio_l1ra_to_lora=median_ratio(of_l1ra, of_lora),
-        ratio_adalora_to_l1ra=median_ratio(of_peer, of_l1ra),
-        seconds_lora=median(of_lora),
-        seconds_l1ra=median(of_l1ra),
-        seconds_adalora=median(of_peer),
+        median_ratio(times["lora"], times["l1ra"]),
+        ratio_adalora_to_l1ra=median_ratio(times["adalora"], times["l1ra"]),
+        ratio_to_lora={arm: median_ratio(spent, times["lora"]) for arm, spent in times.items()},
+        seconds={arm: median(spent) for arm, spent in times.items()},
         seconds_event=of_event,
-        all_seconds_lora=list(of_lora),
-        all_seconds_l1ra=list(of_l1ra),
+        training_mb={arm: side.held_bytes() / 1e6 for arm, side in arms.items()},
     )
+
+
+def training_bytes(parameters: Iterable[Tensor], optimiser: torch.optim.Optimizer) -> int:
+    """Of parameters, their gradients, and what the optimiser keeps of them."""
+    kept = [tensor for state in optimiser.state.values() for tensor in state.values()]
+    return sum(2 * parameter.nbytes for parameter in parameters) + sum(tensor.nbytes for tensor in kept)
 
 
 def random_examples(batch: int, length: int, vocabulary: int) -> list[Labelled]:

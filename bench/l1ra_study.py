@@ -50,7 +50,8 @@ def one_run(shape: Shape, arm: str, lr: float, seed: int, more: dict[str, Any], 
     folder = runs / f"{arm}{changes}-r{shape.rank}-lr{lr:g}-s{seed}"
     ended = runs / f"{folder.name}.json"
     if ended.exists():
-        return json.loads(ended.read_text())
+        line = json.loads(ended.read_text())
+        return line | {"training_mb": training_mb(line, folder / "ranks.jsonl")}
     run = run_of(shape, ARMS[arm] | more, lr=lr, seed=seed)
     start = time.perf_counter()
     if arm == "adalora":
@@ -76,7 +77,19 @@ def one_run(shape: Shape, arm: str, lr: float, seed: int, more: dict[str, Any], 
     line |= {"adapter": as_plain(run)["adapter"], "shape": shapes, **machine()}
     runs.mkdir(parents=True, exist_ok=True)
     ended.write_text(json.dumps(line))
-    return line
+    return line | {"training_mb": training_mb(line, folder / "ranks.jsonl")}
+
+
+def training_mb(line: dict[str, Any], events: Path) -> float:
+    """The most that adapters, gradients and Adam's two moments held in a run, in fp32 (bench/l1ra_step.py measures that
+    they are all). Gates count while they train."""
+    most = line["parameters"]  # of AdaLoRA too: its masked ranks stay in memory
+    if events.exists():
+        rows = [json.loads(text) for text in events.read_text(encoding="utf-8").splitlines()]
+        start = dict.fromkeys(rows[0]["ranks"], line["adapter"]["rank"])
+        held = [start, *(row["ranks"] for row in rows)]
+        most = max(sum(rank * (rows[0]["cost"][path] + 1) for path, rank in ranks.items()) for ranks in held)
+    return 4 * 4 * most / 1e6
 
 
 if __name__ == "__main__":

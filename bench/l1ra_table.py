@@ -26,17 +26,17 @@ def name_of(line: dict[str, Any]) -> str:
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    """Held-out loss by arm at its best learning rate (by the mean over its seeds), and the difference from LoRA on the
-    same seeds."""
+    """Held-out loss by arm at its best learning rate of seed 0, the difference from LoRA on the same seeds, and the
+    most that adapters, gradients and moments held in training."""
     arms: dict[str, dict[float, dict[int, dict[str, Any]]]] = {}
     for line in lines:
         arms.setdefault(name_of(line), {}).setdefault(line["lr"], {})[line["seed"]] = line
     best = {name: by_lr[_best(by_lr)] for name, by_lr in arms.items()}
     rows = [
-        "| arm | lr (tried, seed 0) | seeds | held-out loss | minus LoRA, same seeds | parameters | "
+        "| arm | lr (tried, seed 0) | seeds | held-out loss | minus LoRA, same seeds | parameters | MB | "
         + " ".join(TYPES)
         + " |",
-        "|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in best.items():
         tried = ", ".join(f"{lr:g}: {by_seed[0]['loss']:.4f}" for lr, by_seed in sorted(arms[name].items()))
@@ -44,9 +44,10 @@ def table(lines: list[dict[str, Any]]) -> str:
         first = next(iter(runs.values()))
         ranks = " ".join(str(first["ranks"].get(f"{kind}_proj", 0)) for kind in TYPES)
         parameters = mean(run["parameters"] for run in runs.values())
+        most = max(run["training_mb"] for run in runs.values())
         rows.append(
             f"| {name} | {first['lr']:g} ({tried}) | {len(runs)} | {_spread([run['loss'] for run in runs.values()])} | "
-            f"{_spread(paired, sign='+')} | {parameters:,.0f} | {ranks} |"
+            f"{_spread(paired, sign='+')} | {parameters:,.0f} | {most:.1f} | {ranks} |"
         )
     return "\n".join(rows)
 

@@ -123,12 +123,12 @@ def write_answer(kind: str, problem: Problem, chance: random.Random) -> str:
     return f"{working}<answer>{result}</answer>"
 
 
-ARITHMETIC = Base(Arithmetic(), None, {"competent": COMPETENT, "spoiled": SPOILED}, write_answer, longest_answer=32)
-
-
 def slip(value: int, inside: range, chance: random.Random) -> int:
     """Another number inside a range, at most nine away."""
     return chance.choice([near for near in range(value - 9, value + 10) if near in inside and near != value])
+
+
+ARITHMETIC = Base(Arithmetic(), None, {"competent": COMPETENT, "spoiled": SPOILED}, write_answer, longest_answer=32)
 
 
 def write_prompts(tokenizer: PreTrainedTokenizerFast, problems: Sequence[Problem]) -> list[str]:
@@ -151,11 +151,7 @@ def encode_batch(tokenizer: PreTrainedTokenizerFast, problems: list[Problem], an
 
 
 def train(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    stage: Stage,
-    chance: random.Random,
-    base: Base,
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, stage: Stage, chance: random.Random, base: Base
 ) -> None:
     """One stage: linear warm-up over a twentieth of the steps, then a linear decay to zero."""
     problems = base.task.problems("train")

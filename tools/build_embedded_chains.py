@@ -8,7 +8,6 @@ import random
 from collections.abc import Sequence
 
 from build_embedded import EMBEDDED, Base, Stage, main, slip
-
 from paring.tasks.chains import INSIDE, Chains
 from paring.types import Problem
 

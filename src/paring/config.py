@@ -19,17 +19,23 @@ from paring.rollout.engine import Rollout
 from paring.settings import Count, CountOrZero, NotNegative, settings
 from paring.tasks.arithmetic import Arithmetic
 from paring.tasks.chains import Chains
+from paring.tasks.countdown import Countdown
+from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.custom import Custom
 from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.questions import Questions
+from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
 from paring.training.collapse import Collapse
 from paring.training.folder import Save
 from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
 
-AnyTask = Annotated[Arithmetic | Chains | SumsAndProducts | Gsm8k | Questions | Custom, Field(discriminator="name")]
+AnyTask = Annotated[
+    Arithmetic | Chains | CountdownTiny | SumsAndProducts | Gsm8k | Countdown | Questions | RewardFunctions | Custom,
+    Field(discriminator="name"),
+]
 
 
 @settings
@@ -76,6 +82,7 @@ class SftRun:
 
 
 AnyRun = Run | SftRun
+OWN_TASKS = {"path": "custom", "reward": "reward-functions"}
 METHODS: dict[str, type[AnyRun]] = {"rl": Run, "sft": SftRun}
 
 
@@ -88,8 +95,10 @@ def load_run(name_or_path: str | Path, **overrides: Any) -> AnyRun:
     Raises RecipeError (a ValueError) that lists everything wrong at once."""
     data, given = read_recipe(name_or_path), {}
     for key, value in overrides.items():
-        override(data, key, value)
         override(given, key, value)
+    _name_own_task(given)
+    for key, value in given.items():
+        override(data, key, value)
     _leave_out_what_no_longer_applies(data, read_recipe(name_or_path), given)
     return validate(data, source=str(name_or_path))
 
@@ -110,11 +119,21 @@ def _leave_out_what_no_longer_applies(data: dict[str, Any], recipe: dict[str, An
 def validate(data: dict[str, Any], *, source: str) -> AnyRun:
     """A run from nested plain values. Raises RecipeError."""
     kind = _kind(data.get("method", "rl"), source)
+    _name_own_task(data)
     try:
         # By way of JSON: there, strict types take an object for a settings class and an array for a tuple.
         return TypeAdapter(kind).validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         raise RecipeError(source, complaints(error, data, kind)) from None
+
+
+def _name_own_task(data: dict[str, Any]) -> None:
+    """In place: a `task` of one's own need not be named, since `path` or `reward` says which it is."""
+    task = data.get("task")
+    if isinstance(task, dict) and "name" not in task:
+        named = [name for key, name in OWN_TASKS.items() if key in task]
+        if named:
+            task["name"] = named[0]
 
 
 def _kind(method: Any, source: str) -> type[AnyRun]:

@@ -1,5 +1,6 @@
-"""A class of the user's own, from a Python file."""
+"""A class or a function of the user's own, from a Python file."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -10,22 +11,39 @@ def class_in(path: str, *, setting: str, example: str) -> type:
     """The class that `path`, such as `my.py:MyClass`, names. The file is run, once.
 
     Raises ValueError that names the `setting` where there is no such file, or no such class in it."""
-    file, colon, name = path.rpartition(":")
-    source = Path(file).expanduser()
-    if not colon or source.suffix != ".py":
-        raise ValueError(f"{setting} = {path!r}: give a Python file and a class in it, such as {example}")
-    if not source.is_file():
-        raise ValueError(f"{setting} = {path!r}: there is no file {source}")
+    source, name = _place(path, setting, f"a class in it, such as {example}")
     found = names_of(source).get(name)
     if not isinstance(found, type):
         raise ValueError(f"{setting} = {path!r}: {source} has no class {name}")
     return found
 
 
+def function_in(path: str, *, setting: str, example: str) -> Callable[..., Any]:
+    """The function, or other callable, that `path`, such as `my.py:reward`, names. As `class_in`."""
+    source, name = _place(path, setting, f"a function in it, such as {example}")
+    found = names_of(source).get(name)
+    if not callable(found):
+        raise ValueError(f"{setting} = {path!r}: {source} has no function {name}")
+    return found
+
+
+def _place(path: str, setting: str, wanted: str) -> tuple[Path, str]:
+    file, colon, name = path.rpartition(":")
+    source = Path(file).expanduser()
+    if not colon or source.suffix != ".py":
+        raise ValueError(f"{setting} = {path!r}: give a Python file and {wanted}")
+    if not source.is_file():
+        raise ValueError(f"{setting} = {path!r}: there is no file {source}")
+    return source, name
+
+
 @lru_cache(maxsize=8)
 def names_of(source: Path) -> dict[str, Any]:
-    """The names that a file defines."""
+    """The names that a file defines. Raises ValueError where it cannot be run to its end."""
     spec = spec_from_file_location(source.stem, source)
     module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file raises
+        raise ValueError(f"{source} cannot be run: {type(error).__name__}: {error}") from error
     return vars(module)

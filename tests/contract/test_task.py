@@ -7,9 +7,13 @@ import string
 import pytest
 
 from paring.tasks.arithmetic import Arithmetic
+from paring.tasks.chains import Chains
+from paring.tasks.countdown import Countdown
+from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.custom import Custom
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.questions import Questions
+from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
 from paring.types import Problem, Score
 
@@ -71,6 +75,15 @@ def custom(folder):
     return Custom(path=f"{folder / 'own.py'}:Own")
 
 
+def reward_functions(folder):
+    (folder / "rewards.py").write_text(
+        "def right(completions, answer, **columns):\n"
+        "    return [float(text == gold) for text, gold in zip(completions, answer)]\n"
+    )
+    rows = ({"prompt": f"How much is {n} + 1?", "answer": str(n + 1)} for n in range(50))
+    return RewardFunctions(data=str(jsonl(folder / "rows.jsonl", rows)), reward=f"{folder / 'rewards.py'}:right")
+
+
 def in_tags(gold):
     return f"<answer>{gold}</answer>"
 
@@ -78,6 +91,10 @@ def in_tags(gold):
 # A task, and how its gold is written as an answer of its format.
 TASKS = {
     "arithmetic": (lambda _: Arithmetic(), in_tags),
+    "chains": (lambda _: Chains(), in_tags),
+    "countdown": (lambda _: Countdown(), "<think> so it is </think> <answer> {} </answer>".format),
+    "countdown-tiny": (lambda _: CountdownTiny(), in_tags),
+    "reward-functions": (reward_functions, lambda gold: json.loads(gold)["answer"]),
     "sums-and-products": (lambda _: SumsAndProducts(), "{}".format),
     "gsm8k": (gsm8k, "<think> so it is </think> <answer> {} </answer>".format),
     "questions of numbers": (questions_of_numbers, in_tags),

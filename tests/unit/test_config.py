@@ -6,8 +6,8 @@ import pytest
 
 from paring.complaints import RecipeError
 from paring.config import differences, load_run, task_named, task_names, to_toml
-from paring.maths.objectives import Grpo, Rgra
-from paring.recipes import parse_override, recipe_names
+from paring.maths.objectives import Dapo, Grpo, Raft, Reinforce, Rgra
+from paring.recipes import parse_override, recipe_names, recipe_text
 from paring.tasks.sums_products import SumsAndProducts
 
 
@@ -74,6 +74,47 @@ def test_an_override_of_the_command_line_is_a_toml_value_or_a_string(text, value
 def test_an_override_may_choose_another_kind():
     assert overridden("objective.kind=grpo", "objective.clip_high=0.28").objective == Grpo(clip_high=0.28)
     assert overridden("task={name='sums-and-products', largest=5}").task == SumsAndProducts(largest=5)
+
+
+def test_another_kind_leaves_out_what_only_the_recipe_s_own_knows():
+    """What both know stays; what is given with the other kind must apply to it."""
+    assert overridden("objective.kind=raft").objective == Raft()
+    run = load_run("gsm8k-rgra", **{"objective.kind": "reinforce"})
+    assert run.objective == Reinforce(kl_coef=0.005)
+    assert load_run("gsm8k-rgra", objective={"kind": "dapo", "redraws": 0}).objective == Dapo(redraws=0)
+    task = load_run("gsm8k-rgra", **{"task.name": "arithmetic"}).task
+    assert task.name == "arithmetic"
+    for wrong in ("objective.kl_coef=0.0", "objective.clip_low=0.1"):
+        with pytest.raises(RecipeError, match="exists, but not for the kind that is chosen"):
+            overridden("objective.kind=raft", wrong)
+    with pytest.raises(RecipeError, match="objective.clip_low: exists, but not for the kind"):
+        overridden("objective.kind=rgra", "objective.clip_low=0.1")
+
+
+def test_a_recipe_s_own_keys_must_apply_to_its_own_kind(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(recipe_text("quickstart").replace('kind = "rgra"', 'kind = "raft"'))
+    with pytest.raises(RecipeError, match="objective.kl_coef: exists, but not for the kind"):
+        load_run(path)
+    assert load_run(path, **{"objective.kind": "rgra"}).objective == Rgra()
+
+
+@pytest.mark.parametrize("kind", ["grpo", "dapo", "gspo", "rec", "wapo"])
+def test_a_bound_may_be_off(kind):
+    bounds = {"objective.clip_high": "off"} | ({} if kind == "wapo" else {"objective.clip_low": "off"})
+    run = load_run("quickstart", **{"objective.kind": kind} | bounds)
+    assert run.objective.clip_high == run.objective.clip_low == "off"
+
+
+def test_weights_of_rewards_are_numbers_from_0():
+    assert overridden("rewards.format=0").rewards == {"format": 0.0}
+    with pytest.raises(RecipeError, match="rewards.format = -1: must be at least 0"):
+        overridden("rewards.format=-1")
+
+
+def test_minibatches_are_at_most_the_problems():
+    with pytest.raises(RecipeError, match="minibatches = 17 of 16 problems: each needs one at least"):
+        overridden("rollout.minibatches=17")
 
 
 def test_a_path_is_as_good_as_its_text():

@@ -93,7 +93,7 @@ def test_end_and_padding_are_known_to_model_and_tokenizer(model, tokenizer):
 
 def test_model_is_mediocre_but_can_work_when_made_to(builder, model, tokenizer):
     """On 100 problems the standard error is 5 points where the share is a quarter: the bounds leave two of them."""
-    percent = builder.measure(model, tokenizer, TASK.problems("test")[:100], seed=0)
+    percent = builder.measure(model, tokenizer, builder.ARITHMETIC, TASK.problems("test")[:100], seed=0)
     assert 15 <= percent["greedy_correct"] <= 45
     assert 10 <= percent["sampled_correct"] <= 45
     assert percent["greedy_working"] <= 5
@@ -155,7 +155,7 @@ def test_training_sees_train_problems_only_and_repeats_itself(builder, monkeypat
     stage = builder.Stage(steps=3, batch=16, learning_rate=1e-3, kinds=builder.SPOILED.kinds)
     twins = [builder.build_model(tokenizer, seed=5) for _ in range(2)]
     for twin in twins:
-        builder.train(twin, tokenizer, stage, random.Random(7))
+        builder.train(twin, tokenizer, stage, random.Random(7), builder.ARITHMETIC)
     assert len(seen) == 2 * 3 * 16
     assert set(seen) <= {problem.id for problem in TASK.problems("train")}
     for one, other in zip(*(twin.parameters() for twin in twins), strict=True):

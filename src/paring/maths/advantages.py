@@ -52,7 +52,7 @@ def group_relative(reward_PG: Tensor, *, std: bool) -> Tensor:
 
 
 def leave_one_out(reward_PG: Tensor) -> Tensor:
-    """A_pg = r_pg - 1/(G-1) sum_{h != g} r_ph = G/(G-1) (r_pg - mean_g r)      (RLOO, arXiv 2402.14740, eq. 8)"""
+    """A_pg = r_pg - 1/(G-1) sum_{h != g} r_ph = G/(G-1) (r_pg - mean_g r)      (RLOO, arXiv 2402.14740)"""
     group_size = reward_PG.shape[-1]
     return centred(reward_PG) * (group_size / (group_size - 1))
 
@@ -79,14 +79,14 @@ def best_of_group(reward_PG: Tensor, ties: Literal["first", "all"]) -> Tensor:
 
 def rescaled_for_silent_groups(advantage_PG: Tensor, reward_PG: Tensor) -> Tensor:
     """alpha A_pg with alpha = B / (B - M), M of the B completions being in groups without signal: the mean is over
-    those that teach something (GPG, arXiv 2504.02546, sec. 3)."""
+    those that teach something (GPG, arXiv 2504.02546)."""
     with_signal = ~without_signal(reward_PG)
     return advantage_PG * (len(reward_PG) / max(1, int(with_signal.sum())))
 
 
 def soft_overlong(length_PG: Tensor, *, longest: int, share: float) -> Tensor:
     """The penalty of long answers, 0 to -1: 0 up to L_max - L_c tokens, ((L_max - L_c) - |o|) / L_c beyond, where
-    L_c = share L_max. (DAPO, arXiv 2503.14476, eq. 13, with L_max = 20,480 and L_c = 4,096: a share of 0.2.)"""
+    L_c = share L_max. (DAPO, arXiv 2503.14476, with L_max = 20,480 and L_c = 4,096: a share of 0.2.)"""
     if share == 0:
         return torch.zeros_like(length_PG, dtype=torch.float64)
     cache = share * longest

@@ -30,7 +30,7 @@ class Objective:
 
     def advantage(self, outcome: Outcome) -> Tensor:
         """What each completion is worth: float64 [P, G]."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what an answer is worth: write advantage()")
+        raise NotImplementedError
 
     def selected(self, outcome: Outcome) -> Tensor:
         """The completions that the loss is a mean over: bool [P, G]. The others must have the advantage 0."""

@@ -36,7 +36,7 @@ def importance_ratio(logp: LogProbs) -> Tensor:
 
 def sequence_ratio(logp: LogProbs, mask_BT: Tensor) -> Tensor:
     """s_b = (pi(o_b) / pi_old(o_b))^(1/|o_b|), the geometric mean of a completion's ratios: [B, 1]
-    (GSPO, arXiv 2507.18071, eq. 7)."""
+    (GSPO, arXiv 2507.18071)."""
     log_ratio_BT = (logp.policy_BT - logp.old_BT) * mask_BT
     mean_B1 = log_ratio_BT.sum(-1, keepdim=True) / mask_BT.sum(-1, keepdim=True).clamp(min=1)
     return mean_B1.clamp(max=LARGEST_LOG_RATIO).exp()

@@ -80,8 +80,8 @@ def solves(problem: Problem, answer: str) -> bool:
 def tries_again(problem: Problem, text: str) -> bool:
     """Whether the reasoning corrects itself (tasks/reasoning.py), or an attempt that misses is followed by another.
 
-    An attempt is what stands before the first `=` of a line, or of a part of it between commas or semicolons, if it
-    is an expression of all the numbers of the problem."""
+    An attempt is what stands before the first `=` of a line, or of a part of it between commas, semicolons or tags, if
+    it is an expression of all the numbers of the problem."""
     if corrects_itself(text):
         return True
     gold = read_expression(problem.gold)
@@ -90,7 +90,7 @@ def tries_again(problem: Problem, text: str) -> bool:
 
 
 def _attempts(reasoning: str, numbers: Sequence[int]) -> Iterable[Fraction]:
-    equations = [part for part in re.split(r"[\n,;]", reasoning) if "=" in part]
+    equations = [part for part in re.split(r"[\n,;]|</?think>", reasoning) if "=" in part]
     for equation in equations:
         attempt = read_expression(equation.partition("=")[0])
         if attempt is not None and _same_numbers(attempt.numbers, numbers):

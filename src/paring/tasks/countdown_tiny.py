@@ -19,10 +19,11 @@ ANSWER = re.compile(r"<answer>([^<]*)</answer>\s*\Z")
 
 @settings
 class CountdownTiny:
-    """`3,12,7:16=` asks for 16 from 3, 12 and 7, each used once: `<answer>12+7-3</answer>`, or `<answer>7-3+12</answer>`.
+    """`3,12,7:16=` asks for 16 from 3, 12 and 7, each used once: `<answer>12+7-3</answer>`, or `7-3+12` in the tags.
 
     One number is 1 to 99 and two are 1 to 19, in any order, and every problem can be solved by sums and differences
-    alone that begin with the largest number and stay within 0..99. The answer may stand alone or after attempts with commas between them, each of them steps:
+    alone that begin with the largest number and stay within 0..99. The answer may stand alone or after attempts with
+    commas between them, each of them steps:
     `12+3=15;15+7=22,12-3=9;9+7=16<answer>12-3+7</answer>`. Attempts are not rewarded. 10,000 problems are drawn to
     train on, 500 to validate and 500 to test (tasks/drawn.py).
     """

@@ -9,10 +9,9 @@ from pydantic import Field
 
 from paring.settings import Count, CountOrZero, settings
 from paring.tasks.order import hash_order
-from paring.tasks.rows import check_text, checked_row, field_of, hub_values, jsonl_values
+from paring.tasks.rows import checked_row, field_of, hub_values, jsonl_values, message_of
 from paring.types import Message
 
-ROLES = ("system", "user", "assistant")
 HELD_OUT_ONE_IN = 8
 
 
@@ -65,7 +64,7 @@ class Chats:
         turns = field_of(value, self.messages, place)
         if not isinstance(turns, list) or not turns:
             raise ValueError(f'{place}: field {self.messages!r} must be a list of turns like {{"role", "content"}}')
-        messages = tuple(_message(turn, f"{self.messages}[{number}]", place) for number, turn in enumerate(turns))
+        messages = tuple(message_of(turn, f"{self.messages}[{number}]", place) for number, turn in enumerate(turns))
         if messages[0]["role"] == "assistant":
             raise ValueError(f"{place}: {self.messages}[0] is the assistant's; a conversation begins with a question")
         if messages[-1]["role"] != "assistant":
@@ -147,15 +146,6 @@ class Examples:
             f"data.path = {self.path!r}: no such file or folder. Give a .jsonl file, a folder with train.jsonl, or a "
             'name on the hub such as "openai/gsm8k"'
         )
-
-
-def _message(turn: object, what: str, place: str) -> Message:
-    if not isinstance(turn, dict) or not {"role", "content"} <= turn.keys():
-        raise ValueError(f'{place}: {what} must be an object with "role" and "content"')
-    if turn["role"] not in ROLES:
-        raise ValueError(f"{place}: {what}: role {turn['role']!r} must be one of {', '.join(ROLES)}")
-    check_text(turn["content"], f"{what}: content", place)
-    return {"role": turn["role"], "content": turn["content"]}
 
 
 def _held_out(rows: Sequence[Example], path: str) -> tuple[list[Example], list[Example]]:

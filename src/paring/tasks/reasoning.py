@@ -4,11 +4,14 @@ import re
 
 LONGEST = 20_000
 """Characters of reasoning that are looked at, the first ones: the time is bounded, whatever the text."""
-_MARKERS = re.compile(
-    r"\b(?:wait|hold on|hmm+|oops|no,|actually|let me (?:re|double|check|try again)|try again|recheck|re-check"
-    r"|double-check|mistake|instead|that is wrong|that's wrong|not right|does not work|doesn't work)(?!\w)",
-    re.IGNORECASE,
-)
+MARKERS = (
+    "wait|hold on|hmm|oops|actually|try again|let me check|let me recheck|let me redo|let me recompute|"
+    "let me recalculate|double-check|mistake|that is wrong|that's wrong|that is not right|that's not right|"
+    "does not work|doesn't work|not correct|incorrect"
+).split("|")
+"""What a model says as it takes something back, or looks at it again; matched as whole words in any case."""
+
+_MARKER = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, MARKERS))})(?!\w)", re.IGNORECASE)
 _EQUATION = re.compile(r"(?<![0-9.])([0-9]{1,9})\s*([-+*/×÷])\s*([0-9]{1,9})\s*=\s*(-?[0-9]{1,9})(?![0-9.])")
 
 
@@ -25,12 +28,12 @@ def has_equation(text: str) -> bool:
 def corrects_itself(text: str) -> bool:
     """Whether the reasoning takes something back: in words or in numbers.
 
-    In words: it holds one of a fixed list of phrases (wait, actually, let me check, that's wrong ...), in any case.
+    In words: it holds one of MARKERS (wait, actually, let me check, that's wrong ...).
     In numbers: it gives two results for the same `x ± y`, of which the second replaces the first: `3+4=8;3+4=7`.
     Neither says that the correction was needed, or right.
     """
     reasoning = reasoning_of(text)
-    if _MARKERS.search(reasoning):
+    if _MARKER.search(reasoning):
         return True
     results: dict[tuple[int, str, int], int] = {}
     for found in _EQUATION.finditer(reasoning):

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from paring.types import Message
+
+ROLES = ("system", "user", "assistant")
 LONGEST_LINE = 2**20
 """Bytes. A longer line is an error, so that a file which is no JSON Lines cannot fill the memory."""
 
@@ -97,6 +100,16 @@ def check_text(text: object, what: str, place: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"{place}: {what} holds half a surrogate pair, which no tokenizer takes") from error
+
+
+def message_of(turn: object, what: str, place: str) -> Message:
+    """A turn of a conversation. ValueError names the place and `what` it is if it is none."""
+    if not isinstance(turn, dict) or not {"role", "content"} <= turn.keys():
+        raise ValueError(f'{place}: {what} must be an object with "role" and "content"')
+    if turn["role"] not in ROLES:
+        raise ValueError(f"{place}: {what}: role {turn['role']!r} must be one of {', '.join(ROLES)}")
+    check_text(turn["content"], f"{what}: content", place)
+    return {"role": turn["role"], "content": turn["content"]}
 
 
 def reject_repeats(rows: Iterable[Row], field: str) -> None:

@@ -62,10 +62,12 @@ def test_a_run_on_ray_saves_when_the_study_is_to_stop(cluster, small_run, tmp_pa
     assert [*(folder / "checkpoints").iterdir()]
 
 
-def test_where_there_is_no_cluster_is_one_clear_error(monkeypatch, tmp_path):
+def test_where_there_is_no_cluster_is_one_clear_error(monkeypatch):
     from paring.study.cluster import RayJobs
 
-    ray.shutdown()
-    monkeypatch.setattr("ray._private.utils.get_ray_temp_dir", lambda: str(tmp_path))
+    def init(**_):
+        raise ConnectionError("Could not find any running Ray instance")
+
+    monkeypatch.setattr(ray, "init", init)
     with pytest.raises(ValueError, match="--ray auto: no cluster answers there"):
         RayJobs(1, threads=1, address="auto")

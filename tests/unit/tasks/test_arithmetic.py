@@ -65,7 +65,8 @@ def test_a_problem_is_the_same_by_index_slice_and_iteration():
 
 def test_problem_carries_its_expression():
     problem = TASK.problems("train")[0]
-    assert problem == Problem("arithmetic/33+1-16", ({"role": "user", "content": "33+1-16="},), "18")
+    message, worked = {"role": "user", "content": "33+1-16="}, "33+1=34;34-16=18<answer>18</answer>"
+    assert problem == Problem("arithmetic/33+1-16", (message,), "18", worked)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +152,15 @@ def test_every_train_problem_is_rewarded_for_its_gold_and_worked_answer():
 def test_unknown_setting_is_refused():
     with pytest.raises(ValueError, match="digits"):
         Arithmetic(digits=3)
+
+
+def test_solutions_are_worked_and_right():
+    """Of all four pairs of signs; the worked example is that of the class's docstring."""
+    task = Arithmetic()
+    problems = list(task.problems("train")[:400])
+    assert {"".join(sign for sign in one.id if sign in "+-") for one in problems} == {"++", "+-", "-+", "--"}
+    for problem in problems:
+        score = task.score(problem, problem.solution)
+        assert score.reward == 1.1 and score.traits == {"working": True}
+    [known] = [one for one in task.problems("train") if one.id == "arithmetic/17+11+4"]
+    assert known.solution == "17+11=28;28+4=32<answer>32</answer>"

@@ -2,7 +2,9 @@
 
 import pytest
 
+from paring import load_run
 from paring.tasks.custom import Custom
+from paring.tasks.reward_functions import RewardFunctions
 
 TASK = """
 from paring.types import Problem, Score
@@ -14,6 +16,17 @@ class Shout:
     def score(self, problem, text):
         return Score({"capitals": sum(c.isupper() for c in text) / max(1, len(text))}, text.isupper())
 
+class Numbers(Shout):
+    def score(self, problem, text):
+        return 1.0
+
+class Asking(Shout):
+    def __init__(self, what):
+        self.what = what
+
+class Empty:
+    pass
+
 not_a_class = 1
 """
 
@@ -21,6 +34,8 @@ not_a_class = 1
 @pytest.fixture
 def file(tmp_path):
     (tmp_path / "my.py").write_text(TASK)
+    (tmp_path / "broken.py").write_text("class Shout(:\n")
+    (tmp_path / "failing.py").write_text("1 / 0\n")
     return tmp_path / "my.py"
 
 
@@ -40,8 +55,36 @@ def test_its_problems_and_scores_are_those_of_the_class(file):
         ("{folder}/absent.py:Shout", "there is no file"),
         ("{folder}/my.py:Whisper", "has no class Whisper"),
         ("{folder}/my.py:not_a_class", "has no class not_a_class"),
+        ("{folder}/my.py:Empty", r"Empty needs problems\(split\) and score\(problem, text\)"),
+        ("{folder}/my.py:Asking", r"Asking\(\) must work without arguments \(.*what"),
+        ("{folder}/broken.py:Shout", "broken.py cannot be run: SyntaxError"),
+        ("{folder}/failing.py:Shout", "failing.py cannot be run: ZeroDivisionError: division by zero"),
     ],
 )
 def test_what_cannot_be_used_is_named(file, path, complaint):
     with pytest.raises(ValueError, match=complaint):
         Custom(path=path.format(folder=file.parent)).problems("train")
+
+
+def test_a_score_that_is_none_is_named(file):
+    task = Custom(path=f"{file}:Numbers")
+    with pytest.raises(ValueError, match=r"my.py:Numbers': score\(\) gave float; return a Score"):
+        task.score(task.problems("train")[0], "A")
+
+
+def test_its_name_follows_from_its_path(file):
+    path = f"{file}:Shout"
+    assert load_run("quickstart", **{"task.path": path}).task == Custom(path=path)
+    assert load_run("smollm2-arithmetic", task={"path": path}).task == Custom(path=path)  # without its task.largest
+    rollout = "problems = 1\ngroup_size = 2\nmax_new_tokens = 4\n"
+    (file.parent / "mine.toml").write_text(f"steps = 1\n[task]\npath = '{path}'\n[rollout]\n{rollout}")
+    assert load_run(file.parent / "mine.toml").task == Custom(path=path)
+    with pytest.raises(ValueError, match="task.path: exists, but not for the kind that is chosen"):
+        load_run("quickstart", **{"task.path": path, "task.name": "arithmetic"})
+
+
+def test_reward_functions_are_named_by_their_setting():
+    run = load_run("quickstart", **{"task.reward": "my.py:reward", "task.data": "rows.jsonl"})
+    assert run.task == RewardFunctions(reward="my.py:reward", data="rows.jsonl")
+    several = load_run("quickstart", **{"task.reward": ["a.py:f", "b.py:g"], "task.data": "rows.jsonl"})
+    assert several.task.reward == ("a.py:f", "b.py:g")

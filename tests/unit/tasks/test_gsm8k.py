@@ -157,3 +157,13 @@ def test_every_gold_solution_is_correct_and_mostly_shows_working():
     assert sum(score.traits["working"] for score in scores) > 0.95 * len(scores)
     wrong = [task.score(problem, f"#### {integer(problem.gold) + 1}") for problem in task.problems("test")]
     assert not any(score.correct for score in wrong)
+
+
+def test_a_solution_is_that_of_the_data_in_the_format_that_is_asked_for(folder):
+    marked = "Half of 48 is 48/2 = <<48/2=24>>24.\nSo 48+24 = <<48+24=72>>72.\n#### 72"
+    write(folder / "test.jsonl", [row(72, marked), row(5, "#### 5")])
+    task = Gsm8k(data=str(folder))
+    worked, bare = task.problems("test")
+    assert worked.solution == ("<think> Half of 48 is 48/2 = 24.\nSo 48+24 = 72. </think>\n<answer> 72 </answer>")
+    assert task.score(worked, worked.solution).reward == 1.1
+    assert bare.solution == ""

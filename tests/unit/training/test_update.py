@@ -6,18 +6,20 @@ from itertools import pairwise
 import pytest
 import torch
 
-from paring.adapters.attach import attach, parameters_by_name
+from paring.adapters.attach import attach, exchanged, parameters_by_name
 from paring.adapters.gates import Factors, Proximal
 from paring.adapters.kinds import L1ra, Lora
 from paring.maths.kl import k3
+from paring.maths.objective import Objective
 from paring.maths.objectives import Grpo, Rgra
 from paring.maths.reducers import Totals
 from paring.maths.surrogates import LogProbs
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack, packed_size
 from paring.runtime.machine import Stopwatch
+from paring.training.measures import ratio_quantiles
 from paring.training.optim import Adam, Optimiser
-from paring.training.update import cut, improve
+from paring.training.update import cut, improve, slices
 from paring.types import Completion, Group, Problem
 
 TEMPERATURE = 0.9
@@ -296,3 +298,115 @@ def test_the_shared_trunk_does_not_show(tiny, tokenizer, groups, monkeypatch, ob
         moved.append(values(policy))
     for name in moved[0]:
         torch.testing.assert_close(moved[0][name], moved[1][name], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("objective", [Rgra(), Grpo(clip_low=0.01, clip_high=0.01), Rgra(kl_coef=0.4)], ids=str)
+def test_a_minibatch_is_an_update_of_its_own_problems_by_the_policy_that_sampled(make_policy, groups, objective):
+    """The ratio of the second is to the policy before the first, as if that had been an older sampler."""
+    at_once, in_a_row = make_policy(), make_policy()
+    found = update(at_once, groups, objective, minibatches=3)
+    assert found.applied == 3 and found.measures["ratio_max"] > 1
+    before = values(in_a_row)
+    optimiser = Optimiser(parameters_by_name(in_a_row.adapters), Adam(max_grad_norm=1e9))
+    for number in range(3):
+        improve(
+            *(in_a_row, optimiser, groups[number : number + 1], ADVANTAGE_PG[number : number + 1], objective),
+            **dict(temperature=TEMPERATURE, lr=0.01, updates=1, tokens_per_pass=10_000, seed=0, watch=Stopwatch()),
+            as_sampled=lambda: exchanged(in_a_row.adapters, before),
+        )
+    expected = values(in_a_row)
+    for name, value in values(at_once).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_minibatches_divide_the_problems_evenly():
+    assert [(one.start, one.stop) for one in slices(7, 3)] == [(0, 2), (2, 4), (4, 7)]
+    assert [(one.start, one.stop) for one in slices(3, 3)] == [(0, 1), (1, 2), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "passes"),
+    [
+        ({}, 1),
+        ({"updates": 3}, 3),  # the first one's own log-probs are the old ones
+        ({"minibatches": 3}, 3 + 2),  # those of the later minibatches are taken before the first step
+        ({"minibatches": 3, "updates": 2}, 6 + 2),
+        ({"stale": True}, 1 + 1),
+        ({"stale": True, "updates": 2, "minibatches": 3}, 6 + 3),
+    ],
+)
+def test_no_pass_is_made_that_is_not_needed(make_policy, groups, monkeypatch, changes, passes):
+    """Besides the two over the sample that the KL is measured on. All groups have a signal here."""
+    policy, real, calls = make_policy(), Policy.log_probs, []
+    monkeypatch.setattr(Policy, "log_probs", lambda self, *a, **k: calls.append(1) or real(self, *a, **k))
+    stale = changes.pop("stale", False)
+    older = {"as_sampled": lambda: exchanged(policy.adapters, values(policy))} if stale else {}
+    optimiser = Optimiser(parameters_by_name(policy.adapters), Adam())
+    asked = dict(temperature=TEMPERATURE, lr=0.01, updates=1, tokens_per_pass=10_000, seed=0, watch=Stopwatch())
+    signal_PG = torch.tensor([[1.0, -1.0, 0.0]] * 3)
+    improve(policy, optimiser, groups, signal_PG, Rgra(), **asked | changes | older)
+    assert len(calls) == passes + 2
+
+
+def test_a_sampler_that_is_the_policy_changes_nothing(make_policy, groups):
+    ends = []
+    for stale in (False, True):
+        policy = make_policy()
+        older = {"as_sampled": lambda policy=policy: exchanged(policy.adapters, values(policy))} if stale else {}
+        update(policy, groups, Grpo(clip_low=0.01, clip_high=0.01), updates=3, lr=0.02, **older)
+        ends.append(values(policy))
+    for name, value in ends[0].items():
+        torch.testing.assert_close(value, ends[1][name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("tokens_per_pass", [1, 16, 10_000])
+@pytest.mark.parametrize("minibatches", [1, 3])
+def test_what_is_measured_does_not_depend_on_the_cut(make_policy, groups, tokens_per_pass, minibatches):
+    found = [
+        update(
+            make_policy(),
+            groups,
+            Grpo(clip_low=0.01, clip_high=0.01),
+            updates=2,
+            minibatches=minibatches,
+            tokens_per_pass=size,
+        ).measures
+        for size in (25, tokens_per_pass)
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-3, abs=1e-6)
+    assert 0 < found[0]["ratio_low"] < found[0]["ratio_median"] < found[0]["ratio_high"] <= found[0]["ratio_max"]
+    assert found[0]["clip_fraction"] > 0 and found[0]["kl_sampling"] > 0
+
+
+def test_quantiles_by_hand():
+    ratios = torch.arange(1.0, 201.0)[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
+    found = ratio_quantiles(ratios.log())
+    assert found == pytest.approx({"ratio_low": 2, "ratio_median": 100, "ratio_high": 198, "ratio_max": 200})
+
+
+@pytest.mark.parametrize("updates", [1, 2])
+def test_without_a_kl_term_the_kl_is_that_of_the_first_completions(make_policy, groups, updates):
+    """As it is before the last pass over the rollout."""
+    policy, found = make_policy(), update(make_policy(), groups, Rgra(), updates=updates)
+    if updates == 2:
+        update(policy, groups, Rgra())
+    _, logp, mask_BT = plain_loss(policy, groups, Rgra())
+    first = slice(None, None, 3)
+    kl = k3(logp.reference_BT - logp.policy_BT)[first][mask_BT[first].bool()].mean()
+    assert found.measures["kl"] == pytest.approx(float(kl.detach()), rel=1e-4)
+
+
+def test_an_objective_that_learns_from_an_advantage_of_0_leaves_nothing_out(make_policy, groups):
+    class WithEntropy(Objective):
+        learns_from_zero = True
+
+        def gain(self, logp, advantage_B1, mask_BT):
+            return (advantage_B1 - 0.1) * logp.policy_BT
+
+    policy = make_policy()
+    loss, *_ = plain_loss(policy, groups, WithEntropy())
+    loss.backward()
+    expected = gradient(policy)
+    found = update(policy, groups, WithEntropy(), lr=0.0, tokens_per_pass=16)
+    assert found.tokens == 33
+    assert (gradient(policy) - expected).norm() <= 1e-5 * expected.norm()

@@ -17,14 +17,15 @@ class Custom:
 
     The file is run, as any program of yours is: give only files that you trust."""
 
-    kind: Literal["custom"]
+    kind: Literal["custom"] = "custom"
     path: str
 
     def opened(self) -> Objective:
         """The objective that the file defines. Raises ValueError where file or class cannot be used."""
         found = class_in(self.path, setting="objective.path", example="my.py:MyObjective")
-        if not issubclass(found, Objective):
-            raise ValueError(f"objective.path = {self.path!r}: {found.__name__} must derive from Objective")
+        if not issubclass(found, Objective) or found.advantage is Objective.advantage:
+            wanted = "derive from Objective and have advantage(outcome)"
+            raise ValueError(f"objective.path = {self.path!r}: {found.__name__} must {wanted}")
         objective = found()
         if not objective.learns_from_zero and _learns_from_zero(objective):
             raise ValueError(

@@ -91,7 +91,7 @@ class Dapo(ClippedRatio):
 
 @settings
 class Gspo(Objective):
-    """Group sequence policy optimisation: one ratio a completion (arXiv 2507.18071, eq. 5 and 7).
+    """Group sequence policy optimisation: one ratio a completion (arXiv 2507.18071).
 
     loss = -1/B sum_b min[ s_b A_b, clip(s_b, 1 - clip_low, 1 + clip_high) A_b ],   A = (r - mean) / std
     s_b = (pi(o_b) / pi_old(o_b))^(1/|o_b|)"""

@@ -1,0 +1,266 @@
+"""Reward functions as TRL calls them: what they are passed, what their rewards come to, and what is refused."""
+
+import json
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from paring.source import names_of
+from paring.tasks.base import judged
+from paring.tasks.reward_functions import RewardFunctions
+from paring.types import Completion, Group
+
+FUNCTIONS = """
+import math
+
+seen = []
+
+def right(completions, answer, **kwargs):
+    return [1.0 if answer_ in text else 0.0 for text, answer_ in zip(completions, answer)]
+
+def short(completions, completion_ids, **kwargs):
+    return [-0.1 * len(ids) for ids in completion_ids]
+
+def sometimes(completions, **kwargs):
+    return [None if "skip" in text else math.nan if "nan" in text else 0.5 for text in completions]
+
+async def later(prompts, completions, **kwargs):
+    return [float(len(prompt)) for prompt in prompts]
+
+def watching(**kwargs):
+    seen.append(kwargs)
+    kwargs["log_metric"]("name", 1.0)
+    kwargs["log_extra"]("name", ["a"])
+    return [0] * len(kwargs["completions"])
+
+def turns(completions, **kwargs):
+    return [1.0 if [turn["role"] for turn in turns] == ["assistant"] else 0.0 for turns in completions]
+
+def fails(completions, **kwargs):
+    return 1 / 0
+
+def too_few(completions, **kwargs):
+    return [1.0]
+
+def no_numbers(completions, **kwargs):
+    return ["1.0" for _ in completions]
+
+def infinite(completions, **kwargs):
+    return [math.inf for _ in completions]
+
+def nothing(completions, **kwargs):
+    pass
+
+not_a_function = 1
+"""
+ROWS = [{"prompt": f"How much is {n} + 1?", "answer": str(n + 1), "level": n % 3} for n in range(40)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "my.py").write_text(FUNCTIONS)
+    write(tmp_path / "rows.jsonl", ROWS)
+    return tmp_path
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def task_of(folder, *names, **settings):
+    reward = [f"{folder}/my.py:{name}" for name in names]
+    return RewardFunctions(
+        **{"data": f"{folder}/rows.jsonl", "reward": tuple(reward) if len(reward) > 1 else reward[0]} | settings
+    )
+
+
+def groups_of(task, *texts):
+    """Two problems with these answers each; a token a character."""
+    problems = task.problems("train")[:2]
+    answers = tuple(Completion(tuple(range(len(text))), (0.0,) * len(text), text, True) for text in texts)
+    return [Group(problem, (1,), answers) for problem in problems]
+
+
+def test_rows_become_problems_in_three_splits(folder):
+    task = task_of(folder, "right")
+    splits = {split: task.problems(split) for split in ("train", "validation", "test")}
+    assert {split: len(problems) for split, problems in splits.items()} == {"train": 30, "validation": 5, "test": 5}
+    rows = [json.loads(problem.gold) for problems in splits.values() for problem in problems]
+    assert sorted(rows, key=lambda row: int(row["answer"])) == ROWS
+    problem = splits["train"][0]
+    assert problem.messages == ({"role": "user", "content": json.loads(problem.gold)["prompt"]},)
+
+
+def test_a_test_file_is_the_test_split(folder):
+    test = write(folder / "test.jsonl", [{"prompt": "and 99 + 1?", "answer": "100", "level": 0}])
+    task = task_of(folder, "right", test=test)
+    assert [problem.messages[0]["content"] for problem in task.problems("test")] == ["and 99 + 1?"]
+    assert len(task.problems("train")) + len(task.problems("validation")) == 40
+    write(folder / "test.jsonl", ROWS[:1])
+    with pytest.raises(ValueError, match=r"test.jsonl:1: the same prompt as .*rows.jsonl:1"):
+        task.problems("test")
+
+
+def test_rewards_are_weighted_and_summed(folder):
+    task = task_of(folder, "right", "short", weights=(2.0, 0.5))
+    groups = groups_of(task, "no", "it is 1234567891011121314151617181920212223242526272829303132333435363738394041")
+    for scores in judged(task, groups):
+        assert scores[0].parts == pytest.approx({"right": 0.0, "short": -0.1})
+        assert scores[1].parts["right"] == 2.0
+        assert scores[1].reward == pytest.approx(2.0 - 0.05 * len(groups[0].completions[1].text))
+
+
+def test_correct_is_a_sum_at_or_above_the_threshold(folder):
+    assert [
+        [s.correct for s in row]
+        for row in judged(task_of(folder, "sometimes"), groups_of(task_of(folder, "sometimes"), "a"))
+    ] == [[False]] * 2
+    task = task_of(folder, "sometimes", correct_at=0.5)
+    assert [[score.correct for score in row] for row in judged(task, groups_of(task, "a", "skip"))] == [
+        [True, False]
+    ] * 2
+
+
+def test_none_does_not_apply(folder):
+    task = task_of(folder, "sometimes", "short")
+    (first, second), _ = judged(task, groups_of(task, "skip", "nan!"))
+    assert first.parts == second.parts == pytest.approx({"sometimes": 0.0, "short": -0.4})
+
+
+def test_an_answer_that_nothing_applies_to_has_the_mean_of_its_group(folder):
+    task = task_of(folder, "sometimes", correct_at=0.0)
+    scores = judged(task, groups_of(task, "a", "skip", "b"))[0]
+    assert [score.reward for score in scores] == [0.5] * 3
+    assert [score.correct for score in scores] == [True, False, True]
+    assert [score.reward for score in judged(task, groups_of(task, "skip", "skip"))[0]] == [0.0, 0.0]
+
+
+def test_a_function_is_called_once_with_what_trl_passes(folder):
+    task = task_of(folder, "watching")
+    groups = groups_of(task, "a", "bb")
+    judged(task, groups)
+    seen = names_of(folder / "my.py")["seen"]
+    assert len(seen) == 1
+    rows = [json.loads(group.problem.gold) for group in groups for _ in range(2)]
+    assert seen[0]["prompts"] == [row["prompt"] for row in rows]
+    assert seen[0]["completions"] == ["a", "bb"] * 2
+    assert seen[0]["completion_ids"] == [[0], [0, 1]] * 2
+    assert seen[0]["answer"] == [row["answer"] for row in rows] and seen[0]["level"] == [row["level"] for row in rows]
+    assert "prompt" not in seen[0] and seen[0]["trainer_state"] is None
+
+
+def test_conversations_give_completions_of_turns(folder):
+    rows = [
+        {"prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"{n}?"}]} for n in range(9)
+    ]
+    task = task_of(folder, "turns", data=write(folder / "chats.jsonl", rows))
+    assert [message["role"] for message in task.problems("train")[0].messages] == ["system", "user"]
+    assert [score.reward for score in judged(task, groups_of(task, "a", "b"))[0]] == [1.0, 1.0]
+    assert task.score(task.problems("test")[0], "a").correct
+
+
+def test_async_functions_are_awaited(folder):
+    task = task_of(folder, "later")
+    groups = groups_of(task, "a")
+    assert [row[0].reward for row in judged(task, groups)] == [
+        len(group.problem.messages[0]["content"]) for group in groups
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("fails", "raised ZeroDivisionError: division by zero"),
+        ("too_few", "gave 1 rewards for 4 completions"),
+        ("no_numbers", "a finite number or None for each completion"),
+        ("infinite", "a finite number or None for each completion"),
+        ("nothing", "a finite number or None for each completion"),
+    ],
+)
+def test_a_function_that_cannot_be_used_is_named(folder, name, complaint):
+    task = task_of(folder, name)
+    with pytest.raises(ValueError, match=f"my.py:{name}' .*{complaint}"):
+        judged(task, groups_of(task, "a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"reward": "my.py"}, "give a Python file and a function in it, such as my.py:reward"),
+        ({"reward": "absent.py:right"}, "there is no file absent.py"),
+        ({"reward": "{folder}/my.py:wrong"}, "has no function wrong"),
+        ({"reward": "{folder}/my.py:not_a_function"}, "has no function not_a_function"),
+        ({"weights": (1.0, 2.0)}, "weights has 2 numbers for 1 functions"),
+        ({"reward": ()}, "at least 1 item"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(folder, settings, complaint):
+    if "{folder}" in settings.get("reward", ""):
+        settings = {"reward": settings["reward"].format(folder=folder)}
+    with pytest.raises(ValueError, match=complaint):
+        task_of(folder, "right", **settings).problems("train")
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ([{"question": "a"}], "rows.jsonl:1: field 'prompt' is missing"),
+        ([{"prompt": ""}], "rows.jsonl:1: field 'prompt' is blank"),
+        ([{"prompt": 5}], "rows.jsonl:1: field 'prompt' must be a text, or a list of turns"),
+        ([{"prompt": []}], "rows.jsonl:1: field 'prompt' must be a text, or a list of turns"),
+        ([{"prompt": ["a"]}], r"rows.jsonl:1: prompt\[0\] must be an object"),
+        (
+            [{"prompt": [{"role": "assistant", "content": "a"}]}],
+            "rows.jsonl:1: the prompt ends with the assistant's turn",
+        ),
+        (
+            [{"prompt": "a"}, {"prompt": [{"role": "user", "content": "b"}]}],
+            "some prompts are texts and others lists",
+        ),
+        ([{"prompt": "a"}, {"prompt": "a"}], "rows.jsonl:2: the same prompt as .*rows.jsonl:1"),
+        ([{"prompt": "a"}, {"prompt": "b"}], "2 rows, at least 3 are needed"),
+        ([{"prompt": "a", "x": float("nan")}], "rows.jsonl:1: a column cannot be written as JSON"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_named(folder, rows, complaint):
+    write(folder / "rows.jsonl", rows)
+    with pytest.raises(ValueError, match=complaint):
+        task_of(folder, "right").problems("train")
+
+
+@pytest.mark.skipif(find_spec("trl") is None, reason="needs trl")
+def test_the_rewards_are_those_that_trl_computes(folder):
+    """TRL's own method, on a stand-in for the trainer that has what the method asks for."""
+    from trl import GRPOTrainer
+
+    names, weights = ["right", "short", "sometimes"], (1.0, 0.5, 2.0)
+    task = task_of(folder, *names, weights=weights)
+    groups = groups_of(task, "7", "skip this", "123456789101112131415161718192021222324252627282930", "nan")
+    functions = [names_of(folder / "my.py")[name] for name in names]
+    trainer = SimpleNamespace(
+        accelerator=SimpleNamespace(device="cpu", is_main_process=True),
+        args=SimpleNamespace(report_to=[]),
+        reward_funcs=functions,
+        reward_processing_classes=[None] * 3,
+        reward_func_names=names,
+        state=SimpleNamespace(global_step=0),
+        environments=None,
+        _log_completion_extra=None,
+        _log_metric=None,
+    )
+    inputs = [json.loads(group.problem.gold) for group in groups for _ in group.completions]
+    completions = [completion for group in groups for completion in group.completions]
+    rewards_BF = GRPOTrainer._calculate_rewards(
+        trainer,
+        inputs,
+        [row["prompt"] for row in inputs],
+        [completion.text for completion in completions],
+        [list(completion.tokens) for completion in completions],
+    )
+    expected = (rewards_BF * torch.tensor(weights)).nansum(dim=1)
+    ours = torch.tensor([score.reward for row in judged(task, groups) for score in row])
+    torch.testing.assert_close(ours, expected)
+    assert len(set(ours.tolist())) > 3
