@@ -177,3 +177,18 @@ def test_it_learns(tmp_path):
     train(load_run("quickstart", steps=25, threads=1, evaluate={"limit": 4}, save={"every": 0}), tmp_path / "run")
     rewards = [row["reward"] for row in read_rows(tmp_path / "run/metrics.jsonl")]
     assert statistics.fmean(rewards[-5:]) > statistics.fmean(rewards[:5]) + 0.15
+
+
+def test_each_held_out_problem_is_recorded(finished_run):
+    items = list(read_rows(finished_run / "items.jsonl"))
+    after = json.loads((finished_run / "result.json").read_text())["after"]
+    assert [row["problem"] for row in items] == [problem.id for problem in Arithmetic().problems("test")[:4]]
+    assert sum(row["correct"] for row in items) == after["correct"]
+    assert sum(row["tokens"] for row in items) / len(items) == after["length"]
+
+
+def test_the_validation_split_is_measured_at_the_end_where_that_is_asked(small_run, finished_run, tmp_path):
+    asked = {"steps": 1, "evaluate.validation_at_end": True, "evaluate.validation_limit": 5}
+    validation = train(small_run(asked), tmp_path / "run").values["validation"]
+    assert (validation["split"], validation["problems"], validation["temperature"]) == ("validation", 5, 0.0)
+    assert json.loads((finished_run / "result.json").read_text())["validation"] is None

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from paring.cli import app
 from paring.recipes import FOLDER, recipe_names
 
+COMMANDS = ("train", "study", "compare", "plan", "eval", "recipes", "export", "samples", "ranks")
 HEAVY = ("torch", "transformers", "pydantic", "rich", "numpy", "safetensors", "peft")
 
 
@@ -47,20 +48,21 @@ print("heavy", [name for name in {HEAVY} if name in sys.modules])
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-2:] == ["code 0", "heavy []"], ended.stdout
-    for command in ("train", "plan", "eval", "recipes", "export", "samples", "ranks", "paring train quickstart"):
+    for command in (*COMMANDS, "paring train quickstart"):
         assert command in ended.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "plan", "eval", "recipes", "export", "samples", "ranks"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(paring, command):
     ended = paring(command, "--help")
     assert ended.exit_code == 0 and "--debug" in ended.stdout
-    assert ("--json" in ended.stdout) == (command != "train")
+    assert ("--json" in ended.stdout) == (command not in ("train", "study"))
 
 
 def test_promised_options(paring):
     promised = {
         "train": "--out --resume --dry-run",
+        "study": "--out --jobs --resume --dry-run --ray",
         "plan": "--memory --kind --find --prompt",
         "eval": "--task --limit",
         "export": "--to",
@@ -82,6 +84,8 @@ def test_promised_options(paring):
         (["train", "quickstart", "steps"], "error: command line: 'steps' is not of the form key=value"),
         (["train", "quickstart", "stps=3"], "error: quickstart: stps: unknown; did you mean steps?"),
         (["train", "--resume", "nothing"], "error: nothing holds no run: there is no run.toml in it"),
+        (["study", "nothing"], "error: nothing: no such study: give a TOML file"),
+        (["compare", "nothing", "nothing"], "error: nothing holds no run: there is no run.toml in it"),
         (["eval", "embedded"], "error: name a task: arithmetic, "),
         (["eval", "embedded", "--task", "sum"], "error: task: task.name = 'sum': unknown; "),
         (["eval", "embedded", "--task", "questions"], "error: task: task.train: required, but not given"),
@@ -215,6 +219,12 @@ def test_figures_of_ranks_are_written_on_request(paring, rank_run, tmp_path):
     assert "--figures DIR" not in shown and "  paring export " in shown
     read = json.loads(paring("ranks", rank_run, "--json", "--figures", tmp_path / "svg").stdout)
     assert read["figures"] == [str(tmp_path / "svg" / name) for name in ("ranks-map.svg", "ranks-flow.svg")]
+
+
+def test_two_runs_beside_each_other(paring, finished_run):
+    assert "none: the recipes are the same" in paring("compare", finished_run, finished_run).stdout
+    found = json.loads(paring("compare", finished_run, finished_run, "--json").stdout)
+    assert found["test"]["difference"] == 0.0
 
 
 def test_ranks_of_a_run_that_has_none_to_show(refused, finished_run):

@@ -1,0 +1,125 @@
+"""`paring study` with real child processes: interrupted, orphaned and resumed, to the bytes of ordinary runs."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from paring.study import child
+from paring.study.local import LocalJobs
+
+SAME_BYTES = ("run.toml", "adapter/adapter_model.safetensors", "samples.jsonl", "items.jsonl")
+SECONDS = 900
+"""Far more than it takes on a machine that is not busy: a study waits for nothing but its runs."""
+
+
+@pytest.fixture
+def study_file(small_overrides, tmp_path):
+    """A study of one arm and two seeds, whose runs save nothing before their end unless they are asked to."""
+    common = "\n".join(text.replace("=", " = ") for text in [*small_overrides, "steps=16", "save.every=0"])
+    common = common.replace("steps = 4\n", "").replace("save.every = 2\n", "")
+    path = tmp_path / "tiny.toml"
+    path.write_text(f'recipe = "quickstart"\nseeds = [0, 1]\n[common]\n{common}\n[arms.rgra]\n')
+    return path
+
+
+@pytest.fixture
+def start():
+    """Starts `paring` in a process of its own, as a shell would."""
+    started = []
+
+    def run(*arguments) -> subprocess.Popen:
+        command = [sys.executable, "-c", "from paring.cli import main; main()", *map(str, arguments)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def wait_for_steps(study: subprocess.Popen, folder: Path, steps: int) -> None:
+    until = time.monotonic() + SECONDS
+    while not (folder / "metrics.jsonl").is_file() or (folder / "metrics.jsonl").read_bytes().count(b"\n") < steps:
+        assert study.poll() is None, study.communicate()
+        assert time.monotonic() < until, f"{folder} does not get on: {child.last_words(folder)}"
+        time.sleep(0.05)
+
+
+def wait_for_end(jobs: LocalJobs) -> dict[Path, int]:
+    until = time.monotonic() + SECONDS
+    while not (codes := jobs.ended()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return codes
+
+
+def test_a_study_interrupted_and_resumed_gives_the_bytes_of_ordinary_runs(start, study_file, paring_child, tmp_path):
+    out = tmp_path / "out"
+    first = out / "runs/rgra/seed-0"
+    study = start("study", study_file, "--out", out)
+    wait_for_steps(study, first, 2)
+    study.send_signal(signal.SIGINT)
+    told, _ = study.communicate(timeout=SECONDS)
+    assert study.returncode == 130, told
+    assert told.splitlines()[-1] == f"interrupted, and saved; go on with:  paring study {out} --resume"
+    assert "Traceback" not in told and not (first / "result.json").exists()
+    [saved] = (first / "checkpoints").iterdir()
+    assert not (out / "runs/rgra/seed-1").exists()
+    resumed = start("study", out, "--resume")
+    told, _ = resumed.communicate(timeout=SECONDS)
+    assert resumed.returncode == 0, told
+    assert f"resumed from {first}/checkpoints/{saved.name}" in child.log_of(first).read_text()
+    assert paring_child("train", first, "--out", tmp_path / "alone").code == 0
+    for name in SAME_BYTES:
+        assert (first / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
+
+
+def test_runs_of_a_study_that_is_killed_save_and_end_and_its_successor_takes_them_up(start, study_file, tmp_path):
+    out = tmp_path / "out"
+    first = out / "runs/rgra/seed-0"
+    study = start("study", study_file, "--out", out)
+    wait_for_steps(study, first, 2)
+    study.kill()
+    study.wait()
+    # At once: the orphan may be at work still, and is waited for.
+    resumed = start("study", out, "--resume")
+    told, _ = resumed.communicate(timeout=SECONDS)
+    assert resumed.returncode == 0, told
+    assert "2 of 2 runs finished" in told
+    assert (
+        "interrupted, and saved" in child.log_of(first).read_text() or "resumed from" in child.log_of(first).read_text()
+    )
+
+
+def test_two_jobs_are_processes_of_one_thread_each(small_run, tmp_path):
+    from paring.config import as_plain
+
+    jobs = LocalJobs(2, threads=1)
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        jobs.start(json.dumps(as_plain(small_run({"threads": 0}))), folder)
+    assert len(jobs._processes) == 2
+    codes: dict[Path, int] = {}
+    while len(codes) < 2:
+        codes |= wait_for_end(jobs)
+    assert codes == dict.fromkeys(folders, child.FINISHED)
+    results = [json.loads((folder / "result.json").read_text()) for folder in folders]
+    assert [result["threads"] for result in results] == [1, 1]
+    assert (folders[0] / SAME_BYTES[1]).read_bytes() == (folders[1] / SAME_BYTES[1]).read_bytes()
+
+
+def test_what_a_child_cannot_do_is_told_by_its_code_and_its_last_words(tmp_path):
+    jobs = LocalJobs(1, threads=1)
+    jobs.start(json.dumps({"steps": 1}), tmp_path / "run")
+    assert wait_for_end(jobs) == {tmp_path / "run": child.BROKEN}
+    assert (
+        child.last_words(tmp_path / "run")
+        == "run: task: required, but not given\nrun: rollout: required, but not given"
+    )
