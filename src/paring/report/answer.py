@@ -65,11 +65,12 @@ def collapse_words(run: RunRecord) -> str:
 def _verdict(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     beyond = sum(comparison.decisive.beyond_chance for comparison in comparisons)
     tests = ", ".join(dict.fromkeys(comparison.decisive.name for comparison in comparisons))
+    are = "is" if beyond == 1 else "are"
     verdict = (
         f"The two {'differ' if beyond else 'are not told apart'} at the 5 % level ({tests})."
         if len(comparisons) == 1
-        else f"{beyond or 'None'} of {len(comparisons)} comparisons {'is' if beyond == 1 else 'are'} beyond chance at the "
-        f"5 % level ({tests}; Holm's correction for all {len(comparisons)})."
+        else f"{beyond or 'None'} of {len(comparisons)} comparisons {are} beyond chance at the 5 % level ({tests}; "
+        f"Holm's correction for all {len(comparisons)})."
     )
     seeds = all(comparison.decisive.over_seeds for comparison in comparisons)
     return verdict, *(() if seeds else ("What is not tested over seeds says nothing of other seeds.",))

@@ -10,7 +10,7 @@ WIDTH, HEIGHT = 440, 240
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 10, 32
 COLOURS, DASHES = 6, 4
 DECADES = 6
-"""A logarithmic scale reaches at most so many powers of ten below its largest value; what is lower lies on its floor."""
+"""Powers of ten that a logarithmic scale reaches below its largest value; what is lower lies on its floor."""
 MOST_TICKS = 5
 
 

@@ -46,8 +46,8 @@ def smallest_page(report: Report, *, below: int) -> str:
     while len((page := as_page(report, detail=detail)).encode()) >= below:
         if detail < 0.01:
             raise ValueError(
-                f"{len(report.gathered.runs)} runs: their tables alone take {len(page):,} bytes, and a page has at most "
-                f"{below:,}. Report on fewer of them"
+                f"{len(report.gathered.runs)} runs: their tables alone take {len(page):,} bytes, and a page has less "
+                f"than {below:,}. Report on fewer of them"
             )
         detail /= 2
     return page

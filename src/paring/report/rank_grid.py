@@ -1,6 +1,5 @@
 """Where the ranks of an arm went, as a grid of module types and layers for the page."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paring.report.gathering import Gathered
