@@ -14,7 +14,7 @@ from paring.complaints import RecipeError, complaints
 from paring.evaluation import Evaluate
 from paring.maths.objectives import Objective, Rgra
 from paring.policy.loading import Model
-from paring.recipes import override, read_recipe
+from paring.recipes import changes, override, read_recipe
 from paring.rollout.engine import Rollout
 from paring.settings import Count, CountOrZero, settings
 from paring.tasks.arithmetic import Arithmetic
@@ -23,6 +23,7 @@ from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.questions import Questions
 from paring.tasks.sums_products import SumsAndProducts
+from paring.training.collapse import Collapse
 from paring.training.folder import Save
 from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
@@ -47,6 +48,7 @@ class Run:
     adapter: Adapter = Lora()
     optimiser: Adam = Adam()
     evaluate: Evaluate = Evaluate()
+    collapse: Collapse = Collapse()
     save: Save = Save()
 
 
@@ -134,22 +136,10 @@ def as_plain(run: AnyRun) -> dict[str, Any]:
 
 def differences(old: AnyRun, new: AnyRun) -> list[str]:
     """One line for each setting that is not the same."""
-    before, after = _flat(as_plain(old)), _flat(as_plain(new))
-    return [
-        f"{key}: {before.get(key, 'not set')!r} -> {after.get(key, 'not set')!r}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
+    return changes(as_plain(old), as_plain(new))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if item is not None}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

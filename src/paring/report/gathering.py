@@ -171,7 +171,7 @@ def _read_study(folder: Path) -> Gathered:
             if is_run(where):
                 cells[_cell(run)].append(read_run(where))
             else:
-                missing.append(f"{one_line(run['folder'])} has not begun.")
+                missing.append(f"{one_line(run['folder'])} has not begun{_trouble(run)}.")
         arms = tuple(
             Arm(one_line(name), json.loads(setting), _by_seed(runs, missing))
             for (name, setting), runs in cells.items()
@@ -186,6 +186,12 @@ def _read_study(folder: Path) -> Gathered:
 
 def _cell(run: Mapping[str, Any]) -> tuple[str, str]:
     return run["arm"], json.dumps(dict(run["setting"].items()), sort_keys=True)
+
+
+def _trouble(run: Mapping[str, Any]) -> str:
+    """What the study says of a run that failed."""
+    error = run.get("error")
+    return f": {one_line(str(error['words']))}" if error else ""
 
 
 def _inside(folder: Path, name: str) -> Path:
