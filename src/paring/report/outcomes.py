@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from paring.maths.estimates import t_interval, wilson_interval
+from paring.recipes import flattened
 from paring.report.gathering import Contender, Gathered
 from paring.report.rank_words import one_line
-from paring.report.recipes import differing, dotted, written
+from paring.report.recipes import differing, written
 from paring.report.runs import RunRecord, finite
 
 
@@ -147,7 +148,8 @@ def _identity(run: RunRecord) -> str | None:
 
 def _data(run: RunRecord) -> dict[str, Any]:
     """The settings of its task, or of its supervised data, dotted."""
-    return dotted({"": run.recipe.get("task", run.recipe.get("data"))})
+    data = run.recipe.get("task", run.recipe.get("data"))
+    return flattened(data) if isinstance(data, dict) else {}
 
 
 def _benchmark_names(runs: Sequence[RunRecord]) -> dict[str, str]:

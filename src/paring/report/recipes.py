@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from paring.recipes import flattened
 from paring.report.rank_words import one_line
 
 NOT_A_DIFFERENCE = {"seed", "description", "evaluate.every", "save.every", "save.keep"}
@@ -11,28 +12,20 @@ ABSENT = "–"
 """Written where a recipe has no such setting."""
 
 
-def dotted(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"optimiser": {"lr": 0.1}}` as `{"optimiser.lr": 0.1}`."""
-    found: dict[str, Any] = {}
-    for name, value in recipe.items():
-        found |= dotted(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return found
-
-
 def repeated(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that make a recipe another one."""
-    return {key: value for key, value in dotted(recipe).items() if key not in NOT_A_DIFFERENCE}
+    return {key: value for key, value in flattened(recipe).items() if key not in NOT_A_DIFFERENCE}
 
 
 def shared(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Settings of the same value in all recipes; no recipes share nothing."""
-    first, *others = map(dotted, recipes) if recipes else [{}]
+    first, *others = map(flattened, recipes) if recipes else [{}]
     return {key: value for key, value in first.items() if all(key in other and other[key] == value for other in others)}
 
 
 def differing(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """The dotted names whose values are not all the same, in the order of their first appearance."""
-    names = dict.fromkeys(name for recipe in recipes for name in dotted(recipe))
+    names = dict.fromkeys(name for recipe in recipes for name in flattened(recipe))
     same = shared(recipes)
     return [name for name in names if name not in same]
 

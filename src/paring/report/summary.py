@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from paring.recipes import flattened
 from paring.report.comparing import Comparison, Test
 from paring.report.gathering import Contender
 from paring.report.outcomes import Block, Standing
-from paring.report.recipes import NOT_A_DIFFERENCE, differing, dotted, shared
+from paring.report.recipes import NOT_A_DIFFERENCE, differing, shared
 from paring.report.report import Report
 from paring.report.runs import RunRecord
 from paring.report.series import SHOWN, last_tenth
@@ -86,7 +87,7 @@ def _test(test: Test) -> dict[str, Any]:
 
 def _arm(contender: Contender, names: list[str]) -> dict[str, Any]:
     """`settings` are those in which the runs of the report differ; `last_tenth` of the steps made, means over runs."""
-    runs, recipe = contender.arm.runs, dotted(contender.arm.first.recipe)
+    runs, recipe = contender.arm.runs, flattened(contender.arm.first.recipe)
     return {
         "arm": contender.label,
         "setting": contender.setting,

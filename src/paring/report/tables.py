@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from paring.recipes import flattened
 from paring.report.answer import collapse_words, p_words
 from paring.report.comparing import Comparison
 from paring.report.gathering import Gathered
 from paring.report.outcomes import Block, Standing
 from paring.report.rank_words import one_line
-from paring.report.recipes import ABSENT, NOT_A_DIFFERENCE, differing, dotted, setting_words, written
+from paring.report.recipes import ABSENT, NOT_A_DIFFERENCE, differing, setting_words, written
 from paring.report.runs import RunRecord, finite
 from paring.report.series import SHOWN, last_tenth
 
@@ -87,7 +88,7 @@ def settings_table(gathered: Gathered) -> Table:
     """What differs between the arms: a column a setting. Nothing where nothing does."""
     recipes = [contender.arm.first.recipe for contender in gathered.contenders]
     names = [name for name in differing(recipes) if name not in NOT_A_DIFFERENCE]
-    told = [{name: written(value) for name, value in dotted(recipe).items()} for recipe in recipes]
+    told = [{name: written(value) for name, value in flattened(recipe).items()} for recipe in recipes]
     rows = tuple(
         (contender.full_label, *(settings.get(name, ABSENT) for name in names))
         for contender, settings in zip(gathered.contenders, told, strict=True)

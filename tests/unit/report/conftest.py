@@ -14,7 +14,7 @@ from paring.maths.estimates import wilson_interval
 PROBLEMS = 40
 
 
-def recipe(seed: int, steps: int, changes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def recipe(seed: int, steps: int, changes: dict[str, Any]) -> dict[str, Any]:
     plain = {
         "method": "rl",
         "description": "made up",
@@ -27,7 +27,7 @@ def recipe(seed: int, steps: int, changes: dict[str, dict[str, Any]]) -> dict[st
         "adapter": {"kind": "lora", "rank": 8},
         "optimiser": {"lr": 0.001, "betas": [0.9, 0.99]},
     }
-    return plain | {section: plain.get(section, {}) | values for section, values in changes.items()}
+    return plain | {key: plain[key] | value if isinstance(value, dict) else value for key, value in changes.items()}
 
 
 def metrics(step: int, steps: int, accuracy: float, noise: Random, collapse: int | None) -> dict[str, Any]:
@@ -85,13 +85,13 @@ def make_run() -> Callable[..., Path]:
         **changes: dict[str, Any],
     ) -> Path:
         folder.mkdir(parents=True)
-        (folder / "run.toml").write_text(tomli_w.dumps(recipe(seed, steps, changes)))
+        (folder / "run.toml").write_text(as_toml(tomli_w.dumps(recipe(seed, steps, changes))))
         noise = Random(f"{folder.name} {seed}")
         made = range(1, (steps if done is None else done) + 1)
         write_lines(
             folder / "metrics.jsonl", [metrics(step, steps, right / PROBLEMS, noise, collapse) for step in made]
         )
-        write_lines(folder / "samples.jsonl", [sample(step, text) for step in (made[0], made[-1])])
+        write_lines(folder / "samples.jsonl", [sample(step, text) for step in (*made[:1], *made[-1:])])
         if done is None:
             (folder / "result.json").write_text(json.dumps(result(seed, steps, right, text, collapse)))
             if items:
@@ -101,6 +101,11 @@ def make_run() -> Callable[..., Path]:
         return folder
 
     return make
+
+
+def as_toml(text: str) -> str:
+    """TOML, unlike JSON, cannot hold half a character."""
+    return text.encode(errors="replace").decode()
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
