@@ -36,7 +36,8 @@ addEventListener("load", () => {
   document.getElementById("found").textContent = JSON.stringify({
     names: all.map(element => element.localName),
     handlers: attributes.filter(name => name.startsWith("on") || name == "style"),
-    title: page.title, wide: page.documentElement.scrollWidth, loaded: frames[0].performance.getEntriesByType("resource").length,
+    loaded: frames[0].performance.getEntriesByType("resource").length,
+    title: page.title, wide: page.documentElement.scrollWidth,
     paper: frames[0].getComputedStyle(page.body).backgroundColor,
   });
 });

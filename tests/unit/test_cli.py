@@ -47,11 +47,12 @@ print("heavy", [name for name in {HEAVY} if name in sys.modules])
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-2:] == ["code 0", "heavy []"], ended.stdout
-    for command in ("train", "plan", "eval", "recipes", "export", "samples", "ranks", "paring train quickstart"):
-        assert command in ended.stdout
+    for command in ("train", "plan", "eval", "recipes", "export", "samples", "ranks", "report"):
+        assert f"  {command} " in ended.stdout
+    assert "paring train quickstart" in ended.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "plan", "eval", "recipes", "export", "samples", "ranks"])
+@pytest.mark.parametrize("command", ["train", "plan", "eval", "recipes", "export", "samples", "ranks", "report"])
 def test_every_command_explains_itself(paring, command):
     ended = paring(command, "--help")
     assert ended.exit_code == 0 and "--debug" in ended.stdout
@@ -70,6 +71,7 @@ def test_promised_options(paring):
         assert all(option in paring(command, "--help").stdout for option in options.split())
     assert "--worst" in paring("samples", "--help").stdout
     assert all(option in paring("ranks", "--help").stdout for option in ("--figures", "--png"))
+    assert "--out" in paring("report", "--help").stdout
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,8 @@ def test_promised_options(paring):
         (["export", "embedded"], "'--to'"),
         (["export", "embedded", "--to", "x", "--merged", "--portable"], "choose one"),
         (["samples", "nothing"], "error: nothing holds no samples.jsonl: give the folder of a run"),
+        (["report", "nothing"], "error: nothing holds neither a run (run.toml) nor a study (study.json): name"),
+        (["report"], "Missing argument"),
         (["ranks", "nothing"], "error: nothing holds no run: there is no run.toml in it"),
         (["ranks", "nothing", "--png"], "--png says how figures are written: give --figures DIR too"),
         (["nothing"], "No such command 'nothing'"),

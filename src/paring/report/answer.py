@@ -65,7 +65,7 @@ def collapse_words(run: RunRecord) -> str:
 def _verdict(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     beyond = sum(comparison.decisive.beyond_chance for comparison in comparisons)
     tests = ", ".join(dict.fromkeys(comparison.decisive.name for comparison in comparisons))
-    are = "is" if beyond == 1 else "are"
+    are = "is" if beyond < 2 else "are"
     verdict = (
         f"The two {'differ' if beyond else 'are not told apart'} at the 5 % level ({tests})."
         if len(comparisons) == 1
@@ -101,7 +101,12 @@ def _differences(block: Block, comparisons: Sequence[Comparison]) -> list[str]:
     others = [comparison for comparison in comparisons if one not in (comparison.first, comparison.second)]
     ordered = sorted(beside, key=lambda comparison: -abs(comparison.decisive.difference.mean))
     apart = [_other(comparison, one) for comparison in ordered if comparison.decisive.beyond_chance]
-    near = [_other(comparison, one) for comparison in reversed(ordered) if not comparison.decisive.beyond_chance]
+    alike = [comparison for comparison in ordered if comparison.decisive.identical]
+    near = [
+        _other(comparison, one)
+        for comparison in reversed(ordered)
+        if not comparison.decisive.beyond_chance and comparison not in alike
+    ]
     beyond = sum(comparison.decisive.beyond_chance for comparison in others)
     return [
         *([f"Beyond chance, beside {one.label}: {_some(apart)}."] if apart else []),
@@ -112,6 +117,11 @@ def _differences(block: Block, comparisons: Sequence[Comparison]) -> list[str]:
         ),
         *([f"Of the other {len(others)} comparisons here {beyond} are beyond chance."] if len(others) > 1 else []),
     ]
+
+
+def _names(comparisons: Sequence[Comparison], one: Standing) -> list[str]:
+    """Of the other arms."""
+    return [(found.second if found.first is one else found.first).label for found in comparisons]
 
 
 def _other(comparison: Comparison, one: Standing) -> str:

@@ -31,6 +31,11 @@ class Test:
         return self.name == OVER_SEEDS
 
     @property
+    def identical(self) -> bool:
+        """Whether no pair differs at all."""
+        return self.difference.low == self.difference.mean == self.difference.high == 0
+
+    @property
     def beyond_chance(self) -> bool:
         return self.adjusted < LEVEL
 

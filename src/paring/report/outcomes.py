@@ -25,21 +25,19 @@ class Benchmark:
 
     def interval(self, interval: tuple[float, float]) -> str:
         """Without the unit, which the value before it has."""
-        return (
-            "[{:.1f}, {:.1f}]".format(*(100 * end for end in interval))
-            if self.accuracy
-            else ("[{:.4f}, {:.4f}]".format(*interval))
-        )
+        low, high = interval
+        return f"[{100 * low:.1f}, {100 * high:.1f}]" if self.accuracy else f"[{low:.4f}, {high:.4f}]"
 
     def change(self, change: float) -> str:
+        change += 0.0  # of 0 there is but one
         return f"{100 * change:+.1f} points" if self.accuracy else f"{change:+.4f} nats a token"
 
     def changes(self, interval: tuple[float, float]) -> str:
-        return (
-            "[{:+.1f}, {:+.1f}]".format(*(100 * end for end in interval))
-            if self.accuracy
-            else ("[{:+.4f}, {:+.4f}]".format(*interval))
-        )
+        """The interval of a change; that of accuracies is cut to what is possible."""
+        low, high = (end + 0.0 for end in interval)
+        if self.accuracy:
+            return f"[{100 * max(-1.0, low):+.1f}, {100 * min(1.0, high):+.1f}]"
+        return f"[{low:+.4f}, {high:+.4f}]"
 
     def better(self, change: float) -> bool:
         """Whether a change of this sign is for the better: accuracy up, loss down."""

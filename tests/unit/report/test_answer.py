@@ -37,6 +37,16 @@ def test_a_lower_loss_is_the_better_arm(make_run, tmp_path):
     assert "rgra, lr 0.1 +0.2050 nats a token" in found[3]
 
 
+def test_arms_that_never_differ_are_called_the_same(make_study, tmp_path):
+    found = lines(make_study(tmp_path / "study", {"rgra": [30, 32, 34], "grpo": [30, 32, 34]}))
+    assert found[0] == "The two are not told apart at the 5 % level (paired t over seeds)."
+    assert found[3:] == [
+        "  The same as rgra in every pair: grpo.",
+        "Collapses",
+        "  None, in 6 runs that watched for it.",
+    ]
+
+
 def test_one_run_goes_from_before_to_after_with_the_caution_it_needs(make_run, tmp_path):
     found = lines(make_run(tmp_path / "run", right=30))
     assert "rgra improved: 30.0 % -> 75.0 % [59.8, 85.8] (1 run), +45.0 points." in found[1]

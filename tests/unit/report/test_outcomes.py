@@ -6,7 +6,7 @@ import pytest
 
 from paring.maths.estimates import wilson_interval
 from paring.report.gathering import gather
-from paring.report.outcomes import blocks_of
+from paring.report.outcomes import Benchmark, blocks_of
 
 
 def test_the_mean_over_seeds_with_students_interval(make_study, tmp_path):
@@ -18,6 +18,16 @@ def test_the_mean_over_seeds_with_students_interval(make_study, tmp_path):
     assert standing.values == {0: 0.7, 1: 0.75, 2: 0.8} and standing.before == pytest.approx(0.3)
     assert block.benchmark.name == "Accuracy on arithmetic (test split, 40 problems, greedy)"
     assert (block.benchmark.value(0.75), block.benchmark.interval((0.1, 0.25))) == ("75.0 %", "[10.0, 25.0]")
+
+
+def test_changes_have_a_sign_and_possible_ends():
+    share, loss = Benchmark("accuracy", True), Benchmark("loss", False)
+    assert (share.change(0.125), share.change(-0.0), loss.change(-0.5)) == (
+        "+12.5 points",
+        "+0.0 points",
+        "-0.5000 nats a token",
+    )
+    assert (share.changes((-1.7, 1.2)), loss.changes((-1.7, -0.0))) == ("[-100.0, +100.0]", "[-1.7000, +0.0000]")
 
 
 def test_an_accuracy_stays_below_1_and_above_0(make_study, tmp_path):
