@@ -14,7 +14,8 @@ from threading import Thread
 
 import pytest
 
-from paring.report.report import read_report, write_report
+from paring.report.report import read_report
+from paring.report.writing import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium")

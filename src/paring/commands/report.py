@@ -19,7 +19,8 @@ def report(
     """Write what runs or a study came to: a page (HTML), Markdown and JSON."""
     with errors_in_words(debug):
         from paring.report.answer import as_lines
-        from paring.report.report import next_steps, place_of, read_report, write_report
+        from paring.report.report import read_report
+        from paring.report.writing import next_steps, place_of, write_report
 
         found = read_report(subjects)
         written = write_report(found, out or place_of(subjects))

@@ -108,15 +108,13 @@ def _differences(block: Block, comparisons: Sequence[Comparison]) -> list[str]:
         if not comparison.decisive.beyond_chance and comparison not in alike
     ]
     beyond = sum(comparison.decisive.beyond_chance for comparison in others)
-    return [
-        *([f"Beyond chance, beside {one.label}: {_some(apart)}."] if apart else []),
-        *(
-            [f"Not told apart from {one.label}: {_some(near)}. This does not show them equal: see the intervals."]
-            if near
-            else []
-        ),
-        *([f"Of the other {len(others)} comparisons here {beyond} are beyond chance."] if len(others) > 1 else []),
-    ]
+    sentences = {
+        f"Beyond chance, beside {one.label}: {_some(apart)}.": apart,
+        f"The same as {one.label} in every pair: {_some(_names(alike, one))}.": alike,
+        f"Not told apart from {one.label}: {_some(near)}. This does not show them equal: see the intervals.": near,
+        f"Of the other {len(others)} comparisons here {beyond} are beyond chance.": len(others) > 1,
+    }
+    return [sentence for sentence, said in sentences.items() if said]
 
 
 def _names(comparisons: Sequence[Comparison], one: Standing) -> list[str]:

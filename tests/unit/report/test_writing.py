@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from paring.report.report import next_steps, place_of, read_report, write_report
+from paring.report.report import read_report
+from paring.report.writing import next_steps, place_of, write_report
 
 
 @pytest.fixture
