@@ -38,7 +38,7 @@ addEventListener("load", () => {
     names: all.map(element => element.localName),
     handlers: attributes.filter(name => name.startsWith("on") || name == "style"),
     loaded: frames[0].performance.getEntriesByType("resource").length,
-    title: page.title, wide: page.documentElement.scrollWidth,
+    title: page.title, sideways: page.documentElement.scrollWidth - page.documentElement.clientWidth,
     paper: frames[0].getComputedStyle(page.body).backgroundColor,
   });
 });
@@ -112,7 +112,7 @@ def test_hostile_text_does_nothing_in_a_browser(finished_run, tmp_path_factory, 
     assert Counter(found["names"]) == Counter(harmless["names"]) and "script" not in found["names"]
     assert found["handlers"] == [] and found["title"].startswith("<script>") and found["loaded"] == 0
     assert said == [] and asked == ["/looking.html", "/report.html"]
-    assert found["wide"] == harmless["wide"] == 375
+    assert found["sideways"] == harmless["sideways"] == 0
 
 
 def test_dark_is_dark(finished_run, tmp_path_factory, look):
@@ -126,7 +126,7 @@ def test_the_browser_would_have_told(finished_run, tmp_path_factory, look):
     page = page_of(study_of(finished_run, tmp_path_factory.mktemp("study"), "x"))
     bad = page.replace("<main>", '<main><img src="/owned.png" onerror="1"><pre>' + "wide" * 200 + "</pre>")
     found, said, _ = look(bad)
-    assert found["handlers"] == ["onerror"] and "img" in found["names"] and found["wide"] > 375
+    assert found["handlers"] == ["onerror"] and "img" in found["names"] and found["sideways"] > 0
     assert any("Content Security Policy" in line for line in said)
     _, _, asked = look(re.sub(r"<meta http-equiv.*?>", "", bad))
     assert "/owned.png" in asked

@@ -97,15 +97,15 @@ def _differences(block: Block, comparisons: Sequence[Comparison]) -> list[str]:
         return ["Whether they differ beyond chance these runs cannot say: repeat each with two seeds or more."]
     best = (max if block.benchmark.accuracy else min)(block.standings, key=lambda standing: standing.mean)
     one = best if len(block.standings) <= MOST_PAIRED else block.standings[0]
-    beside = [comparison for comparison in comparisons if one in (comparison.first, comparison.second)]
-    others = [comparison for comparison in comparisons if one not in (comparison.first, comparison.second)]
+    beside = [comparison for comparison in comparisons if one is comparison.first or one is comparison.second]
+    others = [comparison for comparison in comparisons if one is not comparison.first and one is not comparison.second]
     ordered = sorted(beside, key=lambda comparison: -abs(comparison.decisive.difference.mean))
     apart = [_other(comparison, one) for comparison in ordered if comparison.decisive.beyond_chance]
     alike = [comparison for comparison in ordered if comparison.decisive.identical]
     near = [
         _other(comparison, one)
         for comparison in reversed(ordered)
-        if not comparison.decisive.beyond_chance and comparison not in alike
+        if not comparison.decisive.beyond_chance and not comparison.decisive.identical
     ]
     beyond = sum(comparison.decisive.beyond_chance for comparison in others)
     sentences = {

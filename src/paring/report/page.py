@@ -40,8 +40,10 @@ LONGEST = 20_000
 _MINUS = re.compile(r"(?<![\w.-])-(?=\d)")
 
 
-def smallest_page(report: Report, *, below: int) -> str:
-    """The page with as much detail as stays below so many bytes: half the points and the text, until it does."""
+def fitting_page(report: Report, *, below: int) -> str:
+    """The page of less than `below` bytes: with half the points and half the text, again and again, until it fits.
+
+    Raises ValueError where its tables alone are too large."""
     detail = 1.0
     while len((page := as_page(report, detail=detail)).encode()) >= below:
         if detail < 0.01:

@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 
 from paring.report.markdown import as_markdown
-from paring.report.page import smallest_page
+from paring.report.page import fitting_page
 from paring.report.report import Report
 from paring.report.summary import as_plain
 from paring.runtime.files import write_durably
@@ -31,7 +31,7 @@ def write_report(report: Report, out: Path) -> Written:
     The same folders give the same bytes. Raises ValueError where it cannot be written."""
     written = Written(out / "report.html", out / "report.md", out / "summary.json")
     contents = {
-        written.page: smallest_page(report, below=LARGEST_PAGE),
+        written.page: fitting_page(report, below=LARGEST_PAGE),
         written.text: as_markdown(report),
         written.summary: json.dumps(as_plain(report), indent=1, allow_nan=False) + "\n",
     }

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 
 from paring.report.gathering import gather
-from paring.report.page import TEMPLATES, as_page, smallest_page
+from paring.report.page import TEMPLATES, as_page, fitting_page
 from paring.report.report import Report
 
 HOSTILE = [
@@ -110,24 +110,24 @@ def test_a_study_of_200_runs_of_150_steps_is_below_a_megabyte(make_study, tmp_pa
     folder = make_study(tmp_path / "study", arms, updates=(1, 2, 4, 8), steps=150, text="<&\u202e" * 1000)
     report = Report(gather([folder]))
     assert len(report.gathered.runs) == 200
-    page = smallest_page(report, below=1_000_000)
+    page = fitting_page(report, below=1_000_000)
     assert len(page.encode()) < 1_000_000
     assert "the mean of 3 steps" in page
 
 
 def test_a_megabyte_of_text_without_a_space_is_cut(make_run, tmp_path):
-    page = smallest_page(Report(gather([make_run(tmp_path / "run", text="<" * 1_000_000)])), below=1_000_000)
+    page = fitting_page(Report(gather([make_run(tmp_path / "run", text="<" * 1_000_000)])), below=1_000_000)
     assert len(page.encode()) < 300_000 and "&lt;…" in page
 
 
 def test_a_page_that_must_be_smaller_says_less_and_says_so(make_study, tmp_path):
     report = Report(gather([make_study(tmp_path / "study", {"rgra": [30, 31]}, steps=150, text="long " * 500)]))
     whole = as_page(report)
-    smaller = smallest_page(report, below=len(whole) - 1)
+    smaller = fitting_page(report, below=len(whole) - 1)
     assert len(smaller.encode()) < len(whole) and "To keep this page small" in smaller
     assert "To keep this page small" not in whole
     with pytest.raises(ValueError, match="2 runs: their tables alone take .* Report on fewer"):
-        smallest_page(report, below=1000)
+        fitting_page(report, below=1000)
 
 
 def test_pieces_that_are_not_there_are_said(make_run, tmp_path):
