@@ -27,9 +27,9 @@ def test_problems_are_paired_beside_the_seeds(make_study, tmp_path):
     # Problem n is right in the runs with more than n right answers: the arms differ in problems 28 to 33.
     (found,) = comparisons(make_study(tmp_path / "study", {"rgra": [30, 34], "grpo": [28, 30]}))
     differences = [(right(n, 30, 34) - right(n, 28, 30)) / 2 for n in range(40)]
-    stats = pytest.importorskip("scipy.stats")
     assert found.items.pairs == 40 and found.items.name == "paired t over problems"
     assert found.items.difference.mean == pytest.approx(sum(differences) / 40)
+    stats = pytest.importorskip("scipy.stats")
     assert found.items.difference.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=1e-9)
 
 
