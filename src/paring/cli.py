@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from paring.commands.compare import compare
+from paring.commands.report import report
 from paring.commands.shared import Debug, Json, Overrides, TaskSettings, errors_in_words, one_of, parsed
 from paring.commands.study import study
 
@@ -57,6 +58,7 @@ def train(
 
 app.command()(study)
 app.command()(compare)
+app.command()(report)
 
 
 @app.command()

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "paring.tasks": GROUND,
     "paring.policy": GROUND | {"paring.maths", "paring.adapters", "paring.runtime"},
     "paring.rollout": GROUND | {"paring.maths", "paring.adapters", "paring.runtime", "paring.policy"},
+    # Statistics are maths, and need no torch: a report is made where a folder was copied to.
     "paring.report": {"paring.runtime", "paring.maths", "paring.recipes"},
     "paring.integrations": {"paring.settings", "paring.adapters"},
     "paring.planning": GROUND

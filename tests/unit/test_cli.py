@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from paring.cli import app
 from paring.recipes import FOLDER, recipe_names
 
-COMMANDS = ("train", "study", "compare", "plan", "eval", "recipes", "export", "samples", "ranks")
+COMMANDS = ("train", "study", "compare", "plan", "eval", "recipes", "export", "samples", "ranks", "report")
 HEAVY = ("torch", "transformers", "pydantic", "rich", "numpy", "safetensors", "peft")
 
 
@@ -72,6 +72,7 @@ def test_promised_options(paring):
         assert all(option in paring(command, "--help").stdout for option in options.split())
     assert "--worst" in paring("samples", "--help").stdout
     assert all(option in paring("ranks", "--help").stdout for option in ("--figures", "--png"))
+    assert "--out" in paring("report", "--help").stdout
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,8 @@ def test_promised_options(paring):
         (["export", "embedded"], "'--to'"),
         (["export", "embedded", "--to", "x", "--merged", "--portable"], "choose one"),
         (["samples", "nothing"], "error: nothing holds no samples.jsonl: give the folder of a run"),
+        (["report", "nothing"], "error: nothing holds neither a run (run.toml) nor a study (study.json): name"),
+        (["report"], "Missing argument"),
         (["ranks", "nothing"], "error: nothing holds no run: there is no run.toml in it"),
         (["ranks", "nothing", "--png"], "--png says how figures are written: give --figures DIR too"),
         (["nothing"], "No such command 'nothing'"),

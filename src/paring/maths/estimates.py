@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import atan, comb, cos, pi, sin, sqrt, tan
+from math import atan, comb, cos, erfc, pi, sin, sqrt, tan
 
 import numpy as np
 
@@ -100,6 +100,27 @@ def paired_bootstrap(
     smaller = min(int((means <= 0).sum()), int((means >= 0).sum()))
     return Difference(
         float(np.mean(difference_P)), float(low), float(high), min(1.0, 2 * (smaller + 1) / (resamples + 1))
+    )
+
+
+def unpaired_difference(first_right: int, first_of: int, second_right: int, second_of: int) -> Difference:
+    """Two shares that were not measured on the same things: first - second, with Newcombe's interval (1998, method 10)
+    and the two-sided p of the pooled z test.
+
+    low = d - sqrt((p1 - l1)^2 + (u2 - p2)^2), high = d + sqrt((u1 - p1)^2 + (p2 - l2)^2), with Wilson's l and u.
+    Raises ValueError for impossible counts, or no trials."""
+    if min(first_of, second_of) < 1:
+        raise ValueError(f"{first_of} and {second_of} trials: a difference needs at least one of each")
+    (low1, high1), (low2, high2) = wilson_interval(first_right, first_of), wilson_interval(second_right, second_of)
+    share1, share2 = first_right / first_of, second_right / second_of
+    difference = share1 - share2
+    pooled = (first_right + second_right) / (first_of + second_of)
+    error = sqrt(pooled * (1 - pooled) * (1 / first_of + 1 / second_of))
+    return Difference(
+        difference,
+        difference - sqrt((share1 - low1) ** 2 + (high2 - share2) ** 2),
+        difference + sqrt((high1 - share1) ** 2 + (share2 - low2) ** 2),
+        erfc(abs(difference) / error / sqrt(2)) if error else 1.0,
     )
 
 

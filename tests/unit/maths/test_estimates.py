@@ -12,6 +12,7 @@ from paring.maths.estimates import (
     t_beyond,
     t_interval,
     t_quantile,
+    unpaired_difference,
     wilson_interval,
 )
 
@@ -209,3 +210,26 @@ def test_holm_by_hand():
 def test_holm_refuses_what_is_no_probability():
     with pytest.raises(ValueError, match="between 0 and 1"):
         holm([0.1, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("counts", "low", "high"),
+    # Newcombe 1998, "Interval estimation for the difference between independent proportions", table II, method 10.
+    [((56, 70, 48, 80), 0.0524, 0.3339), ((9, 10, 3, 10), 0.1705, 0.8090), ((10, 10, 0, 10), 0.6075, 1.0)],
+)
+def test_an_unpaired_difference_of_the_literature(counts, low, high):
+    found = unpaired_difference(*counts)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+    mirrored = unpaired_difference(*counts[2:], *counts[:2])
+    assert (mirrored.mean, mirrored.low, mirrored.high) == pytest.approx((-found.mean, -found.high, -found.low))
+
+
+def test_an_unpaired_difference_is_tested_by_hand():
+    # 27 of 40 pooled: standard error sqrt(0.675 * 0.325 * 2 / 40) = 0.104732, z = 0.15 / 0.104732 = 1.43223.
+    assert unpaired_difference(30, 40, 24, 40).p == pytest.approx(0.152078, abs=1e-5)
+    assert unpaired_difference(0, 5, 0, 9).p == 1.0
+
+
+def test_an_unpaired_difference_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="0 and 3 trials"):
+        unpaired_difference(0, 0, 1, 3)

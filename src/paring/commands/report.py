@@ -1,0 +1,30 @@
+"""`paring report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paring.commands.shared import Debug, Json, errors_in_words
+
+
+def report(
+    subjects: Annotated[list[Path], typer.Argument(metavar="RUN|STUDY...", help="Folders of runs and of studies.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write into; by default the one that is named, of several: report.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write what runs or a study came to: a page (HTML), Markdown and JSON."""
+    with errors_in_words(debug):
+        from paring.report.answer import as_lines
+        from paring.report.report import read_report
+        from paring.report.writing import next_steps, place_of, write_report
+
+        found = read_report(subjects)
+        written = write_report(found, out or place_of(subjects))
+        if as_json:
+            print(written.summary.read_text(encoding="utf-8"), end="")
+        else:
+            print("\n".join([*as_lines(found.answer), "", *next_steps(found, written)]))

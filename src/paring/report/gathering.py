@@ -1,0 +1,213 @@
+"""What a report is about: run folders and study folders in, arms with their runs out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paring.report.rank_words import one_line
+from paring.report.recipes import differing, repeated, setting_words, written
+from paring.report.runs import RunRecord, finite, is_run, read_run
+
+STUDY = "study.json"
+LONGEST_LABEL = 60
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Repetitions of one recipe, ordered by seed; of a study, one of its arms at one of its settings."""
+
+    name: str
+    setting: Mapping[str, Any]
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def first(self) -> RunRecord:
+        return self.runs[0]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What is compared under `label` with others of the same `setting`."""
+
+    label: str
+    setting: str
+    arm: Arm
+
+    @property
+    def full_label(self) -> str:
+        return f"{self.label} ({self.setting})" if self.setting else self.label
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value that a study chose for an arm on the validation split, and the score of each that was tried."""
+
+    arm: str
+    setting: Mapping[str, Any]
+    key: str
+    value: str
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All that is reported on."""
+
+    title: str
+    question: str
+    arms: tuple[Arm, ...]
+    choices: tuple[Choice, ...]
+    missing: tuple[str, ...]
+    """What was asked for and is not there, in words."""
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        return [run for arm in self.arms for run in arm.runs]
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """Arms against arms at each setting. Where there is one arm only, its settings against each other."""
+        one_arm = len({arm.name for arm in self.arms}) == 1
+        return [
+            Contender(words or arm.name, "", arm) if one_arm else Contender(arm.name, words, arm)
+            for arm in self.arms
+            for words in [setting_words(arm.setting)]
+        ]
+
+
+def gather(folders: Sequence[Path]) -> Gathered:
+    """The runs of these run and study folders. Raises ValueError where a folder is neither, or nothing has begun."""
+    if not folders:
+        raise ValueError("name at least one folder of a run or of a study")
+    # A folder that is named twice is not two runs.
+    unique = {folder.resolve(): folder for folder in folders}.values()
+    studies = [_read_study(folder) for folder in unique if (folder / STUDY).is_file()]
+    alone = [read_run(_must_hold(folder)) for folder in unique if not (folder / STUDY).is_file()]
+    several = len(studies) > 1 or (studies and alone)
+    missing = [line for study in studies for line in study.missing]
+    arms = [
+        Arm(f"{study.title}: {arm.name}" if several else arm.name, arm.setting, arm.runs)
+        for study in studies
+        for arm in study.arms
+    ] + _arms_of(alone, missing)
+    if not arms:
+        raise ValueError(f"{folders[0]}: none of its runs has begun. {' '.join(missing[:3])}")
+    title = ", ".join(study.title for study in studies) or (alone[0].folder.name if len(alone) == 1 else "")
+    return Gathered(
+        one_line(title) or f"{len(alone)} runs",
+        " ".join(filter(None, (study.question for study in studies))) or _description(alone),
+        tuple(arms),
+        tuple(choice for study in studies for choice in study.choices),
+        tuple(missing),
+    )
+
+
+def _must_hold(folder: Path) -> Path:
+    if not is_run(folder):
+        raise ValueError(f"{folder} holds neither a run (run.toml) nor a study ({STUDY}): name folders that do")
+    return folder
+
+
+def _description(runs: Sequence[RunRecord]) -> str:
+    """Of the recipe, where all have the same."""
+    texts = {str(run.recipe.get("description", "")) for run in runs}
+    return texts.pop() if len(texts) == 1 else ""
+
+
+def _arms_of(runs: Sequence[RunRecord], missing: list[str]) -> list[Arm]:
+    """Runs whose recipes differ in the seed alone are one arm, named by what sets it apart from the others."""
+    groups: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(repeated(run.recipe), sort_keys=True, default=str), []).append(run)
+    recipes = [repeated(group[0].recipe) for group in groups.values()]
+    # What only some recipes have follows from a kind that they differ in.
+    names = [name for name in differing(recipes) if all(name in recipe for recipe in recipes)]
+    labels = [_label(group[0], recipe, names) for group, recipe in zip(groups.values(), recipes, strict=True)]
+    return [
+        Arm(label if labels.count(label) == 1 else _folder_label(group[0]), {}, _by_seed(group, missing))
+        for label, group in zip(labels, groups.values(), strict=True)
+    ]
+
+
+def _label(run: RunRecord, recipe: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The objective, or the kind of adapter, and what differs; the folder where that is too long to read."""
+    main = next((key for key in ("objective.kind", "adapter.kind") if key in recipe), None)
+    others = [_part(name, recipe[name]) for name in names if name != main]
+    label = ", ".join([written(recipe[main]) if main else run.folder.name, *others])
+    return label if len(label) <= LONGEST_LABEL else _folder_label(run)
+
+
+def _part(name: str, value: Any) -> str:
+    """`lr 0.001`; a kind goes without its name."""
+    last = name.rpartition(".")[2]
+    return written(value) if last == "kind" else f"{one_line(last)} {written(value)}"
+
+
+def _folder_label(run: RunRecord) -> str:
+    return one_line(str(Path(*run.folder.parts[-2:])))
+
+
+def _by_seed(runs: Sequence[RunRecord], missing: list[str]) -> tuple[RunRecord, ...]:
+    """One run a seed, a finished one before another: the same run twice would look like certainty."""
+    chosen: dict[int, RunRecord] = {}
+    for run in sorted(runs, key=lambda run: (run.seed, run.result is None)):
+        if chosen.setdefault(run.seed, run) is not run:
+            missing.append(f"{one_line(str(run.folder))} repeats seed {run.seed} of its arm and is left out.")
+    return tuple(chosen.values())
+
+
+def _read_study(folder: Path) -> Gathered:
+    """Raises ValueError if study.json is not of the agreed form."""
+    path = folder / STUDY
+    try:
+        study = json.loads(path.read_bytes())
+        planned = [run for run in study["runs"] if run["stage"] == "final"]
+        cells: dict[tuple[str, str], list[RunRecord]] = {_cell(run): [] for run in planned}
+        missing: list[str] = []
+        for run in planned:
+            where = _inside(folder, run["folder"])
+            if is_run(where):
+                cells[_cell(run)].append(read_run(where))
+            else:
+                missing.append(f"{one_line(run['folder'])} has not begun{_trouble(run)}.")
+        arms = tuple(
+            Arm(one_line(name), json.loads(setting), _by_seed(runs, missing))
+            for (name, setting), runs in cells.items()
+            if runs
+        )
+        choices = tuple(_choice(study["tune"]["key"], chosen) for chosen in study.get("chosen") or [])
+        title, question = one_line(study["name"]) or folder.name, str(study.get("question") or "")
+    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: damaged, or not the record of a study ({type(error).__name__}: {error})") from error
+    return Gathered(title, question, arms, choices, tuple(missing))
+
+
+def _cell(run: Mapping[str, Any]) -> tuple[str, str]:
+    return run["arm"], json.dumps(dict(run["setting"].items()), sort_keys=True)
+
+
+def _trouble(run: Mapping[str, Any]) -> str:
+    """What the study says of a run that failed."""
+    error = run.get("error")
+    return f": {one_line(str(error['words']))}" if error else ""
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Raises ValueError for a path that leads out of the study: nobody else's files get into its report."""
+    where = folder / name
+    if not where.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{folder / STUDY}: {name!a} lies outside the study")
+    return where
+
+
+def _choice(key: str, chosen: Mapping[str, Any]) -> Choice:
+    scores = {one_line(value): finite(score) for value, score in chosen["scores"].items()}
+    return Choice(
+        one_line(chosen["arm"]),
+        dict(chosen["setting"]),
+        one_line(key),
+        written(chosen["value"]),
+        {value: score for value, score in scores.items() if score is not None},
+    )
