@@ -35,7 +35,8 @@ _SUBSTITUTIONS = [
     (re.compile(r"\\\\(?:\[[^\[\]]{0,20}\])?"), r"\\cr "),
     (re.compile(r",\s*\\!\s*"), ","),
     (re.compile(r"(?<=[0-9])(?:\\,|\{,\}|\\;)(?=[0-9]{3}(?![0-9]))"), ","),
-    (re.compile(r"\\[()\[\]]|(?<!\\)\$|\\!"), ""),
+    (re.compile(r"\\!"), ""),
+    (re.compile(r"\\[()\[\]]|(?<!\\)\$"), " "),
     (re.compile(r"\\[,;: ]|[~\s]"), " "),
     (re.compile(r"\\([%$&#_])"), r"\1"),
     (re.compile(r"\^ ?\{ ?\\circ ?\}|\^ ?\\circ(?![A-Za-z])"), "°"),
@@ -152,7 +153,7 @@ def _without_shell(text: str) -> str:
     text = text.replace(r"\boxed", "").replace(r"\fbox", "")
     while True:
         text = text.strip(" ,;")
-        text = text.removesuffix(".") if not text.endswith("..") else text
+        text = text.removesuffix(".") if not text.endswith("...") else text
         inner = text.startswith("{") and closings(text).get(0) == len(text) - 1
         if not inner:
             return text.strip()
