@@ -1,9 +1,29 @@
-"""How sure a measured share is."""
+"""How sure a measured value is, and whether two that were measured on the same things differ."""
 
 from collections.abc import Sequence
-from math import sqrt
+from dataclasses import dataclass
+from math import atan, comb, cos, pi, sin, sqrt, tan
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of first - second over pairs, its 95 % interval, and the two-sided p-value of "there is none"."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Discordant:
+    """How many pairs only the first has right, how many only the second, and the two-sided p-value of "as often"."""
+
+    first_only: int
+    second_only: int
+    p: float
 
 
 def wilson_interval(successes: int, trials: int, *, z: float = 1.959964) -> tuple[float, float]:
@@ -27,9 +47,129 @@ def bootstrap_interval(value_P: Sequence[float], *, seed: int, resamples: int = 
     """95 % percentile interval of a mean over problems, resampled with replacement (Efron 1979).
 
     For several samples a problem: give each problem's own mean, since its samples are not independent."""
-    value_P = np.asarray(value_P)
+    low, high = np.percentile(_resampled_means(value_P, seed, resamples), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def t_interval(value_S: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float]:
+    """Student's interval of a mean over seeds: mean -+ t_{n-1} s / sqrt(n), with s of n - 1 degrees (Student 1908).
+
+    Raises ValueError for fewer than two values: of one, the spread is not known."""
+    mean, error = _mean_and_error(value_S)
+    reach = t_quantile(confidence, len(value_S) - 1) * error
+    return mean - reach, mean + reach
+
+
+def paired_t(first_S: Sequence[float], second_S: Sequence[float]) -> Difference:
+    """Student's paired test over seeds that both have: t = mean / (s / sqrt(n)) of first - second, n - 1 degrees.
+
+    Without any spread the difference is certain: p = 0, or 1 where it is 0. Raises ValueError for fewer than two
+    pairs, or values that do not pair."""
+    difference_S = _differences(first_S, second_S)
+    mean, error = _mean_and_error(difference_S)
+    low, high = t_interval(difference_S)
+    if error == 0:
+        return Difference(mean, low, high, 1.0 if mean == 0 else 0.0)
+    return Difference(mean, low, high, t_beyond(mean / error, len(difference_S) - 1))
+
+
+def mcnemar_exact(first_P: Sequence[bool], second_P: Sequence[bool]) -> Discordant:
+    """McNemar's test in its exact form, whether two differ in how many of the same problems they get right.
+
+    Only the b + c problems count that one of them gets right. Each is a fair coin if there is no difference:
+    p = min(1, 2 sum_{k <= min(b, c)} C(b + c, k) / 2^(b + c)). Raises ValueError where they do not pair."""
+    _check_pairs(first_P, second_P)
+    first_only = sum(bool(one) and not other for one, other in zip(first_P, second_P, strict=True))
+    second_only = sum(bool(other) and not one for one, other in zip(first_P, second_P, strict=True))
+    trials = first_only + second_only
+    tail = sum(comb(trials, count) for count in range(min(first_only, second_only) + 1))
+    return Discordant(first_only, second_only, min(1.0, 2 * tail / 2**trials))
+
+
+def paired_bootstrap(
+    first_P: Sequence[float], second_P: Sequence[float], *, seed: int, resamples: int = 4000
+) -> Difference:
+    """Mean of first - second over problems that both have, resampled with replacement (Efron 1979).
+
+    The p-value is twice the smaller share of resampled means on either side of 0, itself counted as one of them: it
+    is never below 2 / (resamples + 1). For several samples a problem: give each problem's own mean.
+    Raises ValueError where they do not pair."""
+    difference_P = _differences(first_P, second_P)
+    means = _resampled_means(difference_P, seed, resamples)
+    low, high = np.percentile(means, [2.5, 97.5])
+    smaller = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    return Difference(
+        float(np.mean(difference_P)), float(low), float(high), min(1.0, 2 * (smaller + 1) / (resamples + 1))
+    )
+
+
+def holm(p_C: Sequence[float]) -> list[float]:
+    """p-values adjusted for many comparisons (Holm 1979), in the order given: reject where one is at most alpha, and
+    the chance of any false rejection is at most alpha.
+
+    The i-th smallest of m becomes the largest of (m - j + 1) p_(j) over j <= i, at most 1. Raises ValueError where a
+    value is no probability."""
+    if any(not 0 <= p <= 1 for p in p_C):
+        raise ValueError(f"{list(p_C)}: p-values lie between 0 and 1")
+    adjusted, largest = [0.0] * len(p_C), 0.0
+    for rank, place in enumerate(sorted(range(len(p_C)), key=lambda place: p_C[place])):
+        largest = max(largest, (len(p_C) - rank) * p_C[place])
+        adjusted[place] = min(1.0, largest)
+    return adjusted
+
+
+def t_beyond(t: float, degrees: int) -> float:
+    """P(|T| >= |t|) of Student's t: for whole degrees of freedom one minus a finite sum (Abramowitz and Stegun, 26.7.3
+    and 26.7.4), so that what lies below about 1e-15 becomes 0."""
+    return max(0.0, 1.0 - _t_within(atan(abs(t) / sqrt(degrees)), degrees))
+
+
+def t_quantile(confidence: float, degrees: int) -> float:
+    """The t with P(|T| <= t) = confidence, by halving the angle's range. Raises ValueError outside (0, 1)."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence={confidence}: must lie between 0 and 1, such as 0.95")
+    low, high = 0.0, pi / 2
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _t_within(middle, degrees) < confidence else (low, middle)
+    return sqrt(degrees) * tan(low)
+
+
+def _t_within(angle: float, degrees: int) -> float:
+    """P(|T| <= sqrt(degrees) tan(angle))."""
+    if degrees < 1:
+        raise ValueError(f"{degrees} degrees of freedom: there must be at least one")
+    odd = degrees % 2
+    power = cos(angle) if odd else 1.0
+    total = 0.0
+    for exponent in range(1 + odd, degrees, 2):
+        total += power
+        power *= cos(angle) ** 2 * exponent / (exponent + 1)
+    return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total
+
+
+def _resampled_means(value_P: Sequence[float], seed: int, resamples: int) -> np.ndarray:
+    value_P = np.asarray(value_P, dtype=np.float64)
     if len(value_P) == 0:
         raise ValueError("a bootstrap of no values: there must be at least one")
     draws = np.random.default_rng(seed).integers(len(value_P), size=(resamples, len(value_P)))
-    low, high = np.percentile(value_P[draws].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
+    return value_P[draws].mean(axis=1)
+
+
+def _mean_and_error(value_S: Sequence[float]) -> tuple[float, float]:
+    """The mean and its standard error."""
+    value_S = np.asarray(value_S, dtype=np.float64)
+    if len(value_S) < 2 or not np.isfinite(value_S).all():
+        raise ValueError(f"{value_S.tolist()}: an interval over seeds needs at least two values, all of them finite")
+    # Equal values have no spread, whatever rounding leaves of their mean.
+    spread = 0.0 if (value_S == value_S[0]).all() else float(value_S.std(ddof=1))
+    return float(value_S.mean()), spread / sqrt(len(value_S))
+
+
+def _differences(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
+    _check_pairs(first, second)
+    return np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+
+
+def _check_pairs(first: Sequence[float], second: Sequence[float]) -> None:
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} values and {len(second)}: a paired test needs both of each pair")

@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from paring.tasks.custom import names_in_file
+from paring.source import names_of
 from paring.types import Problem
 from paring.verifier.serving import serve
 
@@ -25,8 +26,11 @@ def load_reward(path: str) -> Reward:
     """The reward in a file of the user's: a class with `score(problem, text)`, or a function of TRL's kind.
 
     Raises ValueError if the file has no such thing."""
-    names, name = names_in_file(path, "the reward", "a function or a task")
-    found = names.get(name)
+    file, colon, name = path.rpartition(":")
+    source = Path(file).expanduser()
+    if not colon or source.suffix != ".py" or not source.is_file():
+        raise ValueError(f"the reward = {path!r}: give a Python file that is there and a name in it: my.py:reward")
+    found = names_of(source).get(name)
     if isinstance(found, type) and "score" in dir(found):
         return partial(_score_of_task, found())
     if not callable(found):
@@ -56,7 +60,7 @@ def _reward_of_function(function: Callable[..., Any], chats: bool, gold: str, te
 
 
 def prepare(path: str, folder: str) -> Callable[[dict[str, str]], str]:
-    reward = load_reward(os.path.abspath(path.rpartition(":")[0]) + ":" + path.rpartition(":")[2])
+    reward = load_reward(path)
     os.chdir(folder)
 
     def answer(question: dict[str, str]) -> str:

@@ -62,7 +62,7 @@ def tidy(text: str) -> str:
     `\\mbox` and its kin are `\\text`, which stays only around words; between answers, and 且 are commas, or 或 `\\lor`;
     commands that end before a letter keep one space. An ending full stop goes.
     """
-    text = plain(text)
+    text = plain(text).strip()
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
     text = _COMMAND.sub(_spelled, text)

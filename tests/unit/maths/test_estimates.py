@@ -1,8 +1,19 @@
-"""Intervals: published values, the equation that defines them, and the ends of the scale."""
+"""Intervals and tests: published and hand-computed values, the equations that define them, the ends of the scale."""
 
+import numpy as np
 import pytest
 
-from paring.maths.estimates import bootstrap_interval, wilson_interval
+from paring.maths.estimates import (
+    bootstrap_interval,
+    holm,
+    mcnemar_exact,
+    paired_bootstrap,
+    paired_t,
+    t_beyond,
+    t_interval,
+    t_quantile,
+    wilson_interval,
+)
 
 Z = 1.959964
 
@@ -65,3 +76,136 @@ def test_bootstrap_is_a_function_of_its_seed():
 def test_bootstrap_refuses_nothing():
     with pytest.raises(ValueError, match="no values"):
         bootstrap_interval([], seed=0)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "quantile"),
+    # Student's table, two-sided 95 %.
+    [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216), (10, 2.22814), (30, 2.04227)],
+)
+def test_t_of_the_table(degrees, quantile):
+    assert t_quantile(0.95, degrees) == pytest.approx(quantile, abs=5e-5)
+    assert t_beyond(quantile, degrees) == t_beyond(-quantile, degrees) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_t_of_one_and_two_degrees_in_closed_form():
+    # One degree is Cauchy: P(|T| >= 1) = 1/2. Two: P(|T| >= t) = 1 - t / sqrt(2 + t^2).
+    assert t_beyond(1.0, 1) == pytest.approx(0.5)
+    assert t_beyond(2.0, 2) == pytest.approx(1 - 2 / 6**0.5)
+    assert t_beyond(0.0, 7) == 1.0
+
+
+@pytest.mark.parametrize("degrees", [3, 6, 41, 100])
+def test_t_is_the_integral_of_its_density(degrees):
+    value = np.linspace(-1.7, 1.7, 200_001)
+    density = (1 + value**2 / degrees) ** (-(degrees + 1) / 2)
+    tails = np.linspace(-2000.0, 2000.0, 8_000_001)
+    whole = np.trapezoid((1 + tails**2 / degrees) ** (-(degrees + 1) / 2), tails)
+    assert t_beyond(1.7, degrees) == pytest.approx(1 - np.trapezoid(density, value) / whole, abs=1e-6)
+
+
+def test_t_agrees_with_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    for degrees in (1, 2, 5, 8, 33):
+        for t in (0.1, 1.3, 4.0):
+            assert t_beyond(t, degrees) == pytest.approx(2 * stats.t.sf(t, degrees), rel=1e-9)
+    first, second = [0.9, 0.8, 0.85, 0.95], [0.7, 0.82, 0.8, 0.81]
+    found, theirs = paired_t(first, second), stats.ttest_rel(first, second)
+    assert found.p == pytest.approx(theirs.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval()))
+    right, wrong = [True] * 9 + [False] * 4, [False] * 9 + [True] * 4
+    assert mcnemar_exact(right, wrong).p == pytest.approx(stats.binomtest(4, 13).pvalue)
+
+
+def test_t_interval_by_hand():
+    # 1, 2, 3: mean 2, s = 1, error 1 / sqrt(3), two degrees: 2 -+ 4.30265 / 1.73205.
+    assert t_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - 2.48414, 2 + 2.48414), abs=1e-4)
+    assert t_interval([0.1, 0.1, 0.1]) == pytest.approx((0.1, 0.1), abs=1e-12)
+    narrow, wide = (t_interval([1.0, 2.0, 3.0], confidence=level) for level in (0.5, 0.99))
+    assert wide[0] < narrow[0] < 2 < narrow[1] < wide[1]
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [0.5, float("nan")]])
+def test_t_interval_needs_two_finite_values(values):
+    with pytest.raises(ValueError, match="at least two values"):
+        t_interval(values)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 95])
+def test_confidence_is_a_share(confidence):
+    with pytest.raises(ValueError, match=f"confidence={confidence}"):
+        t_interval([1.0, 2.0], confidence=confidence)
+
+
+def test_paired_t_by_hand():
+    # Differences 1, 2, 3: t = 2 / (1 / sqrt(3)) = 3.4641 on two degrees, p = 1 - t / sqrt(2 + t^2) = 0.0742.
+    found = paired_t([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
+    assert (found.mean, found.p) == pytest.approx((2.0, 1 - 3.4641016 / 14**0.5))
+    assert (found.low, found.high) == t_interval([1.0, 2.0, 3.0])
+    mirrored = paired_t([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
+    assert (mirrored.mean, mirrored.low, mirrored.high) == pytest.approx((-2.0, -found.high, -found.low))
+
+
+def test_paired_t_without_spread():
+    assert paired_t([0.5, 0.6], [0.5, 0.6]).p == 1.0
+    same = paired_t([1.0, 3.0], [0.5, 2.5])
+    assert (same.mean, same.low, same.high, same.p) == (0.5, 0.5, 0.5, 0.0)
+
+
+def test_mcnemar_by_hand():
+    # Only the first: 1; only the second: 5. p = 2 (C(6,0) + C(6,1)) / 2^6 = 14 / 64.
+    first = [True] + [False] * 5 + [True] * 3 + [False]
+    second = [False] + [True] * 5 + [True] * 3 + [False]
+    found = mcnemar_exact(first, second)
+    assert (found.first_only, found.second_only, found.p) == (1, 5, 14 / 64)
+
+
+def test_mcnemar_of_no_difference_is_one():
+    assert mcnemar_exact([True, False], [True, False]).p == 1.0
+    assert mcnemar_exact([True, False], [False, True]).p == 1.0
+    assert mcnemar_exact([], []).p == 1.0
+
+
+def test_mcnemar_of_many_problems_does_not_overflow():
+    found = mcnemar_exact([True] * 3000, [False] * 3000)
+    assert 0 <= found.p < 1e-300
+
+
+def test_paired_bootstrap_is_the_interval_of_the_differences():
+    first, second = [1.0, 1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0, 1.0]
+    found = paired_bootstrap(first, second, seed=5)
+    assert found.mean == pytest.approx(0.2)
+    assert (found.low, found.high) == bootstrap_interval([1.0, 0.0, 0.0, 1.0, -1.0], seed=5)
+
+
+def test_paired_bootstrap_of_the_certain_and_of_nothing():
+    certain = paired_bootstrap([1.0] * 6, [0.0] * 6, seed=0, resamples=99)
+    assert (certain.mean, certain.low, certain.high, certain.p) == (1.0, 1.0, 1.0, 2 / 100)
+    assert paired_bootstrap([0.5] * 6, [0.5] * 6, seed=0).p == 1.0
+
+
+def test_paired_bootstrap_rejects_about_as_the_normal_test():
+    # 60 problems that only the first has right, 40 only the second: z = 20 / sqrt(100) = 2, p = 0.0455.
+    found = paired_bootstrap([1.0] * 60 + [0.0] * 40, [0.0] * 60 + [1.0] * 40, seed=1, resamples=20_000)
+    assert found.p == pytest.approx(0.0455, abs=0.015)
+    mirrored = paired_bootstrap([0.0] * 60 + [1.0] * 40, [1.0] * 60 + [0.0] * 40, seed=1, resamples=20_000)
+    assert mirrored.p == pytest.approx(found.p, abs=1e-9)
+
+
+@pytest.mark.parametrize("test", [mcnemar_exact, paired_t, lambda *both: paired_bootstrap(*both, seed=0)])
+def test_values_that_do_not_pair_are_refused(test):
+    with pytest.raises(ValueError, match="3 values and 2"):
+        test([1, 0, 1], [1, 0])
+
+
+def test_holm_by_hand():
+    # Sorted .01 .02 .03 .04 times 4 3 2 1 = .04 .06 .06 .04; each at least as large as the one before.
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.7, 0.6]) == [1.0, 1.0]
+    assert holm([0.02]) == [0.02]
+    assert holm([]) == []
+
+
+def test_holm_refuses_what_is_no_probability():
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        holm([0.1, 1.5])
