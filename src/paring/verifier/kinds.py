@@ -115,7 +115,7 @@ def name_of(text: str) -> str | None:
 
 def letters(text: str) -> frozenset[str] | None:
     """The letters of a choice: one capital, or several (ACD; A, C; (A)(C)), in any order; None for everything else."""
-    words = without_text(text).strip(" .()")
+    words = re.sub(r"\band\b", ",", without_text(text)).strip(" .()")
     if re.fullmatch("[A-Z]", words) or _CHOICES.fullmatch(words):
         return frozenset(words)
     several = _LETTERS.fullmatch(words)

@@ -67,7 +67,7 @@ def tidy(text: str) -> str:
         text = pattern.sub(replacement, text)
     text = _COMMAND.sub(_spelled, text)
     text = _TEXT.sub(_text, text)
-    text = _FUNCTION.sub(r"\\\1 ", text)
+    text = re.sub(r" +", " ", _FUNCTION.sub(r"\\\1 ", text))
     text = _OR.sub(r" \\lor ", _AND.sub(",", text))
     text = grouped(re.sub(r" +", " ", text))
     text = re.sub(r"\\(frac|sqrt|binom) \{", r"\\\1{", text)
@@ -128,8 +128,8 @@ def compact(text: str) -> str:
 
 
 def without_text(text: str) -> str:
-    """`\\text{ … }` as the words themselves."""
-    return _TEXT.sub(r"\1", text)
+    """`\\text{ … }` as the words themselves, with spaces around."""
+    return _TEXT.sub(r" \1 ", text)
 
 
 def _spelled(command: re.Match[str]) -> str:

@@ -7,9 +7,17 @@ from paring.verifier.kinds import BASED, bare, letters, name_of
 from paring.verifier.latex import without_text
 from paring.verifier.numbers import read_number, same_number
 
+_CHOICE_WITH_TEXT = re.compile(r"\(?([A-Z])[).:] ?(.+)", re.DOTALL)
+_ANOTHER_CHOICE = re.compile(r"\b[A-J][).:,]|\([A-J]\)|\\lor")
+_CIRCLED = re.compile("[①-⑳]")
+_ABBREVIATION = re.compile(r"(?<=\b[a-z])\.(?=[a-z]\b)")
+_PUNCTUATION = re.compile(r"[\"'`*.,:;!?()_\\-]")
+
 
 def same_numbers(gold: str, answer: str) -> bool:
-    right, given = read_number(bare(gold)), read_number(bare(answer))
+    in_ten = BASED.fullmatch(bare(answer))
+    digits = in_ten[1] if in_ten and in_ten[2] == "10" else bare(answer)
+    right, given = read_number(bare(gold)), read_number(digits)
     if not same_name(gold, answer):
         return False
     if right is not None and given is not None:
@@ -27,15 +35,11 @@ def same_name(gold: str, answer: str) -> bool:
 
 def same_letters(gold: str, answer: str) -> bool:
     """The same choices in any order; one choice may be followed by its option's text, without another choice in it."""
-    right, given = letters(gold), letters(answer)
+    given = letters(answer)
     if given is None:
-        words = without_text(answer).strip()
-        chosen = re.fullmatch(r"\(?([A-Z])(?:\)|[.:,] )(.*)", words, re.DOTALL) or re.fullmatch(
-            r"\(?([A-Z])[).:,](.+)", words
-        )
-        if chosen and not re.search(r"\b[A-J][).:,]|\([A-J]\)|\\lor", chosen[2]):
-            given = frozenset(chosen[1])
-    return given is not None and given == right
+        chosen = _CHOICE_WITH_TEXT.fullmatch(without_text(answer).strip())
+        given = frozenset(chosen[1]) if chosen and not _ANOTHER_CHOICE.search(chosen[2]) else None
+    return given is not None and given == letters(gold)
 
 
 def same_text(gold: str, answer: str) -> bool:
@@ -43,20 +47,18 @@ def same_text(gold: str, answer: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    words = normalize("NFKC", without_text(text)).casefold()
-    return " ".join(re.sub(r"[\"'`*.,:;!?()_\\-]", " ", re.sub(r"(?<=\b[a-z])\.(?=[a-z]\b)", "", words)).split())
+    """Words without case, punctuation and the dots of p.m.; ① is (1)."""
+    words = normalize("NFKC", _CIRCLED.sub(r"(\g<0>)", without_text(text))).casefold()
+    return " ".join(_PUNCTUATION.sub(" ", _ABBREVIATION.sub("", words)).split())
 
 
 def same_based(gold: str, answer: str) -> bool:
     """The same digits in the same base; the base may be missing, as a unit may."""
     right = BASED.fullmatch(bare(gold))
-    digits = (
-        re.sub(r"\\text\{ ?\(?base [a-z0-9]+\)?\}|\\text\{[a-z]+\}", "", bare(answer)).replace(",", "").strip(" _{}")
-    )
     given = BASED.fullmatch(bare(answer).replace(",", ""))
     if given is not None:
         return given.groups() == right.groups()
-    return digits.strip("()") == right[1]
+    return bare(answer).replace(",", "").strip("()") == right[1]
 
 
 def same_ratio(gold: str, answer: str) -> bool:

@@ -17,6 +17,8 @@ from paring.verifier.verdicts import Unreadable
 POINTS = 5
 _DIGITS = 50
 _AGREEING = Rational(1, 10**30)
+_DECIMAL = re.compile(r"([0-9]*)\.([0-9]+)")  # exact, where the parser would make floating point of it
+_DEGREES = re.compile(r"([0-9]+|\\frac\{[0-9]+\}\{[0-9]+\}) ?°")
 _NO_LETTERS = re.compile(
     r"\\(?!alpha|beta|gamma|delta|theta|lambda|mu|nu|omega|varphi|phi|rho|sigma|tau|epsilon|xi|eta|kappa)[A-Za-z]+"
 )
@@ -62,7 +64,8 @@ def _letters(text: str) -> set[str]:
 
 
 def _parsed(text: str) -> Expr:
-    radians = re.sub(r"([0-9.]+) ?°", r"(\\frac{\1 \\pi}{180})", text)
+    exact = _DECIMAL.sub(lambda decimal: rf"\frac{{{decimal[1]}{decimal[2]}}}{{1{'0' * len(decimal[2])}}}", text)
+    radians = _DEGREES.sub(r"(\1 \\cdot \\frac{\\pi}{180})", exact)
     try:
         parsed = latex2sympy(radians, is_real=not should_treat_as_complex(text), normalization_config=None)
     except MemoryError:
