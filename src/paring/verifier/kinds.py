@@ -43,6 +43,9 @@ _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _ONLY_TEXT = re.compile(r"\\text\{[^{}]*\}")
 _STATEMENTS = re.compile(r"(?:\([0-9]\) ?){2,}")
+_BETWEEN_PARTS = re.compile(
+    r"[,;&()\[\]]|\\[{}]|\\cr |\\cup |\\lor |\\(?:begin|end)\{[a-z]*\}|[-+]?\\infty|^[a-z] ?\\in "
+)
 _RATIO = re.compile(r"[0-9.]+(?: ?: ?[0-9.]+)+")
 
 
@@ -68,6 +71,8 @@ class Gold:
         found = kind_of(tidied) if kind == "auto" else kind
         if found in NUMBERS and read_number(bare(tidied)) is None:
             raise ValueError(f"the gold {text[:60]!r} is no {found} that can be read; try kind='auto'")
+        if found == "based" and BASED.fullmatch(bare(tidied)) is None:
+            raise ValueError(f"the gold {text[:60]!r} is no number with its base; write 2112_6")
         if found not in (*NUMBERS, "text", "letters", "based") and explodes(tidied):
             raise ValueError(f"the gold {text[:60]!r} would take too long to compare with; use kind='text'")
         return cls(found, tidied)
@@ -149,12 +154,9 @@ def needs_symbols(kind: Kind, text: str) -> bool:
         return False
     if kind in ("equation", "expression", "inequality"):
         return True
-    parts = [part for part in re.split(r"[,;&()\[\]]|\\[{}]|\\cr |\\cup |\\lor |\\(?:begin|end)\{[a-z]*\}", text)]
-    return any(read_number(bare(part.strip())) is None for part in parts if part.strip(" {}") and not _is_end(part))
-
-
-def _is_end(part: str) -> bool:
-    return part.strip().lstrip("+-") in (r"\infty", "")
+    parts = [part.strip(" {}") for part in _BETWEEN_PARTS.split(text)]
+    # A part that is a list is one with \pm: 1 \pm 2 is 1+2, which is an expression.
+    return any(kind_of(part) in ("equation", "expression", "inequality", "list") for part in parts if part)
 
 
 def _kind_of_number(number: Number, value: str) -> Kind:

@@ -26,7 +26,7 @@ _WORDS = re.compile(r"[a-z][a-z'./ -]{0,60}")
 _CHINESE_WORDS = re.compile(r"(?!.*(?:分之|左右|以[上下内外]))[\u4e00-\u9fff]{1,6}(?<![多余半])")
 # What turns a number into another answer, or a list, is no unit.
 _NO_UNIT = re.compile(
-    r"\b(?:and|or|not|no|to|than|least|most|more|less|about|approximately|times|plus|minus|half|dozen|hundred|is|but)\b"
+    r"\b(?:and|or|not|no|to|than|least|most|more|less|about|approximately|times|plus|minus|half|dozen|hundred|is|but|squared|cubed|factorial|over|divided)\b"
     r"|[零一二三四五六七八九十百千点半不非无没或约几]"
 )
 

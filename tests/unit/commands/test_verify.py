@@ -54,3 +54,9 @@ def test_a_reward_is_tried(paring, tmp_path):
     assert ended.exit_code == 1
     assert "accepts '1800' for '18' (reward 1)" in ended.stdout and "failed" in ended.stdout.splitlines()[-1]
     assert paring("reward-check", tmp_path / "no.py:reward").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["verify", "reward-check"])
+def test_each_explains_itself(paring, command):
+    ended = paring(command, "--help")
+    assert ended.exit_code == 0 and "--debug" in ended.stdout and "--json" in ended.stdout

@@ -1,5 +1,7 @@
 """Extraction and comparison on random mathematics: no error, the same verdict twice, and every gold is itself."""
 
+from typing import get_args
+
 import pytest
 
 pytest.importorskip("hypothesis")
@@ -7,9 +9,8 @@ pytest.importorskip("hypothesis")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paring.verifier import Gold
+from paring.verifier import Gold, Kind
 from paring.verifier.extraction import final_answer
-from paring.verifier.latex import compact, tidy
 from paring.verifier.verdicts import NeedsAlgebra, decide
 
 PIECES = [
@@ -61,15 +62,18 @@ def test_whatever_is_a_gold_is_itself(text):
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
+@given(gold=MATHEMATICS, kind=st.sampled_from(get_args(Kind)), text=MATHEMATICS)
+def test_a_kind_that_does_not_fit_is_an_error_when_it_is_read_or_none(gold, kind, text):
+    try:
+        read = Gold.read(gold, kind)
+    except ValueError:
+        return
+    verdict(read, rf"\boxed{{{text}}}")
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(value=st.integers(), other=st.integers(), unit=st.sampled_from(["", r"\%", "cm", r"\text{ ways}", "元"]))
 def test_integers_are_right_exactly_where_they_are_equal(value, other, unit):
     gold = Gold.read(f"{value}")
     assert decide(gold, rf"\boxed{{{value:,}.0{unit}}}").correct or (unit == r"\%" and abs(value) < 2)
     assert decide(gold, rf"\boxed{{{other}}}").correct == (value == other)
-
-
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(text=MATHEMATICS)
-def test_tidying_twice_is_tidying_once_where_it_settles(text):
-    once = tidy(text)
-    assert compact(tidy(tidy(once))) == compact(tidy(once)) or "$" in once or "\\" in once

@@ -1,6 +1,5 @@
 """Verdicts in their classes, hostile texts, and the same verdicts twice."""
 
-import os
 import time
 from importlib.util import find_spec
 from random import Random
@@ -133,6 +132,7 @@ def test_settings_out_of_bounds(arguments):
         ("1" * 2001, "auto", "too long"),
         ("5\u202e", "auto", "hidden characters"),
         ("five", "integer", "is no integer"),
+        ("five", "based", "write 2112_6"),
         ("5", "number", "choices: auto, integer"),
         ("2^{2^{n}}", "auto", "kind='text'"),
     ],
@@ -152,5 +152,19 @@ def test_a_kind_that_is_given_decides():
         ]
 
 
-def test_nothing_is_executed():
-    assert not os.path.exists(CANARY)
+@pytest.mark.parametrize(
+    ("gold", "needs"),
+    [
+        *[
+            (gold, False)
+            for gold in (*GOLDS, "x = 5", r"\{1, 2\}", r"(-\infty, 3) \cup [4, 5)", r"x \in [-2, 7]", "east, west")
+        ],
+        *[
+            (gold, True)
+            for gold in (*WITH_LETTERS, "x", r"[0, \sqrt{2}]", r"\begin{pmatrix} 1 \\ \pi \end{pmatrix}", "1, a")
+        ],
+        (r"\begin{pmatrix} 1/2 & 3 \\ -4 & 0.5 \end{pmatrix}", False),
+    ],
+)
+def test_which_golds_may_need_algebra(gold, needs):
+    assert Gold.read(gold).needs_symbols == needs
