@@ -7,7 +7,7 @@ from typing import Protocol
 
 from paring.verifier.compounds import same_interval, same_list, same_matrix, same_members, same_tuple
 from paring.verifier.kinds import NUMBERS, RELATION, SEPARATOR, Gold, Kind, bare, kind_of, name_of
-from paring.verifier.latex import compact, split_outside
+from paring.verifier.latex import compact, split_outside, without_text
 from paring.verifier.leaves import same_based, same_letters, same_name, same_numbers, same_ratio, same_text
 from paring.verifier.units import known_unit
 
@@ -70,10 +70,11 @@ def _same_expression(gold: str, answer: str, algebra: Algebra) -> bool:
 
 
 def _without_unit(text: str) -> tuple[str, str]:
+    """Degrees are a unit, but not those of an angle whose cosine is meant."""
     found = _UNIT.search(text)
-    if found is None:
+    if found is None or (found[0] == "°" and _OF_ANGLES.search(text)):
         return text, ""
-    unit = known_unit(re.sub(r"\\text\{([^{}]*)\}", r"\1", found[0]).strip().lower())
+    unit = known_unit(without_text(found[0]).strip().lower())
     return (text[: found.start()].strip(), unit) if unit or found[0].startswith(r"\text") else (text, "")
 
 
@@ -91,7 +92,8 @@ def _by_parts(same: Callable[[str, str, Callable[[str, str], bool]], bool]) -> C
 
 _TURNED = {">": "<", r"\ge": r"\le"}
 _IS_NO_EXPRESSION = re.compile(rf"=|{RELATION.pattern}|\\text|\\ldots|\\pm|\\begin|[:;?\"]")
-_UNIT = re.compile(r"\\text\{[^{}]*\} ?(?:\^ ?\{? ?[23] ?\}?)?$|(?<=[})]) ?[a-z]{2,}(?: ?\^ ?\{? ?[23] ?\}?)?$")
+_UNIT = re.compile(r"\\text\{[^{}]*\} ?(?:\^ ?\{? ?[23] ?\}?)?$|(?<=[})]) ?[a-z]{2,}(?: ?\^ ?\{? ?[23] ?\}?)?$|°$")
+_OF_ANGLES = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _COMPARISONS: dict[Kind, Callable[[str, str, Algebra], bool]] = {
     **dict.fromkeys(NUMBERS, _exactly(same_numbers)),
     "letters": _exactly(same_letters),

@@ -1,7 +1,7 @@
 """Algebra by math-verify, in worker processes only: it may hang or fill the memory, and is then killed from outside.
 
-Two expressions are compared by their values at fixed rational points, to 30 digits of each; math-verify decides where
-they have none. Its own comparison alone rounds at 6 digits, drops unit letters and reads only a part of some texts.
+Two expressions are compared by their values at fixed rational points, exactly or to 30 digits; math-verify decides
+where they have none. Its own comparison alone rounds at 6 digits, drops unit letters and reads only a part of some texts.
 """
 
 import re
@@ -49,12 +49,12 @@ class MathVerify:
             if any(value is None for value in values):
                 continue
             one, other = values[0] - values[1], values[2] - values[3]
-            if one == 0 or other == 0:
+            if _agree(values[0], values[1]) or _agree(values[2], values[3]):
                 return False
             factor = one / other if factor is None else factor
             if not _agree(one, factor * other):
                 return False
-        return factor is not None and (not sign or (factor.is_real and factor > 0))
+        return factor is not None and (not sign or bool(factor.evalf(_DIGITS) > 0))
 
 
 def _letters(text: str) -> set[str]:
@@ -78,20 +78,28 @@ def _parsed(text: str) -> Expr:
 
 
 def _value(expression: Expr, at: int) -> Expr | None:
-    """The value at a point that depends on `at` and the letters' names alone, to 50 digits; None where it has none."""
+    """The exact value at a point that depends on `at` and the letters' names alone; None where it has none."""
     point = {letter: _coordinate(at, letter.name) for letter in expression.free_symbols}
     try:
-        value = expression.xreplace(point).evalf(_DIGITS)
+        value = expression.xreplace(point).doit()
+        number = value.evalf(_DIGITS)
     except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
         return None
-    return value if value.is_number and value.is_finite else None
+    return value if number.is_number and number.is_finite else None
 
 
 def _coordinate(at: int, name: str) -> Rational:
-    """Points with an even number are positive, so that roots and logarithms of the letters are real at some."""
+    """Of five points two lie within -1 and 1, so that neither high nor low powers hide the rest; three are positive."""
     draw = Random(f"{at} {name}")
-    return Rational(draw.randint(11, 99) * (-1) ** at, draw.choice((7, 13, 17, 19)))
+    size = Rational(draw.randint(11, 99), draw.choice((7, 13, 17, 19)))
+    return (-1) ** at * (1 / size if at in (1, 2) else size)
 
 
 def _agree(one: Expr, other: Expr) -> bool:
-    return bool(abs(one - other) <= _AGREEING * max(abs(one), abs(other)))
+    """Exactly, where both are fractions of integers; else to 30 digits, but no fraction is an irrational number."""
+    if one.is_Rational and other.is_Rational:
+        return one == other
+    if (one.is_Rational or other.is_Rational) and False in (one.is_rational, other.is_rational):
+        return False
+    left, right = one.evalf(_DIGITS), other.evalf(_DIGITS)
+    return bool(abs(left - right) <= _AGREEING * max(abs(left), abs(right)))
