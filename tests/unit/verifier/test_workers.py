@@ -1,5 +1,6 @@
 """Processes that hang, die, are forked from or interrupted: each costs its own answer, and none is left behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -178,3 +179,17 @@ def test_a_real_worker_writes_no_file_and_stays_within_its_memory(made):
         limits = open(f"/proc/{line.split()[0]}/limits").read()
     assert f"Max address space         {700 * 2**20}" in limits
     assert "Max file size             0 " in limits
+
+
+@pytest.mark.skipif(find_spec("math_verify") is None, reason="needs math-verify")
+def test_what_explodes_in_a_real_worker_costs_its_own_answer_only(made):
+    """Sent past the checks that refuse it: C code that no handler of signals interrupts, numbers that fill the memory."""
+    answers = ["9^{9^{9^{9}}}", "100000000!", r"\binom{1000000000}{500000000}", r"\frac{2}{\sqrt{2}}"]
+    questions = [json.dumps({"kind": "expression", "gold": r"\sqrt{2}", "answer": answer}) for answer in answers]
+    workers = Workers("paring.verifier.worker", ("1.0", "700"), count=1, seconds=60.0)
+    try:
+        *exploded, good = workers.ask(questions)
+    finally:
+        workers.close()
+    assert good == "right"
+    assert set(exploded) <= {TIMEOUT, KILLED, "wrong", "unreadable"} and {TIMEOUT, KILLED} & set(exploded)
