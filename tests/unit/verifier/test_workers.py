@@ -183,7 +183,7 @@ def test_a_real_worker_writes_no_file_and_stays_within_its_memory(made):
 
 @pytest.mark.skipif(find_spec("math_verify") is None, reason="needs math-verify")
 def test_what_explodes_in_a_real_worker_costs_its_own_answer_only(made):
-    """Sent past the checks that refuse it: C code that no handler of signals interrupts, numbers that fill the memory."""
+    """Sent past the checks that refuse it: C code that no signal handler interrupts, numbers that fill memory."""
     answers = ["9^{9^{9^{9}}}", "100000000!", r"\binom{1000000000}{500000000}", r"\frac{2}{\sqrt{2}}"]
     questions = [json.dumps({"kind": "expression", "gold": r"\sqrt{2}", "answer": answer}) for answer in answers]
     workers = Workers("paring.verifier.worker", ("1.0", "700"), count=1, seconds=60.0)
