@@ -33,7 +33,7 @@ _LETTER_FORMS = ("<font>", "<wide>", "<narrow>")
 def is_hidden(text: str) -> bool:
     """Whether the text holds what a reader cannot see or what reorders what he sees: controls, direction marks,
     halves of surrogate pairs, private characters. Line breaks and tabs are neither."""
-    return any(category(character) in ("Cc", "Cf", "Cs", "Co", "Cn") and not _is_space(character) for character in text)
+    return any(category(character) in ("Cc", "Cf", "Cs", "Co", "Cn") and not _is_harmless(character) for character in text)
 
 
 def plain(text: str) -> str:
@@ -68,5 +68,5 @@ def _meaning(character: str) -> str:
     return normalize("NFKC", character) if form.startswith(_LETTER_FORMS) else character
 
 
-def _is_space(character: str) -> bool:
+def _is_harmless(character: str) -> bool:
     return character in "\n\r\t\f\v\u200b\u2060\ufeff\u00ad"
