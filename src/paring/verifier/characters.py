@@ -27,13 +27,14 @@ _SAME = {
 _RAISED = dict(zip(map(ord, "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ"), "0123456789+-n", strict=True))
 _LOWERED = dict(zip(map(ord, "₀₁₂₃₄₅₆₇₈₉₊₋"), "0123456789+-", strict=True))
 _ROOT = re.compile("√ ?([0-9]+)")
+_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn")
 _LETTER_FORMS = ("<font>", "<wide>", "<narrow>")
 
 
 def is_hidden(text: str) -> bool:
     """Whether the text holds what a reader cannot see or what reorders what he sees: controls, direction marks,
     halves of surrogate pairs, private characters. Line breaks and tabs are neither."""
-    return any(category(character) in ("Cc", "Cf", "Cs", "Co", "Cn") and not _is_harmless(character) for character in text)
+    return any(category(character) in _HIDDEN and not _is_harmless(character) for character in text)
 
 
 def plain(text: str) -> str:

@@ -1,7 +1,7 @@
 """Algebra by math-verify, in worker processes only: it may hang or fill the memory, and is then killed from outside.
 
 Two expressions are compared by their values at fixed rational points, exactly or to 30 digits; math-verify decides
-where they have none. Its own comparison alone rounds at 6 digits, drops unit letters and reads only a part of some texts.
+where they have none. Its own comparison alone rounds at 6 digits, drops unit letters and reads but half of some texts.
 """
 
 import re
