@@ -92,5 +92,6 @@ def _rows(text: str) -> list[list[str]] | None:
     found = _MATRIX.fullmatch(text)
     if found is None:
         return None
-    rows = [row.strip() for row in (found[1] or found[2]).split(r"\cr")]
+    content = found[2] if found[1] is None else found[1]
+    rows = [row.strip() for row in content.split(r"\cr")]
     return [[cell.strip() for cell in row.split("&")] for row in rows if row]

@@ -43,6 +43,12 @@ def verifier():
         ("5", r"\boxed{}", Verdict(False, "no answer", "")),
         ("5", r"\boxed{five}", Verdict(False, "unreadable", "five")),
         ("5", "\\boxed{5\u202e}", Verdict(False, "unreadable", "5\u202e")),
+        ("[1, 2)", r"\boxed{}}", Verdict(False, "no answer", "")),
+        (
+            r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}",
+            r"\boxed{\begin{pmatrix}\end{pmatrix}}",
+            Verdict(False, "wrong", r"\begin{pmatrix}\end{pmatrix}"),
+        ),
         (r"\sqrt{2}", r"\boxed{9^{9^{9}}}", Verdict(False, "refused", "9^{9^{9}}")),
     ],
 )
