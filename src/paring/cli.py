@@ -11,6 +11,7 @@ from paring.commands.compare import compare
 from paring.commands.report import report
 from paring.commands.shared import Debug, Json, Overrides, TaskSettings, errors_in_words, one_of, parsed
 from paring.commands.study import study
+from paring.commands.verify import reward_check, verify
 
 app = typer.Typer(
     help="Post-train language models by RGRA or supervised, on low-rank adapters, with nothing they do not need.",
@@ -59,6 +60,8 @@ def train(
 app.command()(study)
 app.command()(compare)
 app.command()(report)
+app.command()(verify)
+app.command("reward-check")(reward_check)
 
 
 @app.command()

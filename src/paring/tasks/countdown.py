@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from paring.settings import settings
-from paring.tasks.answers import tagged_answer
 from paring.tasks.drawn import Chance, draw_splits
 from paring.tasks.expressions import read_expression
 from paring.tasks.format import follows_think_answer
 from paring.tasks.reasoning import corrects_itself, has_equation, reasoning_of
 from paring.types import Problem, Score, Split
+from paring.verifier.extraction import tagged_answer
 
 CORRECT_REWARD = 1.0
 FORMAT_REWARD = 0.1

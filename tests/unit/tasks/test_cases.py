@@ -1,0 +1,43 @@
+"""Cases for a verifier, read from a file."""
+
+import json
+
+import pytest
+
+from paring.tasks.cases import judge_cases, read_cases
+from paring.verifier import Verifier
+
+GOOD = {"gold": "5", "candidate": r"\boxed{5}", "expected": True}
+
+
+def write(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_cases_decided_otherwise_than_expected_come_back(tmp_path):
+    wrong = GOOD | {"candidate": r"\boxed{6}"}
+    cases = read_cases(write(tmp_path / "cases.jsonl", GOOD, wrong, wrong | {"expected": False}))
+    with Verifier() as verifier:
+        ((case, verdict),) = judge_cases(cases, verifier)
+    assert (case.place, verdict.why) == (f"{tmp_path / 'cases.jsonl'}:2", "wrong")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"gold": None}, "field 'gold' is NoneType"),
+        ({"gold": " "}, "field 'gold' is blank"),
+        ({"gold": "1" * 3000}, "too long"),
+        ({"candidate": 5}, "field 'candidate' is int"),
+        ({"expected": "yes"}, "true or false"),
+    ],
+)
+def test_a_broken_case_is_named(tmp_path, change, complaint):
+    with pytest.raises(ValueError, match=rf"cases\.jsonl:2: .*{complaint}"):
+        read_cases(write(tmp_path / "cases.jsonl", GOOD, GOOD | change))
+
+
+def test_a_missing_field_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"cases\.jsonl:1: field 'expected' is missing"):
+        read_cases(write(tmp_path / "cases.jsonl", {"gold": "5", "candidate": ""}))
