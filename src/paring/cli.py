@@ -2,14 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from paring.complaints import RunFailed
+from paring.commands.compare import compare
+from paring.commands.shared import Debug, Json, Overrides, TaskSettings, errors_in_words, one_of, parsed
+from paring.commands.study import study
 
 app = typer.Typer(
     help="Post-train language models by RGRA or supervised, on low-rank adapters, with nothing they do not need.",
@@ -19,10 +19,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as steps=50.")]
-TaskSettings = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as train=my.jsonl.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -57,6 +53,10 @@ def train(
         result = train_run(run, folder, resume=resume is not None)
         print(result)
         raise typer.Exit(result.exit_code)
+
+
+app.command()(study)
+app.command()(compare)
 
 
 @app.command()
@@ -232,32 +232,6 @@ def ranks(
                     ]
                 )
             )
-
-
-@contextmanager
-def errors_in_words(debug: bool) -> Iterator[None]:
-    """What the user can mend is one message and exit code 2; a run that failed, 1. With `debug`, a traceback."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # the reader has seen enough (paring samples | head): typer ends quietly
-    except (ValueError, ModuleNotFoundError, OSError, RunFailed) as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        mendable = isinstance(error, ValueError | FileNotFoundError | ModuleNotFoundError)
-        raise typer.Exit(2 if mendable else 1) from None
-
-
-def one_of(option: str, value: str | None, choices: tuple[str, ...]) -> None:
-    if value is not None and value not in choices:
-        raise ValueError(f"{option} {value}: unknown; choices: {', '.join(choices)}")
-
-
-def parsed(overrides: list[str] | None) -> dict[str, Any]:
-    from paring.recipes import parse_override
-
-    return dict(parse_override(text) for text in overrides or [])
 
 
 def main() -> None:

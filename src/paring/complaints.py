@@ -29,6 +29,7 @@ class RecipeError(ValueError):
     """What is wrong with a recipe or its overrides, one line a fault."""
 
     def __init__(self, source: str, faults: list[str]) -> None:
+        self.source = source
         self.faults = faults
         super().__init__("\n".join(f"{source}: {fault}" for fault in faults))
 

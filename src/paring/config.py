@@ -14,7 +14,7 @@ from paring.complaints import RecipeError, complaints
 from paring.evaluation import Evaluate
 from paring.maths.objectives import Objective, Rgra
 from paring.policy.loading import Model
-from paring.recipes import override, read_recipe
+from paring.recipes import changes, override, read_recipe
 from paring.rollout.engine import Rollout
 from paring.settings import Count, CountOrZero, settings
 from paring.tasks.arithmetic import Arithmetic
@@ -134,22 +134,10 @@ def as_plain(run: AnyRun) -> dict[str, Any]:
 
 def differences(old: AnyRun, new: AnyRun) -> list[str]:
     """One line for each setting that is not the same."""
-    before, after = _flat(as_plain(old)), _flat(as_plain(new))
-    return [
-        f"{key}: {before.get(key, 'not set')!r} -> {after.get(key, 'not set')!r}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
+    return changes(as_plain(old), as_plain(new))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if item is not None}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

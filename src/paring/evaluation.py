@@ -21,6 +21,8 @@ class Evaluate:
     limit: Count = 500
     """Problems of the test split, at most."""
     validation_limit: Count = 200
+    validation_at_end: bool = False
+    """Also the validation split after training: what settings may be chosen by, where the test split may not."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,14 @@ class Answered:
 
     groups: list[Group]
     scores: list[list[Score]]
+
+    def items(self) -> list[dict[str, Any]]:
+        """One row an answer, by which two runs can be compared problem by problem."""
+        return [
+            {"problem": group.problem.id, "correct": score.correct, "tokens": len(completion.tokens)}
+            for group, row in zip(self.groups, self.scores, strict=True)
+            for completion, score in zip(group.completions, row, strict=True)
+        ]
 
 
 def measure(

@@ -119,8 +119,8 @@ def holm(p_C: Sequence[float]) -> list[float]:
 
 
 def t_beyond(t: float, degrees: int) -> float:
-    """P(|T| >= |t|) of Student's t: for whole degrees of freedom one minus a finite sum (Abramowitz and Stegun 26.7.3-4),
-    so that what lies below about 1e-15 becomes 0."""
+    """P(|T| >= |t|) of Student's t: for whole degrees of freedom one minus a finite sum (Abramowitz and Stegun, 26.7.3
+    and 26.7.4), so that what lies below about 1e-15 becomes 0."""
     return max(0.0, 1.0 - _t_within(atan(abs(t) / sqrt(degrees)), degrees))
 
 

@@ -70,3 +70,21 @@ def override(data: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(data, dict):
             raise RecipeError("overrides", [f"{key}: {section} is a value, not a section"])
     data[last] = value
+
+
+def flattened(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one of dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """One line for each dotted key whose value is not the same."""
+    before, after = flattened(old), flattened(new)
+    return [
+        f"{key}: {before.get(key, 'not set')!r} -> {after.get(key, 'not set')!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]

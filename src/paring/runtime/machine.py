@@ -41,11 +41,16 @@ def threads_for(parameters: int) -> int:
 
 
 def available_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """CPUs that this process may use: torch counts the machine's, which in a container may be many times as many.
-    OMP_NUM_THREADS, by which users bound it, holds."""
+    """CPUs that one process may use for its threads. OMP_NUM_THREADS, by which users bound it, holds."""
+    cpus = all_cpus(quota)
+    bound = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cpus, max(1, int(bound))) if bound.isdecimal() else cpus
+
+
+def all_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """CPUs that this process and its children may use together: torch counts the machine's, which in a container may
+    be many times as many."""
     cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    if (bound := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
-        cpus = min(cpus, max(1, int(bound)))
     if quota.is_file():
         allowed, period = quota.read_text().split()
         if allowed != "max":

@@ -53,6 +53,10 @@ class RunFolder:
         return self.path / "ranks.jsonl"
 
     @property
+    def items(self) -> Path:
+        return self.path / "items.jsonl"
+
+    @property
     def result(self) -> Path:
         return self.path / "result.json"
 
@@ -75,6 +79,10 @@ class RunFolder:
         """Write the adapter folder, complete or not at all."""
         with staged_folder(self.adapter) as staging:
             write_peft_folder(staging, adapters, base_model=base_model)
+
+    def write_items(self, rows: list[dict[str, Any]]) -> None:
+        """What became of each problem of the test split after training, one JSON object a line."""
+        write_durably(self.items, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_durably(self.result, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())

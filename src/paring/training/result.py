@@ -44,9 +44,16 @@ def result_so_far(folder: RunFolder, run: AnyRun, *, resume: bool, screen: Scree
 
 
 def finished(
-    run: AnyRun, named: dict[str, str], folder: RunFolder, setup: AnySetup, progress: Progress, after: Examined
+    run: AnyRun,
+    named: dict[str, str],
+    folder: RunFolder,
+    setup: AnySetup,
+    progress: Progress,
+    after: Examined,
+    found: dict[str, Any] | None = None,
 ) -> Result:
-    """Publish the adapter and write result.json, the last file of a run; it begins with what is `named`."""
+    """Publish the adapter and write result.json, the last file of a run; it begins with what is `named`, and what else
+    was `found` follows the two evaluations."""
     folder.publish(setup.policy.adapters, base_model=base_name(run.model.path))
     values = {
         **named,
@@ -65,6 +72,7 @@ def finished(
         },
         "before": progress.before.evaluation,
         "after": after.evaluation,
+        **(found or {}),
         "examples": [
             old | {"after": new["answer"], "correct_after": new["correct"]}
             for old, new in zip(progress.before.examples, after.examples, strict=True)

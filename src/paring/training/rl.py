@@ -11,7 +11,7 @@ import torch
 from paring.adapters.kinds import Gated
 from paring.complaints import RunFailed
 from paring.config import Run, to_toml
-from paring.evaluation import measure
+from paring.evaluation import Answered, Evaluation, measure
 from paring.maths.advantages import standardised
 from paring.policy.packing import packed
 from paring.rollout.engine import Key, NotFinite
@@ -67,7 +67,7 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
         progress = restore(folder, setup, optimiser, journal, screen) if resume else Progress()
         if progress.before is None:
             screen.note(f"measuring the base on held-out problems of {run.task.name} ...")
-            progress.before = _examine(run, setup)
+            progress.before = Examined.of(*_test(run, setup))
         screen.start(f"{run.objective.kind} on {run.task.name}: {setup}", run.steps, progress.step)
         try:
             while progress.step < run.steps and not interruption.requested:
@@ -84,8 +84,11 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
                 save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
                 return Result(folder.path, exit_code=interruption.exit_code)
             screen.note("measuring the trained policy ...")
+            evaluation, answered = _test(run, setup)
+            folder.write_items(answered.items())
             named = {"task": run.task.name, "objective": run.objective.kind}
-            return finished(run, named, folder, setup, progress, _examine(run, setup))
+            found = {"validation": _validate(run, setup).as_plain() if run.evaluate.validation_at_end else None}
+            return finished(run, named, folder, setup, progress, Examined.of(evaluation, answered), found)
         except NotFinite as error:
             raise RunFailed(diverged(folder, progress, f"{error} after step {progress.step}")) from error
         finally:
@@ -136,9 +139,7 @@ def _publish(run: Run, setup: Setup, step: Step, progress: Progress, journal: Jo
     """Journal a step and show it, with an evaluation where one is due."""
     metrics = step.metrics | {"dropped_steps": progress.dropped, "updates": progress.updates}
     if run.evaluate.every and progress.step % run.evaluate.every == 0:
-        sampling = replace(run.rollout.sampling, temperature=0.0)
-        limit = run.evaluate.validation_limit
-        evaluation, _ = measure(setup.engine, run.task, "validation", limit=limit, sampling=sampling)
+        evaluation = _validate(run, setup)
         metrics |= {"evaluation": evaluation.as_plain(), "seconds_evaluate": evaluation.seconds}
         screen.note(f"step {progress.step}: validation accuracy {evaluation}")
     journal.record(metrics)
@@ -146,7 +147,13 @@ def _publish(run: Run, setup: Setup, step: Step, progress: Progress, journal: Jo
     screen.step(metrics)
 
 
-def _examine(run: Run, setup: Setup) -> Examined:
+def _test(run: Run, setup: Setup) -> tuple[Evaluation, Answered]:
     """Greedy answers to the test split: the accuracy before or after."""
     sampling = replace(run.rollout.sampling, temperature=0.0)
-    return Examined.of(*measure(setup.engine, run.task, "test", limit=run.evaluate.limit, sampling=sampling))
+    return measure(setup.engine, run.task, "test", limit=run.evaluate.limit, sampling=sampling)
+
+
+def _validate(run: Run, setup: Setup) -> Evaluation:
+    """Greedy answers to the validation split."""
+    sampling = replace(run.rollout.sampling, temperature=0.0)
+    return measure(setup.engine, run.task, "validation", limit=run.evaluate.validation_limit, sampling=sampling)[0]

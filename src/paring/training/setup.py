@@ -60,7 +60,7 @@ def prepare(run: Run) -> Setup:
     Raises ValueError, or FileNotFoundError for data that is not there."""
     problems = run.task.problems("train")
     held_out = [*run.task.problems("test")[: run.evaluate.limit]]
-    if run.evaluate.every:
+    if run.evaluate.every or run.evaluate.validation_at_end:
         held_out += run.task.problems("validation")[: run.evaluate.validation_limit]
     if not problems or not held_out:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")

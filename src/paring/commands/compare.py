@@ -1,0 +1,23 @@
+"""`paring compare`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paring.commands.shared import Debug, Json, errors_in_words
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN", help="Another's.")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show how two runs differ, in their recipes and in their results."""
+    with errors_in_words(debug):
+        from paring.report.compare import as_text, compared
+
+        found = compared(first, second)
+        print(json.dumps(found) if as_json else as_text(found))

@@ -1,0 +1,41 @@
+"""What commands share: options, how errors are told, how overrides are read."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from paring.complaints import RunFailed
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as steps=50.")]
+TaskSettings = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as train=my.jsonl.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def errors_in_words(debug: bool) -> Iterator[None]:
+    """What the user can mend is one message and exit code 2; a run that failed, 1. With `debug`, a traceback."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # the reader has seen enough (paring samples | head): typer ends quietly
+    except (ValueError, ModuleNotFoundError, OSError, RunFailed) as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        mendable = isinstance(error, ValueError | FileNotFoundError | ModuleNotFoundError)
+        raise typer.Exit(2 if mendable else 1) from None
+
+
+def one_of(option: str, value: str | None, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        raise ValueError(f"{option} {value}: unknown; choices: {', '.join(choices)}")
+
+
+def parsed(overrides: list[str] | None) -> dict[str, Any]:
+    from paring.recipes import parse_override
+
+    return dict(parse_override(text) for text in overrides or [])

@@ -1,0 +1,104 @@
+"""One run of a study in a process of its own: how it is started, and what the process does.
+
+The parent writes the run as one line of JSON into the child's standard input and leaves the pipe open. When it closes,
+because the study is to stop or because its process has died, the child saves and ends as it would on SIGTERM."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from paring.complaints import RunFailed
+
+FINISHED, BROKEN, FAILED = 0, 1, 3
+"""Exit codes: FAILED is a run that began well and cannot go on, whose repetition would end the same way; BROKEN is
+whatever has to be mended first."""
+STOPPED = {130, 143, -signal.SIGINT, -signal.SIGTERM}
+"""... of a run that was asked to end: 143 after it has saved, the others where a signal came from elsewhere, or before
+there was anything to save."""
+BUSY_SECONDS = 600
+"""How long to wait for the child of a study that was killed, which is still saving its last step."""
+BOUNDS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def start(recipe: str, folder: Path, *, threads: int) -> subprocess.Popen[str]:
+    """Start the run in a new process, which goes on with it where the folder holds a part of it already.
+
+    recipe: the run as JSON, on one line. What the child prints lies beside its folder, in `<folder>.log`. Its session
+    is its own, so that Ctrl-C on a terminal reaches the study alone."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | dict.fromkeys(BOUNDS, str(threads)) | {"TOKENIZERS_PARALLELISM": "false"}
+    with open(log_of(folder), "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "paring.study.child", str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+    with suppress(BrokenPipeError):  # a child that died at once says why in its log
+        process.stdin.write(recipe + "\n")
+        process.stdin.flush()
+    return process
+
+
+def log_of(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".log")
+
+
+def last_words(folder: Path, limit: int = 600) -> str:
+    """The error that a child printed last, or the last line of what it printed."""
+    log = log_of(folder)
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    told = [place for place, line in enumerate(lines) if line.startswith("error: ")]
+    words = "\n".join(lines[told[-1] :]).removeprefix("error: ") if told else "".join(lines[-1:])
+    return words[:limit] or "it printed nothing"
+
+
+def main() -> None:
+    """`python -m paring.study.child FOLDER`, the run on standard input."""
+    recipe, folder = json.loads(sys.stdin.readline()), Path(sys.argv[1])
+    threading.Thread(target=_stop_with_the_parent, args=(sys.stdin.fileno(),), daemon=True).start()
+    try:
+        sys.exit(_train(recipe, folder))
+    except RunFailed as error:
+        print(f"error: {error}")
+        sys.exit(FAILED)
+    except (ValueError, ModuleNotFoundError, OSError) as error:
+        print(f"error: {error}")
+        sys.exit(BROKEN)
+
+
+def _train(recipe: dict[str, Any], folder: Path) -> int:
+    from paring.config import validate
+    from paring.runtime.lock import RunIsBusy
+    from paring.training.method import train
+
+    run = validate(recipe, source=folder.name)
+    waiting_until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return train(run, folder, resume=(folder / "run.toml").is_file()).exit_code
+        except RunIsBusy:
+            if time.monotonic() > waiting_until:
+                raise
+            time.sleep(1)
+
+
+def _stop_with_the_parent(pipe: int) -> None:
+    # Not through sys.stdin: a thread that waits in it would hold its lock when the interpreter shuts down.
+    while os.read(pipe, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Conducts a study: begins runs as slots fall free, chooses tuned values, survives failures, kills and Ctrl-C."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from paring.config import as_plain
+from paring.runtime.interruption import Interruption
+from paring.runtime.lock import run_lock
+from paring.runtime.machine import all_cpus
+from paring.study import child
+from paring.study.course import Course
+from paring.study.declaration import Study
+from paring.study.folder import StudyFolder, Trouble
+from paring.study.local import Jobs, local_jobs
+from paring.study.plan import PlannedRun
+from paring.study.screen import StudyScreen, Tally
+from paring.study.summary import run_words, summary
+
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a study: its course, and 0, 1 where a run has no result, or 130 or 143 after an interruption."""
+
+    course: Course
+    exit_code: int
+
+    def __str__(self) -> str:
+        return "\n".join(summary(self.course, interrupted=self.exit_code > 1))
+
+
+def conduct(study: Study, out: Path, jobs: Jobs, *, resume: bool = False, screen: StudyScreen | None = None) -> Outcome:
+    """Do all runs of a study that are not done yet, side by side, and choose tuned values on the way.
+
+    A run that fails stops none of the others. Ctrl-C and SIGTERM let every run save and end; a second one ends the
+    study at once, and its runs still save. Raises ValueError, before any work is done, for what is wrong with the
+    study, a run of it, or the folder, and RunIsBusy where another process conducts it."""
+    folder, screen = StudyFolder(out), screen or StudyScreen()
+    course = Course(study, folder)
+    folder.check_same(study) if resume else folder.begin(study)
+    with run_lock(folder.path), Interruption() as interruption:
+        course.recall()
+        course.choose()
+        course.write()
+        running: dict[Path, PlannedRun] = {}
+        screen.start(study.name, sum(planned.run.steps for planned in course.runs), tally(course, running))
+        try:
+            while True:
+                if not interruption.requested:
+                    _begin(course, jobs, running)
+                if not running:
+                    break
+                if interruption.requested:
+                    jobs.stop()
+                time.sleep(POLL_SECONDS)
+                for path, code in jobs.ended().items():
+                    _end(course, running.pop(path), code, screen)
+                screen.update(tally(course, running))
+        finally:
+            screen.finish()
+    unfinished = not all(folder.run(planned).result.is_file() for planned in course.runs)
+    return Outcome(course, interruption.exit_code or int(unfinished))
+
+
+def jobs_for(study: Study, count: int, *, address: str | None = None) -> Jobs:
+    """Processes of this machine, or of the Ray cluster at the address. Raises ValueError where the CPUs do not do,
+    and ModuleNotFoundError without the extra."""
+    threads = [planned.run.threads for planned in Course(study, StudyFolder(Path())).runs]
+    if address is None:
+        return local_jobs(count, threads=threads, cpus=all_cpus())
+    from paring.study.cluster import RayJobs  # late: an extra
+
+    return RayJobs(count, threads=max(1, *threads), address=address)
+
+
+def tally(course: Course, running: dict[Path, PlannedRun]) -> Tally:
+    """How far the study is, running runs included."""
+    under_way = {
+        str(planned): (steps_made(course.folder.run(planned).metrics), planned.run.steps)
+        for planned in running.values()
+    }
+    over = [planned for planned in course.runs if course.is_over(planned) and planned not in running.values()]
+    return Tally(
+        runs=len(course.runs),
+        finished=sum(planned.folder not in course.troubles for planned in over),
+        without_result=sum(planned.folder in course.troubles for planned in over),
+        steps_done=sum(planned.run.steps for planned in over) + sum(step for step, _ in under_way.values()),
+        running=under_way,
+    )
+
+
+def steps_made(metrics: Path) -> int:
+    """The lines of a run's journal: one a step."""
+    return metrics.read_bytes().count(b"\n") if metrics.is_file() else 0
+
+
+def _begin(course: Course, jobs: Jobs, running: dict[Path, PlannedRun]) -> None:
+    """Fill the free slots."""
+    for planned in course.ready():
+        path = course.folder.path / planned.folder
+        if len(running) < jobs.slots and path not in running:
+            running[path] = planned
+            jobs.start(json.dumps(as_plain(planned.run)), path)
+
+
+def _end(course: Course, planned: PlannedRun, code: int, screen: StudyScreen) -> None:
+    """Take note of how a run ended; what it decides is chosen."""
+    run = course.folder.run(planned)
+    if run.result.is_file():
+        screen.update(tally(course, {}))
+        screen.ended(f"{planned}: {run_words(run.read_result())}")
+    elif code in child.STOPPED:
+        screen.note(f"{planned}: saved after {steps_made(run.metrics)} of {planned.run.steps} steps")
+    else:
+        kind = "failed" if code == child.FAILED else "broken"
+        course.fail(planned, Trouble(kind, child.last_words(run.path)))
+        screen.ended(f"{planned} {kind}: {course.troubles[planned.folder].words}")
+    for cell, choice in course.choose():
+        screen.note(f"{cell}: chose {course.study.tune.key} = {choice.value} by validation accuracy {choice.scores}")
+    course.write()
