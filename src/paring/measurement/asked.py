@@ -38,12 +38,6 @@ class Asked:
     seed: CountOrZero = 0
     rows: Count = 32
 
-    def __post_init__(self) -> None:
-        if self.samples > 1 and self.temperature == 0:
-            raise ValueError(
-                f"samples = {self.samples} at temperature 0 would all be the same answer: set a temperature above 0"
-            )
-
     @property
     def problems_at_once(self) -> int:
         return max(1, self.rows // self.samples)
@@ -61,6 +55,11 @@ class Asked:
 def asked(**wanted: Any) -> Asked:
     """Raises RecipeError (a ValueError) naming each value, its bound and the remedy."""
     try:
-        return Asked(**wanted)
+        found = Asked(**wanted)
     except ValidationError as error:
         raise RecipeError("evaluate", complaints(error, wanted, Asked)) from None
+    if found.samples > 1 and found.temperature == 0:
+        raise ValueError(
+            f"samples = {found.samples} at temperature 0 would all be the same answer: set a temperature above 0"
+        )
+    return found
