@@ -2,7 +2,7 @@
 
 from paring.benchmarks.declaration import Benchmark, Hub, Question, Record
 from paring.benchmarks.examples import MATHEMATICS
-from paring.tasks.answers import integer
+from paring.verifier.integers import integer
 
 
 def read(row: Record) -> Question:

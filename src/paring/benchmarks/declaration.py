@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from paring.tasks.order import digest
 from paring.tasks.rows import check_text, field_of, hub_values, jsonl_values
 from paring.tasks.styles import Example
+from paring.verifier import Kind
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Question:
-    """What a row asks. Any of `golds` is right; `kind` is the verifier's; `labels` are by what results are broken
-    down, such as {"subject": "Algebra", "level": "3"}."""
+    """What a row asks. Any of `golds` is right; `kind` is the verifier's, "auto" where it shows in the gold; results are
+    broken down by `labels`, such as {"subject": "Algebra", "level": "3"}."""
 
     text: str
     golds: tuple[str, ...]
-    kind: str = "auto"
+    kind: Kind | Literal["auto"] = "auto"
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -52,7 +54,7 @@ class Flaw:
     question: str
     reason: str
     golds: tuple[str, ...] = ()
-    kind: str = "auto"
+    kind: Kind | Literal["auto"] = "auto"
 
 
 @dataclass(frozen=True)

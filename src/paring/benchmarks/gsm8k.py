@@ -2,7 +2,8 @@
 
 from paring.benchmarks.declaration import Benchmark, Hub, Question, Record
 from paring.benchmarks.examples import MATHEMATICS
-from paring.tasks.answers import integer, marked_answer
+from paring.verifier.extraction import marked_answer
+from paring.verifier.integers import integer
 
 
 def read(row: Record) -> Question:

@@ -2,7 +2,7 @@
 
 from paring.benchmarks.declaration import Benchmark, Flaw, Hub, Question, Record
 from paring.benchmarks.examples import MATHEMATICS
-from paring.verifier import last_box
+from paring.verifier.extraction import last_box
 
 SUBJECTS = (
     "algebra",

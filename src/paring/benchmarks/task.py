@@ -1,4 +1,4 @@
-"""A benchmark as a task: its questions in a prompt style, its broken rows mended, its answers judged by the verifier."""
+"""A benchmark as a task: questions in a prompt style, broken rows mended, answers judged by the verifier."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from paring.benchmarks.declaration import AnyBenchmark, Benchmark, Flaw, Question, fingerprint, parts_of
 from paring.tasks.styles import Boxed, Example, Style, own_answer, prompt
 from paring.types import Problem, Score, Split
-from paring.verifier import Gold, Verifier
+from paring.verifier import Gold, Kind, Verifier
 
 Broken = Literal["mend", "keep", "drop"]
 BROKEN: tuple[Broken, ...] = get_args(Broken)
@@ -80,6 +80,10 @@ class BenchmarkTask:
     def broken_rows(self) -> list[Flaw]:
         return [flaw for part in parts_of(self.benchmark) for flaw in part.flaws]
 
+    def check(self, asked: Sequence[Problem]) -> None:
+        """Raises ModuleNotFoundError, before any work, if judging these may need an extra that is not there."""
+        self.verifier.check(gold for problem in asked for gold in self._golds[problem.id])
+
     def score(self, problem: Problem, text: str) -> Score:
         """1 if the answer is one of the golds, see `score_all`."""
         return self.score_all([(problem, text)])[0]
@@ -117,26 +121,22 @@ class BenchmarkTask:
             flaw = flaws.get(mark)
             if not question.golds and flaw is None:
                 raise ValueError(f"{place}: the gold is blank, so no answer can be judged")
-            golds = self._judged_by(question, flaw, place)
-            if golds is None:
+            written, kind = self._accepted(question, flaw)
+            if flaw is not None and not written and self.broken != "keep":
                 continue
+            try:
+                golds = tuple(Gold.read(gold, kind=kind) for gold in written)
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from error
             name = f"{part.name}/{mark}" + (f"-{seen[mark]}" if seen[mark] > 1 else "")
-            written = " or ".join(gold.text for gold in golds)
-            yield Item(
-                Problem(name, prompt(self.style, question.text, examples), written), row, golds, question.labels, flaw
-            )
+            problem = Problem(name, prompt(self.style, question.text, examples), " or ".join(written))
+            yield Item(problem, row, golds, question.labels, flaw)
 
-    def _judged_by(self, question: Question, flaw: Flaw | None, place: str) -> tuple[Gold, ...] | None:
-        """The golds by which a row is judged; None where it is left out."""
-        written, kind = question.golds, question.kind
-        if flaw is not None and self.broken != "keep":
-            if self.broken == "drop" or not flaw.golds:
-                return None
-            written, kind = flaw.golds, flaw.kind
-        try:
-            return tuple(Gold.read(gold, kind=kind) for gold in written)
-        except ValueError as error:
-            raise ValueError(f"{place}: {error}") from error
+    def _accepted(self, question: Question, flaw: Flaw | None) -> tuple[tuple[str, ...], Kind | Literal["auto"]]:
+        """The golds that count, and their kind."""
+        if flaw is None or self.broken == "keep":
+            return question.golds, question.kind
+        return ((), "auto") if self.broken == "drop" else (flaw.golds, flaw.kind)
 
 
 def shown_examples(part: Benchmark, shots: int | None) -> tuple[Example, ...]:

@@ -1,1 +1,1 @@
-"""`paring eval`: models on tasks and benchmarks, resumable, item by item; figures, comparison and tables from the items."""
+"""`paring eval`: models on tasks and benchmarks, item by item; figures, comparison and tables from the items."""

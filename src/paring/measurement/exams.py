@@ -72,7 +72,7 @@ def exams(asked: Asked, run: Run | None, style: Style) -> list[Exam]:
     """The tasks of an evaluation; `run` is the subject's where it is one of reinforcement learning.
 
     Raises ValueError for an unknown task (with the nearest name), a limit above a task's size, a task twice;
-    FileNotFoundError where data are missing, saying how to get them."""
+    FileNotFoundError where data are missing, saying how to get them; ModuleNotFoundError without an extra it needs."""
     if not asked.tasks and run is None:
         raise ValueError(f"name a task: {', '.join(known_tasks())}")
     if not asked.tasks:
@@ -128,6 +128,8 @@ def _limited(task: Task, limit: int | None) -> Exam:
     problems = task.problems("test")
     if limit is not None and limit > len(problems):
         raise ValueError(f"limit = {limit}: {task.name} has {len(problems)} problems; ask for as many at most")
+    if isinstance(task, BenchmarkTask):
+        task.check(problems[:limit])
     return Exam(task, problems[:limit])
 
 

@@ -6,24 +6,29 @@ from paring.measurement.comparison import SIZES, Comparison
 from paring.measurement.results import Results
 from paring.measurement.summary import Share, Summary
 from paring.measurement.tables import Table
+from paring.runtime.screen import visible
 
 
 def lines(results: Results) -> list[str]:
-    """For a terminal: one task in words, several as a table."""
+    """For a terminal: one task in words with its subjects and levels, several as tables."""
     if len(results.summaries) == 1 and not results.comparison:
         task, summary = next(iter(results.summaries.items()))
-        return list(_in_words(results, task, summary))
-    return "\n\n".join(table.as_text() for table in tables(results)).split("\n")
+        breakdowns = [table.as_text() for table in _breakdowns(results)]
+        return [*map(visible, _in_words(results, task, summary)), *(f"\n{table}" for table in breakdowns)]
+    return ["\n\n".join(table.as_text() for table in _tables_of_all(results))]
 
 
 def tables(results: Results) -> list[Table]:
     """Accuracy of each task; the comparison; by subject, level or kind where a benchmark has them."""
+    return [*_tables_of_all(results), *_breakdowns(results)]
+
+
+def _tables_of_all(results: Results) -> list[Table]:
     found = [_accuracies(results, results.asked.subject, results.summaries)]
     if results.comparison:
         found.append(_accuracies(results, str(results.asked.compare), results.others))
         found.append(_comparisons(results))
-    found += [_verdicts(results)]
-    return found + list(_breakdowns(results))
+    return [*found, _verdicts(results)]
 
 
 def _accuracies(results: Results, who: str, summaries: Mapping[str, Summary]) -> Table:
@@ -34,11 +39,10 @@ def _accuracies(results: Results, who: str, summaries: Mapping[str, Summary]) ->
     for task, summary in summaries.items():
         several = [str(by[k]) if k in by else "-" for k in ks for by in (summary.pass_at, summary.maj_at)]
         answers = summary.problems * summary.samples
-        rows.append(
-            [results.about[task]["title"], str(summary.problems), str(summary.accuracy), *several]
-            + [_percent(summary.truncated), _percent(summary.no_answer)]
-            + [f"{summary.length:.0f}", f"{summary.seconds / answers:.2f}"]
-        )
+        cost = [f"{summary.length:.0f}", f"{summary.seconds / answers:.2f}"]
+        failed = [_percent(summary.truncated), _percent(summary.no_answer)]
+        title = results.about[task]["title"]
+        rows.append([title, str(summary.problems), str(summary.accuracy), *several, *failed, *cost])
     return Table(f"{who} ({results.asked.how})", header, rows, list(_notes(results)))
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from paring.settings import Count, CountOrZero, settings
-from paring.tasks.answers import integer, marked_answer, same_integer, tagged_answer
 from paring.tasks.format import THINK_ANSWER_PROMPT, follows_think_answer
 from paring.tasks.order import digest, hash_order
 from paring.tasks.rows import Row, read_hub, read_jsonl, reject_repeats
 from paring.types import Problem, Score, Split
+from paring.verifier.extraction import marked_answer, tagged_answer
+from paring.verifier.integers import integer, same_integer
 
 FIELDS = ("question", "answer")
 VALIDATION_PROBLEMS = 500
@@ -58,7 +59,7 @@ class Gsm8k:
 
         The answer is what the last `<answer>` pair holds; in a text without one, what follows the last `####` on its
         line, so that a base model which writes no tags has a signal too. It has to be an integer and nothing else
-        (tasks/answers.py); a number that merely stands last counts for nothing.
+        (verifier/integers.py); a number that merely stands last counts for nothing.
         Trait `working`: a `=` stands before the first `<answer>` or `####`, or anywhere if there is neither.
         """
         tagged = tagged_answer(text)

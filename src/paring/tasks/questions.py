@@ -5,10 +5,11 @@ from typing import Literal
 from unicodedata import normalize
 
 from paring.settings import settings
-from paring.tasks.answers import integer, same_integer, tagged_answer
 from paring.tasks.order import digest, hash_order
 from paring.tasks.rows import Row, read_jsonl, reject_repeats
 from paring.types import Problem, Score, Split
+from paring.verifier.extraction import tagged_answer
+from paring.verifier.integers import integer, same_integer
 
 LONGEST_ANSWER = 400
 """Characters of a gold answer, and of an answer that is compared with one."""
@@ -54,7 +55,7 @@ class Questions:
         return [self._problem(row) for row in chosen]
 
     def score(self, problem: Problem, text: str) -> Score:
-        """1 if the answer is the gold: as an integer if the gold is one (tasks/answers.py), else as a text.
+        """1 if the answer is the gold: as an integer if the gold is one (verifier/integers.py), else as a text.
 
         The answer is what the last `<answer>` pair holds, or else the last line that is not blank. Two texts are the
         same if they are so after NFKC, case folding and making every stretch of white space one space.

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from paring.settings import settings
-from paring.tasks.answers import integer, last_number, same_integer
 from paring.tasks.order import hash_order
 from paring.types import Problem, Score, Split
+from paring.verifier.extraction import last_number
+from paring.verifier.integers import integer, same_integer
 
 
 @settings

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from paring.tasks.answers import integer
 from paring.tasks.format import THINK_ANSWER_PROMPT
 from paring.tasks.gsm8k import FIELDS, Gsm8k
 from paring.tasks.rows import read_jsonl
 from paring.types import Problem
+from paring.verifier.integers import integer
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "gsm8k"
 needs_real_data = pytest.mark.skipif(not (REAL / "train.jsonl").is_file(), reason="the GSM8K files are not here")

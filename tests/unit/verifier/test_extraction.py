@@ -2,11 +2,12 @@
 
 from decimal import Decimal
 from random import Random
-from time import perf_counter
+from time import process_time
 
 import pytest
 
-from paring.tasks.answers import MOST_DIGITS, integer, last_number, marked_answer, same_integer, tagged_answer
+from paring.verifier.extraction import final_answer, last_box, last_number, marked_answer, tagged_answer
+from paring.verifier.integers import MOST_DIGITS, integer, same_integer
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,54 @@ def test_tagged_answer(text, answer):
 )
 def test_marked_answer(text, answer):
     assert marked_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("", None),
+        ("\\boxed", None),
+        ("\\boxed{5", None),
+        ("\\boxed{}", ""),
+        ("\\boxed{ 5 }", "5"),
+        ("\\fbox{5}", "5"),
+        ("\\boxed{4} then \\boxed{5}", "5"),
+        ("\\boxed{4} then \\boxed{5", "4"),
+        ("\\boxed{\\boxed{5}}", "5"),
+        ("{\\boxed{5}", "5"),
+        ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
+        ("\\boxed{\\{1, 2\\}}", "\\{1, 2\\}"),
+        ("\\boxed{a \\} b}", "a \\} b"),
+        ("\\boxed{1 \\\\} 2}", "1 \\\\"),
+        ("\\\\boxed{5}", "5"),
+        ("the word boxed{5}", None),
+        ("\\boxed {5}", "5"),
+        ("} \\boxed{5} }", "5"),
+    ],
+)
+def test_last_box(text, answer):
+    assert last_box(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("", None),
+        ("the answer is 5", None),
+        ("<answer>5</answer>", "5"),
+        ("\\boxed{5}", "5"),
+        ("\\boxed{4} <answer>5</answer>", "5"),
+        ("<answer>4</answer> \\boxed{5}", "5"),
+        ("<answer>it is \\boxed{5}.</answer>", "5"),
+        ("<answer>5</answer> \\boxed{4", "5"),
+        ("\\boxed{5} \\boxed{}", ""),
+        ("<think> \\boxed{5} </think>", None),
+        ("<think> \\boxed{4} </think> \\boxed{5}", "5"),
+        ("<think> \\boxed{5}", "5"),
+    ],
+)
+def test_final_answer(text, answer):
+    assert final_answer(text) == answer
 
 
 @pytest.mark.parametrize(
@@ -159,12 +208,19 @@ def test_two_texts_that_are_no_integers_are_not_the_same_integer():
         "</answer>" * 200_000,
         "<answer>" * 100_000 + "5" + "</answer>" * 100_000,
         "#" * 2_000_000,
+        "\\boxed{" * 100_000,
+        "\\boxed{5}" * 100_000,
+        "\\boxed{" + "{" * 200_000,
+        "\\boxed{5" + "}" * 200_000,
+        "\\boxed{" * 100_000 + "}" * 100_000,
+        "\\boxed" + " " * 2_000_000,
+        "\\" * 2_000_000,
         " " * 2_000_000,
     ],
     ids=lambda text: f"{text[:12]!r}",
 )
 def test_megabytes_take_linear_time(text):
-    start = perf_counter()
-    for extract in (last_number, tagged_answer, marked_answer, integer):
+    start = process_time()
+    for extract in (last_number, tagged_answer, marked_answer, integer, last_box, final_answer):
         extract(text)
-    assert perf_counter() - start < 5  # seconds; quadratic time would be hours
+    assert process_time() - start < 5  # seconds; quadratic time would be hours

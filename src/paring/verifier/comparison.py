@@ -1,0 +1,107 @@
+"""Whether an answer is the gold, kind by kind: exactly here where that can be, else by asking for algebra."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from paring.verifier.compounds import same_interval, same_list, same_matrix, same_members, same_tuple
+from paring.verifier.kinds import NUMBERS, RELATION, SEPARATOR, Gold, Kind, bare, is_words, kind_of, name_of
+from paring.verifier.latex import compact, split_outside
+from paring.verifier.leaves import same_based, same_letters, same_name, same_numbers, same_ratio, same_text
+from paring.verifier.units import known_unit
+
+
+class Algebra(Protocol):
+    """Compares what needs a computer algebra system, in tidy spelling."""
+
+    def equal(self, gold: str, answer: str) -> bool:
+        """Whether two expressions are the same value for all values of their letters."""
+        ...
+
+    def proportional(self, gold: tuple[str, str], answer: tuple[str, str], *, sign: bool) -> bool:
+        """Whether left minus right of both differ by a constant factor only; by a positive one if `sign` matters."""
+        ...
+
+
+def is_same(gold: Gold, answer: str, algebra: Algebra) -> bool:
+    """Whether a tidy answer is the gold."""
+    return compact(gold.text) == compact(answer) or _COMPARISONS[gold.kind](gold.text, answer, algebra)
+
+
+def _same_equation(gold: str, answer: str, algebra: Algebra) -> bool:
+    """Of `y = 2x + 3` the right side alone will do, and so will `2x - y + 3 = 0`: the same up to a constant factor."""
+    if name_of(gold) is not None and (name_of(gold) == name_of(answer) or "=" not in answer):
+        return _same_value(bare(gold), bare(answer), algebra)
+    right, given = gold.split("="), answer.split("=")
+    if len(right) != 2 or len(given) != 2 or RELATION.search(answer):
+        return False
+    return algebra.proportional(tuple(right), tuple(given), sign=False)
+
+
+def _same_inequality(gold: str, answer: str, algebra: Algebra) -> bool:
+    if same_interval(gold, answer, partial(_same_value, algebra=algebra)):
+        return True
+    right, given = _increasing(gold), _increasing(answer)
+    if compact(" ".join(right)) == compact(" ".join(given)):
+        return True
+    if len(right) != 3 or len(given) != 3 or right[1] != given[1]:
+        return False
+    return algebra.proportional((right[0], right[2]), (given[0], given[2]), sign=right[1] != r"\ne")
+
+
+def _increasing(text: str) -> list[str]:
+    r"""The sides and signs of an inequality, turned so that no sign is > or \ge."""
+    parts = [part.strip() for part in re.split(rf"({RELATION.pattern})", text)]
+    turned = [_TURNED.get(part, part) for part in reversed(parts)]
+    return turned if any(part in _TURNED for part in parts[1::2]) else parts
+
+
+def _same_expression(gold: str, answer: str, algebra: Algebra) -> bool:
+    """The same value for all values of the letters; a name and a unit may be missing on either side."""
+    if not same_name(gold, answer) or len(split_outside(answer, SEPARATOR)) > 1:
+        return False
+    (right, unit), (given, other) = _without_unit(bare(gold)), _without_unit(bare(answer))
+    if (unit and other and unit != other) or _IS_NO_EXPRESSION.search(given) or is_words(given):
+        return False
+    return compact(right) == compact(given) or algebra.equal(right, given)
+
+
+def _without_unit(text: str) -> tuple[str, str]:
+    found = _UNIT.search(text)
+    if found is None:
+        return text, ""
+    unit = known_unit(re.sub(r"\\text\{([^{}]*)\}", r"\1", found[0]).strip().lower())
+    return (text[: found.start()].strip(), unit) if unit or found[0].startswith(r"\text") else (text, "")
+
+
+def _same_value(gold: str, answer: str, algebra: Algebra) -> bool:
+    return is_same(Gold(kind_of(gold), gold), answer, algebra)
+
+
+def _exactly(same: Callable[[str, str], bool]) -> Callable[[str, str, Algebra], bool]:
+    return lambda gold, answer, algebra: same(gold, answer)
+
+
+def _by_parts(same: Callable[[str, str, Callable[[str, str], bool]], bool]) -> Callable[[str, str, Algebra], bool]:
+    return lambda gold, answer, algebra: same(gold, answer, partial(_same_value, algebra=algebra))
+
+
+_TURNED = {">": "<", r"\ge": r"\le"}
+_IS_NO_EXPRESSION = re.compile(rf"=|{RELATION.pattern}|\\text|\\ldots|\\pm|\\begin|[:;?\"]")
+_UNIT = re.compile(r"\\text\{[^{}]*\} ?(?:\^ ?\{? ?[23] ?\}?)?$|(?<=[})]) ?[a-z]{2,}(?: ?\^ ?\{? ?[23] ?\}?)?$")
+_COMPARISONS: dict[Kind, Callable[[str, str, Algebra], bool]] = {
+    **dict.fromkeys(NUMBERS, _exactly(same_numbers)),
+    "letters": _exactly(same_letters),
+    "text": _exactly(same_text),
+    "based": _exactly(same_based),
+    "ratio": _exactly(same_ratio),
+    "list": _by_parts(same_list),
+    "set": _by_parts(same_members),
+    "tuple": _by_parts(same_tuple),
+    "interval": _by_parts(same_interval),
+    "matrix": _by_parts(same_matrix),
+    "inequality": _same_inequality,
+    "equation": _same_equation,
+    "expression": _same_expression,
+}

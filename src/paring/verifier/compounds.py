@@ -1,0 +1,96 @@
+"""Comparison of answers with parts: lists, sets, tuples, intervals and matrices, whose parts are compared by `same`."""
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import chain
+
+from paring.verifier.danger import MOST_ELEMENTS
+from paring.verifier.kinds import RELATION, SEPARATOR, bare, in_braces, in_brackets
+from paring.verifier.latex import compact, split_outside
+from paring.verifier.sets import real_set, same_set
+
+_MATRIX = re.compile(
+    r"[(\[]? ?\\begin\{(?:[pb]?matrix|smallmatrix)\}(.*)\\end\{[a-z]*matrix\} ?[)\]]?"
+    r"|[(\[] ?\\begin\{array\} ?\{[lcr| ]*\}(.*)\\end\{array\} ?[)\]]"
+)
+Same = Callable[[str, str], bool]
+
+
+def elements(text: str) -> list[str]:
+    """The members of a list or a set; `a \\pm b` is two of them, upper signs and lower signs."""
+    value = bare(text) if len(split_outside(text, SEPARATOR)) == 1 else text
+    inner = in_braces(re.sub(r"^[a-z] ?\\in ?", "", value))
+    members = []
+    for member in split_outside(value if inner is None else inner, SEPARATOR):
+        if r"\pm" in member or r"\mp" in member:
+            members.append(_signed(member, "+", "-"))
+            members.append(_signed(member, "-", "+"))
+        elif member:
+            members.append(member)
+    return members
+
+
+def _signed(member: str, upper: str, lower: str) -> str:
+    signed = re.sub(r"\\pm ?", upper, re.sub(r"\\mp ?", lower, member))
+    return re.sub(r"(^|[(,;=]) ?\+", r"\1", signed)
+
+
+def same_list(gold: str, answer: str, same: Same) -> bool:
+    """The same members as often, in any order."""
+    right, given = elements(gold), elements(answer)
+    if len(given) == 1 and len(right) > 1:  # 100,200 may be one number or two
+        given = answer.split(",")
+    return _matched(right, given, same)
+
+
+def same_members(gold: str, answer: str, same: Same) -> bool:
+    """The same members in any order; how often one stands there does not matter."""
+    right, given = (list({compact(member): member for member in elements(text)}.values()) for text in (gold, answer))
+    return in_brackets(bare(answer)) is None and _matched(right, given, same)
+
+
+def _matched(right: Sequence[str], given: Sequence[str], same: Same) -> bool:
+    if len(right) != len(given) or len(right) > MOST_ELEMENTS:
+        return False
+    left = list(given)
+    for member in right:
+        twin = next((other for other in left if compact(other) == compact(member)), None)
+        if twin is None:
+            twin = next((other for other in left if same(member, other)), None)
+        if twin is None:
+            return False
+        left.remove(twin)
+    return True
+
+
+def same_tuple(gold: str, answer: str, same: Same) -> bool:
+    """The same brackets around the same members in the same order. (1,3) may be an open interval: 1 < x < 3."""
+    right, given = in_brackets(bare(gold)), in_brackets(bare(answer))
+    if right is None or given is None:
+        return RELATION.search(answer) is not None and same_interval(gold, answer, same)
+    if (right[0], right[2]) != (given[0], given[2]) or len(right[1]) != len(given[1]):
+        return False
+    return all(same(one, other) for one, other in zip(right[1], given[1], strict=True))
+
+
+def same_interval(gold: str, answer: str, same: Same) -> bool:
+    right, given = real_set(bare(gold)), real_set(bare(answer))
+    if right is None or given is None:
+        return False
+    return same_set(right, given, same)
+
+
+def same_matrix(gold: str, answer: str, same: Same) -> bool:
+    """The same cells in the same places. Round and square brackets are one; the bars of a determinant are not."""
+    right, given = _rows(bare(gold)), _rows(bare(answer))
+    if right is None or given is None or [len(row) for row in right] != [len(row) for row in given]:
+        return False
+    return all(same(one, other) for one, other in zip(chain(*right), chain(*given), strict=True))
+
+
+def _rows(text: str) -> list[list[str]] | None:
+    found = _MATRIX.fullmatch(text)
+    if found is None:
+        return None
+    rows = [row.strip() for row in (found[1] or found[2]).split(r"\cr")]
+    return [[cell.strip() for cell in row.split("&")] for row in rows if row]

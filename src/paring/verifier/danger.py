@@ -1,0 +1,71 @@
+"""What is refused before any parser sees it: text that would take a parser or a number too much time or memory."""
+
+import re
+
+from paring.verifier.integers import MOST_DIGITS
+from paring.verifier.latex import closings
+
+MOST_CHARACTERS = 2000
+MOST_NESTING = 32
+MOST_ELEMENTS = 100
+MOST_GROWTH = 20_000
+"""Exponents that multiply may not come to more: 9^{20000} has 19,085 digits."""
+_GROWTH_OF_FACTORIAL = 100
+_LONGEST_DIGITS = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
+_UNBOUNDED = re.compile(
+    r"\\(?:sum|prod|coprod|int|iint|iiint|oint|lim|limsup|liminf|bigcup|bigcap|uparrow|Uparrow|underbrace|overbrace|exp"
+    r"|partial|nabla|mod|bmod|pmod|gcd|lcm|det|zeta|Gamma|input|def|newcommand|let)(?![A-Za-z])|\*\*|!!|! ?\^|\^ ?\^"
+)
+_FACTORIAL_OF_MANY = re.compile(r"[0-9][0-9,]{4,} ?!|\. ?[0-9]+ ?!")
+_MANY_DIGITS = re.compile(r"[0-9][0-9,]{4,}")
+_POWER_OR_FACTORIAL = re.compile(r" ?\^ ?| ?!")
+_BINOMIAL = re.compile(r"\\binom|[CPA] ?_")
+
+
+def is_bulky(text: str) -> bool:
+    """Whether an answer is too long, nested too deeply, or holds a number of too many digits or too many elements."""
+    if len(text) > MOST_CHARACTERS or _LONGEST_DIGITS.search(text.replace(",", "")):
+        return True
+    if text.count(",") + text.count(";") + text.count("\\\\") > MOST_ELEMENTS:
+        return True
+    depth = 0
+    for bracket in re.findall(r"[(\[{]|[)\]}]", text):
+        depth += 1 if bracket in "([{" else -1
+        if depth > MOST_NESTING:
+            return True
+    return False
+
+
+def explodes(text: str) -> bool:
+    """Whether a computer algebra system might work for long on this tidy text: a power in an exponent, exponents that
+    multiply to five digits, a factorial of five digits or of a factorial, sums, products, integrals and limits."""
+    if _UNBOUNDED.search(text) or _FACTORIAL_OF_MANY.search(text):
+        return True
+    if _BINOMIAL.search(text) and _MANY_DIGITS.search(text):
+        return True
+    closing = closings(text)
+    opening = {end: start for start, end in closing.items()}
+    growth: dict[int, int] = {}
+    for operator in _POWER_OR_FACTORIAL.finditer(text):
+        base = range(opening.get(operator.start() - 1, operator.start() - 1), operator.start())
+        within = max((grown for at, grown in growth.items() if at in base), default=1)
+        if operator[0] == "!":
+            if len(base) > 1 and "!" in text[base.start : base.stop]:
+                return True
+            growth[operator.start()] = within * _GROWTH_OF_FACTORIAL
+            continue
+        exponent = _argument(text, operator.end(), closing)
+        if "!" in exponent or _is_tower(exponent):
+            return True
+        growth[operator.start()] = within * max(map(int, re.findall("[0-9]+", exponent)), default=1)
+    return max(growth.values(), default=1) > MOST_GROWTH
+
+
+def _argument(text: str, at: int, closing: dict[int, int]) -> str:
+    """The exponent that begins here."""
+    return text[at : closing[at] + 1] if at in closing else text[at : at + 1]
+
+
+def _is_tower(exponent: str) -> bool:
+    """A number to a power in an exponent, or three storeys of anything."""
+    return bool(re.search(r"[0-9)}\]] ?\^", exponent)) or exponent.count("^") > 1

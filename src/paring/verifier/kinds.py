@@ -1,0 +1,184 @@
+"""Golds and their kinds: what an answer has to be, found from how the gold is written."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from paring.verifier.characters import is_hidden
+from paring.verifier.danger import explodes, is_bulky
+from paring.verifier.latex import closings, split_outside, tidy, without_text
+from paring.verifier.numbers import Number, read_number
+
+Kind = Literal[
+    "integer",
+    "decimal",
+    "fraction",
+    "percentage",
+    "letters",
+    "text",
+    "based",
+    "ratio",
+    "list",
+    "set",
+    "tuple",
+    "interval",
+    "inequality",
+    "matrix",
+    "equation",
+    "expression",
+]
+NUMBERS = ("integer", "decimal", "fraction", "percentage")
+SEPARATOR = re.compile(r"[,;]|\\lor ")
+RELATION = re.compile(r"\\(?:le|ge|ne|in)(?![A-Za-z])|[<>]")
+BASED = re.compile(r"\(?([0-9A-Z]+(?:\.[0-9A-Z]+)?)\)? ?_ ?\{? ?([0-9]{1,2}) ?\}?")
+_LETTERS = re.compile(r"\(?([A-Z](?:\)?[ ,]*(?:\\lor )?\(?[A-Z])*)\)?")
+_CHOICES = re.compile(r"(?=[A-J]+$)(?!.*(.).*\1)[A-J]{1,10}")
+_NAME = re.compile(
+    r"(?:(?:\\(?:angle|triangle|text\{[^{}]*\})|[A-Za-z])[A-Za-z']{0,4}(?: ?_ ?(?:\{[^{}]{1,12}\}|[A-Za-z0-9]))?"
+    r"(?: ?\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?"
+    r"|\\angle(?: ?[A-Z](?:_\{[0-9]\})?){3}|\\[a-z]+ ?(?:_ ?(?:\{[^{}]{1,12}\}|[A-Za-z0-9]))?"
+    r"|\( ?[a-z](?: ?, ?[a-z])+ ?\)) ?(?:=|\\approx(?![A-Za-z])) ?"
+)
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+_ONLY_TEXT = re.compile(r"\\text\{[^{}]*\}")
+_STATEMENTS = re.compile(r"(?:\([0-9]\) ?){2,}")
+_RATIO = re.compile(r"[0-9.]+(?: ?: ?[0-9.]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """A right answer: what kind it is, and its text in the one spelling that comparison reads (verifier/latex.py)."""
+
+    kind: Kind
+    text: str
+
+    @classmethod
+    def read(cls, text: str, kind: Kind | Literal["auto"] = "auto") -> "Gold":
+        """Raises ValueError if the gold is blank, too long or too deep to be compared, or not of the kind given."""
+        if kind != "auto" and kind not in get_args(Kind):
+            raise ValueError(f"kind={kind!r}: unknown; choices: auto, {', '.join(get_args(Kind))}")
+        if is_hidden(text) or is_bulky(text):
+            raise ValueError(
+                f"the gold {text[:60]!r} is too long or holds hidden characters: it cannot be compared with"
+            )
+        tidied = tidy(text)
+        if not tidied:
+            raise ValueError(f"the gold {text[:60]!r} is blank")
+        found = kind_of(tidied) if kind == "auto" else kind
+        if found in NUMBERS and read_number(bare(tidied)) is None:
+            raise ValueError(f"the gold {text[:60]!r} is no {found} that can be read; try kind='auto'")
+        if found not in (*NUMBERS, "text", "letters", "based") and explodes(tidied):
+            raise ValueError(f"the gold {text[:60]!r} would take too long to compare with; use kind='text'")
+        return cls(found, tidied)
+
+    @property
+    def needs_symbols(self) -> bool:
+        """Whether some answers cannot be compared with it without math-verify."""
+        return needs_symbols(self.kind, self.text)
+
+
+def kind_of(text: str) -> Kind:
+    """The kind of a tidy text."""
+    value = bare(text)
+    number = read_number(value)
+    if number is not None:
+        return _kind_of_number(number, value)
+    if letters(text) is not None:
+        return "letters"
+    if BASED.fullmatch(value):
+        return "based"
+    if _RATIO.fullmatch(value):
+        return "ratio"
+    if r"\begin{" in value:
+        return "matrix"
+    if len(split_outside(text, SEPARATOR)) == 1 and (is_words(value) or _STATEMENTS.fullmatch(value)):
+        return "text"
+    return _kind_of_structure(text, value)
+
+
+def bare(text: str) -> str:
+    """The text without the names that it gives its value: `x = y = 5` is 5. Not without more: 2x = 5 stays."""
+    for _ in range(3):
+        named = _NAME.match(text)
+        if named is None:
+            break
+        text = text[named.end() :]
+    return text.strip()
+
+
+def name_of(text: str) -> str | None:
+    """The name that a text gives its value, without spaces."""
+    named = _NAME.match(text)
+    return None if named is None else named[0].rstrip("= ").removesuffix(r"\approx").replace(" ", "")
+
+
+def letters(text: str) -> frozenset[str] | None:
+    """The letters of a choice: one capital, or several (ACD; A, C; (A)(C)), in any order; None for everything else."""
+    words = without_text(text).strip(" .()")
+    if re.fullmatch("[A-Z]", words) or _CHOICES.fullmatch(words):
+        return frozenset(words)
+    several = _LETTERS.fullmatch(words)
+    found = re.findall("[A-Z]", words) if several and re.search(r"[ ,()]", words) else []
+    return frozenset(found) if found and len(set(found)) == len(found) else None
+
+
+def is_words(text: str) -> bool:
+    """Whether a text is to be compared word by word: Chinese, or words without any mathematics around them."""
+    words = without_text(text)
+    if _CHINESE.search(words) or _ONLY_TEXT.fullmatch(text):
+        return True
+    return bool(_WORD.search(words)) and not re.search(r"[\\=<>^_{}+*]", words)
+
+
+def in_braces(text: str) -> str | None:
+    """What stands between `\\{` and `\\}` if they hold all of the text."""
+    whole = text.startswith(r"\{") and text.endswith(r"\}") and closings(text).get(1) == len(text) - 1
+    return text[2:-2].strip() if whole else None
+
+
+def in_brackets(text: str) -> tuple[str, list[str], str] | None:
+    """The brackets that hold all of the text, round or square, and the pieces between commas; None without them."""
+    if text[:1] not in ("(", "[") or text[-1:] not in (")", "]") or closings(text).get(0) != len(text) - 1:
+        return None
+    return text[0], split_outside(text[1:-1], re.compile("[,;]")), text[-1]
+
+
+def needs_symbols(kind: Kind, text: str) -> bool:
+    if kind in (*NUMBERS, "letters", "text", "based", "ratio"):
+        return False
+    if kind in ("equation", "expression", "inequality"):
+        return True
+    parts = [part for part in re.split(r"[,;&()\[\]]|\\[{}]|\\cr |\\cup |\\lor |\\(?:begin|end)\{[a-z]*\}", text)]
+    return any(read_number(bare(part.strip())) is None for part in parts if part.strip(" {}") and not _is_end(part))
+
+
+def _is_end(part: str) -> bool:
+    return part.strip().lstrip("+-") in (r"\infty", "")
+
+
+def _kind_of_number(number: Number, value: str) -> Kind:
+    if number.suffix.percent:
+        return "percentage"
+    if "/" in value or r"\frac" in value or "分之" in value:
+        return "fraction"
+    return "integer" if number.written.denominator == 1 else "decimal"
+
+
+def _kind_of_structure(text: str, value: str) -> Kind:
+    if r"\cup" in value or re.search(r"\\mathbb\{R\}$", value):
+        return "interval"
+    if len(split_outside(text, SEPARATOR)) > 1:
+        return "list"
+    value = re.sub(r"^[a-z] ?\\in ", "", value)
+    if in_braces(value) is not None:
+        return "interval" if RELATION.search(value) else "set"
+    brackets = in_brackets(value)
+    if brackets and len(brackets[1]) > 1:
+        is_interval = len(brackets[1]) == 2 and ("[" in brackets or "]" in brackets or r"\infty" in value)
+        return "interval" if is_interval else "tuple"
+    if RELATION.search(value):
+        return "inequality"
+    if r"\pm" in value:
+        return "list"
+    return "equation" if "=" in text else "expression"

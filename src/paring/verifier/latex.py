@@ -1,0 +1,165 @@
+"""One spelling for each piece of LaTeX, so that comparison has one form to read. Linear time; nothing is evaluated."""
+
+import re
+from collections import defaultdict
+from itertools import pairwise
+
+from paring.verifier.characters import plain
+
+_SPELLINGS = {
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac"), r"\frac"),
+    **dict.fromkeys(("dbinom", "tbinom", "choose"), r"\binom"),
+    **dict.fromkeys(("leq", "leqslant", "leqq"), r"\le "),
+    **dict.fromkeys(("geq", "geqslant", "geqq"), r"\ge "),
+    **dict.fromkeys(("neq",), r"\ne "),
+    **{
+        "lt": "<",
+        "gt": ">",
+        "lbrace": r"\{",
+        "rbrace": r"\}",
+        "lbrack": "[",
+        "rbrack": "]",
+        "colon": ":",
+        "degree": "°",
+    },
+    **dict.fromkeys(("mid", "vert", "lvert", "rvert"), "|"),
+    **dict.fromkeys(("ldots", "cdots", "dots", "dotsc"), r"\ldots "),
+    **dict.fromkeys(("varnothing",), r"\emptyset "),
+    **dict.fromkeys(("quad", "qquad", "thinspace", "enspace", "space", "hfill", "nobreak"), " "),
+    **dict.fromkeys(("left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "limits"), ""),
+    **dict.fromkeys(("displaystyle", "textstyle", "scriptstyle", "boldsymbol", "rm", "bf", "it", "tt"), ""),
+}
+_TEXT_COMMANDS = "text|textbf|textit|textrm|texttt|textsf|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname"
+_COMMAND = re.compile(r"\\([A-Za-z]+) ?")
+_SUBSTITUTIONS = [
+    (re.compile(r"\\\\(?:\[[^\[\]]{0,20}\])?"), r"\\cr "),
+    (re.compile(r",\s*\\!\s*"), ","),
+    (re.compile(r"(?<=[0-9])(?:\\,|\{,\}|\\;)(?=[0-9]{3}(?![0-9]))"), ","),
+    (re.compile(r"\\[()\[\]]|(?<!\\)\$|\\!"), ""),
+    (re.compile(r"\\[,;: ]|[~\s]"), " "),
+    (re.compile(r"\\([%$&#_])"), r"\1"),
+    (re.compile(r"\^ ?\{ ?\\circ ?\}|\^ ?\\circ(?![A-Za-z])"), "°"),
+    (re.compile(r"\{,\}"), ","),
+]
+_TEXT = re.compile(rf"\\(?:{_TEXT_COMMANDS}) ?\{{([^{{}}]*)\}}")
+_FUNCTION = re.compile(r"(?<![\\A-Za-z{])(sqrt|ln|log|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|pi)(?![A-Za-z])")
+_FUNCTION_NAMES = {"sin", "cos", "tan", "cot", "sec", "csc", "ln", "log", "arcsin", "arccos", "arctan", "max", "min"}
+_AND = re.compile(r"\\text\{(?:and|且|和|与|及|以及|并且)\}|(?<=[^A-Za-z]) and (?=[^ ])|并且|以及|[且和与]")
+_OR = re.compile(r"\\text\{(?:or|或|或者)\}|(?<=[^A-Za-z]) or (?=[^ ])|或者?")
+_WANTS_GROUPS = re.compile(r"\\(frac|sqrt|binom)(?![A-Za-z])")
+_ONE_TOKEN = re.compile(r"\\[A-Za-z]+|[0-9A-Za-z(]")
+_TAKES_GROUP = {"frac", "sqrt", "binom", "overline", "mathbb", "begin", "end", *_TEXT_COMMANDS.split("|")}
+_BRACKET = re.compile(r"[()\[\]{}]")
+_UNIT_LETTERS = "mghlst"
+_HAS_LETTER = re.compile(r"[^\W\d_]")
+
+
+def tidy(text: str) -> str:
+    """An answer in the one spelling that comparison reads.
+
+    Math delimiters, sizes and spacing go; `\\dfrac12` is `\\frac{1}{2}`, `\\sqrt5` is `\\sqrt{5}`, degrees are `°`;
+    `\\mbox` and its kin are `\\text`, which stays only around words; between answers, and 且 are commas, or 或 `\\lor`;
+    commands that end before a letter keep one space. An ending full stop goes.
+    """
+    text = plain(text)
+    for pattern, replacement in _SUBSTITUTIONS:
+        text = pattern.sub(replacement, text)
+    text = _COMMAND.sub(_spelled, text)
+    text = _TEXT.sub(_text, text)
+    text = _FUNCTION.sub(r"\\\1 ", text)
+    text = _OR.sub(r" \\lor ", _AND.sub(",", text))
+    text = grouped(re.sub(r" +", " ", text))
+    text = re.sub(r"\\(frac|sqrt|binom) \{", r"\\\1{", text)
+    return _without_shell(re.sub(r",(?:\s*,)+", ",", text))
+
+
+def grouped(text: str) -> str:
+    """Braces around the arguments of `\\frac`, `\\sqrt`, `\\binom` that have none: `\\frac1{72}`, `\\sqrt(5)`."""
+    closing = closings(text)
+    added: defaultdict[int, str] = defaultdict(str)
+    for command in _WANTS_GROUPS.finditer(text):
+        at = _after_spaces(text, command.end())
+        if text[at : at + 1] == "[" and at in closing:
+            at = _after_spaces(text, closing[at] + 1)
+        for _ in range(1 if command[1] == "sqrt" else 2):
+            if text[at : at + 1] == "{" and at in closing:
+                end = closing[at] + 1
+            elif found := _ONE_TOKEN.match(text, at):
+                end = closing[at] + 1 if found[0] == "(" and at in closing else found.end()
+                added[at] += "{"
+                added[end] = "}" + added[end]
+            else:
+                break
+            at = _after_spaces(text, end)
+    cuts = sorted({0, *added, len(text)})
+    return "".join(added.get(start, "") + text[start:end] for start, end in pairwise([*cuts, len(text)]))
+
+
+def closings(text: str) -> dict[int, int]:
+    """From where each bracket opens to where it closes. Kinds may differ, as in (0, 1]; `\\{` counts as a bracket."""
+    opened: list[int] = []
+    closing = {}
+    for found in _BRACKET.finditer(text):
+        if found[0] in "([{":
+            opened.append(found.start())
+        elif opened:
+            closing[opened.pop()] = found.start()
+    return closing
+
+
+def split_outside(text: str, separator: re.Pattern[str]) -> list[str]:
+    """The pieces, stripped, between separators that stand outside of all brackets."""
+    pieces, depth, start = [], 0, 0
+    for found in re.finditer(rf"(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<separator>{separator.pattern})", text):
+        if found["open"]:
+            depth += 1
+        elif found["close"]:
+            depth = max(0, depth - 1)
+        elif depth == 0:
+            pieces.append(text[start : found.start()].strip())
+            start = found.end()
+    return [*pieces, text[start:].strip()]
+
+
+def compact(text: str) -> str:
+    """Without the spaces that mean nothing, so that the same text is the same string."""
+    return re.sub(r"(?<![A-Za-z]) | (?![A-Za-z])", "", text)
+
+
+def without_text(text: str) -> str:
+    """`\\text{ … }` as the words themselves."""
+    return _TEXT.sub(r"\1", text)
+
+
+def _spelled(command: re.Match[str]) -> str:
+    name = command[1]
+    if name in _SPELLINGS:
+        return _SPELLINGS[name]
+    return command[0] if command[0].endswith(" ") or name in _TAKES_GROUP else command[0] + " "
+
+
+def _text(command: re.Match[str]) -> str:
+    """Words stay marked as words; numbers, and letters set upright, are what they are."""
+    content = command[1].strip()
+    if content in _FUNCTION_NAMES:
+        return f"\\{content} "
+    upright = len(content) == 1 and not command[0].startswith(r"\text") and content not in _UNIT_LETTERS
+    return rf"\text{{{content}}}" if content and not upright and _HAS_LETTER.search(content) else f" {content} "
+
+
+def _without_shell(text: str) -> str:
+    """Without the full stop at the end, spaces around, and braces around all of it; boxes within are opened."""
+    text = text.replace(r"\boxed", "").replace(r"\fbox", "")
+    while True:
+        text = text.strip(" ,;")
+        text = text.removesuffix(".") if not text.endswith("..") else text
+        inner = text.startswith("{") and closings(text).get(0) == len(text) - 1
+        if not inner:
+            return text.strip()
+        text = text[1:-1]
+
+
+def _after_spaces(text: str, at: int) -> int:
+    while text[at : at + 1] == " ":
+        at += 1
+    return at

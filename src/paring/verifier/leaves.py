@@ -1,0 +1,74 @@
+"""Comparison of answers without parts, each kind exactly: numbers, letters, words, numbers in a base, ratios."""
+
+import re
+from unicodedata import normalize
+
+from paring.verifier.kinds import BASED, bare, letters, name_of
+from paring.verifier.latex import without_text
+from paring.verifier.numbers import read_number, same_number
+
+
+def same_numbers(gold: str, answer: str) -> bool:
+    right, given = read_number(bare(gold)), read_number(bare(answer))
+    if not same_name(gold, answer):
+        return False
+    if right is not None and given is not None:
+        return same_number(right, given)
+    if "," in gold:  # 24,112 may be two answers
+        return re.sub(" ?, ?", ",", answer) == gold
+    return ":" in answer and same_ratio(gold.replace("/", ":"), answer)
+
+
+def same_name(gold: str, answer: str) -> bool:
+    """A name may be missing on either side; two names are the same, or the answers are not."""
+    one, other = name_of(gold), name_of(answer)
+    return one is None or other is None or one == other
+
+
+def same_letters(gold: str, answer: str) -> bool:
+    """The same choices in any order; one choice may be followed by its option's text, without another choice in it."""
+    right, given = letters(gold), letters(answer)
+    if given is None:
+        words = without_text(answer).strip()
+        chosen = re.fullmatch(r"\(?([A-Z])(?:\)|[.:,] )(.*)", words, re.DOTALL) or re.fullmatch(
+            r"\(?([A-Z])[).:,](.+)", words
+        )
+        if chosen and not re.search(r"\b[A-J][).:,]|\([A-J]\)|\\lor", chosen[2]):
+            given = frozenset(chosen[1])
+    return given is not None and given == right
+
+
+def same_text(gold: str, answer: str) -> bool:
+    return _folded(gold) == _folded(answer)
+
+
+def _folded(text: str) -> str:
+    words = normalize("NFKC", without_text(text)).casefold()
+    return " ".join(re.sub(r"[\"'`*.,:;!?()_\\-]", " ", re.sub(r"(?<=\b[a-z])\.(?=[a-z]\b)", "", words)).split())
+
+
+def same_based(gold: str, answer: str) -> bool:
+    """The same digits in the same base; the base may be missing, as a unit may."""
+    right = BASED.fullmatch(bare(gold))
+    digits = (
+        re.sub(r"\\text\{ ?\(?base [a-z0-9]+\)?\}|\\text\{[a-z]+\}", "", bare(answer)).replace(",", "").strip(" _{}")
+    )
+    given = BASED.fullmatch(bare(answer).replace(",", ""))
+    if given is not None:
+        return given.groups() == right.groups()
+    return digits.strip("()") == right[1]
+
+
+def same_ratio(gold: str, answer: str) -> bool:
+    """Equal up to a common factor; a ratio of two may be written as a fraction."""
+    right, given = _terms(gold), _terms(bare(answer))
+    if right is None or given is None or len(right) != len(given):
+        return False
+    return all(one * given[0] == other * right[0] for one, other in zip(right, given, strict=True))
+
+
+def _terms(text: str) -> list | None:
+    numbers = [read_number(part.strip()) for part in text.split(":")]
+    if len(numbers) == 1 and numbers[0] is not None:
+        return [numbers[0].value.numerator, numbers[0].value.denominator]
+    return None if any(n is None or n.value == 0 for n in numbers) else [n.value for n in numbers]

@@ -1,0 +1,91 @@
+"""What is said of one answer: the verdict, reached here wherever no algebra is needed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from paring.verifier.characters import is_hidden
+from paring.verifier.comparison import Algebra, is_same
+from paring.verifier.danger import explodes, is_bulky
+from paring.verifier.extraction import final_answer
+from paring.verifier.kinds import NUMBERS, Gold, bare
+from paring.verifier.latex import tidy
+from paring.verifier.numbers import read_number
+
+Why = Literal["right", "wrong", "no answer", "unreadable", "refused", "timeout", "killed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a text gives the right answer, why (or why not) in one of a few stable words, and what it answered.
+
+    right, wrong   compared
+    no answer      there is no complete box and no pair of answer tags, or the last is empty
+    unreadable     it is no number where one is asked for, no mathematics, or holds hidden characters
+    refused        comparing it might take too much time or memory (verifier/danger.py)
+    timeout        comparing it took too long; killed: it took too much memory, or the worker died
+    """
+
+    correct: bool
+    why: Why
+    answer: str | None
+
+
+class NeedsAlgebra(Exception):
+    """This answer, taken out of its text, cannot be compared without a computer algebra system."""
+
+    def __init__(self, answer: str):
+        super().__init__(answer)
+        self.answer = answer
+
+
+class Unreadable(Exception):
+    """A text that is no mathematics."""
+
+
+class _Refused(Exception):
+    """Comparing this answer might take too much time or memory."""
+
+
+class _NotHere(Exception):
+    """Algebra was asked for."""
+
+
+class _Elsewhere:
+    """Algebra that is done elsewhere, unless the answer is refused."""
+
+    def equal(self, gold: str, answer: str) -> bool:
+        raise _Refused if explodes(answer) else _NotHere
+
+    def proportional(self, gold: tuple[str, str], answer: tuple[str, str], *, sign: bool) -> bool:
+        raise _Refused if any(map(explodes, answer)) else _NotHere
+
+
+def decide(gold: Gold, text: str) -> Verdict:
+    """The verdict on a whole text. Raises NeedsAlgebra where it takes algebra, and nothing else, whatever the text."""
+    answer = final_answer(text)
+    if not answer:
+        return Verdict(False, "no answer", answer)
+    try:
+        why = compare(gold, answer, _Elsewhere())
+    except _NotHere:
+        raise NeedsAlgebra(answer) from None
+    return Verdict(why == "right", why, answer)
+
+
+def compare(gold: Gold, answer: str, algebra: Algebra) -> Why:
+    """The verdict on what was taken out of a text, in a word. Raises what `algebra` raises but Unreadable."""
+    if is_bulky(answer):
+        return "refused"
+    if is_hidden(answer):
+        return "unreadable"
+    tidied = tidy(answer)
+    if not tidied:
+        return "no answer"
+    try:
+        if is_same(gold, tidied, algebra):
+            return "right"
+    except _Refused:
+        return "refused"
+    except Unreadable:
+        return "unreadable"
+    return "unreadable" if gold.kind in NUMBERS and read_number(bare(tidied)) is None else "wrong"

@@ -1,0 +1,82 @@
+"""The verifier: golds and texts in, verdicts out. What could hang or explode happens in workers that are killed."""
+
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+
+from paring.verifier.kinds import Gold
+from paring.verifier.verdicts import NeedsAlgebra, Verdict, decide
+from paring.verifier.workers import Workers
+
+MOST_REMEMBERED = 10_000
+
+
+class Verifier:
+    """Judges answers by the policy of docs/verifier.md. Cheap to make: workers start when they are first needed.
+
+    workers     processes for what needs math-verify (the `math` extra); the rest is decided in this process
+    seconds     processor time for one answer in a worker; one that needs more counts as wrong, `timeout`
+    memory_mb   address space of a worker; an answer that needs more counts as wrong, `killed`
+
+    Use it as a context manager, or `close` it; else its workers end with the process. Safe to use in several threads,
+    which then take turns, and after a fork, where the child starts workers of its own.
+    """
+
+    def __init__(self, *, workers: int = 2, seconds: float = 3.0, memory_mb: int = 1024):
+        if workers < 1:
+            raise ValueError(f"workers={workers}: at least 1 is needed")
+        if not 0.1 <= seconds <= 600:
+            raise ValueError(f"seconds={seconds}: give 0.1 to 600 for one answer")
+        if memory_mb < 512:
+            raise ValueError(f"memory_mb={memory_mb}: a worker needs 512 to load math-verify")
+        self._workers = Workers(workers, seconds, memory_mb)
+        self._remembered: dict[tuple[Gold, str], Verdict] = {}
+
+    def judge(self, pairs: Sequence[tuple[Gold, str]]) -> list[Verdict]:
+        """One verdict for each (gold, text of a response), in their order.
+
+        Never raises on a text, whatever it is. Raises ModuleNotFoundError if an answer takes math-verify and it is
+        not installed (see `check`), and RuntimeError if workers cannot start at all.
+        """
+        verdicts: list[Verdict | None] = []
+        asked: dict[tuple[Gold, str], list[int]] = {}
+        for index, (gold, text) in enumerate(pairs):
+            try:
+                verdicts.append(decide(gold, text))
+            except NeedsAlgebra as needed:
+                verdicts.append(self._remembered.get((gold, needed.answer)))
+                if verdicts[-1] is None:
+                    asked.setdefault((gold, needed.answer), []).append(index)
+        if asked:
+            _require_math_verify("comparing expressions")
+            for question, why in zip(asked, self._workers.ask(list(asked)), strict=True):
+                verdict = self._remember(question, Verdict(why == "right", why, question[1]))
+                for index in asked[question]:
+                    verdicts[index] = verdict
+        return verdicts
+
+    def check(self, golds: Iterable[Gold]) -> None:
+        """Raise ModuleNotFoundError before any work if a gold may need math-verify and it is not installed."""
+        needing = next((gold for gold in golds if gold.needs_symbols), None)
+        if needing is not None:
+            _require_math_verify(f"comparing answers with {needing.text!r} ({needing.kind})")
+
+    def close(self) -> None:
+        """End the workers. The verifier can be used again: it starts new ones."""
+        self._workers.close()
+
+    def __enter__(self) -> "Verifier":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _remember(self, question: tuple[Gold, str], verdict: Verdict) -> Verdict:
+        """So that an answer which comes again costs nothing, and is judged the same."""
+        if len(self._remembered) >= MOST_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        return self._remembered.setdefault(question, verdict)
+
+
+def _require_math_verify(purpose: str) -> None:
+    if find_spec("math_verify") is None:
+        raise ModuleNotFoundError(f'{purpose} needs math-verify: pip install "paring[math]"')
