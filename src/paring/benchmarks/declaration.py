@@ -36,8 +36,8 @@ class Record:
 
 @dataclass(frozen=True)
 class Question:
-    """What a row asks. Any of `golds` is right; `kind` is the verifier's, "auto" where it shows in the gold; results are
-    broken down by `labels`, such as {"subject": "Algebra", "level": "3"}."""
+    """What a row asks. Any of `golds` is right; `kind` is the verifier's, "auto" where it shows in the gold; results
+    are broken down by `labels`, such as {"subject": "Algebra", "level": "3"}."""
 
     text: str
     golds: tuple[str, ...]

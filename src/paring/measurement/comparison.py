@@ -19,8 +19,8 @@ class Comparison:
     difference   of accuracies, by paired bootstrap over problems
     discordant   with one answer a problem: McNemar's exact test; else None
     p            McNemar's where there is one, else the bootstrap's; `p_holm` adjusted for all tasks compared
-    needed       size of a difference -> problems at which it is seen with a power of 80 % at 5 %, if as large a share of
-                 problems as here is answered rightly by one of the two alone
+    needed       size of a difference -> problems at which it is seen with a power of 80 % at 5 %, if as large a share
+                 of problems as here is answered rightly by one of the two alone
     """
 
     problems: int

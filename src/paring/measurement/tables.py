@@ -21,53 +21,46 @@ class Table:
 
     def as_text(self) -> str:
         """For a terminal: in columns, with nothing in it that a terminal would obey."""
-        lines = [[_cell(cell) for cell in row] for row in [self.header, *self.rows]]
+        lines = [[visible(one_line(cell), LONGEST_CELL) for cell in row] for row in [self.header, *self.rows]]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        told = [
-            "  ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(row))
-            for row in (list(zip(line, widths, strict=True)) for line in lines)
-        ]
-        notes = [f"  {visible(note)}" for note in self.notes]
-        return "\n".join(line.rstrip() for line in [visible(self.title), *told, *notes])
+        told = ["  ".join(map(_aligned, line, widths, range(len(line)))).rstrip() for line in lines]
+        return "\n".join([one_line(self.title), *told, *(f"  {one_line(note)}" for note in self.notes)])
 
     def as_markdown(self) -> str:
-        head = [self.header, [":--", *["--:"] * (len(self.header) - 1)]]
-        rows = [[_plain_markdown(cell) for cell in row] for row in self.rows]
-        lines = ["| " + " | ".join(row) + " |" for row in [*head, *rows]]
-        notes = "".join(f"\n- {_plain_markdown(note)}" for note in self.notes)
-        return f"## {_plain_markdown(self.title)}\n\n" + "\n".join(lines) + ("\n" + notes if notes else "")
+        rows = [self.header, *self.rows]
+        lines = ["| " + " | ".join(map(_markdown, row)) + " |" for row in rows]
+        lines.insert(1, "| " + " | ".join([":--", *["--:"] * (len(self.header) - 1)]) + " |")
+        notes = "".join(f"\n- {_markdown(note)}" for note in self.notes)
+        return f"## {_markdown(self.title)}\n\n" + "\n".join(lines) + ("\n" + notes if notes else "")
 
     def as_html(self) -> str:
-        head = "".join(f'<th scope="col">{_plain_html(cell)}</th>' for cell in self.header)
-        body = "\n".join(_html_row(row) for row in self.rows)
-        notes = "".join(f"<li>{_plain_html(note)}</li>" for note in self.notes)
+        head = "".join(f'<th scope="col">{_html(cell)}</th>' for cell in self.header)
+        body = "\n".join(map(_html_row, self.rows))
+        notes = "".join(f"<li>{_html(note)}</li>" for note in self.notes)
         return (
-            f'<section><h2>{_plain_html(self.title)}</h2><div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
+            f'<section><h2>{_html(self.title)}</h2><div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
             f"<tbody>\n{body}\n</tbody></table></div>" + (f"<ul>{notes}</ul>" if notes else "") + "</section>"
         )
 
 
-def _cell(text: str) -> str:
-    """One line of visible characters."""
-    return visible(" ".join(text.split()), LONGEST_CELL)
-
-
-def _plain_markdown(text: str) -> str:
-    return _cell_or_note(text).translate(_MARKED)
-
-
-def _plain_html(text: str) -> str:
-    return html.escape(_cell_or_note(text))
-
-
-def _cell_or_note(text: str) -> str:
+def one_line(text: str) -> str:
+    """Visible characters, and one space for every stretch of white space."""
     return visible(" ".join(text.split()))
+
+
+def _aligned(cell: str, width: int, place: int) -> str:
+    return cell.rjust(width) if place else cell.ljust(width)
+
+
+def _markdown(text: str) -> str:
+    return one_line(text).translate(_MARKED)
+
+
+def _html(text: str) -> str:
+    return html.escape(one_line(text))
 
 
 def _html_row(row: Sequence[str]) -> str:
     first, *others = row
-    return (
-        f'<tr><th scope="row">{_plain_html(first)}</th>'
-        + "".join(f"<td>{_plain_html(c)}</td>" for c in others)
-        + "</tr>"
-    )
+    cells = "".join(f"<td>{_html(cell)}</td>" for cell in others)
+    return f'<tr><th scope="row">{_html(first)}</th>{cells}</tr>'
