@@ -112,7 +112,7 @@ def test_another_evaluation_in_the_same_folder_is_refused(evaluate, tmp_path):
 
 def test_comparison_on_the_same_items(evaluate, tmp_path, talker):
     outcome, engines, _ = evaluate(small, tmp_path / "out", compare=talker)
-    assert [engine.asked for engine in engines][0] == engines[1].asked
+    assert engines[0].asked == engines[1].asked
     comparison = outcome.results.comparison["amc23"]
     assert (comparison.first, comparison.second, comparison.p) == (10 / 12, 10 / 12, 1.0)
     assert (tmp_path / "out" / "other-items" / "amc23.jsonl").is_file()
