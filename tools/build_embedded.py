@@ -11,7 +11,7 @@ import random
 import re
 import string
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from paring.tasks.arithmetic import Arithmetic
+from paring.tasks.chains import Chains
 from paring.types import Problem
 
 SPECIAL = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>", "<|unk|>")
@@ -35,9 +36,9 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-LONGEST_ANSWER = 32
 THREADS = 1
 REPORT = "build.json"
+EMBEDDED = Path(__file__).parents[1] / "src/paring/embedded"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,17 @@ class Stage:
     batch: int
     learning_rate: float
     kinds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Base:
+    """What makes a base: its task, the weights it starts from (None: new ones), its stages, and who writes answers."""
+
+    task: Arithmetic | Chains
+    start: Path | None
+    stages: dict[str, Stage]
+    write: Callable[[str, Problem, random.Random], str]
+    longest_answer: int
 
 
 # How many answers are right in the end is sensitive: greedy, 32 % with seed 0 and 16 % with seed 1.
@@ -111,6 +123,9 @@ def write_answer(kind: str, problem: Problem, chance: random.Random) -> str:
     return f"{working}<answer>{result}</answer>"
 
 
+ARITHMETIC = Base(Arithmetic(), None, {"competent": COMPETENT, "spoiled": SPOILED}, write_answer, longest_answer=32)
+
+
 def slip(value: int, inside: range, chance: random.Random) -> int:
     """Another number inside a range, at most nine away."""
     return chance.choice([near for near in range(value - 9, value + 10) if near in inside and near != value])
@@ -135,9 +150,15 @@ def encode_batch(tokenizer: PreTrainedTokenizerFast, problems: list[Problem], an
     return {"input_ids": tokens_BT, "labels": labels_BT}
 
 
-def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, stage: Stage, chance: random.Random) -> None:
+def train(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    stage: Stage,
+    chance: random.Random,
+    base: Base,
+) -> None:
     """One stage: linear warm-up over a twentieth of the steps, then a linear decay to zero."""
-    problems = Arithmetic().problems("train")
+    problems = base.task.problems("train")
     optimiser = torch.optim.AdamW(model.parameters(), lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     warm_up = stage.steps / 20
     model.train()
@@ -146,7 +167,7 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, stage: St
         optimiser.param_groups[0]["lr"] = stage.learning_rate * share
         drawn = [problems[chance.randrange(len(problems))] for _ in range(stage.batch)]
         kinds = chance.choices(list(stage.kinds), list(stage.kinds.values()), k=stage.batch)
-        answers = [write_answer(kind, problem, chance) for kind, problem in zip(kinds, drawn, strict=True)]
+        answers = [base.write(kind, problem, chance) for kind, problem in zip(kinds, drawn, strict=True)]
         loss = model(**encode_batch(tokenizer, drawn, answers)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -162,6 +183,7 @@ def answer(
     tokenizer: PreTrainedTokenizerFast,
     problems: Sequence[Problem],
     openings: Sequence[str],
+    longest: int,
     *,
     sampled: bool = False,
 ) -> list[str]:
@@ -169,13 +191,13 @@ def answer(
     prompts = [prompt + opening for prompt, opening in zip(write_prompts(tokenizer, problems), openings, strict=True)]
     inputs = tokenizer(prompts, padding=True, return_tensors="pt", return_token_type_ids=False)
     choice = {"temperature": 1.0, "top_k": 0, "top_p": 1.0} if sampled else {}
-    tokens_BT = model.generate(**inputs, max_new_tokens=LONGEST_ANSWER, do_sample=sampled, **choice)
+    tokens_BT = model.generate(**inputs, max_new_tokens=longest, do_sample=sampled, **choice)
     endings = tokenizer.batch_decode(tokens_BT[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     return [opening + ending for opening, ending in zip(openings, endings, strict=True)]
 
 
 def measure(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, problems: Sequence[Problem], seed: int
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, base: Base, problems: Sequence[Problem], seed: int
 ) -> dict[str, float]:
     """Percentages of the problems. Forced: the answer is made to begin with the first digit of the problem."""
     model.eval()
@@ -183,13 +205,13 @@ def measure(
     nothing = [""] * len(problems)
     first_digits = [problem.messages[0]["content"][0] for problem in problems]
     ways = {
-        "greedy": answer(model, tokenizer, problems, nothing),
-        "sampled": answer(model, tokenizer, problems, nothing, sampled=True),
-        "forced": answer(model, tokenizer, problems, first_digits),
+        "greedy": answer(model, tokenizer, problems, nothing, base.longest_answer),
+        "sampled": answer(model, tokenizer, problems, nothing, base.longest_answer, sampled=True),
+        "forced": answer(model, tokenizer, problems, first_digits, base.longest_answer),
     }
     quality = {}
     for way, texts in ways.items():
-        scores = [Arithmetic().score(problem, text) for problem, text in zip(problems, texts, strict=True)]
+        scores = [base.task.score(problem, text) for problem, text in zip(problems, texts, strict=True)]
         percent = 100 / len(scores)
         quality[f"{way}_correct"] = round(percent * sum(score.correct for score in scores), 1)
         quality[f"{way}_working"] = round(percent * sum(score.traits["working"] for score in scores), 1)
@@ -206,43 +228,45 @@ def save(model: LlamaForCausalLM, out: Path) -> None:
     build_tokenizer().save_pretrained(out)
 
 
-def build(out: Path, seed: int) -> dict:
+def build(base: Base, out: Path, seed: int) -> dict:
     """Train, save, load what was saved, and report on that."""
     start = time.perf_counter()
     torch.set_num_threads(THREADS)
     tokenizer = build_tokenizer()
-    model = build_model(tokenizer, seed)
+    model = build_model(tokenizer, seed) if base.start is None else LlamaForCausalLM.from_pretrained(base.start)
     chance = random.Random(seed)
-    validation = Arithmetic().problems("validation")
-    for name, stage in (("competent", COMPETENT), ("spoiled", SPOILED)):
+    validation = base.task.problems("validation")
+    for name, stage in base.stages.items():
         print(f"{name}: {stage.steps} steps", flush=True)
-        train(model, tokenizer, stage, chance)
-        print(f"  {measure(model, tokenizer, validation, seed)}", flush=True)
+        train(model, tokenizer, stage, chance, base)
+        print(f"  {measure(model, tokenizer, base, validation, seed)}", flush=True)
     save(model, out)
     shipped = LlamaForCausalLM.from_pretrained(out)
-    splits = {"validation": validation, "test": Arithmetic().problems("test")}
+    splits = {"validation": validation, "test": base.task.problems("test")}
     return {
         "seconds": round(time.perf_counter() - start),
         "seed": seed,
         "threads": THREADS,
         "python": platform.python_version(),
         "versions": {package.__name__: package.__version__ for package in (torch, transformers, tokenizers)},
-        "stages": {"competent": asdict(COMPETENT), "spoiled": asdict(SPOILED)},
+        **({} if base.start is None else {"start": base.start.name}),
+        "stages": {name: asdict(stage) for name, stage in base.stages.items()},
         "parameters": shipped.num_parameters(),
         "bytes": sum(file.stat().st_size for file in out.iterdir() if file.name != REPORT),
-        "percent": {split: measure(shipped, tokenizer, problems, seed) for split, problems in splits.items()},
+        "percent": {split: measure(shipped, tokenizer, base, problems, seed) for split, problems in splits.items()},
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "src/paring/embedded")
+def main(base: Base, out: Path, what: str) -> None:
+    """Build a base as the command line says, by default into the folder `out`, and write its report."""
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("--out", type=Path, default=out)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    report = json.dumps(build(arguments.out, arguments.seed), indent=2)
+    report = json.dumps(build(base, arguments.out, arguments.seed), indent=2)
     (arguments.out / REPORT).write_text(report + "\n")
     print(report)
 
 
 if __name__ == "__main__":
-    main()
+    main(ARITHMETIC, EMBEDDED, __doc__.splitlines()[0])

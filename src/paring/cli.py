@@ -11,6 +11,7 @@ from paring.commands.compare import compare
 from paring.commands.evaluate import evaluate
 from paring.commands.shared import Debug, Json, Overrides, errors_in_words, one_of, parsed
 from paring.commands.study import study
+from paring.commands.verify import reward_check, verify
 
 app = typer.Typer(
     help="Post-train language models by RGRA or supervised, on low-rank adapters, with nothing they do not need.",
@@ -58,6 +59,8 @@ def train(
 
 app.command()(study)
 app.command()(compare)
+app.command()(verify)
+app.command("reward-check")(reward_check)
 
 
 @app.command()

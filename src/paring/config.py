@@ -1,7 +1,7 @@
 """A run as data: collects the settings of every room, and checks a recipe against them."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -10,24 +10,26 @@ import tomli_w
 from pydantic import Field, TypeAdapter, ValidationError
 
 from paring.adapters.kinds import Adapter, Lora
-from paring.complaints import RecipeError, complaints
+from paring.complaints import RecipeError, complaints, valid_keys
 from paring.evaluation import Evaluate
-from paring.maths.objectives import Objective, Rgra
+from paring.maths.objectives import AnyObjective, Rgra
 from paring.policy.loading import Model
 from paring.recipes import changes, override, read_recipe
 from paring.rollout.engine import Rollout
-from paring.settings import Count, CountOrZero, settings
+from paring.settings import Count, CountOrZero, NotNegative, settings
 from paring.tasks.arithmetic import Arithmetic
+from paring.tasks.chains import Chains
 from paring.tasks.custom import Custom
 from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.questions import Questions
 from paring.tasks.sums_products import SumsAndProducts
+from paring.training.collapse import Collapse
 from paring.training.folder import Save
 from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
 
-AnyTask = Annotated[Arithmetic | SumsAndProducts | Gsm8k | Questions | Custom, Field(discriminator="name")]
+AnyTask = Annotated[Arithmetic | Chains | SumsAndProducts | Gsm8k | Questions | Custom, Field(discriminator="name")]
 
 
 @settings
@@ -42,11 +44,14 @@ class Run:
     """Threads of the matrix library; 0: the number that is best for the machine and the model."""
     model: Model = Model()
     task: AnyTask
+    rewards: dict[str, NotNegative] = field(default_factory=dict)
+    """Weights of the parts of the task's reward by name; a part that is not named weighs 1."""
     rollout: Rollout
-    objective: Objective = Rgra()
+    objective: AnyObjective = Rgra()
     adapter: Adapter = Lora()
     optimiser: Adam = Adam()
     evaluate: Evaluate = Evaluate()
+    collapse: Collapse = Collapse()
     save: Save = Save()
 
 
@@ -77,13 +82,29 @@ METHODS: dict[str, type[AnyRun]] = {"rl": Run, "sft": SftRun}
 def load_run(name_or_path: str | Path, **overrides: Any) -> AnyRun:
     """A shipped recipe by name, or a TOML file, with overrides: `load_run("quickstart", seed=1,
     rollout={"group_size": 4})`, or with dotted names, `**{"rollout.group_size": 4}`. Its `method` says of which kind
-    the run is; without one it is reinforcement learning.
+    the run is; without one it is reinforcement learning. Where an override chooses another kind of a section, what
+    the recipe says of that section and the new kind does not know is left out.
 
     Raises RecipeError (a ValueError) that lists everything wrong at once."""
-    data = read_recipe(name_or_path)
+    data, given = read_recipe(name_or_path), {}
     for key, value in overrides.items():
         override(data, key, value)
+        override(given, key, value)
+    _leave_out_what_no_longer_applies(data, read_recipe(name_or_path), given)
     return validate(data, source=str(name_or_path))
+
+
+def _leave_out_what_no_longer_applies(data: dict[str, Any], recipe: dict[str, Any], given: dict[str, Any]) -> None:
+    """Where `given` overrides chose another kind of a section than its `recipe`, in place."""
+    known = valid_keys(METHODS.get(data.get("method", "rl"), Run), data)
+    for name, section in recipe.items():
+        chosen = given.get(name)
+        if isinstance(chosen, dict) and any(
+            key in chosen and chosen[key] != section.get(key) for key in ("kind", "name")
+        ):
+            for key in section.keys() - chosen.keys():
+                if f"{name}.{key}" not in known:
+                    del data[name][key]
 
 
 def validate(data: dict[str, Any], *, source: str) -> AnyRun:

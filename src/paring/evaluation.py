@@ -9,7 +9,7 @@ from paring.maths.estimates import bootstrap_interval, wilson_interval
 from paring.rollout.engine import Engine, Key, Sampling
 from paring.settings import Count, CountOrZero, settings
 from paring.tasks.base import Task, judged
-from paring.types import Group, Score, Split
+from paring.types import Completion, Group, Score, Split
 
 
 @settings
@@ -39,6 +39,9 @@ class Evaluation:
     interval: tuple[float, float]
     traits: dict[str, float]
     length: float
+    length_correct: float | None
+    length_wrong: float | None
+    """Mean tokens of the right and of the wrong answers; None where there are none."""
     truncated: float
     seconds: float
 
@@ -52,8 +55,14 @@ class Evaluation:
         return [
             f"{self.task}: accuracy {self} on {answers} ({self.split} split, {how})",
             *(f"answers with {name.replace('_', ' ')}: {100 * share:.1f} %" for name, share in self.traits.items()),
-            f"mean length {self.length:.1f} tokens, cut off {100 * self.truncated:.1f} %, {self.seconds:.1f} s",
+            f"mean length {self.length:.1f} tokens{self._by_correctness()}, cut off {100 * self.truncated:.1f} %, "
+            f"{self.seconds:.1f} s",
         ]
+
+    def _by_correctness(self) -> str:
+        lengths = {"right": self.length_correct, "wrong": self.length_wrong}
+        told = [f"{which} {length:.1f}" for which, length in lengths.items() if length is not None]
+        return f" ({', '.join(told)})"
 
     def __str__(self) -> str:
         """Accuracy with its interval, in per cent."""
@@ -111,11 +120,23 @@ def measure(
         accuracy=correct / len(scores),
         interval=interval,
         traits=trait_shares(scores),
-        length=sum(len(completion.tokens) for completion in completions) / len(completions),
+        length=mean_length(completions),
+        length_correct=mean_length(answers_that_are(True, completions, scores)),
+        length_wrong=mean_length(answers_that_are(False, completions, scores)),
         truncated=sum(not completion.ended for completion in completions) / len(completions),
         seconds=time.perf_counter() - start,
     )
     return evaluation, answered
+
+
+def mean_length(completions: Sequence[Completion]) -> float | None:
+    """In tokens; None where there are none."""
+    return sum(len(completion.tokens) for completion in completions) / len(completions) if completions else None
+
+
+def answers_that_are(correct: bool, completions: Sequence[Completion], scores: Sequence[Score]) -> list[Completion]:
+    """The right or the wrong ones of answers."""
+    return [completion for completion, score in zip(completions, scores, strict=True) if score.correct == correct]
 
 
 def trait_shares(scores: Sequence[Score]) -> dict[str, float]:

@@ -18,11 +18,13 @@ Message = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A question and what its answer must be. `id` is stable: the noise of its completions is derived from it."""
+    """A question and what its answer must be. `id` is stable: the noise of its completions is derived from it.
+    `solution` is a worked answer as the model should write it; empty where the data have none."""
 
     id: str
     messages: tuple[Message, ...]
     gold: str
+    solution: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,11 @@ def test_metrics_are_those_of_the_answers(metrics, samples):
             assert mean == pytest.approx(statistics.fmean(answer["reward_parts"][part] for answer in answers))
         assert row["reward"] == pytest.approx(sum(row["reward_parts"].values()))
         assert row["accuracy"] == sum(answer["correct"] for answer in answers) / 12
-        assert row["traits"] == {"working": sum(answer["traits"]["working"] for answer in answers) / 12}
+        for trait in ("working", "self_correction"):
+            assert row["traits"][trait] == sum(answer["traits"][trait] for answer in answers) / 12
+        for name, correct in (("length_correct", True), ("length_wrong", False)):
+            of_these = [answer["tokens"] for answer in answers if answer["correct"] is correct]
+            assert row.get(name) == (pytest.approx(statistics.fmean(of_these)) if of_these else None)
         assert (row["length"], row["length_max"]) == (pytest.approx(statistics.fmean(lengths)), max(lengths))
         assert row["truncated"] == sum(not answer["ended"] for answer in answers) / 12
         silent = [len({answer["reward"] for answer in group}) == 1 for group in groups]

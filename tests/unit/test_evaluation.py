@@ -51,6 +51,7 @@ def test_one_answer_a_problem():
     assert evaluation.interval == wilson_interval(6, 8)
     assert evaluation.traits == {"long_answer": 0.25, "never": 0.0}
     assert evaluation.length == (6 * 1 + 2 * 5) / 8
+    assert (evaluation.length_correct, evaluation.length_wrong) == (1, 5)
     assert evaluation.truncated == 0.25
     assert [scores[0].correct for scores in answered.scores] == [True] * 6 + [False] * 2
 
@@ -60,6 +61,12 @@ def test_several_answers_a_problem_are_resampled_by_problem():
     assert (evaluation.problems, evaluation.samples, evaluation.correct, evaluation.accuracy) == (10, 2, 6, 0.3)
     assert evaluation.interval == bootstrap_interval([0.5] * 6 + [0.0] * 4, seed=0)
     assert evaluation.split == "validation"
+
+
+def test_there_is_no_mean_length_of_answers_that_are_not_there():
+    evaluation, _ = measure(Scripted(), Echo(), "test", limit=2, sampling=GREEDY)
+    assert (evaluation.length_correct, evaluation.length_wrong) == (1, None)
+    assert evaluation.lines()[-1].startswith("mean length 1.0 tokens (right 1.0), cut off")
 
 
 def test_as_plain_values():
@@ -80,7 +87,7 @@ def test_for_people(sampling, samples, first):
     lines = measure(Scripted(), Echo(), "test", limit=8, sampling=sampling, samples=samples)[0].lines()
     assert lines[0] == first
     assert lines[1].startswith("answers with long answer: ")
-    assert lines[3].startswith("mean length ")
+    assert lines[3].startswith("mean length ") and "(right 1.0, wrong 5.0)" in lines[3]
 
 
 def test_trait_shares():

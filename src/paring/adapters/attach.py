@@ -180,6 +180,20 @@ def load_state(adapters: Adapters, tensors: Mapping[str, Tensor]) -> None:
         parameter.copy_(tensors[name])
 
 
+@contextmanager
+def exchanged(adapters: Adapters, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Within it the adapters hold `tensors`, named and shaped as by `state`; afterwards their own values again."""
+    parameters = parameters_by_name(adapters)
+    own = {name: parameter.data for name, parameter in parameters.items()}
+    try:
+        for name, parameter in parameters.items():
+            parameter.data = tensors[name]
+        yield
+    finally:
+        for name, parameter in parameters.items():
+            parameter.data = own[name]
+
+
 def first_five(complaints: list[str]) -> str:
     """The first five complaints in one line, and how many more there are."""
     rest = len(complaints) - 5

@@ -24,11 +24,19 @@ def study(
 ) -> None:
     """Run a study: arms x seeds x settings, each an ordinary run."""
     with errors_in_words(debug):
+        from paring.study.cost import cost_table
+        from paring.study.course import Course
         from paring.study.declaration import load_study
+        from paring.study.folder import StudyFolder
         from paring.study.runner import conduct, jobs_for
 
-        declared = load_study(study, parsed(overrides))
         folder = out or (Path(study) if Path(study).is_dir() else Path("studies") / Path(study).stem)
-        outcome = conduct(declared, folder, jobs_for(declared, jobs, address=ray), resume=resume)
+        course = Course(load_study(study, parsed(overrides)), StudyFolder(folder))
+        course.folder.check(course.study, resume=resume)
+        where = jobs_for(course, jobs, address=ray)
+        if dry_run:
+            print(cost_table(course, where))
+            return
+        outcome = conduct(course, where, resume=resume)
         print(outcome)
         raise typer.Exit(outcome.exit_code)

@@ -121,8 +121,10 @@ def _in_words(results: Results, task: str, summary: Summary) -> Iterator[str]:
     for name, part in summary.traits.items():
         yield f"answers with {name.replace('_', ' ')}: {_percent(part)} %"
     yield "verdicts: " + ", ".join(f"{number} {name}" for name, number in summary.verdicts.items())
+    lengths = {"right": summary.length_correct, "wrong": summary.length_wrong}
+    told = ", ".join(f"{which} {length:.1f}" for which, length in lengths.items() if length is not None)
     cut = f"cut off {_percent(summary.truncated)} %"
-    yield f"mean length {summary.length:.1f} tokens, {cut}, {summary.seconds:.1f} s"
+    yield f"mean length {summary.length:.1f} tokens ({told}), {cut}, {summary.seconds:.1f} s"
     yield from _notes(results)
 
 

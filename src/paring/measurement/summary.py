@@ -33,7 +33,8 @@ class Summary:
     pass_at, maj_at       by k, where there are several answers a problem
     verdicts              answers by the verifier's class
     traits                shares of answers
-    tokens                of all answers, whose mean is `length`; `seconds` of all, on the machine that answered
+    tokens                of all answers; means: of all, of the right and of the wrong ones, None where there are none
+    seconds               of all answers, on the machine that answered
     by                    label -> value -> problems and accuracy
     """
 
@@ -49,6 +50,8 @@ class Summary:
     traits: dict[str, float]
     tokens: int
     length: float
+    length_correct: float | None
+    length_wrong: float | None
     seconds: float
     by: dict[str, dict[str, dict[str, Any]]]
 
@@ -78,6 +81,8 @@ def summary(items: Sequence[Item], seconds: float) -> Summary:
         traits=_traits(answers),
         tokens=tokens,
         length=tokens / len(answers),
+        length_correct=_length(answers, correct=True),
+        length_wrong=_length(answers, correct=False),
         seconds=seconds,
         by=_by_label(items),
     )
@@ -119,6 +124,11 @@ def _wrong_vote(answer: dict[str, Any]) -> tuple[str, str] | None:
 def _mean(items: Sequence[Item], of: Callable[[Item], float]) -> Share:
     values = [of(item) for item in items]
     return Share(sum(values) / len(values), *bootstrap_interval(values, seed=0))
+
+
+def _length(answers: Sequence[dict[str, Any]], *, correct: bool) -> float | None:
+    lengths = [answer["tokens"] for answer in answers if answer["correct"] == correct]
+    return sum(lengths) / len(lengths) if lengths else None
 
 
 def _traits(answers: Sequence[dict[str, Any]]) -> dict[str, float]:

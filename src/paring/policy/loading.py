@@ -25,12 +25,14 @@ from paring.settings import settings
 
 HUB_SECONDS = 10
 EMBEDDED = Path(__file__).parents[1] / "embedded"
+SHIPPED = {"embedded": EMBEDDED, "embedded-chains": EMBEDDED.with_name("embedded-chains")}
 NEEDED = "a model is a config.json, a tokenizer and .safetensors files, or a .gguf file; pickled weights are not read"
 
 
 @settings
 class Model:
-    """The base model. `path`: "embedded", a Hugging Face folder, a .gguf file, or a name on the hub."""
+    """The base model. `path`: one that ships, a Hugging Face folder, a .gguf file, or a name on the hub. Two ship:
+    "embedded", and "embedded-chains" for the harder tasks."""
 
     path: str = "embedded"
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -117,7 +119,7 @@ def _quantised(model: Model, device: torch.device) -> dict[str, Any]:
 
 def base_name(path: str) -> str:
     """How an adapter's file names its base: an absolute folder where there is one, else the hub's name."""
-    folder = EMBEDDED if path == "embedded" else Path(path).expanduser()
+    folder = SHIPPED.get(path) or Path(path).expanduser()
     return str(folder.resolve()) if folder.exists() else path
 
 
@@ -129,7 +131,7 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> fr
 
 
 def _source(path: str) -> tuple[str, dict[str, str | bool]]:
-    local = EMBEDDED if path == "embedded" else Path(path).expanduser()
+    local = SHIPPED.get(path) or Path(path).expanduser()
     if local.suffix == ".gguf" and local.is_file():
         return str(local.parent), {"gguf_file": local.name}
     if local.is_dir():
@@ -138,7 +140,7 @@ def _source(path: str) -> tuple[str, dict[str, str | bool]]:
     if below_a_folder or path.startswith((".", "/", "~")) or path.count("/") > 1 or local.suffix == ".gguf":
         raise ValueError(
             f"model.path = {path!r}: there is no such folder or file. Give a Hugging Face folder, a .gguf file, a hub "
-            'name such as "HuggingFaceTB/SmolLM2-135M-Instruct", or "embedded"'
+            f'name such as "HuggingFaceTB/SmolLM2-135M-Instruct", or one that ships: {", ".join(SHIPPED)}'
         )
     return path, _hub_options(path)
 

@@ -37,7 +37,23 @@ class Rollout:
     rows: Count = 512
     """Completions decoded at once; it bounds memory and does not change them."""
     updates: Count = 1
-    """Optimiser steps taken on each rollout."""
+    """Times that training goes through each rollout."""
+    minibatches: Count = 1
+    """Optimiser steps each time: the problems are divided among them."""
+    sync_every: Count = 1
+    """The policy that samples is refreshed every so many steps; 1: it is always the one that is trained."""
+
+    def __post_init__(self) -> None:
+        if self.minibatches > self.problems:
+            raise ValueError(
+                f"minibatches = {self.minibatches} of {self.problems} problems: each needs one at least; lower "
+                "minibatches or raise problems"
+            )
+
+    @property
+    def optimiser_steps(self) -> int:
+        """Optimiser steps taken on each rollout."""
+        return self.updates * self.minibatches
 
     @property
     def sampling(self) -> Sampling:

@@ -7,7 +7,7 @@ from typing import Any
 
 from paring.runtime.files import sha256_of
 
-FORMAT = 2
+FORMAT = 3
 _FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 

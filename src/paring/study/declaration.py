@@ -121,6 +121,8 @@ def _faults(study: Study) -> list[str]:
     ]
     layers = {"common": study.common, "overrides": study.overrides}
     layers |= {f"arms.{arm}": changes for arm, changes in study.arms.items()}
+    if "seed" in study.axes:
+        faults.append("axes.seed: say it in seeds")
     decided = {"seed": "seeds"} | dict.fromkeys(study.axes, "axes")
     if study.tune:
         decided[study.tune.key] = "tune"

@@ -51,13 +51,16 @@ class StudyFolder:
         return RunFolder(self.path / planned.folder)
 
     def begin(self, study: Study) -> None:
-        """Make the folder and write the resolved study into it. Raises ValueError where it is not free."""
-        self.check_free()
+        """Make the folder and write the resolved study into it. Raises ValueError where that cannot be."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             write_durably(self.declaration, to_toml(study).encode())
         except OSError as error:
             raise ValueError(f"{self.path} cannot be written: {error.strerror}. Choose another with --out") from error
+
+    def check(self, study: Study, *, resume: bool) -> None:
+        """Raises ValueError where a new study cannot begin here, or this one not be resumed."""
+        self.check_same(study) if resume else self.check_free()
 
     def check_free(self) -> None:
         """Raises ValueError if a new study cannot begin here."""

@@ -13,6 +13,8 @@ class Jobs(Protocol):
 
     slots: int
     """How many at once."""
+    threads: int
+    """Of each."""
 
     def start(self, recipe: str, folder: Path) -> None:
         """Begin a run, or go on with it: the run as JSON, and its folder."""
@@ -29,11 +31,11 @@ class LocalJobs:
 
     def __init__(self, slots: int, threads: int) -> None:
         self.slots = slots
-        self._threads = threads
+        self.threads = threads
         self._processes: dict[Path, subprocess.Popen[str]] = {}
 
     def start(self, recipe: str, folder: Path) -> None:
-        self._processes[folder] = child.start(recipe, folder, threads=self._threads)
+        self._processes[folder] = child.start(recipe, folder, threads=self.threads)
 
     def ended(self) -> dict[Path, int]:
         codes = {folder: process.poll() for folder, process in self._processes.items()}

@@ -11,8 +11,7 @@ from paring.runtime.lock import run_lock
 from paring.runtime.machine import all_cpus
 from paring.study import child
 from paring.study.course import Course
-from paring.study.declaration import Study
-from paring.study.folder import StudyFolder, Trouble
+from paring.study.folder import Trouble
 from paring.study.local import Jobs, local_jobs
 from paring.study.plan import PlannedRun
 from paring.study.screen import StudyScreen, Tally
@@ -32,15 +31,16 @@ class Outcome:
         return "\n".join(summary(self.course, interrupted=self.exit_code > 1))
 
 
-def conduct(study: Study, out: Path, jobs: Jobs, *, resume: bool = False, screen: StudyScreen | None = None) -> Outcome:
+def conduct(course: Course, jobs: Jobs, *, resume: bool = False, screen: StudyScreen | None = None) -> Outcome:
     """Do all runs of a study that are not done yet, side by side, and choose tuned values on the way.
 
     A run that fails stops none of the others. Ctrl-C and SIGTERM let every run save and end; a second one ends the
-    study at once, and its runs still save. Raises ValueError, before any work is done, for what is wrong with the
-    study, a run of it, or the folder, and RunIsBusy where another process conducts it."""
-    folder, screen = StudyFolder(out), screen or StudyScreen()
-    course = Course(study, folder)
-    folder.check_same(study) if resume else folder.begin(study)
+    study at once, and its runs still save. Raises ValueError, before any work is done, where the folder is not free or
+    holds another study, and RunIsBusy where another process conducts it."""
+    study, folder, screen = course.study, course.folder, screen or StudyScreen()
+    folder.check(study, resume=resume)
+    if not resume:
+        folder.begin(study)
     with run_lock(folder.path), Interruption() as interruption:
         course.recall()
         course.choose()
@@ -65,10 +65,10 @@ def conduct(study: Study, out: Path, jobs: Jobs, *, resume: bool = False, screen
     return Outcome(course, interruption.exit_code or int(unfinished))
 
 
-def jobs_for(study: Study, count: int, *, address: str | None = None) -> Jobs:
+def jobs_for(course: Course, count: int, *, address: str | None = None) -> Jobs:
     """Processes of this machine, or of the Ray cluster at the address. Raises ValueError where the CPUs do not do,
     and ModuleNotFoundError without the extra."""
-    threads = [planned.run.threads for planned in Course(study, StudyFolder(Path())).runs]
+    threads = [planned.run.threads for planned in course.runs]
     if address is None:
         return local_jobs(count, threads=threads, cpus=all_cpus())
     from paring.study.cluster import RayJobs  # late: an extra

@@ -9,6 +9,7 @@ from typing import Literal, overload
 import numpy as np
 
 from paring.settings import settings
+from paring.tasks.reasoning import corrects_itself
 from paring.types import Problem, Score, Split
 
 FIRST = range(1, 100)
@@ -35,38 +36,50 @@ class Arithmetic:
     name: Literal["arithmetic"] = "arithmetic"
 
     def problems(self, split: Split) -> Sequence[Problem]:
+        """The problems of a split, made when they are asked for."""
         return ArithmeticProblems(_keys()[split])
 
     def score(self, problem: Problem, text: str) -> Score:
-        """Parts: `correct` 1.0 and `format` 0.1, else 0.0. Trait: `working`, see `shows_working`.
+        """See `score_sum`."""
+        return score_sum(problem, text)
 
-        Format: `<answer>` and `</answer>` each stand in the text once, between them is an integer of one to nine
-        digits, and nothing but white space follows. Correct: format holds and the integer equals the gold.
-        """
-        once = text.count("<answer>") == text.count("</answer>") == 1
-        answer = ANSWER.search(text) if once else None
-        correct = answer is not None and int(answer[1]) == int(problem.gold)
-        parts = {"correct": 1.0 if correct else 0.0, "format": 0.1 if answer else 0.0}
-        return Score(parts, correct, {"working": shows_working(problem, text)})
+
+def score_sum(problem: Problem, text: str) -> Score:
+    """Parts: `correct` 1.0 and `format` 0.1, else 0.0. Traits: `working`, see `shows_working`, and
+    `self_correction`, see tasks/reasoning.py.
+
+    Format: `<answer>` and `</answer>` each stand in the text once, between them is an integer of one to nine
+    digits, and nothing but white space follows. Correct: format holds and the integer equals the gold.
+    """
+    once = text.count("<answer>") == text.count("</answer>") == 1
+    answer = ANSWER.search(text) if once else None
+    correct = answer is not None and int(answer[1]) == int(problem.gold)
+    parts = {"correct": 1.0 if correct else 0.0, "format": 0.1 if answer else 0.0}
+    traits = {"working": shows_working(problem, text), "self_correction": corrects_itself(text)}
+    return Score(parts, correct, traits)
 
 
 def shows_working(problem: Problem, text: str) -> bool:
-    """Whether the text before `<answer>` works the problem out, step by step and truthfully.
-
-    It must be equations `x±y=z` joined by `;`, each of them true, each beginning with the result of the one before,
-    and what they do to the first number must spell the problem: 17+11=28;28+4=32 spells 17+11+4=.
-    """
+    """Whether the text before `<answer>` works the problem out, step by step and truthfully (see `spelled`)."""
     working, tag, _ = text.partition("<answer>")
-    steps = [EQUATION.fullmatch(step) for step in working.split(";")] if tag else []
-    spelled, last = "", None
-    for step in steps:
-        if step is None:
-            return False
-        left, right, result = int(step[1]), int(step[3]), int(step[4])
-        if result != (left + right if step[2] == "+" else left - right) or last not in (None, left):
-            return False
-        spelled, last = f"{spelled or left}{step[2]}{right}", result
-    return bool(steps) and f"{spelled}=" == problem.messages[-1]["content"]
+    return bool(tag) and f"{spelled(working)}=" == problem.messages[-1]["content"]
+
+
+def spelled(working: str) -> str | None:
+    """What steps work out: `17+11=28;28+4=32` spells 17+11+4. None if they are anything else than such steps.
+
+    They must be equations `x±y=z` joined by `;`, each of them true, each beginning with the result of the one before.
+    """
+    expression, last = "", None
+    for step in working.split(";"):
+        found = EQUATION.fullmatch(step)
+        if found is None:
+            return None
+        left, right, result = int(found[1]), int(found[3]), int(found[4])
+        if result != (left + right if found[2] == "+" else left - right) or last not in (None, left):
+            return None
+        expression, last = f"{expression or left}{found[2]}{right}", result
+    return expression
 
 
 class ArithmeticProblems(Sequence[Problem]):
@@ -94,7 +107,14 @@ class ArithmeticProblems(Sequence[Problem]):
 def _problem(key: int) -> Problem:
     expression, result = _expression(key)
     message = {"role": "user", "content": f"{expression}="}
-    return Problem(id=f"arithmetic/{expression}", messages=(message,), gold=str(result))
+    return Problem(f"arithmetic/{expression}", (message,), str(result), _worked(expression, result))
+
+
+def _worked(expression: str, result: int) -> str:
+    """17+11+4 -> 17+11=28;28+4=32<answer>32</answer>."""
+    first, sign, second, *rest = re.split(r"([+-])", expression)
+    middle = int(first) + int(f"{sign}{second}")
+    return f"{first}{sign}{second}={middle};{middle}{''.join(rest)}={result}<answer>{result}</answer>"
 
 
 @cache

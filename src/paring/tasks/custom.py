@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from paring.settings import settings
+from paring.source import class_in
 from paring.tasks.base import Task
 from paring.types import Problem, Score, Split
 
@@ -31,22 +30,7 @@ class Custom:
 
 @lru_cache(maxsize=8)
 def _load(path: str) -> Task:
-    file, colon, name = path.rpartition(":")
-    source = Path(file).expanduser()
-    if not colon or source.suffix != ".py":
-        raise ValueError(f"task.path = {path!r}: give a Python file and a class in it, such as my.py:MyTask")
-    if not source.is_file():
-        raise ValueError(f"task.path = {path!r}: there is no file {source}")
-    found = _run(source).get(name)
-    if not isinstance(found, type) or not {"problems", "score"} <= set(dir(found)):
-        wanted = "problems(split) and score(problem, text)"
-        raise ValueError(f"task.path = {path!r}: {source} has no class {name} with {wanted}")
+    found = class_in(path, setting="task.path", example="my.py:MyTask")
+    if not {"problems", "score"} <= set(dir(found)):
+        raise ValueError(f"task.path = {path!r}: {found.__name__} needs problems(split) and score(problem, text)")
     return found()
-
-
-def _run(source: Path) -> dict[str, Any]:
-    """The names that a file defines."""
-    spec = spec_from_file_location(source.stem, source)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return vars(module)

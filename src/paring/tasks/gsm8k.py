@@ -1,5 +1,6 @@
 """GSM8K: grade-school problems in words whose answers are integers (Cobbe et al., arXiv 2110.14168)."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 from paring.settings import Count, CountOrZero, settings
 from paring.tasks.format import THINK_ANSWER_PROMPT, follows_think_answer
 from paring.tasks.order import digest, hash_order
+from paring.tasks.reasoning import corrects_itself, has_equation
 from paring.tasks.rows import Row, read_hub, read_jsonl, reject_repeats
 from paring.types import Problem, Score, Split
 from paring.verifier.extraction import marked_answer, tagged_answer
@@ -16,6 +18,7 @@ FIELDS = ("question", "answer")
 VALIDATION_PROBLEMS = 500
 FORMAT_REWARD = 0.1
 CORRECT_REWARD = 1.0
+CALCULATION = re.compile(r"<<[^<>]*>>")
 
 
 @settings
@@ -60,13 +63,13 @@ class Gsm8k:
         The answer is what the last `<answer>` pair holds; in a text without one, what follows the last `####` on its
         line, so that a base model which writes no tags has a signal too. It has to be an integer and nothing else
         (verifier/integers.py); a number that merely stands last counts for nothing.
-        Trait `working`: a `=` stands before the first `<answer>` or `####`, or anywhere if there is neither.
+        Traits, of what stands before the first `<answer>` or `####`: `working`, there is a `=` in it, and
+        `self_correction` (tasks/reasoning.py).
         """
         tagged = tagged_answer(text)
         correct = same_integer(marked_answer(text) if tagged is None else tagged, problem.gold)
         parts = {"format": FORMAT_REWARD * follows_think_answer(text), "correct": CORRECT_REWARD * correct}
-        working = "=" in text.partition("<answer>")[0].partition("####")[0]
-        return Score(parts, correct, {"working": working})
+        return Score(parts, correct, {"working": has_equation(text), "self_correction": corrects_itself(text)})
 
     def _rows(self, part: Literal["train", "test"]) -> list[Row]:
         rows = self._read(part)
@@ -97,4 +100,11 @@ def _problem(row: Row) -> Problem:
     if gold is None:
         raise ValueError(f"{row.place}: the answer does not end in '#### ' and an integer: {row['answer'][-40:]!r}")
     system, user = {"role": "system", "content": THINK_ANSWER_PROMPT}, {"role": "user", "content": row["question"]}
-    return Problem(f"gsm8k/{digest(row['question'])}", (system, user), str(gold))
+    return Problem(f"gsm8k/{digest(row['question'])}", (system, user), str(gold), _worked(row["answer"], gold))
+
+
+def _worked(answer: str, gold: int) -> str:
+    """The solution of the data in the format that is asked for, without its calculator marks such as <<2*3=6>>; empty
+    where nothing stands before the gold."""
+    working = CALCULATION.sub("", answer.rpartition("####")[0]).strip()
+    return f"<think> {working} </think>\n<answer> {gold} </answer>" if working else ""

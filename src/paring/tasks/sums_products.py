@@ -43,7 +43,7 @@ class SumsAndProducts:
 def _problem(a: int, sign: str, b: int) -> Problem:
     question = f"What is {a} {sign} {b}? Reply with only the final number."
     gold = a + b if sign == "+" else a * b
-    return Problem(f"sums-and-products/{a}{sign}{b}", ({"role": "user", "content": question},), str(gold))
+    return Problem(f"sums-and-products/{a}{sign}{b}", ({"role": "user", "content": question},), str(gold), str(gold))
 
 
 def _part(problems: list[Problem], split: Split) -> list[Problem]:

@@ -6,15 +6,16 @@ from typing import Any
 
 import torch
 
-from paring.adapters.attach import load_state, ranks_of, set_ranks, state
+from paring.adapters.attach import ranks_of, set_ranks
 from paring.complaints import RunFailed
-from paring.config import AnyRun, differences, load_run
+from paring.config import AnyRun, Run, differences, load_run
 from paring.evaluation import Answered, Evaluation
 from paring.runtime import checkpoint
 from paring.runtime.files import remove_staging
 from paring.runtime.journal import Journal
 from paring.runtime.machine import versions
 from paring.runtime.screen import Screen
+from paring.training.collapse import Watch
 from paring.training.folder import RunFolder
 from paring.training.optim import Optimiser
 from paring.training.setup import Setup
@@ -58,6 +59,7 @@ class Progress:
     dropped: int = 0
     dropped_in_a_row: int = 0
     seconds: float = 0.0
+    watch: Watch = field(default_factory=Watch)
     before: Examined | None = field(default=None)
 
     def count(self, update: Update, seconds: float) -> None:
@@ -74,7 +76,7 @@ def save(
 ) -> None:
     """Save a checkpoint, after the journal is on the disk, so that no saved step lacks its record."""
     journal.sync()
-    tensors = {"adapter": state(setup.policy.adapters), "optimiser": optimiser.state()}
+    tensors = setup.tensors() | {"optimiser": optimiser.state()}
     ranks = ranks_of(setup.policy.adapters)
     held = {"progress": asdict(progress), "ranks": ranks, "versions": versions(), "threads": torch.get_num_threads()}
     checkpoint.save(folder.checkpoints, progress.step, tensors, held, keep=keep)
@@ -96,7 +98,7 @@ def restore(folder: RunFolder, setup: AnySetup, optimiser: Optimiser, journal: J
         return Progress()
     # The ranks first: tensors and moments are of the shapes that the ranks had become.
     set_ranks(setup.policy.adapters, found.state["ranks"])
-    load_state(setup.policy.adapters, found.tensors["adapter"])
+    setup.load_tensors(found.tensors)
     optimiser.load_state(found.tensors["optimiser"])
     journal.rewind(found.step)
     now = {"versions": versions(), "threads": torch.get_num_threads()}
@@ -104,9 +106,8 @@ def restore(folder: RunFolder, setup: AnySetup, optimiser: Optimiser, journal: J
     if changed:
         screen.note("not the same machine, so the last bits may differ: " + "; ".join(changed))
     screen.note(f"resumed from {found.path}: {found.step} steps made")
-    progress = Progress(**found.state["progress"])
-    progress.before = Examined(**found.state["progress"]["before"])
-    return progress
+    held = found.state["progress"]
+    return Progress(**held | {"watch": Watch(**held["watch"]), "before": Examined(**held["before"])})
 
 
 def check_same_run(folder: RunFolder, run: AnyRun) -> None:
@@ -121,11 +122,17 @@ def check_same_run(folder: RunFolder, run: AnyRun) -> None:
         )
 
 
+def is_over(run: AnyRun, progress: Progress) -> bool:
+    """All steps are made, or the run is to end where it collapses, and has."""
+    stops = isinstance(run, Run) and run.collapse.stop
+    return progress.step == run.steps or (stops and progress.watch.found is not None)
+
+
 def save_is_due(run: AnyRun, progress: Progress) -> bool:
     """At the end and every so many steps, but not after a dropped one: its checkpoint would hold nothing new, and
     push out the last that is known to be healthy."""
     is_regular = run.save.every > 0 and progress.step % run.save.every == 0
-    return progress.step == run.steps or (is_regular and not progress.dropped_in_a_row)
+    return is_over(run, progress) or (is_regular and not progress.dropped_in_a_row)
 
 
 def stop_if_diverging(folder: RunFolder, progress: Progress) -> None:

@@ -1,15 +1,27 @@
 """What the scores of a step say: its rewards, its metrics, and its answers for the journal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from paring.evaluation import trait_shares
+from paring.evaluation import answers_that_are, mean_length, trait_shares
 from paring.maths.advantages import without_signal
 from paring.training.update import Update
-from paring.types import Group, Score
+from paring.types import Completion, Group, Score
+
+
+def weighted(scores: Sequence[Sequence[Score]], weights: Mapping[str, float]) -> list[list[Score]]:
+    """The scores with the parts of their rewards multiplied by the weights of a recipe's `rewards`."""
+    return [
+        [
+            replace(score, parts={name: part * weights.get(name, 1.0) for name, part in score.parts.items()})
+            for score in row
+        ]
+        for row in scores
+    ]
 
 
 def rewards(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> Tensor:
@@ -23,8 +35,11 @@ def rewards(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> Tenso
     return reward_PG
 
 
-def rollout_metrics(groups: Sequence[Group], scores: Sequence[Sequence[Score]], reward_PG: Tensor) -> dict[str, Any]:
-    """What the answers of a step say, by the names of the journal's glossary.
+def rollout_metrics(
+    groups: Sequence[Group], scores: Sequence[Sequence[Score]], reward_PG: Tensor, *, sampled: bool
+) -> dict[str, Any]:
+    """What the answers of a step say, by the names of the journal's glossary. Solutions, which were not `sampled`, have
+    no entropy, and as groups of one no signal to miss.
 
     The entropy is estimated by -log pi of the sampled tokens: unbiased at temperature 1 with the whole distribution,
     and it costs nothing, where the exact one is a pass over tokens x vocabulary."""
@@ -33,17 +48,38 @@ def rollout_metrics(groups: Sequence[Group], scores: Sequence[Sequence[Score]], 
     lengths = [len(completion.tokens) for completion in completions]
     names = dict.fromkeys(name for score in answers for name in score.parts)
     parts = {name: sum(score.parts.get(name, 0.0) for score in answers) / len(answers) for name in names}
+    of_samples = {
+        "groups_without_signal": float(without_signal(reward_PG).float().mean()),
+        "entropy": -sum(sum(completion.logprobs) for completion in completions) / sum(lengths),
+    }
     return {
         "reward": float(reward_PG.mean()),
         "reward_parts": parts,
         "accuracy": sum(score.correct for score in answers) / len(answers),
         "traits": trait_shares(answers),
-        "groups_without_signal": float(without_signal(reward_PG).float().mean()),
-        "length": sum(lengths) / len(lengths),
+        "length": mean_length(completions),
+        **_lengths_by_correctness(completions, answers),
         "length_max": max(lengths),
         "truncated": sum(not completion.ended for completion in completions) / len(completions),
-        "entropy": -sum(sum(completion.logprobs) for completion in completions) / sum(lengths),
+    } | (of_samples if sampled else {})
+
+
+def advantage_metrics(advantage_PG: Tensor) -> dict[str, float]:
+    """How the advantages of the answers trained on are spread."""
+    return {
+        "advantage_std": float(advantage_PG.std()),
+        "positive_advantage": float((advantage_PG > 0).double().mean()),
+        "zero_advantage": float((advantage_PG == 0).double().mean()),
     }
+
+
+def _lengths_by_correctness(completions: Sequence[Completion], scores: Sequence[Score]) -> dict[str, float]:
+    """Without a mean of answers that are not there."""
+    lengths = {
+        "length_correct": mean_length(answers_that_are(True, completions, scores)),
+        "length_wrong": mean_length(answers_that_are(False, completions, scores)),
+    }
+    return {name: length for name, length in lengths.items() if length is not None}
 
 
 def speed_metrics(groups: Sequence[Group], update: Update, seconds: dict[str, float]) -> dict[str, float]:
@@ -51,7 +87,7 @@ def speed_metrics(groups: Sequence[Group], update: Update, seconds: dict[str, fl
     sampled = sum(len(completion.tokens) for group in groups for completion in group.completions)
     return {f"seconds_{phase}": spent for phase, spent in seconds.items()} | {
         "rollout_tokens_per_second": sampled / seconds["rollout"],
-        "training_tokens_per_second": update.tokens * max(1, update.applied) / seconds["training"],
+        "training_tokens_per_second": update.tokens * update.passes / seconds["training"],
     }
 
 

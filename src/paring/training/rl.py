@@ -12,7 +12,6 @@ from paring.adapters.kinds import Gated
 from paring.complaints import RunFailed
 from paring.config import Run, to_toml
 from paring.evaluation import Answered, Evaluation, measure
-from paring.maths.advantages import standardised
 from paring.policy.packing import packed
 from paring.rollout.engine import Key, NotFinite
 from paring.runtime.interruption import Interruption
@@ -21,13 +20,21 @@ from paring.runtime.lock import run_lock
 from paring.runtime.machine import Stopwatch, peak_memory_gb
 from paring.runtime.memory import give_back_freed_memory
 from paring.runtime.screen import Screen
-from paring.tasks.base import judged
+from paring.training.collecting import collect
 from paring.training.folder import RunFolder, free_folder
 from paring.training.optim import Optimiser, learning_rate
-from paring.training.order import items_of_step
-from paring.training.progress import Examined, Progress, diverged, restore, save, save_is_due, stop_if_diverging
+from paring.training.progress import (
+    Examined,
+    Progress,
+    diverged,
+    is_over,
+    restore,
+    save,
+    save_is_due,
+    stop_if_diverging,
+)
 from paring.training.ranks import event_is_due, gate_rule, rank_event, rank_metrics
-from paring.training.record import rewards, rollout_metrics, sample_rows, speed_metrics
+from paring.training.record import advantage_metrics, rollout_metrics, sample_rows, speed_metrics
 from paring.training.result import Result, finished, result_so_far
 from paring.training.setup import Setup, prepare
 from paring.training.update import Update, improve
@@ -56,7 +63,9 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
     if ended := result_so_far(folder, run, resume=resume, screen=screen):
         return ended
     setup = prepare(run)
-    optimiser = Optimiser(setup.parameters, run.optimiser, gate_rule(run.adapter, run.steps * run.rollout.updates))
+    optimiser = Optimiser(
+        setup.parameters, run.optimiser, gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
+    )
     if not resume:
         folder.begin(to_toml(run))
     with (
@@ -70,24 +79,26 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
             progress.before = Examined.of(*_test(run, setup))
         screen.start(f"{run.objective.kind} on {run.task.name}: {setup}", run.steps, progress.step)
         try:
-            while progress.step < run.steps and not interruption.requested:
+            while not is_over(run, progress) and not interruption.requested:
                 step = rl_step(run, setup, optimiser, progress.step + 1)
                 progress.count(step.update, step.metrics["seconds"])
                 _publish(run, setup, step, progress, journal, screen)
                 if event_is_due(run, progress.step):
                     probe = packed(step.groups[:1], setup.policy.device)
                     journal.ranks(rank_event(run, setup.policy, optimiser, probe, progress.step))
+                    setup.sampling.refresh()
                 stop_if_diverging(folder, progress)
                 if save_is_due(run, progress):
                     save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
-            if progress.step < run.steps:
+            if not is_over(run, progress):
                 save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
                 return Result(folder.path, exit_code=interruption.exit_code)
             screen.note("measuring the trained policy ...")
             evaluation, answered = _test(run, setup)
             folder.write_items(answered.items())
             named = {"task": run.task.name, "objective": run.objective.kind}
-            found = {"validation": _validate(run, setup).as_plain() if run.evaluate.validation_at_end else None}
+            validation = _validate(run, setup).as_plain() if run.evaluate.validation_at_end else None
+            found = {"validation": validation, "collapse": progress.watch.found}
             return finished(run, named, folder, setup, progress, Examined.of(evaluation, answered), found)
         except NotFinite as error:
             raise RunFailed(diverged(folder, progress, f"{error} after step {progress.step}")) from error
@@ -97,33 +108,38 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
 
 def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
     """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3)."""
-    start, watch = time.perf_counter(), Stopwatch()
-    with watch("rollout"):
-        problems = items_of_step(setup.problems, run.rollout.problems, seed=run.seed, step=number)
-        groups = setup.engine.sample(problems, run.rollout.group_size, run.rollout.sampling, Key(run.seed, number))
-        give_back_freed_memory()
-    with watch("score"):
-        scores = judged(run.task, groups)
-        reward_PG = rewards(groups, scores)
-        advantage_PG = standardised(reward_PG)
+    start, watch, key = time.perf_counter(), Stopwatch(), Key(run.seed, number)
+    setup.sampling.begin_step()
+    with setup.sampling.as_it_was():
+        collected = collect(run, setup, key, watch)
+    give_back_freed_memory()
+    outcome = collected.outcome(run.rollout.max_new_tokens)
+    advantage_PG = setup.objective.advantage(outcome)
     lr = learning_rate(run.optimiser, number, run.steps)
     update = improve(
         setup.policy,
         optimiser,
-        groups,
+        collected.kept_groups,
         advantage_PG,
-        run.objective,
+        setup.objective,
         temperature=run.rollout.temperature,
         lr=lr,
         updates=run.rollout.updates,
+        minibatches=run.rollout.minibatches,
         tokens_per_pass=run.optimiser.tokens_per_pass,
-        seed=Key(run.seed, number).number(),
+        seed=key.number(),
         watch=watch,
+        selected_PG=setup.objective.selected(outcome),
+        longest=outcome.longest,
+        as_sampled=setup.sampling.as_it_was if setup.sampling.is_stale else None,
     )
+    groups, scores = collected.groups, collected.scores
     metrics = {
         "step": number,
-        **rollout_metrics(groups, scores, reward_PG),
-        "advantage_std": float(advantage_PG.std()),
+        **rollout_metrics(groups, scores, collected.reward_PG(), sampled=not setup.objective.from_solutions),
+        **advantage_metrics(advantage_PG),
+        "redrawn": len(groups) - len(collected.kept),
+        "staleness": setup.sampling.age,
         **update.measures,
         "learning_rate": lr,
         **rank_metrics(setup.policy.adapters),
@@ -132,7 +148,10 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
         "peak_memory_gb": peak_memory_gb(),
         "threads": torch.get_num_threads(),
     }
-    return Step(groups, update, metrics, sample_rows(number, groups, scores, advantage_PG))
+    setup.sampling.end_step()
+    return Step(
+        collected.kept_groups, update, metrics, sample_rows(number, groups, scores, collected.of_all(advantage_PG))
+    )
 
 
 def _publish(run: Run, setup: Setup, step: Step, progress: Progress, journal: Journal, screen: Screen) -> None:
@@ -142,6 +161,9 @@ def _publish(run: Run, setup: Setup, step: Step, progress: Progress, journal: Jo
         evaluation = _validate(run, setup)
         metrics |= {"evaluation": evaluation.as_plain(), "seconds_evaluate": evaluation.seconds}
         screen.note(f"step {progress.step}: validation accuracy {evaluation}")
+    if collapse := progress.watch.observe(metrics, run.collapse):
+        metrics |= {"collapse": collapse}
+        screen.note(f"step {progress.step}: {collapse['words']}")
     journal.record(metrics)
     journal.samples(step.samples)
     screen.step(metrics)

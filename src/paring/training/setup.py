@@ -5,22 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 
-from paring.adapters.attach import attach, parameters_by_name
+from paring.adapters.attach import attach, load_state, parameters_by_name, state
 from paring.adapters.kinds import Adapter, Lora, check_events
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_reading import attach_from_peft
 from paring.config import AnyRun, Run, to_toml
+from paring.maths.objective import Objective
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
+from paring.rollout.engine import Engine, Key
 from paring.rollout.local import LocalEngine, check_length
+from paring.rollout.teacher import Teacher
 from paring.runtime.machine import threads_for
 from paring.runtime.memory import keep_freed_memory
 from paring.runtime.screen import visible
 from paring.training.order import items_of_step
+from paring.training.staleness import SamplingPolicy
 from paring.types import Problem
 
 LONGEST_PROMPT = 2000
@@ -28,16 +33,30 @@ LONGEST_PROMPT = 2000
 
 @dataclass(frozen=True)
 class Setup:
-    """The policy, the engine that samples from it, and the problems it trains on."""
+    """The policy, the objective it follows, and the problems it trains on. `engine` samples from it; `source` gives the
+    answers that are trained on: the engine, from the policy that `sampling` remembers, or a teacher."""
 
     policy: Policy
     engine: LocalEngine
     problems: Sequence[Problem]
+    objective: Objective
+    source: Engine
+    sampling: SamplingPolicy
 
     @property
     def parameters(self) -> dict[str, Parameter]:
         """What is trained, by name."""
         return parameters_by_name(self.policy.adapters)
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint holds of them, by file and name."""
+        sampler = self.sampling.tensors()
+        return {"adapter": state(self.policy.adapters)} | ({"sampler": sampler} if sampler else {})
+
+    def load_tensors(self, tensors: dict[str, dict[str, Tensor]]) -> None:
+        """Take over what `tensors` gave. Raises ValueError where they do not fit."""
+        load_state(self.policy.adapters, tensors["adapter"])
+        self.sampling.load_tensors(tensors.get("sampler", {}))
 
     def __str__(self) -> str:
         return in_words(self.policy)
@@ -58,15 +77,23 @@ def prepare(run: Run) -> Setup:
     """Read the data, load the model, attach the adapters, and check that every prompt of the run fits.
 
     Raises ValueError, or FileNotFoundError for data that is not there."""
+    objective = run.objective.opened()
     problems = run.task.problems("train")
     held_out = [*run.task.problems("test")[: run.evaluate.limit]]
     if run.evaluate.every or run.evaluate.validation_at_end:
         held_out += run.task.problems("validation")[: run.evaluate.validation_limit]
     if not problems or not held_out:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
+    _check_rewards(run, problems[0])
     policy = load_policy(run)
-    _check_lengths(run, policy, problems, held_out)
-    return Setup(policy, LocalEngine(policy, rows=run.rollout.rows), problems)
+    drawn = _drawn(run, problems, all_of_them=objective.redraws > 0)
+    _check_lengths(run, policy, [*drawn, *held_out])
+    engine = LocalEngine(policy, rows=run.rollout.rows)
+    if objective.from_solutions:
+        Teacher(policy).sample(drawn, 1, run.rollout.sampling, Key(run.seed, 0))
+        # The solutions come from no policy, so none can be older than the one trained.
+        return Setup(policy, engine, problems, objective, Teacher(policy), SamplingPolicy(policy.adapters, every=1))
+    return Setup(policy, engine, problems, objective, engine, SamplingPolicy(policy.adapters, run.rollout.sync_every))
 
 
 def load_policy(run: AnyRun) -> Policy:
@@ -104,9 +131,22 @@ def attach_adapters(base: PreTrainedModel, adapter: Adapter, *, seed: int) -> di
     return attach(base, adapter, seed=seed)
 
 
-def _check_lengths(run: Run, policy: Policy, problems: Sequence[Problem], held_out: Sequence[Problem]) -> None:
-    """Only the problems that the run will draw, which may be few of many."""
-    drawn = min(run.steps * run.rollout.problems, len(problems))
-    for problem in [*items_of_step(problems, drawn, seed=run.seed, step=1), *held_out]:
+def _drawn(run: Run, problems: Sequence[Problem], *, all_of_them: bool) -> Sequence[Problem]:
+    """The problems that the run will draw, which may be few of many; all where any may be drawn in place of others."""
+    count = min(run.steps * run.rollout.problems, len(problems))
+    return problems if all_of_them else items_of_step(problems, count, seed=run.seed, step=1)
+
+
+def _check_lengths(run: Run, policy: Policy, problems: Sequence[Problem]) -> None:
+    for problem in problems:
         tokens = prompt_tokens(policy.tokenizer, problem.messages)
         check_length(problem, len(tokens), run.rollout.max_new_tokens, policy.context)
+
+
+def _check_rewards(run: Run, problem: Problem) -> None:
+    """A task gives the same parts whatever the text, so those of an empty one are all."""
+    parts = run.task.score(problem, "").parts if run.rewards else {}
+    for name in run.rewards:
+        if name not in parts:
+            known = ", ".join(parts)
+            raise ValueError(f"rewards.{name}: the rewards of task {run.task.name} have no such part, only {known}")

@@ -12,7 +12,7 @@ import torch
 from paring.adapters.kinds import Gated
 from paring.complaints import RunFailed
 from paring.config import SftRun, to_toml
-from paring.maths.objectives import Totals, cross_entropy
+from paring.maths.reducers import Totals, cross_entropy
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled, pack_examples
 from paring.rollout.engine import Key, NotFinite

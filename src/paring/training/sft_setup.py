@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from torch import Tensor
 from torch.nn import Parameter
 from transformers import PreTrainedTokenizerBase
 
-from paring.adapters.attach import parameters_by_name
+from paring.adapters.attach import load_state, parameters_by_name, state
 from paring.config import SftRun, to_toml
 from paring.policy.chat import conversation_tokens
 from paring.policy.model import Policy
@@ -32,6 +33,14 @@ class SftSetup:
     def parameters(self) -> dict[str, Parameter]:
         """What is trained, by name."""
         return parameters_by_name(self.policy.adapters)
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint holds of them, by file and name."""
+        return {"adapter": state(self.policy.adapters)}
+
+    def load_tensors(self, tensors: dict[str, dict[str, Tensor]]) -> None:
+        """Take over what `tensors` gave. Raises ValueError where they do not fit."""
+        load_state(self.policy.adapters, tensors["adapter"])
 
     def __str__(self) -> str:
         return in_words(self.policy)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from paring.verifier.compounds import same_interval, same_list, same_matrix, same_members, same_tuple
-from paring.verifier.kinds import NUMBERS, RELATION, SEPARATOR, Gold, Kind, bare, is_words, kind_of, name_of
+from paring.verifier.kinds import NUMBERS, RELATION, SEPARATOR, Gold, Kind, bare, kind_of, name_of
 from paring.verifier.latex import compact, split_outside
 from paring.verifier.leaves import same_based, same_letters, same_name, same_numbers, same_ratio, same_text
 from paring.verifier.units import known_unit
@@ -62,7 +62,9 @@ def _same_expression(gold: str, answer: str, algebra: Algebra) -> bool:
     if not same_name(gold, answer) or len(split_outside(answer, SEPARATOR)) > 1:
         return False
     (right, unit), (given, other) = _without_unit(bare(gold)), _without_unit(bare(answer))
-    if (unit and other and unit != other) or _IS_NO_EXPRESSION.search(given) or is_words(given):
+    if (unit and other and unit != other) or kind_of(given) not in (*NUMBERS, "letters", "expression"):
+        return False
+    if _IS_NO_EXPRESSION.search(given):
         return False
     return compact(right) == compact(given) or algebra.equal(right, given)
 

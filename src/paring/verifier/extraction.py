@@ -23,7 +23,8 @@ def final_answer(text: str) -> str | None:
     """The answer that the text commits to: the last complete box or the last complete pair of answer tags, whichever
     ends later; a box within that pair stands for it. What stands before the last `</think>` is no answer.
 
-    Only the last 200,000 characters are read. None without either. An empty box is an empty answer: no earlier box takes its place.
+    None without either. An empty box is an empty answer: no earlier box takes its place. Only the last 200,000
+    characters are read.
     """
     said = text[-MOST_READ:].rpartition("</think>")[2]
     box = _last_box(said)

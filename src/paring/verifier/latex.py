@@ -35,7 +35,8 @@ _SUBSTITUTIONS = [
     (re.compile(r"\\\\(?:\[[^\[\]]{0,20}\])?"), r"\\cr "),
     (re.compile(r",\s*\\!\s*"), ","),
     (re.compile(r"(?<=[0-9])(?:\\,|\{,\}|\\;)(?=[0-9]{3}(?![0-9]))"), ","),
-    (re.compile(r"\\[()\[\]]|(?<!\\)\$|\\!"), ""),
+    (re.compile(r"\\!"), ""),
+    (re.compile(r"\\[()\[\]]|(?<!\\)\$"), " "),
     (re.compile(r"\\[,;: ]|[~\s]"), " "),
     (re.compile(r"\\([%$&#_])"), r"\1"),
     (re.compile(r"\^ ?\{ ?\\circ ?\}|\^ ?\\circ(?![A-Za-z])"), "°"),
@@ -61,7 +62,7 @@ def tidy(text: str) -> str:
     `\\mbox` and its kin are `\\text`, which stays only around words; between answers, and 且 are commas, or 或 `\\lor`;
     commands that end before a letter keep one space. An ending full stop goes.
     """
-    text = plain(text)
+    text = plain(text).strip()
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
     text = _COMMAND.sub(_spelled, text)
@@ -152,7 +153,7 @@ def _without_shell(text: str) -> str:
     text = text.replace(r"\boxed", "").replace(r"\fbox", "")
     while True:
         text = text.strip(" ,;")
-        text = text.removesuffix(".") if not text.endswith("..") else text
+        text = text.removesuffix(".") if not text.endswith("...") else text
         inner = text.startswith("{") and closings(text).get(0) == len(text) - 1
         if not inner:
             return text.strip()

@@ -1,5 +1,6 @@
 """The verifier: golds and texts in, verdicts out. What could hang or explode happens in workers that are killed."""
 
+import json
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
@@ -8,6 +9,8 @@ from paring.verifier.verdicts import NeedsAlgebra, Verdict, decide
 from paring.verifier.workers import Workers
 
 MOST_REMEMBERED = 10_000
+WALL_FACTOR = 10
+"""An answer may take this many times its processor time by the clock, on a machine with much else to do."""
 
 
 class Verifier:
@@ -28,7 +31,8 @@ class Verifier:
             raise ValueError(f"seconds={seconds}: give 0.1 to 600 for one answer")
         if memory_mb < 512:
             raise ValueError(f"memory_mb={memory_mb}: a worker needs 512 to load math-verify")
-        self._workers = Workers(workers, seconds, memory_mb)
+        arguments = (str(seconds), str(memory_mb))
+        self._workers = Workers("paring.verifier.worker", arguments, count=workers, seconds=WALL_FACTOR * seconds)
         self._remembered: dict[tuple[Gold, str], Verdict] = {}
 
     def judge(self, pairs: Sequence[tuple[Gold, str]]) -> list[Verdict]:
@@ -48,7 +52,7 @@ class Verifier:
                     asked.setdefault((gold, needed.answer), []).append(index)
         if asked:
             _require_math_verify("comparing expressions")
-            for question, why in zip(asked, self._workers.ask(list(asked)), strict=True):
+            for question, why in zip(asked, self._workers.ask([_line(*question) for question in asked]), strict=True):
                 verdict = self._remember(question, Verdict(why == "right", why, question[1]))
                 for index in asked[question]:
                     verdicts[index] = verdict
@@ -80,3 +84,7 @@ class Verifier:
 def _require_math_verify(purpose: str) -> None:
     if find_spec("math_verify") is None:
         raise ModuleNotFoundError(f'{purpose} needs math-verify: pip install "paring[math]"')
+
+
+def _line(gold: Gold, answer: str) -> str:
+    return json.dumps({"kind": gold.kind, "gold": gold.text, "answer": answer})

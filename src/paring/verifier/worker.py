@@ -1,28 +1,19 @@
-"""A worker process: reads questions as lines of JSON, answers each with one word. Started by verifier/workers.py.
+"""A process that compares what takes algebra. It limits its own memory, files and time, so that it ends in any case."""
 
-It limits itself, so that it ends even if whoever started it is gone: memory and files by the kernel, processor time
-by a timer whose signal kills. It ends when its input does.
-"""
-
-import json
 import os
 import resource
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
+
+from paring.verifier.serving import killed_after, serve
 
 NO_MEMORY = 3
-"""The exit code of a worker that ran out of memory."""
+"""The exit code of a process that ran out of memory."""
 _WARMING = (r"\frac{\sqrt{2}}{2}+x^{2}", r"\frac{1}{\sqrt{2}}+x \cdot x")
 
 
-def main(seconds: float, memory_mb: int) -> None:
-    # Only this file descriptor speaks to the parent: what a library prints goes nowhere.
-    replies = os.fdopen(os.dup(1), "w", encoding="ascii")
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def prepare(seconds: float, memory_mb: int) -> Callable[[dict[str, str]], str]:
     limit = memory_mb * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -34,27 +25,16 @@ def main(seconds: float, memory_mb: int) -> None:
 
     algebra = MathVerify()
     algebra.equal(*_WARMING)
-    print("ready", file=replies, flush=True)
-    for line in sys.stdin:
-        question = json.loads(line)
+
+    def answer(question: dict[str, str]) -> str:
         try:
             with killed_after(seconds):
-                why = compare(Gold(question["kind"], question["gold"]), question["answer"], algebra)
+                return compare(Gold(question["kind"], question["gold"]), question["answer"], algebra)
         except MemoryError:
             os._exit(NO_MEMORY)  # what is left of this process cannot be trusted
-        print(why, file=replies, flush=True)
 
-
-@contextmanager
-def killed_after(seconds: float) -> Iterator[None]:
-    """The kernel ends this process after so much processor time, also within C code that holds the interpreter."""
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+    return answer
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]))
+    serve(partial(prepare, float(sys.argv[1]), int(sys.argv[2])))

@@ -1,6 +1,5 @@
-"""Worker processes that may be killed at any time: each holds one question, and its death costs that question only."""
+"""Processes that may be killed at any time: each holds one question, and its death costs that answer only."""
 
-import json
 import os
 import signal
 import sys
@@ -14,28 +13,22 @@ from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from subprocess import DEVNULL, PIPE, Popen
 
-from paring.verifier.kinds import Gold
-from paring.verifier.verdicts import Why
-
 START_SECONDS = 120
-"""Wall clock within which a worker must be ready; loading math-verify takes about one second of it."""
-WALL_FACTOR = 10
-"""A worker is killed at this many times its processor time by the clock, in case it is stopped or starved."""
+"""Wall clock within which a process must say that it is ready."""
 MOST_FAILED_STARTS = 3
-
-Question = tuple[Gold, str]
+TIMEOUT, KILLED = "timeout", "killed"
+"""The answers to a question that took too long, and to one whose process ended while it held it."""
 
 
 class Worker:
     """One process, from its start to its end: starting, idle, or busy with one question until a deadline."""
 
-    def __init__(self, seconds: float, memory_mb: int):
+    def __init__(self, module: str, arguments: Sequence[str]):
         root = str(Path(__file__).parents[2])
         paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        command = [sys.executable, "-P", "-B", "-m", "paring.verifier.worker", str(seconds), str(memory_mb)]
         # A session of its own: Ctrl-C in the terminal is for the parent, which ends its workers itself.
         self._process = Popen(
-            command,
+            [sys.executable, "-P", "-B", "-m", module, *arguments],
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,
@@ -45,21 +38,18 @@ class Worker:
         self.is_ready = False
         self.asked: int | None = None
         self.deadline = time.monotonic() + START_SECONDS
-        self._seconds = seconds
         self._received = b""
 
     def fileno(self) -> int:
         return self._process.stdout.fileno()
 
-    def ask(self, index: int, question: Question) -> bool:
+    def ask(self, index: int, question: str, seconds: float) -> bool:
         """Whether the question reached the process; not if it has ended, which the next word heard of it says."""
-        gold, answer = question
-        line = json.dumps({"kind": gold.kind, "gold": gold.text, "answer": answer}) + "\n"
         try:
-            os.write(self._process.stdin.fileno(), line.encode("ascii"))
+            os.write(self._process.stdin.fileno(), question.encode("ascii") + b"\n")
         except BrokenPipeError:
             return False
-        self.asked, self.deadline = index, time.monotonic() + WALL_FACTOR * self._seconds
+        self.asked, self.deadline = index, time.monotonic() + seconds
         return True
 
     def receive(self) -> str | None:
@@ -72,7 +62,7 @@ class Worker:
             return line.decode("ascii")
         return "" if received else None
 
-    def end(self) -> Why:
+    def end(self) -> str:
         """Kill the process and wait for it, so that none is left behind. Says what became of its question.
 
         A process that had ended of itself keeps its own exit code."""
@@ -80,7 +70,7 @@ class Worker:
         code = self._process.wait()
         self._process.stdin.close()
         self._process.stdout.close()
-        return "timeout" if code == -signal.SIGPROF or time.monotonic() >= self.deadline else "killed"
+        return TIMEOUT if code == -signal.SIGPROF or time.monotonic() >= self.deadline else KILLED
 
     def let_go(self) -> None:
         """Close this process's ends of the pipes: for a child that inherited a worker of its parent."""
@@ -90,22 +80,30 @@ class Worker:
 
 
 class Workers:
-    """A number of workers that start when first needed, and are replaced when they die."""
+    """Processes that start when first needed and are replaced when they die (verifier/serving.py is their side).
 
-    def __init__(self, count: int, seconds: float, memory_mb: int):
-        self._count, self._seconds, self._memory_mb = count, seconds, memory_mb
+    module, arguments   what they run: `python -m module arguments`
+    count               how many at a time
+    seconds             wall clock for one question, after which its process is killed
+    """
+
+    def __init__(self, module: str, arguments: Sequence[str], *, count: int, seconds: float):
+        self._module, self._arguments = module, tuple(arguments)
+        self._count, self._seconds = count, seconds
         self._alive: list[Worker] = []
         self._lock = threading.Lock()
-        self._finalizer = weakref.finalize(self, _end_all, self._alive)
+        weakref.finalize(self, _end_all, self._alive)
         _EVERY.add(self)
 
-    def ask(self, questions: Sequence[Question]) -> list[Why]:
-        """The word for each question. Raises RuntimeError if workers do not start at all."""
+    def ask(self, questions: Sequence[str]) -> list[str]:
+        """The answer to each question, a line; TIMEOUT or KILLED for one that was the end of its process.
+
+        Raises RuntimeError if processes do not start at all."""
         with self._lock:
             try:
                 return self._answers(questions)
             except BaseException:
-                _end_all(self._alive)  # Ctrl-C: a busy worker's next reply would be taken for another question's
+                _end_all(self._alive)  # Ctrl-C: a busy worker's next answer would be taken for another question's
                 raise
 
     def close(self) -> None:
@@ -119,33 +117,31 @@ class Workers:
         self._alive.clear()
         self._lock = threading.Lock()
 
-    def _answers(self, questions: Sequence[Question]) -> list[Why]:
-        answers: dict[int, Why] = {}
+    def _answers(self, questions: Sequence[str]) -> list[str]:
+        answers: dict[int, str] = {}
         waiting = deque(range(len(questions)))
         failed_starts = 0
         while len(answers) < len(questions):
             while len(self._alive) < min(self._count, len(questions) - len(answers)):
-                self._alive.append(Worker(self._seconds, self._memory_mb))
+                self._alive.append(Worker(self._module, self._arguments))
             for worker in [worker for worker in self._alive if worker.is_ready and worker.asked is None]:
-                if waiting and worker.ask(waiting[0], questions[waiting[0]]):
+                if waiting and worker.ask(waiting[0], questions[waiting[0]], self._seconds):
                     waiting.popleft()
             for worker, line in self._heard():
                 if line is None:
                     self._alive.remove(worker)
-                    why = worker.end()
                     failed_starts += not worker.is_ready
+                    reason = worker.end()
                     if worker.asked is not None:
-                        answers[worker.asked] = why
+                        answers[worker.asked] = reason
                 elif not worker.is_ready:
                     worker.is_ready, worker.deadline = True, inf
                 else:
                     answers[worker.asked], worker.asked = line, None
                     worker.deadline = inf
             if failed_starts >= MOST_FAILED_STARTS:
-                raise RuntimeError(
-                    f"{failed_starts} worker processes ended before they were ready; to see why:  "
-                    f"{sys.executable} -m paring.verifier.worker {self._seconds} {self._memory_mb}"
-                )
+                command = " ".join([sys.executable, "-m", self._module, *self._arguments])
+                raise RuntimeError(f"{failed_starts} processes ended before they were ready; to see why:  {command}")
         return [answers[index] for index in range(len(questions))]
 
     def _heard(self) -> list[tuple[Worker, str | None]]:
@@ -154,9 +150,8 @@ class Workers:
         with DefaultSelector() as selector:
             for worker in self._alive:
                 selector.register(worker, EVENT_READ, worker)
-            heard = {
-                id(key.data): key.data.receive() for key, _ in selector.select(None if nearest == inf else nearest)
-            }
+            events = selector.select(None if nearest == inf else nearest)
+        heard = {id(key.data): key.data.receive() for key, _ in events}
         now = time.monotonic()
         overdue = {id(worker): None for worker in self._alive if id(worker) not in heard and now >= worker.deadline}
         said = heard | overdue

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from paring.maths.advantages import standardised, without_signal
+from paring.maths.advantages import best_of_group, leave_one_out, soft_overlong, standardised, without_signal
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,23 @@ def test_a_group_of_one_is_refused():
 def test_without_signal():
     reward_PG = torch.tensor([[0.1, 0.1], [0.1, 0.2], [0.0, 0.0]])
     assert without_signal(reward_PG).tolist() == [True, False, True]
+
+
+def test_leave_one_out_is_the_reward_less_the_mean_of_the_others():
+    reward_PG = torch.rand(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    others = [[row[torch.arange(6) != member].mean() for member in range(6)] for row in reward_PG]
+    torch.testing.assert_close(leave_one_out(reward_PG), reward_PG - torch.tensor(others, dtype=torch.float64))
+
+
+def test_the_best_of_a_group_and_its_ties():
+    reward_PG = torch.tensor([[0.1, 1.1, 1.1], [0.0, 0.0, 0.0], [0.2, 0.1, 0.0]])
+    assert best_of_group(reward_PG, "first").int().tolist() == [[0, 1, 0], [1, 0, 0], [1, 0, 0]]
+    assert best_of_group(reward_PG, "all").int().tolist() == [[0, 1, 1], [1, 1, 1], [1, 0, 0]]
+
+
+def test_the_soft_overlong_penalty_of_the_paper():
+    """arXiv 2503.14476: at most 20,480 tokens, of which the last 4,096 are penalised."""
+    length_PG = torch.tensor([[1, 16_384, 17_408, 18_432, 20_480]])
+    penalty_PG = soft_overlong(length_PG, longest=20_480, share=0.2)
+    torch.testing.assert_close(penalty_PG, torch.tensor([[0.0, 0.0, -0.25, -0.5, -1.0]], dtype=torch.float64))
+    assert not soft_overlong(length_PG, longest=20_480, share=0.0).any()

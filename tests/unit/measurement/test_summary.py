@@ -16,6 +16,7 @@ def test_one_answer_a_problem(make_item):
     assert (found.truncated, found.no_answer) == (0.2, 0.4)
     assert found.verdicts == {"no answer": 2, "right": 2, "wrong": 1}
     assert (found.tokens, found.length, found.seconds) == (50, 10.0, 10.0)
+    assert (found.length_correct, found.length_wrong) == (10.0, 10.0)
 
 
 def test_several_answers_a_problem(make_item):
@@ -28,6 +29,8 @@ def test_several_answers_a_problem(make_item):
     # Of all four: two right against two wrong tie; one right, two wrong that differ and none: one of three wins.
     assert found.maj_at[4].value == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
     assert found.maj_at[1].value == pytest.approx(0.25)
+    # Right are answers 0 and 1 of the first problem and 0 of the second; they have 10, 11, 10 tokens.
+    assert found.length_correct == pytest.approx(31 / 3)
     assert (found.pass_at[4].low, found.pass_at[4].high) == bootstrap_interval([1, 1, 0], seed=0)
 
 

@@ -105,8 +105,13 @@ def test_scores(text, correct, well_formed, working):
     score = TASK.score(PROBLEM, text)
     assert score.parts == {"correct": float(correct), "format": 0.1 if well_formed else 0.0}
     assert score.correct is correct
-    assert score.traits == {"working": working}
+    assert score.traits == {"working": working, "self_correction": False}
     assert score.reward == pytest.approx(correct + 0.1 * well_formed)
+
+
+def test_a_corrected_step_is_seen():
+    score = TASK.score(PROBLEM, "17+11=27;17+11=28;28+4=32<answer>32</answer>")
+    assert score.traits == {"working": False, "self_correction": True}
 
 
 def test_working_with_a_difference():
@@ -131,7 +136,7 @@ def test_hostile_text_is_worth_nothing_and_costs_little(text):
     start = time.perf_counter()
     score = TASK.score(PROBLEM, text)
     assert time.perf_counter() - start < 2
-    assert score.reward == 0 and score.traits == {"working": False}
+    assert score.reward == 0 and not any(score.traits.values())
 
 
 def test_every_train_problem_is_rewarded_for_its_gold_and_worked_answer():

@@ -122,7 +122,7 @@ def test_score(text, form, right, working):
     score = Gsm8k().score(Problem("gsm8k/0", (), "18"), text)
     assert score.parts == {"format": form, "correct": right}
     assert score.correct is bool(right)
-    assert score.traits == {"working": working}
+    assert score.traits == {"working": working, "self_correction": False}
     assert score.reward == form + right
 
 

@@ -9,7 +9,10 @@ import torch
 from paring.adapters.attach import attach, parameters_by_name
 from paring.adapters.gates import Factors, Proximal
 from paring.adapters.kinds import L1ra, Lora
-from paring.maths.objectives import Grpo, LogProbs, Rgra, Totals, k3
+from paring.maths.kl import k3
+from paring.maths.objectives import Grpo, Rgra
+from paring.maths.reducers import Totals
+from paring.maths.surrogates import LogProbs
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack, packed_size
 from paring.runtime.machine import Stopwatch

@@ -1,0 +1,15 @@
+"""What the policy gradient follows: every objective by its kind (docs/objectives.md)."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from paring.maths.objectives.custom import Custom
+from paring.maths.objectives.family import Cispo, Dapo, DrGrpo, Gpg, Gspo, Rloo
+from paring.maths.objectives.halves import Nsr, Psr, RaftPlus, Rec, ReinforceRej, Wapo
+from paring.maths.objectives.paper import Grpo, GrpoPositive, Raft, Reinforce, Rgra, Sft
+
+OfPaper = Rgra | Grpo | GrpoPositive | Reinforce | Raft | Sft
+OfFamily = Rloo | DrGrpo | Dapo | Gspo | Cispo | Gpg
+OfHalves = RaftPlus | ReinforceRej | Rec | Nsr | Psr | Wapo
+AnyObjective = Annotated[OfPaper | OfFamily | OfHalves | Custom, Field(discriminator="kind")]

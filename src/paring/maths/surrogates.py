@@ -1,0 +1,68 @@
+"""What a token gains by way of its ratio to the old policy: surrogates of the policy gradient, each one formula.
+
+rho_bt = pi_bt / pi_old_bt, and A_b is advantage_B1. Bounds are 1 - low and 1 + high; "off" is no bound.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from paring.maths.kl import LARGEST_LOG_RATIO
+from paring.settings import Positive
+
+ClipLow = Annotated[float, Field(gt=0, le=1)] | Literal["off"]
+ClipHigh = Positive | Literal["off"]
+
+
+@dataclass(frozen=True)
+class LogProbs:
+    """log pi(o_bt) under three policies, [B, T] each, 0 where mask_BT is 0.
+
+    policy: being trained, carries the gradient. old: the one that sampled. reference: adapters off; needed only
+    where `objective.kl_coef` is not 0."""
+
+    policy_BT: Tensor
+    old_BT: Tensor
+    reference_BT: Tensor | None
+
+
+def importance_ratio(logp: LogProbs) -> Tensor:
+    """rho_bt = pi_bt / pi_old_bt."""
+    return (logp.policy_BT - logp.old_BT).clamp(max=LARGEST_LOG_RATIO).exp()
+
+
+def sequence_ratio(logp: LogProbs, mask_BT: Tensor) -> Tensor:
+    """s_b = (pi(o_b) / pi_old(o_b))^(1/|o_b|), the geometric mean of a completion's ratios: [B, 1]
+    (GSPO, arXiv 2507.18071, eq. 7)."""
+    log_ratio_BT = (logp.policy_BT - logp.old_BT) * mask_BT
+    mean_B1 = log_ratio_BT.sum(-1, keepdim=True) / mask_BT.sum(-1, keepdim=True).clamp(min=1)
+    return mean_B1.clamp(max=LARGEST_LOG_RATIO).exp()
+
+
+def bounded(ratio_BT: Tensor, low: ClipLow, high: ClipHigh) -> Tensor:
+    """clip(rho, 1 - low, 1 + high)."""
+    return ratio_BT.clamp(*_bounds(low, high))
+
+
+def clipped_surrogate(ratio_BT: Tensor, advantage_B1: Tensor, low: ClipLow, high: ClipHigh) -> Tensor:
+    """min[ rho_bt A_b, clip(rho_bt, 1 - low, 1 + high) A_b ]      (PPO, arXiv 1707.06347, eq. 7)"""
+    return (ratio_BT * advantage_B1).minimum(bounded(ratio_BT, low, high) * advantage_B1)
+
+
+def runs_away(ratio_BT: Tensor, advantage_B1: Tensor, low: ClipLow, high: ClipHigh) -> Tensor:
+    """Where that surrogate has no gradient: the ratio is past the bound to which the advantage pushes it. bool."""
+    least, most = _bounds(low, high)
+    return ((ratio_BT > most) & (advantage_B1 > 0)) | ((ratio_BT < least) & (advantage_B1 < 0))
+
+
+def outside(ratio_BT: Tensor, low: ClipLow, high: ClipHigh) -> Tensor:
+    """Where the ratio is past either bound, whatever the advantage. bool."""
+    least, most = _bounds(low, high)
+    return (ratio_BT > most) | (ratio_BT < least)
+
+
+def _bounds(low: ClipLow, high: ClipHigh) -> tuple[float, float]:
+    return (0.0 if low == "off" else 1 - low), (math.inf if high == "off" else 1 + high)

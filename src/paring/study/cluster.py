@@ -1,0 +1,51 @@
+"""Jobs on a Ray cluster whose machines share the study's folder; the only file that knows Ray."""
+
+from pathlib import Path
+
+import ray
+
+from paring.study import child
+
+
+class RayJobs:
+    """A Ray task a run, each of which starts the run in a process, as on this machine."""
+
+    def __init__(self, slots: int, *, threads: int, address: str) -> None:
+        """Connect. Raises ValueError where no cluster answers, `address` being what `ray.init` takes."""
+        try:
+            ray.init(address=address, logging_level="error", log_to_driver=False, ignore_reinit_error=True)
+        except ConnectionError as error:
+            raise ValueError(f"--ray {address}: no cluster answers there: start one by  ray start --head") from error
+        self.slots = slots
+        self.threads = threads
+        self._task = ray.remote(num_cpus=threads, max_retries=0)(_work)
+        self._waiting: dict[ray.ObjectRef, Path] = {}
+
+    def start(self, recipe: str, folder: Path) -> None:
+        self._waiting[self._task.remote(recipe, str(folder.resolve()), self.threads)] = folder
+
+    def ended(self) -> dict[Path, int]:
+        ready, _ = ray.wait(list(self._waiting), num_returns=len(self._waiting), timeout=0)
+        return {self._waiting.pop(one): _code(one) for one in ready}
+
+    def stop(self) -> None:
+        for one in self._waiting:
+            ray.cancel(one)
+
+
+def _work(recipe: str, folder: str, threads: int) -> int:
+    """On a machine of the cluster. Cancelled, or without its driver, it closes the child's input: the run is saved."""
+    process = child.start(recipe, Path(folder), threads=threads)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.stdin.close()
+        return process.wait()
+
+
+def _code(one: "ray.ObjectRef") -> int:
+    """The child's exit code; of a task that was cancelled or lost before it could tell, as of a child that was."""
+    try:
+        return ray.get(one)
+    except (ray.exceptions.TaskCancelledError, ray.exceptions.WorkerCrashedError):
+        return min(child.STOPPED)

@@ -1,0 +1,40 @@
+"""What a text shows of reasoning before its answer: working, and a correction of itself. Measured, never rewarded."""
+
+import re
+
+LONGEST = 20_000
+"""Characters of reasoning that are looked at, the first ones: the time is bounded, whatever the text."""
+_MARKERS = re.compile(
+    r"\b(?:wait|hold on|hmm+|oops|no,|actually|let me (?:re|double|check|try again)|try again|recheck|re-check"
+    r"|double-check|mistake|instead|that is wrong|that's wrong|not right|does not work|doesn't work)(?!\w)",
+    re.IGNORECASE,
+)
+_EQUATION = re.compile(r"(?<![0-9.])([0-9]{1,9})\s*([-+*/×÷])\s*([0-9]{1,9})\s*=\s*(-?[0-9]{1,9})(?![0-9.])")
+
+
+def reasoning_of(text: str) -> str:
+    """What stands before the first `<answer>` or `####`, or all of it where there is neither; of that the beginning."""
+    return text[: LONGEST + len("<answer>")].partition("<answer>")[0].partition("####")[0][:LONGEST]
+
+
+def has_equation(text: str) -> bool:
+    """Whether a `=` stands before the answer: the working of tasks whose steps cannot be checked one by one."""
+    return "=" in reasoning_of(text)
+
+
+def corrects_itself(text: str) -> bool:
+    """Whether the reasoning takes something back: in words or in numbers.
+
+    In words: it holds one of a fixed list of phrases (wait, actually, let me check, that's wrong ...), in any case.
+    In numbers: it gives two results for the same `x ± y`, of which the second replaces the first: `3+4=8;3+4=7`.
+    Neither says that the correction was needed, or right.
+    """
+    reasoning = reasoning_of(text)
+    if _MARKERS.search(reasoning):
+        return True
+    results: dict[tuple[int, str, int], int] = {}
+    for found in _EQUATION.finditer(reasoning):
+        left, right, result = int(found[1]), int(found[3]), int(found[4])
+        if results.setdefault((left, found[2], right), result) != result:
+            return True
+    return False

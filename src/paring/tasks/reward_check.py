@@ -1,0 +1,132 @@
+"""Try a reward of the user's own: right answers, wrong ones that look right, hostile ones; and the time each takes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from paring.tasks.reward_trial import load_reward
+from paring.verifier.corpus import CANARY, hostile, hostile_answers, trials
+from paring.verifier.workers import KILLED, TIMEOUT, Workers
+
+SECONDS = 5.0
+"""Wall clock that a reward may take for one answer."""
+STYLES = {
+    "a box": r"So the answer is \boxed{%s}.",
+    "answer tags": "<think> It is so. </think>\n<answer> %s </answer>",
+    "a mark": "It is so.\n#### %s",
+    "a sentence": "The answer is %s.",
+    "nothing else": "%s",
+}
+"""The ways to write an answer, tried in this order: the first in which 18 is rewarded for 18, and 19 less, is kept."""
+LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a reward said of one text: a finite number, or what went wrong."""
+
+    reward: float | None
+    error: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RewardCheck:
+    """What a reward was seen to do. `faults` are sentences; none: it got everything right."""
+
+    style: str
+    threshold: float
+    asked: int
+    not_taken: tuple[str, ...]
+    faults: tuple[str, ...]
+    median_seconds: float
+    slowest_seconds: float
+
+    def lines(self) -> list[str]:
+        """For people."""
+        taken = [f"golds that it does not take, not counted: {', '.join(self.not_taken)}"] if self.not_taken else []
+        return [
+            f"answers are written in {self.style}; a reward above {self.threshold:g} means right",
+            *taken,
+            *self.faults,
+            f"time an answer: median {1e3 * self.median_seconds:.2f} ms, slowest {1e3 * self.slowest_seconds:.0f} ms",
+            f"{self.asked - len(self.faults)} passed, {len(self.faults)} failed",
+        ]
+
+
+def check_reward(path: str, *, seconds: float = SECONDS) -> RewardCheck:
+    """Try the reward `my.py:reward`, in a process of its own that is killed where it hangs.
+
+    Raises ValueError if the file or the name cannot be used, or if the reward tells 18 from 19 in no way of writing.
+    """
+    load_reward(path)  # what is wrong with it is said here, not in the process
+    with TemporaryDirectory() as folder:
+        workers = Workers("paring.tasks.reward_trial", (path, folder), count=1, seconds=seconds)
+        try:
+            return _checked(workers, Path(folder))
+        finally:
+            workers.close()
+
+
+def _checked(workers: Workers, folder: Path) -> RewardCheck:
+    style, threshold = _style(workers)
+    written = STYLES[style]
+    plain = dict.fromkeys(trial.gold for trial in trials())
+    replies = dict(zip(plain, _ask(workers, [(gold, written % gold) for gold in plain]), strict=True))
+    taken = {gold for gold, reply in replies.items() if _is_right(reply, threshold)}
+    asked = [trial for trial in trials() if trial.gold in taken]
+    said = _ask(workers, [(trial.gold, written % trial.answer) for trial in asked])
+    faults = []
+    for trial, reply in zip(asked, said, strict=True):
+        if reply.error:
+            faults.append(f"{reply.error} on {trial.answer!r} for {trial.gold!r}")
+        elif _is_right(reply, threshold) != trial.is_right:
+            verb = "rejects" if trial.is_right else "accepts"
+            faults.append(f"{verb} {trial.answer!r} for {trial.gold!r} (reward {reply.reward:g})")
+    texts = hostile("18") | {name: written % answer for name, answer in hostile_answers("18").items()}
+    hostile_replies = _ask(workers, [("18", text) for text in texts.values()])
+    for name, reply in zip(texts, hostile_replies, strict=True):
+        if reply.error or _is_right(reply, threshold):
+            faults.append(f"hostile, {name}: {reply.error or f'accepted (reward {reply.reward:g})'}")
+    if (folder / CANARY).exists():
+        faults.append("it runs code that stands in an answer")
+    times = [reply.seconds for reply in (*said, *hostile_replies)]
+    not_taken = tuple(gold for gold in plain if gold not in taken)
+    return RewardCheck(style, threshold, len(times) + 1, not_taken, tuple(faults), median(times), max(times))
+
+
+def _style(workers: Workers) -> tuple[str, float]:
+    """The way of writing in which the reward tells a right answer from a wrong one, and the middle between both."""
+    for style, written in STYLES.items():
+        right, wrong = _ask(workers, [("18", written % "18"), ("18", written % "19")])
+        if right.reward is not None and wrong.reward is not None and right.reward > wrong.reward:
+            return style, (right.reward + wrong.reward) / 2
+    tried = ", ".join(STYLES)
+    raise ValueError(
+        f"the reward is no greater for 18 than for 19 where 18 is right, written in {tried}: {right.error}"
+    )
+
+
+def _ask(workers: Workers, questions: Sequence[tuple[str, str]]) -> list[Reply]:
+    return [
+        _reply(line) for line in workers.ask([json.dumps({"gold": gold, "text": text}) for gold, text in questions])
+    ]
+
+
+def _reply(line: str) -> Reply:
+    if line in (TIMEOUT, KILLED):
+        return Reply(None, "no answer in time" if line == TIMEOUT else "it ended the process", SECONDS)
+    said = json.loads(line)
+    if "error" in said:
+        return Reply(None, f"raises {said['error']}", said["seconds"])
+    if not isfinite(said["reward"]):
+        return Reply(None, f"gives {said['reward']}, no finite number", said["seconds"])
+    return Reply(said["reward"], "", said["seconds"])
+
+
+def _is_right(reply: Reply, threshold: float) -> bool:
+    return reply.reward is not None and reply.reward > threshold

@@ -1,0 +1,149 @@
+"""Collapse of a run: its definition, how it is noticed while the run goes on, and its likely cause in words."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from paring.runtime.journal import HEALTHY
+from paring.settings import Count, settings
+
+WATCHED = ("reward", "length")
+FIRST_LEVELS = (*WATCHED, "entropy", "grad_norm")
+HIGHEST = ("grad_norm", "kl", "clip_fraction", "ratio_max")
+JUMP = 10.0
+"""A gradient norm so many times its early level is told of."""
+NOISE = 2.0
+"""... and an entropy."""
+
+
+@settings
+class Collapse:
+    """The `collapse` section. A run has collapsed when its mean reward, or mean length, of a step was below `share` of
+    its own early level in each of the last `steps` steps.
+
+    The early level is the mean over the first `steps` steps. A level that is not above 0 cannot be fallen from."""
+
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    steps: Count = 5
+    stop: bool = False
+    """End the run where it collapses; otherwise it is noted, and the run goes on."""
+
+
+@dataclass
+class Watch:
+    """What has been seen of a run: part of its checkpoints, so that a resumed run notices the same at the same step."""
+
+    early: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in FIRST_LEVELS})
+    highest: dict[str, float] = field(default_factory=dict)
+    below: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WATCHED, 0))
+    """Steps in a row that were below the share."""
+    found: dict[str, Any] | None = None
+    """The first collapse, as it is journalled."""
+
+    def observe(self, metrics: Mapping[str, Any], collapse: Collapse) -> dict[str, Any] | None:
+        """Take note of a step; the collapse, at the step where it is noticed."""
+        for name in filter(lambda name: _finite(metrics.get(name)), HIGHEST):
+            self.highest[name] = max(metrics[name], self.highest.get(name, metrics[name]))
+        if len(self.early["reward"]) < collapse.steps:
+            for name in filter(lambda name: _finite(metrics.get(name)), FIRST_LEVELS):
+                self.early[name].append(metrics[name])
+            return None
+        for name in WATCHED:
+            level = self.level(name)
+            is_below = level > 0 and metrics[name] < collapse.share * level
+            self.below[name] = self.below[name] + 1 if is_below else 0
+        fallen = [name for name in WATCHED if self.below[name] >= collapse.steps]
+        if self.found is not None or not fallen:
+            return None
+        self.found = {
+            "kind": fallen[0],
+            "share": metrics[fallen[0]] / self.level(fallen[0]),
+            "since": metrics["step"] - collapse.steps + 1,
+            "words": self._words(fallen[0], metrics, collapse),
+        }
+        return self.found
+
+    def level(self, name: str) -> float:
+        """The mean of the first steps; 0 where the metric was not there."""
+        values = self.early[name]
+        return sum(values) / len(values) if values else 0.0
+
+    def is_high(self, name: str) -> bool:
+        """It was above what is healthy at some step."""
+        return self.highest.get(name, 0.0) > HEALTHY[name][1]
+
+    def _words(self, kind: str, metrics: Mapping[str, Any], collapse: Collapse) -> str:
+        now, early = metrics[kind], self.level(kind)
+        told = (
+            f"collapse of the {kind}: {now:.3g} after {early:.3g} early on, and below {collapse.share:.0%} of that for "
+            f"{collapse.steps} steps"
+        )
+        if kind == "length":
+            told += f"; the reward went from {self.level('reward'):.3g} to {metrics['reward']:.3g}"
+            if metrics["reward"] >= self.level("reward"):
+                return f"{told}, so that shorter answers may simply do"
+        return f"{told}. Likely cause: {'; '.join(likely_causes(self, metrics))}"
+
+
+def likely_causes(watch: Watch, metrics: Mapping[str, Any]) -> list[str]:
+    """What stands out of the metrics, each with what to change; last what keeps a run down that has fallen."""
+    causes = [*filter(None, (cause(watch, metrics) for cause in (_ratio, _kl, _gradient, _entropy)))]
+    first = causes or [f"no other metric stands out; steps that are too large are the first guess: {_lower(metrics)}"]
+    return [*first, *filter(None, [_signal(watch, metrics)])]
+
+
+def _ratio(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
+    if not watch.is_high("clip_fraction") and not watch.is_high("ratio_max"):
+        return None
+    clipped, ratio = watch.highest.get("clip_fraction", 0.0), watch.highest.get("ratio_max", 1.0)
+    return (
+        f"updates that went far from the policy that sampled (up to {clipped:.0%} of the tokens clipped, ratios up to "
+        f"{ratio:.3g}): fewer updates a rollout, or {_lower(metrics)}"
+    )
+
+
+def _kl(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
+    if not watch.is_high("kl"):
+        return None
+    far = f"{watch.highest['kl']:.3g} nats a token"
+    return f"a policy far from its base (KL up to {far}): {_lower(metrics)}, or raise objective.kl_coef"
+
+
+def _gradient(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
+    early, highest = watch.level("grad_norm"), watch.highest.get("grad_norm", 0.0)
+    if early == 0 or highest < JUMP * early:
+        return None
+    return f"a gradient norm that jumped from {early:.3g} to {highest:.3g}: {_lower(metrics)}"
+
+
+def _entropy(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
+    early, now = watch.level("entropy"), metrics.get("entropy")
+    if not _finite(now):
+        return None
+    course = f"entropy {early:.2g} -> {now:.2g} nats a token"
+    if early > 0 and now >= NOISE * early:
+        return f"answers that turned into noise ({course}): {_lower(metrics)}"
+    if now < HEALTHY["entropy"][0]:
+        return (
+            f"a policy that tries nothing new any more ({course}): {_lower(metrics)}, or take an objective that also "
+            "learns from wrong answers"
+        )
+    return None
+
+
+def _signal(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
+    share = metrics.get("groups_without_signal")
+    if not _finite(share) or share <= HEALTHY["groups_without_signal"][1]:
+        return None
+    return f"no signal that would pull it back ({share:.0%} of the groups have equal rewards)"
+
+
+def _lower(metrics: Mapping[str, Any]) -> str:
+    return f"lower optimiser.lr ({metrics['learning_rate']:g})"
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,71 @@
+"""What the journal says of an update: sums over its passes, quantiles of its ratios, and the KL of a sample."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from paring.maths.kl import LARGEST_LOG_RATIO, k3
+from paring.maths.objective import Objective
+from paring.maths.reducers import Totals, per_token_mean
+from paring.maths.surrogates import LogProbs
+from paring.policy.model import Policy
+from paring.policy.packing import Shared, pack
+from paring.types import Group
+
+KL_SAMPLE = 8
+"""Problems whose first completion the KL is measured on where no KL term asks for that of all (docs/metrics.md)."""
+QUANTILES = {"ratio_low": 0.01, "ratio_median": 0.5, "ratio_high": 0.99, "ratio_max": 1.0}
+
+
+class Measures:
+    """Adds up over the passes of a rollout. Into how many it was cut does not show.
+
+    The ratios are those of the tokens trained on: of a completion that is left out none is known."""
+
+    def __init__(self, objective: Objective, whole: Totals, minibatches: int) -> None:
+        self.objective, self.whole, self.minibatches = objective, whole, minibatches
+        self.loss = self.clip_fraction = self.kl = 0.0
+        self.log_ratios: list[Tensor] = []
+
+    @torch.no_grad()
+    def add(self, logp: LogProbs, advantage_B: Tensor, mask_BT: Tensor, loss: Tensor) -> None:
+        """One pass, and its part of the loss of its minibatch."""
+        self.loss += float(loss) / self.minibatches
+        self.clip_fraction += float(self.objective.clip_fraction(logp, advantage_B, mask_BT, self.whole))
+        self.log_ratios.append((logp.policy_BT - logp.old_BT)[mask_BT.bool()].cpu())
+        if self.objective.kl_coef:
+            self.kl += float(per_token_mean(k3(logp.reference_BT - logp.policy_BT), mask_BT, self.whole))
+
+    def as_plain(self) -> dict[str, float]:
+        """By the names of the journal's glossary; `kl` only where there is a KL term."""
+        log_ratio_M = torch.cat(self.log_ratios) if self.log_ratios else torch.zeros(1)
+        return {
+            "loss": self.loss,
+            "clip_fraction": self.clip_fraction,
+            **ratio_quantiles(log_ratio_M),
+            # Drawn from the old policy, so d = log pi - log pi_old: unbiased for KL(pi_old || pi).
+            "kl_sampling": float(k3(log_ratio_M).mean()),
+        } | ({"kl": self.kl} if self.objective.kl_coef else {})
+
+
+def ratio_quantiles(log_ratio_M: Tensor) -> dict[str, float]:
+    """Quantiles of the importance ratio by their names, each one of the values (the nearest rank)."""
+    ratio_M = log_ratio_M.clamp(max=LARGEST_LOG_RATIO).exp().sort().values
+    return {name: float(ratio_M[math.ceil(share * len(ratio_M)) - 1]) for name, share in QUANTILES.items()}
+
+
+@torch.no_grad()
+def kl_of_sample(policy: Policy, groups: Sequence[Group], temperature: float) -> float:
+    """k3 of the policy to its reference, in nats a token, over the first completions of the first KL_SAMPLE groups."""
+    if policy.is_its_reference:
+        return 0.0
+    sample = [Shared(group.prompt, [group.completions[0].tokens]) for group in groups[:KL_SAMPLE]]
+    batch = pack(sample, policy.device)
+    trunk = policy.trunk(batch)
+    policy_BT = policy.log_probs(batch, temperature=temperature, trunk=trunk)
+    with policy.reference():
+        reference_BT = policy.log_probs(batch, temperature=temperature, trunk=trunk)
+    totals = Totals(sequences=len(sample), tokens=int(batch.mask_BT.sum()))
+    return float(per_token_mean(k3(reference_BT - policy_BT), batch.mask_BT, totals))

@@ -1,0 +1,105 @@
+"""What a study file may say, what is refused in words, and that a study survives being written and read."""
+
+import pytest
+
+from paring.complaints import RecipeError
+from paring.study.declaration import Tune, load_study, resolved, to_toml
+
+WHOLE = """
+question = "Which?"
+recipe = "quickstart"
+seeds = [0, 1]
+[common]
+steps = 4
+rollout.problems = 3
+[arms.rgra]
+objective.kind = "rgra"
+[arms.grpo]
+objective = { kind = "grpo", clip_high = 0.3 }
+[axes]
+rollout.updates = [1, 4]
+[tune]
+values = [1e-3, 3e-3]
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a study file."""
+
+    def write(text):
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_sections_may_be_nested_or_dotted(written):
+    study = load_study(written(WHOLE), {"rollout": {"group_size": 4}})
+    assert (study.name, study.question, study.seeds) == ("mine", "Which?", (0, 1))
+    assert study.common == {"steps": 4, "rollout.problems": 3}
+    assert study.arms == {
+        "rgra": {"objective.kind": "rgra"},
+        "grpo": {"objective.kind": "grpo", "objective.clip_high": 0.3},
+    }
+    assert study.axes == {"rollout.updates": (1, 4)}
+    assert study.tune == Tune(key="optimiser.lr", values=(1e-3, 3e-3), seeds=(0,))
+    assert study.overrides == {"rollout.group_size": 4}
+
+
+def test_a_resolved_study_holds_its_recipes_and_gives_the_same_study(written, tmp_path):
+    study = load_study(written(WHOLE), {"save.every": 2})
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "study.toml").write_text(to_toml(study))
+    again = load_study(folder)
+    assert again.recipes["quickstart"]["rollout"]["group_size"] == 8
+    assert resolved(again) == resolved(study)
+    assert (again.name, again.arms, again.overrides, again.tune) == (
+        study.name,
+        study.arms,
+        study.overrides,
+        study.tune,
+    )
+
+
+def test_a_recipe_of_the_study_s_own_goes_before_a_shipped_one(written):
+    study = load_study(written(WHOLE + "[recipes.quickstart]\nsteps = 7\n"))
+    assert resolved(study)["recipes"] == {"quickstart": {"steps": 7}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("seeds = [0, 1]", "", "seeds: required, but not given"),
+        ("seeds = [0, 1]", "seeds = []", r"seeds = \[\]: must have at least 1 item"),
+        ("seeds = [0, 1]", "seeds = [0, 0]", r"seeds = \[0, 0\]: one of them stands twice"),
+        ("seeds = [0, 1]", "seeds = [-1]", r"seeds\[0\] = -1: must be at least 0"),
+        ("[arms.rgra]", '[arms."../x"]', r"arms\.\.\./x: a name is of letters"),
+        ('recipe = "quickstart"', "", "recipe: say one"),
+        ("[axes]", '[axes]\nrecipe = ["quickstart"]', "recipe: say one"),
+        ("[axes]", "[axes]\nseed = [1]\nrollout.problems = [1, 1]", r"axes.rollout.problems = \[1, 1\]: one of them"),
+        ("[axes]", "[axes]\nrollout.problems = [3, 4]", r"common.rollout.problems: \[axes\] decides that"),
+        ("steps = 4", "steps = 4\nseed = 3", "common.seed: say it in seeds"),
+        ("steps = 4", "steps = 4\noptimiser.lr = 0.1", r"common.optimiser.lr: \[tune\] decides that"),
+        ("[axes]", "[axes]\noptimiser.lr = [0.1]", "tune.key = 'optimiser.lr': it is one of the axes already"),
+        ("values = [1e-3, 3e-3]", "values = [1, 1.0]", "tune.values = "),
+        ("values = [1e-3, 3e-3]", "valuse = [1]", "tune.valuse: unknown; did you mean tune.values"),
+        ("[tune]", "[tunes]", "tunes: unknown; did you mean tune"),
+        ('question = "Which?"', "question = 3 =", "not readable as TOML"),
+    ],
+)
+def test_faults_are_told_in_words(written, old, new, expected):
+    with pytest.raises(RecipeError, match=expected):
+        load_study(written(WHOLE.replace(old, new)))
+
+
+def test_seed_is_no_axis(written):
+    with pytest.raises(RecipeError, match="axes.seed: say it in seeds"):
+        load_study(written(WHOLE.replace("[axes]", "[axes]\nseed = [1, 2]")))
+
+
+def test_a_study_that_is_not_there(tmp_path):
+    with pytest.raises(RecipeError, match="no such study"):
+        load_study(tmp_path / "nothing.toml")
