@@ -1,4 +1,4 @@
-"""An evaluation that is killed or interrupted goes on to the same bytes; runs, adapters, merged and base models alike."""
+"""An evaluation that is killed or interrupted goes on to the same bytes; runs, adapters and merged models alike."""
 
 import json
 import signal

@@ -170,6 +170,7 @@ def test_samples_and_eval_for_people(paring, finished_run):
     assert shown.count("step 4  arithmetic/") == 2 and "advantage" in shown
     measured = paring("eval", finished_run, "--limit", 3).stdout
     assert measured.startswith("arithmetic: accuracy ") and "on 3 problems (test split, greedy)" in measured
+    assert "prompts" not in measured  # of benchmarks, of which none was asked
     assert "on 3 problems" in paring("eval", "embedded", "--task", "arithmetic", "--limit", 3).stdout
 
 

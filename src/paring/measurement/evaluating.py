@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
@@ -26,6 +26,7 @@ from paring.runtime.lock import run_lock
 from paring.runtime.machine import versions
 from paring.runtime.screen import Screen
 from paring.subject import Subject, open_subject
+from paring.verifier import Verifier
 
 ASKED = "evaluation.json"
 SUBJECT, OTHER = "items", "other-items"
@@ -52,46 +53,67 @@ def evaluate_on(
 
     Raises ValueError or FileNotFoundError, before any answer, for what is wrong with tasks, data, models or folder;
     NotFinite for a model whose probabilities are no numbers."""
-    subject = open_subject(asked.subject)
-    style, notes = style_for(asked, subject.run)
-    chosen = exams(asked, subject.run, style)
-    samplings = {exam.name: sampling_for(exam, asked, subject.run, subject.policy) for exam in chosen}
-    record = {"asked": asked.as_plain() | {"data": None}, "tasks": _of_tasks(chosen, samplings)}
-    record["subject"] = _identity(subject)
-    if asked.compare is not None:
-        record["other"] = _identity(_fitting(asked.compare, asked, chosen, samplings))
-    place = TemporaryDirectory() if out is None else nullcontext(Path(out).expanduser())
-    with place as name:
+    with Verifier() as verifier, _place(out) as name:
+        subject = open_subject(asked.subject)
+        prepared, base = _prepared(asked, subject, verifier), subject.base
         folder = Path(name)
-        _begin(folder, record)
+        _begin(folder, prepared.record)
         with run_lock(folder), Interruption() as interruption:
             ask = partial(
                 answer,
-                exams=chosen,
-                samplings=samplings,
+                exams=prepared.exams,
+                samplings=prepared.samplings,
                 asked=asked,
                 screen=screen or Screen(sys.stderr),
                 interruption=interruption,
             )
-            answers = ask(engine_of(subject.policy, asked.rows), folder=folder / SUBJECT, who=asked.subject)
-            base, other = subject.base, None
+            answers, other = (
+                ask(engine_of(subject.policy, asked.rows), folder=folder / SUBJECT, who=asked.subject),
+                None,
+            )
             if answers is not None and asked.compare is not None:
                 del subject  # two large models may not fit beside each other
-                second = _fitting(asked.compare, asked, chosen, samplings)
+                second = _fitting(asked, prepared.exams, prepared.samplings)
                 other = ask(engine_of(second.policy, asked.rows), folder=folder / OTHER, who=asked.compare)
-        if interruption.requested:
-            return Outcome(None, [], interruption.exit_code)
-        about = {exam.name: exam.about() for exam in chosen}
-        found = results(asked, base, about, answers, other, notes=notes, versions=versions())
-        return Outcome(found, [] if out is None else write_outputs(folder, found))
+            if interruption.requested:
+                return Outcome(None, [], interruption.exit_code)
+            about = {exam.name: exam.about() for exam in prepared.exams}
+            found = results(asked, base, about, answers, other, notes=prepared.notes, versions=versions())
+            return Outcome(found, [] if out is None else write_outputs(folder, found))
 
 
-def _fitting(name: str, asked: Asked, chosen: list[Exam], samplings: dict[str, Sampling]) -> Subject:
+@dataclass(frozen=True)
+class Prepared:
+    """What is asked of both models, what is to be said of it, and what must be the same for an evaluation to go on."""
+
+    exams: list[Exam]
+    samplings: dict[str, Sampling]
+    notes: list[str]
+    record: dict[str, Any]
+
+
+def _prepared(asked: Asked, subject: Subject, verifier: Verifier) -> Prepared:
+    style, notes = style_for(asked, subject.run)
+    chosen = exams(asked, subject.run, style, verifier)
+    samplings = {exam.name: sampling_for(exam, asked, subject.run, subject.policy) for exam in chosen}
+    record = {"asked": asked.as_plain() | {"data": None}, "tasks": _of_tasks(chosen, samplings)}
+    record["subject"] = _identity(subject)
+    if asked.compare is not None:
+        record["other"] = _identity(_fitting(asked, chosen, samplings))
+    return Prepared(chosen, samplings, notes if any(exam.benchmark for exam in chosen) else [], record)
+
+
+def _place(out: str | Path | None) -> AbstractContextManager[str | Path]:
+    """The folder to keep everything in, or one that is gone afterwards."""
+    return TemporaryDirectory() if out is None else nullcontext(Path(out).expanduser())
+
+
+def _fitting(asked: Asked, chosen: list[Exam], samplings: dict[str, Sampling]) -> Subject:
     """The other model, whose context must hold the same prompts and answers. Raises ValueError."""
-    other = open_subject(name)
-    same_length = {task: replace(asked, max_new_tokens=sampling.max_new_tokens) for task, sampling in samplings.items()}
+    other = open_subject(str(asked.compare))
     for exam in chosen:
-        sampling_for(exam, same_length[exam.name], None, other.policy)
+        same_length = replace(asked, max_new_tokens=samplings[exam.name].max_new_tokens)
+        sampling_for(exam, same_length, None, other.policy)
     return other
 
 

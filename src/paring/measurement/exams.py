@@ -20,6 +20,7 @@ from paring.subject import own_task, room_for_answers
 from paring.tasks.base import Task
 from paring.tasks.styles import STYLES, Boxed, Style, style_of
 from paring.types import Problem
+from paring.verifier import Verifier
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Exam:
         return self.task.name
 
     @property
+    def benchmark(self) -> BenchmarkTask | None:
+        """The task where it is a benchmark."""
+        return self.task if isinstance(self.task, BenchmarkTask) else None
+
+    @property
     def digest(self) -> str:
         """Of prompts and golds: an evaluation goes on with the same ones only."""
         asked = [[problem.id, problem.messages, problem.gold] for problem in self.problems]
@@ -41,17 +47,16 @@ class Exam:
 
     def facts(self, index: int) -> dict[str, Any]:
         """What the benchmark knows of the problem at this place: its row, labels and flaw."""
-        if not isinstance(self.task, BenchmarkTask):
+        if self.benchmark is None:
             return {}
-        item = self.task.items[index]
+        item = self.benchmark.items[index]
         flaw = {"flaw": item.flaw.reason} if item.flaw is not None else {}
         return {"row": item.row, "labels": item.labels} | flaw
 
     def about(self) -> dict[str, Any]:
         """How the task was asked, for the results; of a benchmark also which broken rows were met and how."""
-        if not isinstance(self.task, BenchmarkTask):
+        if (task := self.benchmark) is None:
             return {"title": self.name}
-        task = self.task
         met = [item.flaw for item in task.items[: len(self.problems)] if item.flaw is not None]
         return {
             "title": task.benchmark.title,
@@ -68,8 +73,9 @@ def _told(flaws: Sequence[Flaw]) -> list[dict[str, Any]]:
     return [{"row": flaw.row, "reason": flaw.reason} for flaw in flaws]
 
 
-def exams(asked: Asked, run: Run | None, style: Style) -> list[Exam]:
-    """The tasks of an evaluation; `run` is the subject's where it is one of reinforcement learning.
+def exams(asked: Asked, run: Run | None, style: Style, verifier: Verifier) -> list[Exam]:
+    """The tasks of an evaluation; `run` is the subject's where it is one of reinforcement learning. All benchmarks
+    share the verifier, and so its workers.
 
     Raises ValueError for an unknown task (with the nearest name), a limit above a task's size, a task twice;
     FileNotFoundError where data are missing, saying how to get them; ModuleNotFoundError without an extra it needs."""
@@ -82,7 +88,7 @@ def exams(asked: Asked, run: Run | None, style: Style) -> list[Exam]:
         name, colon, own_limit = wanted.partition(":")
         if colon and not (own_limit.isdecimal() and int(own_limit)):
             raise ValueError(f"task {wanted!r}: behind the colon a number from 1 is its limit, such as {name}:100")
-        chosen.append(_limited(_task(name, asked, run, style), int(own_limit) if colon else asked.limit))
+        chosen.append(_limited(_task(name, asked, run, style, verifier), int(own_limit) if colon else asked.limit))
     names = [exam.name for exam in chosen]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"tasks: {', '.join(sorted(repeated))} stands there twice")
@@ -133,12 +139,12 @@ def _limited(task: Task, limit: int | None) -> Exam:
     return Exam(task, problems[:limit])
 
 
-def _task(name: str, asked: Asked, run: Run | None, style: Style) -> Task:
+def _task(name: str, asked: Asked, run: Run | None, style: Style, verifier: Verifier) -> Task:
     """A benchmark, unless settings of a task are given; of the run's own task, over its own settings."""
     given = asked.task_settings or {}
     benchmark = benchmark_named(name)
     if benchmark is not None and not given:
-        return BenchmarkTask(benchmark, style, asked.shots, asked.data, asked.broken)
+        return BenchmarkTask(benchmark, style, asked.shots, asked.data, asked.broken, verifier)
     if run is not None and name == run.task.name:
         return own_task(run, given)
     if name in task_names():

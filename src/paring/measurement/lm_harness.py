@@ -1,4 +1,4 @@
-"""paring as a model of lm-evaluation-harness (`lm_eval --model paring --model_args model=RUN`), for what is generated."""
+"""paring as a model of lm-evaluation-harness (`lm_eval --model paring --model_args model=RUN`): what is generated."""
 
 import copy
 from collections import Counter

@@ -10,6 +10,7 @@ from paring.measurement.exams import exams, style_for
 from paring.tasks.arithmetic import Arithmetic
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.styles import Boxed, ThinkAnswer
+from paring.verifier import Verifier
 
 
 def wanted(**changes):
@@ -17,7 +18,7 @@ def wanted(**changes):
 
 
 def chosen(run=None, **changes):
-    return exams(wanted(**changes), run, Boxed())
+    return exams(wanted(**changes), run, Boxed(), Verifier())
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_run_s_own_task_and_the_benchmark_of_the_same_name(gsm8k_run):
     assert chosen(run, task_settings={"subset_seed": 3})[0].task.subset_seed == 3
     assert isinstance(chosen(run, tasks=("gsm8k",), task_settings={"subset_seed": 3})[0].task, Gsm8k)
     style, notes = style_for(wanted(), run)
-    (exam,) = exams(wanted(tasks=("gsm8k",), data=str(folder)), run, style)
+    (exam,) = exams(wanted(tasks=("gsm8k",), data=str(folder)), run, style, Verifier())
     assert isinstance(exam.task, BenchmarkTask) and (style, notes) == (ThinkAnswer(), [])
     assert list(exam.problems) == list(run.task.problems("test"))
 
