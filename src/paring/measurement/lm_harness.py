@@ -9,7 +9,6 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
-from paring.policy.model import Policy
 from paring.rollout.engine import Key, Sampling
 from paring.rollout.local import LocalEngine
 from paring.subject import open_subject
@@ -38,10 +37,9 @@ class PolicyUnderTest(LM):
             raise ValueError(f"model_args: {', '.join(sorted(unknown))}: unknown; there are model, seed and rows")
         super().__init__()
         policy = open_subject(str(model)).policy
-        self._tokenizer = policy.tokenizer
-        verbatim = copy.deepcopy(policy.tokenizer)
-        verbatim.chat_template = VERBATIM
-        self._engine = LocalEngine(Policy(policy.model, verbatim, policy.adapters), rows=int(rows))
+        self._tokenizer = copy.deepcopy(policy.tokenizer)
+        policy.tokenizer.chat_template = VERBATIM
+        self._engine = LocalEngine(policy, rows=int(rows))
         self._key = Key(int(seed), step=0)
 
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
@@ -111,3 +109,10 @@ def _problems(prompts: Sequence[str]) -> list[Problem]:
 def _up_to(text: str, stops: Sequence[str]) -> str:
     ends = [text.find(stop) for stop in stops if stop]
     return text[: min((end for end in ends if end >= 0), default=len(text))]
+
+
+if __name__ == "__main__":
+    # Versions of the harness that do not look for plugins know the model once this file was run.
+    from lm_eval.__main__ import cli_evaluate
+
+    cli_evaluate()
