@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from paring.commands.compare import compare
+from paring.commands.evaluate import evaluate
 from paring.commands.report import report
-from paring.commands.shared import Debug, Json, Overrides, TaskSettings, errors_in_words, one_of, parsed
+from paring.commands.shared import Debug, Json, Overrides, errors_in_words, one_of, parsed
 from paring.commands.study import study
 from paring.commands.verify import reward_check, verify
 
@@ -88,34 +89,7 @@ def plan(
         print(json.dumps(planned.as_plain()) if as_json else "\n".join(lines(planned)))
 
 
-@app.command("eval")
-def evaluate(
-    subject: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run, model or PEFT adapter.")],
-    overrides: TaskSettings = None,
-    task: Annotated[str | None, typer.Option(help="Name of a task; of a run, by default its own.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many problems.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Answers to each problem.")] = 1,
-    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
-    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Measure a run, a model or an adapter on held-out problems of a task."""
-    with errors_in_words(debug):
-        from paring.subject import evaluate as measure
-
-        evaluation = measure(
-            subject,
-            task,
-            limit=limit,
-            samples=samples,
-            temperature=temperature,
-            max_new_tokens=max_new_tokens,
-            seed=seed,
-            task_settings={key.removeprefix("task."): value for key, value in parsed(overrides).items()},
-        )
-        print(json.dumps(evaluation.as_plain()) if as_json else "\n".join(evaluation.lines()))
+app.command("eval")(evaluate)
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """Something that answers, opened for reading: a run, a base model, or a PEFT adapter folder."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from paring.runtime.files import staged_folder
 from paring.tasks.base import Task
 from paring.training.folder import RunFolder, check_empty
 from paring.training.setup import attach_adapters
-from paring.types import Problem
 
 LONGEST_ANSWER = 512
 VLLM_RANKS = (16, 32, 64, 128, 256, 320, 512)
@@ -81,7 +79,8 @@ def evaluate(
     problems = chosen.problems("test")[:limit]
     if max_new_tokens is None:
         is_own = opened.run is not None and opened.run.task.name == chosen.name
-        max_new_tokens = opened.run.rollout.max_new_tokens if is_own else _room(opened.policy, problems)
+        longest = max(len(prompt_tokens(opened.policy.tokenizer, problem.messages)) for problem in problems)
+        max_new_tokens = opened.run.rollout.max_new_tokens if is_own else room_for_answers(opened.policy, longest)
     sampling = _sampling(max_new_tokens=max_new_tokens, temperature=float(temperature))
     engine, key = LocalEngine(opened.policy), Key(seed, step=0)
     return measure(engine, chosen, "test", limit=len(problems), sampling=sampling, samples=samples, key=key)[0]
@@ -146,12 +145,22 @@ def _open_run(folder: RunFolder) -> Subject:
     return Subject(Policy(model, tokenizer, adapters), base_name(run.model.path), with_task)
 
 
+def own_task(run: Run, settings: dict[str, Any]) -> Task:
+    """The task that a run trains on, with these settings put over its own. Raises RecipeError."""
+    held = {key: value for key, value in asdict(run.task).items() if value is not None}
+    return task_named(run.task.name, held | settings)
+
+
+def room_for_answers(policy: Policy, longest_prompt: int) -> int:
+    """Tokens that the context leaves for an answer to a prompt of so many, at most 512."""
+    return max(1, min(LONGEST_ANSWER, policy.context - longest_prompt))
+
+
 def _task(task: str | Task | None, run: Run | None, settings: dict[str, Any]) -> Task:
     if task is not None and not isinstance(task, str):
         return task
     if run is not None and task in (None, run.task.name):
-        held = {key: value for key, value in asdict(run.task).items() if value is not None}
-        return task_named(run.task.name, held | settings)
+        return own_task(run, settings)
     if task is None:
         raise ValueError(f"name a task: {', '.join(task_names())}")
     return task_named(task, settings)
@@ -162,9 +171,3 @@ def _sampling(**wanted: float) -> Sampling:
         return Sampling(**wanted)
     except ValidationError as error:
         raise RecipeError("evaluate", complaints(error, wanted, Sampling)) from None
-
-
-def _room(policy: Policy, problems: Sequence[Problem]) -> int:
-    """Tokens that the context leaves for an answer to the longest of these problems, at most 512."""
-    longest = max(len(prompt_tokens(policy.tokenizer, problem.messages)) for problem in problems)
-    return max(1, min(LONGEST_ANSWER, policy.context - longest))

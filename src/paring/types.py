@@ -54,11 +54,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a task says of one answer: reward by part, whether it is right, and traits that are not rewarded."""
+    """What a task says of one answer: reward by part, whether it is right, and traits that are not rewarded. Where the
+    task says so, also what was read as the answer, and why it is judged so, by a class of verdicts."""
 
     parts: dict[str, float]
     correct: bool
     traits: dict[str, bool] = field(default_factory=dict)
+    why: str = ""
+    answer: str | None = None
 
     @property
     def reward(self) -> float:

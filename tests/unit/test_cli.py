@@ -87,8 +87,21 @@ def test_promised_options(paring):
         (["train", "--resume", "nothing"], "error: nothing holds no run: there is no run.toml in it"),
         (["study", "nothing"], "error: nothing: no such study: give a TOML file"),
         (["compare", "nothing", "nothing"], "error: nothing holds no run: there is no run.toml in it"),
-        (["eval", "embedded"], "error: name a task: arithmetic, "),
-        (["eval", "embedded", "--task", "sum"], "error: task: task.name = 'sum': unknown; "),
+        (["eval", "embedded"], "error: name a task: amc23, arithmetic, "),
+        (["eval", "embedded", "--task", "sum"], "error: task 'sum': unknown; "),
+        (["eval", "embedded", "--task", "math-50"], "error: task 'math-50': unknown; did you mean math500? Choices: "),
+        (["eval", "embedded", "--task", "amc23", "--data", "."], "amc23/test.jsonl: there is no such file. Put "),
+        (["eval", "embedded", "--task", "amc23", "data=x"], "error: amc23 is a benchmark and takes no KEY=VALUE"),
+        (
+            ["eval", "embedded", "--task", "arithmetic:0"],
+            "error: task 'arithmetic:0': behind the colon a number from 1",
+        ),
+        (["eval", "embedded", "--task", "arithmetic,arithmetic:3"], "error: tasks: arithmetic stands there twice"),
+        (["eval", "embedded", "--task", "arithmetic:501"], "error: limit = 501: arithmetic has 500 problems; ask for"),
+        (["eval", "embedded", "--task", "arithmetic", "--samples", "0"], "'--samples'"),
+        (["eval", "embedded", "--task", "arithmetic", "--style", "x"], "error: style = 'x': unknown; choices: boxed, "),
+        (["eval", "embedded", "--task", "arithmetic", "--broken", "x"], "error: --broken x: unknown; choices: mend, "),
+        (["eval", "embedded", "--task", "arithmetic", "--compare", "./x"], "there is no such folder or file"),
         (["eval", "embedded", "--task", "questions"], "error: task: task.train: required, but not given"),
         (["eval", "./nothing", "--task", "arithmetic"], "there is no such folder or file"),
         (["eval", "embedded", "--task", "arithmetic", "--limit", "0"], "'--limit'"),
@@ -164,6 +177,7 @@ def test_samples_and_eval_for_people(paring, finished_run):
     assert shown.count("step 4  arithmetic/") == 2 and "advantage" in shown
     measured = paring("eval", finished_run, "--limit", 3).stdout
     assert measured.startswith("arithmetic: accuracy ") and "on 3 problems (test split, greedy)" in measured
+    assert "prompts" not in measured  # of benchmarks, of which none was asked
     assert "on 3 problems" in paring("eval", "embedded", "--task", "arithmetic", "--limit", 3).stdout
 
 

@@ -1,0 +1,64 @@
+"""`paring eval`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paring.commands.shared import Debug, Json, TaskSettings, errors_in_words, one_of, parsed
+
+
+def evaluate(
+    subject: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run, model or PEFT adapter.")],
+    overrides: TaskSettings = None,
+    task: Annotated[
+        str | None, typer.Option(help="Tasks or benchmarks, such as gsm8k,math500:100; of a run, by default its own.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many problems of each.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Answers to each problem.")] = 1,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    compare: Annotated[str | None, typer.Option(metavar="OTHER", help="Ask this run or model the same.")] = None,
+    data: Annotated[Path | None, typer.Option(help="DIR of DIR/gsm8k/test.jsonl ...; by default the hub.")] = None,
+    style: Annotated[str | None, typer.Option(help="boxed or think-answer; by default as the run trained.")] = None,
+    shots: Annotated[int | None, typer.Option(min=0, help="Worked examples before a benchmark's question.")] = None,
+    broken: Annotated[str, typer.Option(help="Rows known to be broken: mend, keep or drop.")] = "mend",
+    rows: Annotated[int, typer.Option(min=1, help="Answers decoded at once.")] = 32,
+    out: Annotated[Path | None, typer.Option(help="Keep everything here; go on with what it holds.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a run, a model or an adapter on tasks and benchmarks."""
+    with errors_in_words(debug):
+        one_of("--broken", broken, ("mend", "keep", "drop"))
+        from paring.measurement.asked import asked
+        from paring.measurement.evaluating import evaluate_on
+        from paring.measurement.presentation import lines
+
+        wanted = asked(
+            subject=subject,
+            compare=compare,
+            tasks=tuple(name.strip() for name in (task or "").split(",") if name.strip()),
+            task_settings={key.removeprefix("task."): value for key, value in parsed(overrides).items()},
+            limit=limit,
+            samples=samples,
+            temperature=temperature,
+            max_new_tokens=max_new_tokens,
+            style=style,
+            shots=shots,
+            broken=broken,
+            data=None if data is None else str(data),
+            seed=seed,
+            rows=rows,
+        )
+        outcome = evaluate_on(wanted, out)
+        if outcome.results is None:
+            kept = f"kept in {out}: the same command goes on" if out else "nothing was kept: give --out DIR to go on"
+            print(f"stopped; {kept}", file=sys.stderr)
+            raise typer.Exit(outcome.exit_code)
+        print(json.dumps(outcome.results.for_scripts()) if as_json else "\n".join(lines(outcome.results)))
+        if outcome.files and not as_json:
+            print("\n".join(["", *(f"written to {path}" for path in outcome.files)]))
