@@ -161,6 +161,6 @@ def test_solutions_are_worked_and_right():
     assert {"".join(sign for sign in one.id if sign in "+-") for one in problems} == {"++", "+-", "-+", "--"}
     for problem in problems:
         score = task.score(problem, problem.solution)
-        assert score.reward == 1.1 and score.traits == {"working": True}
+        assert score.reward == 1.1 and score.traits["working"]
     [known] = [one for one in task.problems("train") if one.id == "arithmetic/17+11+4"]
     assert known.solution == "17+11=28;28+4=32<answer>32</answer>"
