@@ -1,0 +1,47 @@
+"""Whole runs on the tasks beside the quickstart's: the harder base, countdown, and reward functions with their parts."""
+
+import json
+
+import pytest
+
+from paring import train
+from paring.runtime.journal import read_rows
+
+REWARDS = """
+def right(completions, answer, **kwargs):
+    return [float(gold in text) for text, gold in zip(completions, answer)]
+
+def brief(completions, completion_ids, **kwargs):
+    return [None if len(ids) > 20 else 1.0 / len(ids) for ids in completion_ids]
+"""
+
+
+def trained(run, folder):
+    train(run, folder)
+    result = json.loads((folder / "result.json").read_text())
+    return list(read_rows(folder / "metrics.jsonl")), list(read_rows(folder / "samples.jsonl")), result
+
+
+@pytest.mark.parametrize("task", ["chains", "countdown-tiny"])
+def test_tasks_of_the_embedded_models_run(small_run, tmp_path, task):
+    changes = {"task.name": task, "model.path": "embedded-chains", "rollout.max_new_tokens": 48}
+    metrics, samples, result = trained(small_run(changes), tmp_path / "run")
+    assert len(metrics) == 4 and len(samples) == 4 * 12
+    assert metrics[0]["traits"].keys() == {"working", "self_correction"}
+    assert result["after"]["task"] == task
+
+
+def test_reward_functions_give_the_parts_of_the_reward(small_run, tmp_path):
+    (tmp_path / "my.py").write_text(REWARDS)
+    rows = [{"prompt": f"{n}+{n}+1=", "answer": str(2 * n + 1)} for n in range(1, 20)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    paths = [f"{tmp_path}/my.py:{name}" for name in ("right", "brief")]
+    changes = {"task.reward": paths, "task.weights": [1.0, 0.5], "task.data": f"{tmp_path}/rows.jsonl"}
+    metrics, samples, result = trained(small_run(changes), tmp_path / "run")
+    assert metrics[0]["reward_parts"].keys() == {"right", "brief"}
+    for sample in samples:
+        brief = 0.5 / sample["tokens"] if sample["tokens"] <= 20 else 0.0
+        right = float(json.loads(sample["gold"])["answer"] in sample["completion"])
+        assert sample["reward_parts"] == pytest.approx({"right": right, "brief": brief})
+        assert sample["correct"] is (sample["reward"] >= 1.0)
+    assert result["after"]["task"] == "reward-functions"
