@@ -86,7 +86,9 @@ def _train(recipe: dict[str, Any], folder: Path) -> int:
     waiting_until = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            return train(run, folder, resume=(folder / "run.toml").is_file()).exit_code
+            result = train(run, folder, resume=(folder / "run.toml").is_file())
+            print(result)
+            return result.exit_code
         except RunIsBusy:
             if time.monotonic() > waiting_until:
                 raise
