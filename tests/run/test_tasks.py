@@ -1,4 +1,4 @@
-"""Whole runs on the tasks beside the quickstart's: the harder base, countdown, and reward functions with their parts."""
+"""Whole runs on the tasks beside the quickstart's: the harder base, countdown, reward functions with their parts."""
 
 import json
 
