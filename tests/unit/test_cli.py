@@ -11,7 +11,20 @@ from typer.testing import CliRunner
 from paring.cli import app
 from paring.recipes import FOLDER, recipe_names
 
-COMMANDS = ("train", "study", "compare", "plan", "eval", "recipes", "export", "samples", "ranks", "report", "verify", "reward-check")
+COMMANDS = (
+    "train",
+    "study",
+    "compare",
+    "plan",
+    "eval",
+    "recipes",
+    "export",
+    "samples",
+    "ranks",
+    "report",
+    "verify",
+    "reward-check",
+)
 HEAVY = ("torch", "transformers", "pydantic", "rich", "numpy", "safetensors", "peft")
 
 
