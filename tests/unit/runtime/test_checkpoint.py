@@ -68,7 +68,7 @@ def test_manifest_lists_size_and_hash_of_every_file(tmp_path, checkpoints):
     path = checkpoints.save(10)
     assert path == tmp_path / "step-000010"
     manifest = json.loads((path / "manifest.json").read_text())
-    assert manifest["format"] == 2 and manifest["step"] == 10
+    assert manifest["format"] == 3 and manifest["step"] == 10
     assert {name: (entry["bytes"], entry["sha256"]) for name, entry in manifest["files"].items()} == {
         name: ((path / name).stat().st_size, sha256_of(path / name)) for name in ("adapter.safetensors", "state.json")
     }
