@@ -53,24 +53,37 @@ def table(lines: list[dict[str, Any]]) -> str:
 
 
 def curve(lines: list[dict[str, Any]], to: Path) -> None:
-    """Held-out loss against parameters, seed 0 at the learning rate of most runs: what pruning costs."""
+    """Held-out loss less that of LoRA of the start rank on the same seed, against parameters: what pruning costs. Means
+    and standard deviations over seeds, at the learning rate of most runs."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
     lr = max({line["lr"] for line in lines}, key=[line["lr"] for line in lines].count)
-    shown = [line for line in lines if line["seed"] == 0 and line["lr"] == lr]
+    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for line in lines:
+        if line["lr"] == lr and line["arm"] in ("lora", "l1ra"):
+            runs.setdefault((line["arm"], name_of(line)), []).append(line)
+    whole = {line["seed"]: line["loss"] for line in runs[BASELINE, BASELINE]}
     with pyplot.rc_context({"svg.hashsalt": "paring", "font.size": 9, "axes.spines.top": False}):
         figure, axes = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
-        for arm, colour in (("lora", "C0"), ("l1ra", "C1"), ("l1ra-ranks", "C2")):
-            points = sorted((line["parameters"] / 1e6, line["loss"]) for line in shown if line["arm"] == arm)
-            axes.plot(*zip(*points, strict=True), "o-", color=colour, label=arm)
-        axes.set(xlabel="parameters of the adapter, millions", ylabel="held-out loss, nats a token")
+        for arm, colour in (("lora", "C0"), ("l1ra", "C1")):
+            points = sorted(_point(own, whole) for (of_arm, _), own in runs.items() if of_arm == arm)
+            size, loss, spread = zip(*points, strict=True)
+            axes.errorbar(size, loss, spread, fmt="o-", color=colour, label=arm, capsize=3)
+        axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+        axes.set(xlabel="parameters of the adapter, millions", ylabel="loss less LoRA's of rank 16, nats")
         axes.spines.right.set_visible(False)
         axes.legend(frameon=False)
         figure.savefig(to, metadata={"Date": None})
         pyplot.close(figure)
+
+
+def _point(runs: list[dict[str, Any]], whole: dict[int, float]) -> tuple[float, float, float]:
+    """Millions of parameters, the loss less LoRA's on the same seed, and how far that spreads."""
+    less = [run["loss"] - whole[run["seed"]] for run in runs]
+    return mean(run["parameters"] for run in runs) / 1e6, mean(less), stdev(less)
 
 
 def _best(by_lr: dict[float, dict[int, dict[str, Any]]]) -> float:
