@@ -26,7 +26,7 @@ class Teacher:
         if not problem.solution:
             raise ValueError(
                 f"problem {problem.id} has no worked solution, and sft learns from nothing else: choose an objective "
-                'that samples, such as objective.kind = "raft", or a task with solutions (arithmetic, gsm8k)'
+                'that samples, such as objective.kind = "raft", or a task with solutions (docs/tasks.md)'
             )
         prompt = prompt_tokens(self.policy.tokenizer, problem.messages)
         tokens = self._solution(problem, len(prompt))
