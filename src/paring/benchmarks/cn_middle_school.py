@@ -4,7 +4,8 @@ from paring.benchmarks.declaration import Benchmark, Flaw, Question, Record
 from paring.benchmarks.examples import MATHEMATICS
 
 
-def read(row: Record) -> Question:
+def read_choice_or_open(row: Record) -> Question:
+    """The letter of a choice is its gold; what has none is open."""
     letter = row.label("choice_answer").strip()
     gold = letter or row.text("answer").strip()
     labels = {"kind": "choice" if letter else "open"}
@@ -16,7 +17,7 @@ CN_MIDDLE_SCHOOL = Benchmark(
     title="CN-Middle-School 24",
     rows=101,
     fields=("question", "answer", "choice_answer"),
-    read=read,
+    read=read_choice_or_open,
     origin="evaluation/data/cn_middle_school/test.jsonl of github.com/QwenLM/Qwen2.5-Math",
     examples=MATHEMATICS,
     flaws=(

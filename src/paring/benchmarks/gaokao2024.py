@@ -1,5 +1,6 @@
 """Gaokao2024: papers I and II and a mixture of other papers of 2024, in Chinese, apart and together."""
 
+from paring.benchmarks.cn_middle_school import read_choice_or_open
 from paring.benchmarks.declaration import Benchmark, Flaw, Question, Record, Together
 from paring.benchmarks.examples import MATHEMATICS
 
@@ -11,13 +12,6 @@ def read_paper(row: Record) -> Question:
     kind = row.text("type")
     gold = row.text("answer").strip()
     return Question(row.text("question"), (gold,), "auto" if kind == "blank" else "letters", {"kind": kind})
-
-
-def read_mix(row: Record) -> Question:
-    letter = row.label("choice_answer").strip()
-    gold = letter or row.text("answer").strip()
-    labels = {"kind": "choice" if letter else "open"}
-    return Question(row.text("question"), (gold,), "letters" if letter else "auto", labels)
 
 
 GAOKAO2024_I = Benchmark(
@@ -49,7 +43,7 @@ GAOKAO2024_MIX = Benchmark(
     title="Gaokao2024 mix",
     rows=91,
     fields=("question", "answer", "choice_answer"),
-    read=read_mix,
+    read=read_choice_or_open,
     origin=ORIGIN.format("gaokao2024_mix"),
     examples=MATHEMATICS,
     flaws=(

@@ -81,7 +81,7 @@ class Known:
 
 def known(traces: Sequence[Trace | None]) -> Known | None:
     """What is known of groups that are packed in this order; None unless it is known of all of them."""
-    if not all(trace is not None and trace.holds for trace in traces):
+    if not traces or not all(trace is not None and trace.holds for trace in traces):
         return None
     rows = [row for trace in traces for row in (trace.prompt, *trace.completions)]
     return Known(traces[0].recording, torch.cat(rows))

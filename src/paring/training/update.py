@@ -116,7 +116,8 @@ def improve(
             for one in passes:
                 one.trunk = policy.trunk(one.batch)
         with as_sampled() if as_sampled else nullcontext():
-            _add_old(policy, passes if as_sampled else passes[len(parts[0].passes) :], temperature)
+            later = passes if as_sampled else passes[len(parts[0].passes) :]
+            _add_old(policy, later, temperature, replay=not as_sampled)
     if objective.kl_coef and (as_sampled or not policy.is_its_reference):
         with watch("reference"):
             _add_reference(policy, passes, temperature)
@@ -211,10 +212,10 @@ def _add_reference(policy: Policy, passes: list[Pass], temperature: float) -> No
 
 
 @torch.no_grad()
-def _add_old(policy: Policy, passes: list[Pass], temperature: float) -> None:
-    """Log-probs of the policy as it is now."""
+def _add_old(policy: Policy, passes: list[Pass], temperature: float, *, replay: bool) -> None:
+    """Log-probs of the policy as it is now. `replay`: see Policy.log_probs."""
     for one in passes:
-        one.old_BT = policy.log_probs(one.batch, temperature=temperature, trunk=one.trunk)
+        one.old_BT = policy.log_probs(one.batch, temperature=temperature, trunk=one.trunk, replay=replay)
 
 
 def _backward(
