@@ -1,4 +1,6 @@
-"""The answer format of R1-like training: thoughts in one pair of tags, then the answer in another."""
+"""The answer formats: thoughts in one pair of tags, then the answer in another, as R1-like training has them; a box."""
+
+from paring.verifier.extraction import last_box
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
@@ -24,3 +26,8 @@ def follows_think_answer(text: str) -> bool:
     answer, _, after = rest.partition("</answer>")
     outside = (before, between, after)
     return bool(working.strip() and answer.strip()) and not any(part.strip() for part in outside)
+
+
+def follows_boxed(text: str) -> bool:
+    """Whether there is exactly one `\\boxed`, it is complete, and what it holds is not blank. The rest is free."""
+    return text.count("\\boxed") == 1 and bool(last_box(text))

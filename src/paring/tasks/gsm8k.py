@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from paring.settings import Count, CountOrZero, settings
-from paring.tasks.format import THINK_ANSWER_PROMPT, follows_think_answer
 from paring.tasks.order import digest, hash_order
 from paring.tasks.reasoning import corrects_itself, has_equation
 from paring.tasks.rows import Row, read_hub, read_jsonl, reject_repeats
+from paring.tasks.styles import STYLES, Style, prompt
 from paring.types import Problem, Score, Split
-from paring.verifier.extraction import marked_answer, tagged_answer
+from paring.verifier.extraction import marked_answer
 from paring.verifier.integers import integer, same_integer
 
 FIELDS = ("question", "answer")
@@ -34,6 +34,8 @@ class Gsm8k:
     test_data        a .jsonl file to test on instead of the test set of `data`
     train_problems   how many rows of the training set are trained on: the first in hash order of (seed, question)
     subset_seed      another seed is another draw
+    style            how the question is put and where the answer must stand (tasks/styles.py): the paper's tags, or a
+                     box as benchmarks ask for it
     """
 
     name: Literal["gsm8k"] = "gsm8k"
@@ -41,6 +43,7 @@ class Gsm8k:
     test_data: str | None = None
     train_problems: Count = 1800
     subset_seed: CountOrZero = 0
+    style: Literal["think-answer", "boxed"] = "think-answer"
 
     def problems(self, split: Split) -> Sequence[Problem]:
         """`train`: the draw; `validation`: the next 500 rows of the same order, or what is left; `test`: all of it.
@@ -49,27 +52,33 @@ class Gsm8k:
         a gold is no integer, or if there are fewer than `train_problems` rows; ModuleNotFoundError without the extra.
         """
         if split == "test":
-            return [_problem(row) for row in self._rows("test")]
+            return [self._problem(row) for row in self._rows("test")]
         ordered = hash_order(self._rows("train"), lambda row: row["question"], self.subset_seed)
         if len(ordered) < self.train_problems:
             raise ValueError(f"train_problems={self.train_problems}: {self.data} has {len(ordered)}, ask for fewer")
         drawn = slice(self.train_problems)
         spare = slice(self.train_problems, self.train_problems + VALIDATION_PROBLEMS)
-        return [_problem(row) for row in ordered[drawn if split == "train" else spare]]
+        return [self._problem(row) for row in ordered[drawn if split == "train" else spare]]
 
     def score(self, problem: Problem, text: str) -> Score:
-        """0.1 if the text follows the format (tasks/format.py) plus 1.0 if its answer is the gold.
+        """0.1 if the text has the style's form (tasks/format.py) plus 1.0 if its answer is the gold.
 
-        The answer is what the last `<answer>` pair holds; in a text without one, what follows the last `####` on its
-        line, so that a base model which writes no tags has a signal too. It has to be an integer and nothing else
-        (verifier/integers.py); a number that merely stands last counts for nothing.
-        Traits, of what stands before the first `<answer>` or `####`: `working`, there is a `=` in it, and
-        `self_correction` (tasks/reasoning.py).
+        The answer is what the last `<answer>` pair or the last box holds; in a text without one, what follows the last
+        `####` on its line, so that a base model which writes neither has a signal too. It has to be an integer and
+        nothing else (verifier/integers.py); a number that merely stands last counts for nothing.
+        Traits, of what stands before the answer: `working`, there is a `=` in it, and `self_correction`
+        (tasks/reasoning.py).
         """
-        tagged = tagged_answer(text)
-        correct = same_integer(marked_answer(text) if tagged is None else tagged, problem.gold)
-        parts = {"format": FORMAT_REWARD * follows_think_answer(text), "correct": CORRECT_REWARD * correct}
+        style = STYLES[self.style]
+        answer = style.answer_in(text)
+        correct = same_integer(marked_answer(text) if answer is None else answer, problem.gold)
+        parts = {"format": FORMAT_REWARD * style.followed_by(text), "correct": CORRECT_REWARD * correct}
         return Score(parts, correct, {"working": has_equation(text), "self_correction": corrects_itself(text)})
+
+    def _problem(self, row: Row) -> Problem:
+        gold, style = _gold(row), STYLES[self.style]
+        name = f"gsm8k/{digest(row['question'])}"
+        return Problem(name, prompt(style, row["question"]), str(gold), _worked(row["answer"], gold, style))
 
     def _rows(self, part: Literal["train", "test"]) -> list[Row]:
         rows = self._read(part)
@@ -94,17 +103,16 @@ class Gsm8k:
         )
 
 
-def _problem(row: Row) -> Problem:
+def _gold(row: Row) -> int:
     marked = marked_answer(row["answer"])
     gold = None if marked is None else integer(marked)
     if gold is None:
         raise ValueError(f"{row.place}: the answer does not end in '#### ' and an integer: {row['answer'][-40:]!r}")
-    system, user = {"role": "system", "content": THINK_ANSWER_PROMPT}, {"role": "user", "content": row["question"]}
-    return Problem(f"gsm8k/{digest(row['question'])}", (system, user), str(gold), _worked(row["answer"], gold))
+    return gold
 
 
-def _worked(answer: str, gold: int) -> str:
-    """The solution of the data in the format that is asked for, without its calculator marks such as <<2*3=6>>; empty
+def _worked(answer: str, gold: int, style: Style) -> str:
+    """The solution of the data in the form that is asked for, without its calculator marks such as <<2*3=6>>; empty
     where nothing stands before the gold."""
     working = CALCULATION.sub("", answer.rpartition("####")[0]).strip()
-    return f"<think> {working} </think>\n<answer> {gold} </answer>" if working else ""
+    return style.written(working, str(gold)) if working else ""

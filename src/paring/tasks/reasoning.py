@@ -4,6 +4,8 @@ import re
 
 LONGEST = 20_000
 """Characters of reasoning that are looked at, the first ones: the time is bounded, whatever the text."""
+ANSWER = re.compile(r"<answer>|\\boxed|####")
+"""What the answer begins with, or follows."""
 MARKERS = (
     "wait|hold on|hmm|oops|actually|try again|let me check|let me recheck|let me redo|let me recompute|"
     "let me recalculate|double-check|mistake|that is wrong|that's wrong|that is not right|that's not right|"
@@ -16,8 +18,8 @@ _EQUATION = re.compile(r"(?<![0-9.])([0-9]{1,9})\s*([-+*/×÷])\s*([0-9]{1,9})\s
 
 
 def reasoning_of(text: str) -> str:
-    """What stands before the first `<answer>` or `####`, or all of it where there is neither; of that the beginning."""
-    return text[: LONGEST + len("<answer>")].partition("<answer>")[0].partition("####")[0][:LONGEST]
+    """What stands before the first of `<answer>`, `\\boxed` and `####`, or all of it without; of that the beginning."""
+    return ANSWER.split(text[: LONGEST + len("<answer>")], maxsplit=1)[0][:LONGEST]
 
 
 def has_equation(text: str) -> bool:

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from paring.settings import settings
-from paring.tasks.format import THINK_ANSWER_PROMPT
+from paring.tasks.format import THINK_ANSWER_PROMPT, follows_boxed, follows_think_answer
 from paring.types import Message
+from paring.verifier.extraction import last_box, tagged_answer
 
 BOXED_PROMPT = "Please reason step by step, and put your final answer within \\boxed{}."
 NEXT_QUESTION = "\n\nQuestion:"
@@ -37,10 +38,18 @@ class Boxed:
         """An answer as this style wants it."""
         return f"{working} The answer is \\boxed{{{answer}}}."
 
+    def followed_by(self, text: str) -> bool:
+        """Whether a text has the form that this style asks for, whatever it answers."""
+        return follows_boxed(text)
+
+    def answer_in(self, text: str) -> str | None:
+        """What stands where this style wants the answer; None where nothing does."""
+        return last_box(text)
+
 
 @settings
 class ThinkAnswer:
-    """The working in `<think>`, the answer in `<answer>`: what the `gsm8k` task trains."""
+    """The working in `<think>`, the answer in `<answer>`: what the `gsm8k` task trains unless it is told."""
 
     kind: Literal["think-answer"] = "think-answer"
 
@@ -51,6 +60,14 @@ class ThinkAnswer:
     def written(self, working: str, answer: str) -> str:
         """An answer as this style wants it."""
         return f"<think> {working} </think>\n<answer> {answer} </answer>"
+
+    def followed_by(self, text: str) -> bool:
+        """Whether a text has the form that this style asks for, whatever it answers."""
+        return follows_think_answer(text)
+
+    def answer_in(self, text: str) -> str | None:
+        """What stands where this style wants the answer; None where nothing does."""
+        return tagged_answer(text)
 
 
 Style = Annotated[Boxed | ThinkAnswer, Field(discriminator="kind")]

@@ -1,10 +1,10 @@
-"""The think-answer format, case by case."""
+"""The answer formats, case by case."""
 
 from time import perf_counter
 
 import pytest
 
-from paring.tasks.format import TAGS, THINK_ANSWER_PROMPT, follows_think_answer
+from paring.tasks.format import TAGS, THINK_ANSWER_PROMPT, follows_boxed, follows_think_answer
 
 GOOD = "<think> 7 * 8 = 56 </think>\n<answer> 56 </answer>"
 
@@ -57,3 +57,21 @@ def test_megabytes_take_linear_time():
     for text in ("<think>" * 300_000, f"<think>{' ' * 2_000_000}</think> <answer>5</answer>", GOOD + " " * 2_000_000):
         follows_think_answer(text)
     assert perf_counter() - start < 5  # seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "follows"),
+    [
+        (r"so \boxed{5}", True),
+        (r"\boxed{\frac{1}{2}} and more", True),
+        (r"\boxed {5}", True),
+        (r"\boxed{5} \boxed{5}", False),
+        (r"\boxed{\boxed{5}}", False),
+        (r"\boxed{ }", False),
+        (r"\boxed{5", False),
+        (r"\boxed 5", False),
+        ("5", False),
+    ],
+)
+def test_exactly_one_box(text, follows):
+    assert follows_boxed(text) is follows

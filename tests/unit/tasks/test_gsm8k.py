@@ -8,6 +8,7 @@ import pytest
 from paring.tasks.format import THINK_ANSWER_PROMPT
 from paring.tasks.gsm8k import FIELDS, Gsm8k
 from paring.tasks.rows import read_jsonl
+from paring.tasks.styles import BOXED_PROMPT
 from paring.types import Problem
 from paring.verifier.integers import integer
 
@@ -124,6 +125,34 @@ def test_score(text, form, right, working):
     assert score.correct is bool(right)
     assert score.traits == {"working": working, "self_correction": False}
     assert score.reward == form + right
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "right", "working"),
+    [
+        ("9 * 2 = 18, so \\boxed{18}.", 0.1, 1.0, True),
+        ("\\boxed{9 * 2 = 18}", 0.1, 0.0, False),
+        ("\\boxed{17}, no: \\boxed{\\$18}", 0.0, 1.0, False),
+        ("\\boxed{18", 0.0, 0.0, False),
+        ("\\boxed{ }", 0.0, 0.0, False),
+        ("9 * 2 = 18\n#### 18", 0.0, 1.0, True),
+        ("<think>9 * 2 = 18</think><answer>18</answer>", 0.0, 0.0, True),
+    ],
+)
+def test_score_of_boxed_answers(text, form, right, working):
+    score = Gsm8k(style="boxed").score(Problem("gsm8k/0", (), "18"), text)
+    assert score.parts == {"format": form, "correct": right}
+    assert score.traits["working"] is working
+
+
+def test_the_style_decides_how_it_asks_and_what_its_solutions_look_like(folder):
+    write(folder / "train.jsonl", [row(1, "One <<1=1>>1.\n#### 1")])
+    boxed, tags = (Gsm8k(data=str(folder), train_problems=1, style=style) for style in ("boxed", "think-answer"))
+    assert boxed.problems("train")[0].messages[0]["content"] == BOXED_PROMPT
+    assert boxed.problems("train")[0].solution == "One 1. The answer is \\boxed{1}."
+    for task in (boxed, tags):
+        problem = task.problems("train")[0]
+        assert task.score(problem, problem.solution).reward == 1.1
 
 
 @needs_real_data

@@ -13,6 +13,7 @@ from paring.tasks.reasoning import LONGEST, corrects_itself, has_equation, reaso
         ("a <answer>b</answer> c", "a "),
         ("a #### b <answer> c", "a "),
         ("a\n#### 5", "a\n"),
+        ("a \\boxed{b} #### c", "a "),
         ("all of it", "all of it"),
         ("", ""),
         ("x" * LONGEST + "y", "x" * LONGEST),

@@ -42,5 +42,6 @@ def test_the_style_of_a_prompt_is_known_by_its_system_turn(tmp_path):
         assert style_of(prompt(style, "3 + 4?")) == style
     assert style_of(({"role": "user", "content": BOXED_PROMPT},)) is None
     (tmp_path / "train.jsonl").write_text('{"question": "3 + 4?", "answer": "#### 7"}\n')
-    trained = Gsm8k(data=str(tmp_path), train_problems=1).problems("train")[0]
-    assert style_of(trained.messages) == ThinkAnswer()
+    for name, style in STYLES.items():
+        trained = Gsm8k(data=str(tmp_path), train_problems=1, style=name).problems("train")[0]
+        assert style_of(trained.messages) == style
