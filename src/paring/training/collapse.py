@@ -99,10 +99,8 @@ def _ratio(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
     if not watch.is_high("clip_fraction") and not watch.is_high("ratio_max"):
         return None
     clipped, ratio = watch.highest.get("clip_fraction", 0.0), watch.highest.get("ratio_max", 1.0)
-    return (
-        f"updates that went far from the policy that sampled (up to {clipped:.0%} of the tokens clipped, ratios up to "
-        f"{ratio:.3g}): fewer updates a rollout, or {_lower(metrics)}"
-    )
+    told = (f"up to {clipped:.0%} of the tokens clipped, " if clipped else "") + f"ratios up to {ratio:.3g}"
+    return f"updates that went far from the policy that sampled ({told}): fewer updates a rollout, or {_lower(metrics)}"
 
 
 def _kl(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
