@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from paring.maths.estimates import paired_t, unpaired_difference
 from paring.report.comparing import MOST_PAIRED, Comparison, counted
+from paring.report.effects import Effect
 from paring.report.gathering import Gathered
 from paring.report.outcomes import Block, Standing
 from paring.report.rank_words import one_line
@@ -23,8 +24,10 @@ class Passage:
     sentences: tuple[str, ...]
 
 
-def answer(gathered: Gathered, blocks: Sequence[Block], comparisons: Sequence[Comparison]) -> list[Passage]:
-    """First what differs, block by block; then collapses, and what is not there."""
+def answer(
+    gathered: Gathered, blocks: Sequence[Block], comparisons: Sequence[Comparison], effects: Sequence[Effect]
+) -> list[Passage]:
+    """First what differs, block by block; then single settings, collapses, and what is not there."""
     passages = []
     if comparisons:
         passages.append(Passage("", _verdict(comparisons)))
@@ -37,7 +40,7 @@ def answer(gathered: Gathered, blocks: Sequence[Block], comparisons: Sequence[Co
         passages.append(
             Passage("", ("No run has come to its end: there is no result to report yet.", *_so_far(gathered)))
         )
-    return [*passages, *filter(None, (_collapses(gathered), _unfinished(gathered)))]
+    return [*passages, *_effects(effects), *filter(None, (_collapses(gathered), _unfinished(gathered)))]
 
 
 def as_lines(passages: Sequence[Passage]) -> list[str]:
@@ -170,6 +173,25 @@ def _gain(standing: Standing) -> list[str]:
         "been asked different problems: they were asked the same, so it is rather too wide. One run says nothing of "
         "other seeds."
     ]
+
+
+def _effects(effects: Sequence[Effect]) -> list[Passage]:
+    """What single settings do, benchmark by benchmark, the largest first."""
+    ordered = sorted(effects, key=lambda effect: -abs(effect.difference.mean))
+    passages = []
+    for name in dict.fromkeys(effect.benchmark.name for effect in effects):
+        sentences = [_effect(effect) for effect in ordered if effect.benchmark.name == name]
+        passages.append(Passage(f"{name}: single settings, all else the same", tuple(sentences[:MOST_NAMED])))
+    return passages
+
+
+def _effect(effect: Effect) -> str:
+    """`objective.std true -> false: +1.2 points [-0.5, +2.9], p = 0.12, over 4 pairs of arms.`"""
+    difference, benchmark = effect.difference, effect.benchmark
+    change = f"{benchmark.change(difference.mean)} {benchmark.changes((difference.low, difference.high))}"
+    pairs = "1 pair" if len(effect.pairs) == 1 else f"{len(effect.pairs)} pairs"
+    values = " -> ".join(effect.values)
+    return f"{one_line(effect.key)} {values}: {change}, {p_words(effect.adjusted)}, over {pairs} of arms."
 
 
 def _so_far(gathered: Gathered) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from paring.report.answer import Passage, answer
 from paring.report.comparing import Comparison, compare
+from paring.report.effects import Effect, effects_of
 from paring.report.gathering import Gathered, gather
 from paring.report.outcomes import Block, blocks_of
 
@@ -26,8 +27,12 @@ class Report:
         return compare(self.blocks)
 
     @cached_property
+    def effects(self) -> list[Effect]:
+        return effects_of(self.gathered, self.blocks)
+
+    @cached_property
     def answer(self) -> list[Passage]:
-        return answer(self.gathered, self.blocks, self.comparisons)
+        return answer(self.gathered, self.blocks, self.comparisons, self.effects)
 
 
 def read_report(folders: Sequence[Path]) -> Report:

@@ -6,6 +6,7 @@ from typing import Any
 
 from paring.recipes import flattened
 from paring.report.comparing import Comparison, Test
+from paring.report.effects import Effect
 from paring.report.gathering import Contender
 from paring.report.outcomes import Block, Standing
 from paring.report.recipes import NOT_A_DIFFERENCE, differing, shared
@@ -29,6 +30,7 @@ def as_plain(report: Report) -> dict[str, Any]:
             "answer": [{"title": passage.title, "sentences": list(passage.sentences)} for passage in report.answer],
             "benchmarks": [_block(block) for block in report.blocks],
             "comparisons": [_comparison(comparison) for comparison in report.comparisons],
+            "effects": [_effect(effect) for effect in report.effects],
             "arms": [_arm(contender, names) for contender in gathered.contenders],
             "tuning": [
                 {"arm": choice.arm, "setting": choice.setting, choice.key: choice.value, "scores": choice.scores}
@@ -70,6 +72,28 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "second": comparison.second.label,
         "decisive": _test(comparison.decisive),
         "over_problems": comparison.items and _test(comparison.items),
+    }
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    return {
+        "benchmark": effect.benchmark.name,
+        "setting": effect.key,
+        "from": effect.values[0],
+        "to": effect.values[1],
+        "seeds": list(effect.seeds),
+        "difference": effect.difference.mean,
+        "interval": [effect.difference.low, effect.difference.high],
+        "p": effect.difference.p,
+        "p_holm": effect.adjusted,
+        "pairs": [
+            {
+                "from": first.contender.full_label,
+                "to": second.contender.full_label,
+                "difference": effect.of((first, second)).mean,
+            }
+            for first, second in effect.pairs
+        ],
     }
 
 

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from paring.maths.estimates import Difference
 from paring.recipes import flattened
 from paring.report.answer import collapse_words, p_words
 from paring.report.comparing import Comparison
+from paring.report.effects import Effect, Pair
 from paring.report.gathering import Gathered
-from paring.report.outcomes import Block, Standing
+from paring.report.outcomes import Benchmark, Block, Standing
 from paring.report.rank_words import one_line
 from paring.report.recipes import ABSENT, NOT_A_DIFFERENCE, differing, setting_words, written
 from paring.report.runs import RunRecord, finite
@@ -46,6 +48,24 @@ def comparison_table(block: Block, comparisons: Sequence[Comparison]) -> Table:
     head = ("pair", "difference", "95 % interval", "p", "p (Holm)", "pairs", "test", "over problems", "p (Holm)")
     strong = frozenset(number for number, comparison in enumerate(within) if comparison.decisive.beyond_chance)
     return Table(head, tuple(map(_comparison_row, within)), strong, frozenset({6}))
+
+
+def effect_table(effects: Sequence[Effect]) -> Table:
+    """What single settings do: over all pairs of arms, then each pair without a test of its own."""
+    one_benchmark = len({effect.benchmark.name for effect in effects}) == 1
+    rows: list[tuple[str, ...]] = []
+    strong = set()
+    for effect in effects:
+        change, several = f"{one_line(effect.key)}: {' -> '.join(effect.values)}", len(effect.pairs) > 1
+        strong |= {len(rows)} if effect.beyond_chance else set()
+        arms = f"{len(effect.pairs)} pairs" if several else _pair_words(effect.pairs[0])
+        tested = (_p(effect.difference.p), _p(effect.adjusted), f"{len(effect.seeds)}")
+        name = "" if one_benchmark else effect.benchmark.name
+        rows.append((change, name, arms, *_changes(effect.benchmark, effect.difference), *tested))
+        for pair in effect.pairs if several else ():
+            rows.append(("", "", _pair_words(pair), *_changes(effect.benchmark, effect.of(pair)), "", "", ""))
+    head = ("setting", "benchmark", "arms", "difference", "95 % interval", "p", "p (Holm)", "seeds")
+    return Table(head, tuple(rows), frozenset(strong), frozenset({1, 2}))
 
 
 def curve_table(gathered: Gathered) -> Table:
@@ -143,12 +163,23 @@ def _standing_row(standing: Standing) -> tuple[str, ...]:
     )
 
 
+def _pair_words(pair: Pair) -> str:
+    """`rgra`, where both are that arm at two settings; else both names."""
+    first, second = (standing.contender for standing in pair)
+    return first.label if first.label == second.label else f"{first.label} -> {second.label}"
+
+
+def _changes(benchmark: Benchmark, difference: Difference) -> tuple[str, str]:
+    """A difference and its interval, the unit left to the head of the table."""
+    mean = benchmark.change(difference.mean).removesuffix(" points").removesuffix(" nats a token")
+    return mean, benchmark.changes((difference.low, difference.high))
+
+
 def _comparison_row(comparison: Comparison) -> tuple[str, ...]:
     benchmark, decisive, items = comparison.block.benchmark, comparison.decisive, comparison.items
     return (
         f"{comparison.first.label} - {comparison.second.label}",
-        benchmark.change(decisive.difference.mean).removesuffix(" points").removesuffix(" nats a token"),
-        benchmark.changes(decisive.interval),
+        *_changes(benchmark, decisive.difference),
         _p(decisive.difference.p),
         _p(decisive.adjusted),
         f"{decisive.pairs}",

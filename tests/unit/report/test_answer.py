@@ -4,6 +4,7 @@ import json
 
 from paring.report.answer import answer, as_lines, p_words
 from paring.report.comparing import compare
+from paring.report.effects import effects_of
 from paring.report.gathering import gather
 from paring.report.outcomes import blocks_of
 
@@ -11,7 +12,7 @@ from paring.report.outcomes import blocks_of
 def lines(*folders):
     gathered = gather(folders)
     blocks = blocks_of(gathered)
-    return as_lines(answer(gathered, blocks, compare(blocks)))
+    return as_lines(answer(gathered, blocks, compare(blocks), effects_of(gathered, blocks)))
 
 
 def test_arms_are_ranked_and_the_best_is_held_against_the_others(make_study, tmp_path):
