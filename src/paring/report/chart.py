@@ -39,6 +39,8 @@ class Chart:
     lines: tuple[Line, ...]
     across: tuple[Tick, ...]
     upwards: tuple[Tick, ...]
+    axis: str
+    """What it is drawn against."""
     logarithmic: bool
 
 
@@ -53,11 +55,13 @@ def charts_of(figure: Figure) -> dict[str, Chart]:
     def up(value: float) -> float:
         return upwards(height(value))
 
+    steps = figure.ticks or [(step, f"{step:g}") for step in round_numbers(0, figure.last_step) if step == int(step)]
     return {
         setting: Chart(
             tuple(_line(curve, across, up) for curve in curves),
-            tuple(Tick(across(step), f"{step:g}") for step in round_numbers(0, figure.last_step) if step == int(step)),
+            tuple(Tick(across(step), text) for step, text in steps),
             tuple(Tick(up(value), text) for value, text in ticks),
+            figure.axis,
             figure.logarithmic,
         )
         for setting, curves in figure.panels.items()

@@ -31,6 +31,7 @@ from paring.report.tables import (
     tuning_table,
     version_table,
 )
+from paring.report.tuned import tuning_figures
 from paring.runtime.screen import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -61,6 +62,7 @@ def as_page(report: Report, *, detail: float = 1.0) -> str:
     gathered = report.gathered
     characters = round(detail * CHARACTERS)
     figures = figures_of(gathered, points=max(2, round(detail * POINTS)))
+    tuned = [figure for figure in tuning_figures(gathered) if figure.constant is None]
     pictures, ranks_missing = rank_pictures(gathered)
     style = (TEMPLATES / "page.css").read_text(encoding="utf-8")
     return _template().render(
@@ -71,7 +73,9 @@ def as_page(report: Report, *, detail: float = 1.0) -> str:
         blocks=[_block(report, block) for block in report.blocks],
         effects=effect_table(report.effects),
         collapses=collapse_table(gathered),
-        figures=[(figure, None if figure.constant is not None else chart.charts_of(figure)) for figure in figures],
+        figures=[
+            (figure, None if figure.constant is not None else chart.charts_of(figure)) for figure in [*figures, *tuned]
+        ],
         one_setting=all(len(figure.panels) == 1 for figure in figures),
         thinning=any(curve.thins_out for figure in figures for curve in figure.curves),
         legend=[(label, *chart.look(number)) for label, number in styles_of(gathered).items()][:MOST_CURVES],

@@ -61,7 +61,11 @@ class Figure:
     panels: dict[str, tuple[Curve, ...]]
     steps_a_point: int
     last_step: int
-    """Of the longest run."""
+    """Of the longest run: where the axis ends."""
+    axis: str = "step"
+    """What it is drawn against."""
+    ticks: tuple[tuple[int, str], ...] = ()
+    """Places on that axis with their texts; none: round numbers."""
 
     @property
     def curves(self) -> list[Curve]:
