@@ -12,6 +12,8 @@ from paring.report.rank_words import one_line
 from paring.report.runs import RunRecord, finite
 from paring.runtime.screen import visible
 
+LONGEST_WORDS = 600
+"""Characters of what a run said of its collapse."""
 MOST_NAMED = 6
 """Arms or pairs that a sentence names; the tables have all."""
 
@@ -61,7 +63,7 @@ def collapse_words(run: RunRecord) -> str:
     """What the run itself said of its collapse, on one line."""
     collapse = run.collapse or {}
     step = finite(collapse.get("step"))
-    said = one_line(str(collapse.get("words") or collapse.get("kind") or "no words"))
+    said = " ".join(visible(str(collapse.get("words") or collapse.get("kind") or "no words"), LONGEST_WORDS).split())
     return f"seed {run.seed}" + (f", step {step:.0f}" if step is not None else "") + f": {said}"
 
 

@@ -9,7 +9,7 @@ from paring.report.tables import (
     collapse_table,
     comparison_table,
     curve_table,
-    effect_table,
+    effect_tables,
     run_table,
     settings_table,
     standing_table,
@@ -37,7 +37,8 @@ def as_markdown(report: Report) -> str:
     for block in report.blocks:
         lines += _section(f"Results: {block.title}", standing_table(block))
         lines += _section(f"Comparisons: {block.title}", comparison_table(block, report.comparisons))
-    lines += _section("Single settings, all else the same", effect_table(report.effects))
+    for name, table in effect_tables(report.effects).items():
+        lines += _section(f"Single settings, all else the same: {name}", table)
     lines += _section("Collapses", collapse_table(gathered))
     lines += _section("The last tenth of the steps", curve_table(gathered))
     lines += _section("Chosen on the validation split", tuning_table(gathered))

@@ -24,7 +24,7 @@ from paring.report.tables import (
     collapse_table,
     comparison_table,
     curve_table,
-    effect_table,
+    effect_tables,
     run_table,
     settings_table,
     standing_table,
@@ -71,7 +71,7 @@ def as_page(report: Report, *, detail: float = 1.0) -> str:
         report=report,
         gathered=gathered,
         blocks=[_block(report, block) for block in report.blocks],
-        effects=effect_table(report.effects),
+        effects=effect_tables(report.effects),
         collapses=collapse_table(gathered),
         figures=[
             (figure, None if figure.constant is not None else chart.charts_of(figure)) for figure in [*figures, *tuned]

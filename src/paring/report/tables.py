@@ -50,22 +50,18 @@ def comparison_table(block: Block, comparisons: Sequence[Comparison]) -> Table:
     return Table(head, tuple(map(_comparison_row, within)), strong, frozenset({6}))
 
 
-def effect_table(effects: Sequence[Effect]) -> Table:
-    """What single settings do: over all pairs of arms, then each pair without a test of its own."""
-    one_benchmark = len({effect.benchmark.name for effect in effects}) == 1
-    rows: list[tuple[str, ...]] = []
-    strong = set()
-    for effect in effects:
-        change, several = f"{one_line(effect.key)}: {' -> '.join(effect.values)}", len(effect.pairs) > 1
-        strong |= {len(rows)} if effect.beyond_chance else set()
-        arms = f"{len(effect.pairs)} pairs" if several else _pair_words(effect.pairs[0])
-        tested = (_p(effect.difference.p), _p(effect.adjusted), f"{len(effect.seeds)}")
-        name = "" if one_benchmark else effect.benchmark.name
-        rows.append((change, name, arms, *_changes(effect.benchmark, effect.difference), *tested))
-        for pair in effect.pairs if several else ():
-            rows.append(("", "", _pair_words(pair), *_changes(effect.benchmark, effect.of(pair)), "", "", ""))
-    head = ("setting", "benchmark", "arms", "difference", "95 % interval", "p", "p (Holm)", "seeds")
-    return Table(head, tuple(rows), frozenset(strong), frozenset({1, 2}))
+def effect_tables(effects: Sequence[Effect]) -> dict[str, Table]:
+    """What single settings do, by benchmark: over all pairs of arms, then each pair, without a test of its own."""
+    head = ("setting, pairs of arms", "difference", "95 % interval", "p", "p (Holm)", "seeds")
+    tables = {}
+    for name in dict.fromkeys(effect.benchmark.name for effect in effects):
+        rows: list[tuple[str, ...]] = []
+        strong = set()
+        for effect in (effect for effect in effects if effect.benchmark.name == name):
+            strong |= {len(rows)} if effect.beyond_chance else set()
+            rows += _effect_rows(effect)
+        tables[name] = Table(head, tuple(rows), frozenset(strong))
+    return tables
 
 
 def curve_table(gathered: Gathered) -> Table:
@@ -161,6 +157,19 @@ def _standing_row(standing: Standing) -> tuple[str, ...]:
         "" if truncated is None else f"{100 * truncated:.1f} %",
         f"{collapsed}" if collapsed else "",
     )
+
+
+def _effect_rows(effect: Effect) -> list[tuple[str, ...]]:
+    several = len(effect.pairs) > 1
+    arms = f"{len(effect.pairs)} pairs" if several else _pair_words(effect.pairs[0])
+    change = f"{one_line(effect.key)} {' -> '.join(effect.values)}, {arms}"
+    tested = (_p(effect.difference.p), _p(effect.adjusted), f"{len(effect.seeds)}")
+    single = [
+        (_pair_words(pair), *_changes(effect.benchmark, effect.of(pair)), "", "", "")
+        for pair in effect.pairs
+        if several
+    ]
+    return [(change, *_changes(effect.benchmark, effect.difference), *tested), *single]
 
 
 def _pair_words(pair: Pair) -> str:

@@ -7,7 +7,7 @@ import pytest
 from paring.report.answer import as_lines
 from paring.report.gathering import gather
 from paring.report.report import Report
-from paring.report.tables import effect_table
+from paring.report.tables import effect_tables
 
 
 def report_on(*folders):
@@ -48,12 +48,13 @@ def test_pairs_that_differ_in_one_setting_are_pooled_by_hand(grid):
 
 def test_the_table_has_the_pool_and_each_pair(grid):
     report = report_on(*grid)
-    rows = effect_table(report.effects).rows
-    assert [(row[0], *row[2:4]) for row in rows] == [
-        ("objective.std: true -> false", "2 pairs", "+7.5"),
-        ("", "rgra, std true -> rgra, std false", "+12.5"),
-        ("", "grpo, std true -> grpo, std false", "+2.5"),
+    (table,) = effect_tables(report.effects).values()
+    assert [row[:2] for row in table.rows] == [
+        ("objective.std true -> false, 2 pairs", "+7.5"),
+        ("rgra, std true -> rgra, std false", "+12.5"),
+        ("grpo, std true -> grpo, std false", "+2.5"),
     ]
+    assert table.strong == {0}
     told = as_lines(report.answer)
     assert any(line.strip().startswith("objective.std true -> false: +7.5 points [") for line in told), told
 
@@ -73,7 +74,8 @@ def test_settings_of_a_study_are_compared_across_its_blocks(make_run, make_study
     (effect,) = report_on(study).effects
     assert (effect.key, effect.values) == ("rollout.updates", ("1", "4"))
     assert [effect.of(pair).mean for pair in effect.pairs] == pytest.approx([-10 / 40, 0])
-    assert [row[2] for row in effect_table([effect]).rows] == ["2 pairs", "rgra", "grpo"]
+    (table,) = effect_tables([effect]).values()
+    assert [row[0] for row in table.rows] == ["rollout.updates 1 -> 4, 2 pairs", "rgra", "grpo"]
 
 
 def test_one_pair_that_stands_in_a_block_is_left_to_the_comparisons(grid):
