@@ -1,10 +1,11 @@
 """Our verdicts beside math-verify's own, as it recommends to be used, on answers sampled from a model.
 
-    python bench/agreement.py ANSWERS.jsonl --out disagreements.jsonl
+    paring eval MODEL --task gsm8k:500,math500 --samples 2 --temperature 0.8 --out answers
+    python bench/agreement.py answers --out disagreements.jsonl
 
-Each line of ANSWERS has benchmark, gold and text (a whole response). Every disagreement is printed, and written to
---out as a line; the last line says the counts. Needs the `math` extra. Its verdicts are taken in a process of its own
-main thread, where its time limits hold; give it time, and no texts that stop it.
+Every disagreement is printed, and written to --out as a line; the last line says the counts. Needs the `math` extra.
+math-verify's verdicts are taken in this process's main thread, where its time limits hold; give it time, and no texts
+that stop it.
 """
 
 import json
@@ -26,12 +27,23 @@ def theirs(gold: str, text: str) -> bool:
     return verify(parse(rf"\boxed{{{gold}}}", extraction_config=EXTRACTION), parse(text, extraction_config=EXTRACTION))
 
 
+def sampled(folder: Path) -> list[dict[str, str]]:
+    """Benchmark, gold and text of every answer of an evaluation."""
+    files = [path for path in sorted((folder / "items").glob("*.jsonl")) if not path.stem.endswith(".seconds")]
+    items = [(path.stem, json.loads(line)) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    return [
+        {"benchmark": name, "gold": item["gold"], "text": answer["text"]}
+        for name, item in items
+        for answer in item["answers"]
+    ]
+
+
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("answers", type=Path, help="JSONL of benchmark, gold, text")
+    parser.add_argument("answers", type=Path, help="what `paring eval --out` wrote")
     parser.add_argument("--out", type=Path, help="write the disagreements here, a line each")
     arguments = parser.parse_args()
-    rows = [json.loads(line) for line in arguments.answers.read_text(encoding="utf-8").splitlines()]
+    rows = sampled(arguments.answers)
     with Verifier() as verifier:
         ours = verifier.judge([(Gold.read(row["gold"]), row["text"]) for row in rows])
     counts: Counter[str] = Counter()
