@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
-from typing import Any
 
 from paring.maths.estimates import Difference, holm, paired_t
 from paring.report.comparing import LEVEL
@@ -45,34 +44,37 @@ def effects_of(gathered: Gathered, blocks: Sequence[Block]) -> list[Effect]:
     """Of every setting in which some arms alone differ: with several such pairs, or with one whose arms no block has
     side by side. A value that was tuned may differ beside it: each arm has the best that was found for it."""
     tuned = {choice.key for choice in gathered.choices}
-    found: dict[tuple[str, str, tuple[str, str]], list[Pair]] = {}
-    benchmarks = {block.benchmark.name: block.benchmark for block in blocks}
-    for name in benchmarks:
-        standings = [standing for block in blocks if block.benchmark.name == name for standing in block.standings]
-        for first, second in combinations(standings, 2):
-            if change := _change(first, second, tuned):
-                key, values = change
-                pair, values = (first, second), tuple(map(written, values))
-                if (name, key, values[::-1]) in found:
-                    pair, values = pair[::-1], values[::-1]
-                found.setdefault((name, key, values), []).append(pair)
-    told = [
-        (benchmarks[name], key, values, tuple(pairs), seeds)
-        for (name, key, values), pairs in found.items()
-        if (len(pairs) > 1 or _crosses(pairs[0])) and len(seeds := _shared_seeds(pairs)) > 1
-    ]
-    differences = [_pooled(pairs, seeds) for *_, pairs, seeds in told]
-    adjusted = holm([difference.p for difference in differences])
-    return [Effect(*what, difference, p) for what, difference, p in zip(told, differences, adjusted, strict=True)]
+    told = []
+    for benchmark in {block.benchmark.name: block.benchmark for block in blocks}.values():
+        standings = [found for block in blocks if block.benchmark.name == benchmark.name for found in block.standings]
+        for (key, values), pairs in _pairs_by_change(standings, tuned).items():
+            seeds = _shared_seeds(pairs)
+            if (len(pairs) > 1 or _crosses(pairs[0])) and len(seeds) > 1:
+                told.append((benchmark, key, values, tuple(pairs), seeds, _pooled(pairs, seeds)))
+    adjusted = holm([difference.p for *_, difference in told])
+    return [Effect(*what, p) for what, p in zip(told, adjusted, strict=True)]
 
 
-def _change(first: Standing, second: Standing, tuned: set[str]) -> tuple[str, tuple[Any, Any]] | None:
+def _pairs_by_change(standings: Sequence[Standing], tuned: set[str]) -> dict[tuple[str, tuple[str, str]], list[Pair]]:
+    """(setting, its two values) -> the pairs of arms that differ in it alone, all in the direction of the first."""
+    found: dict[tuple[str, tuple[str, str]], list[Pair]] = {}
+    for first, second in combinations(standings, 2):
+        if change := _change(first, second, tuned):
+            key, (one, other) = change
+            if (key, (other, one)) in found:
+                found[key, (other, one)].append((second, first))
+            else:
+                found.setdefault((key, (one, other)), []).append((first, second))
+    return found
+
+
+def _change(first: Standing, second: Standing, tuned: set[str]) -> tuple[str, tuple[str, str]] | None:
     """The one setting in which two arms differ, with both values; None where it is none or several."""
     one, other = (repeated(standing.contender.arm.first.recipe) for standing in (first, second))
     keys = [key for key in {**one, **other} if key not in tuned and one.get(key, ABSENT) != other.get(key, ABSENT)]
     if len(keys) != 1 or keys[0].endswith(NAMES):
         return None
-    return keys[0], (one.get(keys[0], ABSENT), other.get(keys[0], ABSENT))
+    return keys[0], (written(one.get(keys[0], ABSENT)), written(other.get(keys[0], ABSENT)))
 
 
 def _crosses(pair: Pair) -> bool:

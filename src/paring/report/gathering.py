@@ -69,12 +69,13 @@ class Gathered:
     @property
     def contenders(self) -> list[Contender]:
         """Arms against arms at each setting. Where there is one arm only, its settings against each other."""
+        return [Contender(*self.label(arm.name, arm.setting), arm) for arm in self.arms]
+
+    def label(self, arm: str, setting: Mapping[str, Any]) -> tuple[str, str]:
+        """What an arm at a setting is called, and the setting at which it is compared with others."""
+        words = setting_words(setting)
         one_arm = len({arm.name for arm in self.arms}) == 1
-        return [
-            Contender(words or arm.name, "", arm) if one_arm else Contender(arm.name, words, arm)
-            for arm in self.arms
-            for words in [setting_words(arm.setting)]
-        ]
+        return (words or arm, "") if one_arm else (arm, words)
 
 
 def gather(folders: Sequence[Path]) -> Gathered:

@@ -1,7 +1,6 @@
 """How an arm does at each value that a study tried for it: a figure for each tuned setting."""
 
 from paring.report.gathering import Choice, Gathered
-from paring.report.recipes import setting_words
 from paring.report.series import Curve, Figure, Point, styles_of
 
 MEANING = (
@@ -26,11 +25,9 @@ def tuning_figures(gathered: Gathered) -> list[Figure]:
 def _panels(gathered: Gathered, choices: list[Choice], values: list[str]) -> dict[str, tuple[Curve, ...]]:
     """By setting, with the looks that the arms have in the other figures."""
     styles = styles_of(gathered)
-    one_arm = len({arm.name for arm in gathered.arms}) == 1
     panels: dict[str, tuple[Curve, ...]] = {}
     for choice in choices:
-        words = setting_words(choice.setting)
-        label, setting = (words or choice.arm, "") if one_arm else (choice.arm, words)
+        label, setting = gathered.label(choice.arm, choice.setting)
         points = tuple(
             Point(place, score, score, score, 1)
             for place, value in enumerate(values, 1)
