@@ -1,13 +1,10 @@
 """Keys and values of a rollout: each prompt's once for its group, and each row's own tokens."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from paring.policy.layout import PackedLayout, Span
-from paring.rollout.attention import Part, attend, bias_of, joined
 
 BLOCK = 32
 """Own tokens for which room is made at a time."""
@@ -32,15 +29,16 @@ class Prompts:
         return self.layout.attend(layer, query, key, value, scale=scale, window=window)
 
     def _padded(self, new_1HND: Tensor) -> Tensor:
-        """[1, H, N, D] packed -> [P, H, K, D], one prompt a row."""
-        return new_1HND[0].transpose(0, 1)[self.index_PK].transpose(1, 2)
+        """[1, H, N, D] packed -> [P, H, K, D], one prompt a row; contiguous, since every step reads it."""
+        return new_1HND[0].transpose(0, 1)[self.index_PK].transpose(1, 2).contiguous()
 
 
 class Rows:
     """Layout of a decoding step: B rows of one new token, each after its group's prompt and its own tokens.
 
-    Attention over the prompt is computed for a group's rows together against keys that stand there once, attention
-    over the own tokens row by row; the two are joined by their log-sum-exp, which is exactly one softmax over both.
+    Products with a prompt's keys and values, which stand there once, are taken for all rows of its group together,
+    those with the own tokens' row by row; between them is one softmax over both. Written as batched products this is
+    a fifth to a third faster than torch's fused kernel, which is made for many queries (docs/performance.md).
 
     All rows write to the same slot of the own tokens, the number of the step; a row that joined later begins at a
     later slot and does not see those before. Slots that no row sees any more are given back."""
@@ -52,7 +50,7 @@ class Rows:
         self.first_B = torch.zeros_like(self.prompt_length_P)
         self.prompt_layers: Layers = {}
         self.own_layers: Layers = {}
-        self._biases: dict[tuple[str, int | None], Tensor | None] = {}
+        self._biases: dict[int | None, Tensor] = {}
 
     @property
     def position_B1(self) -> Tensor:
@@ -99,15 +97,19 @@ class Rows:
     def advance(self) -> None:
         """The step's new tokens count as own tokens from now on."""
         self.slot += 1
-        self._biases = {key: bias for key, bias in self._biases.items() if key == ("prompt", None)}
+        self._biases = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None):
         rows, heads, _, size = query.shape
-        key_heads = key.shape[1]
-        query_BHRD = query.reshape(rows, key_heads, heads // key_heads, size)
-        own = self._attend_own(layer, query_BHRD, key, value, scale, window)
-        prompt = self._attend_prompt(query_BHRD, *self.prompt_layers[layer], scale, window)
-        return joined(own, prompt).view(rows, 1, heads, size)
+        query_BHRD = query.reshape(rows, key.shape[1], -1, size)
+        prompt_key_PHKD, prompt_value_PHKD = self.prompt_layers[layer]
+        own_key_BHKD, own_value_BHKD = self._own(layer, key, value, window)
+        score_BHRK = torch.cat([self._by_group(query_BHRD, prompt_key_PHKD.mT), query_BHRD @ own_key_BHKD.mT], dim=-1)
+        slots = [prompt_key_PHKD.shape[2], own_key_BHKD.shape[2]]
+        weight_BHRK = (score_BHRK.float() * scale).add_(self._bias(window, slots[0])).softmax(-1).to(value.dtype)
+        prompt_weight, own_weight = weight_BHRK.split(slots, dim=-1)
+        out_BHRD = self._by_group(prompt_weight, prompt_value_PHKD) + own_weight @ own_value_BHKD
+        return out_BHRD.reshape(rows, 1, heads, size)
 
     def _arrange(self) -> None:
         """Row b stands at [group_B[b], place_B[b]] of the [P, S] table of rows by group; free places repeat row 0."""
@@ -121,10 +123,8 @@ class Rows:
         self._is_in_order = torch.equal(self.row_PS.flatten(), row_B)
         self._biases = {}
 
-    def _attend_own(
-        self, layer: int, query_BHRD: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None
-    ) -> Part:
-        """The queries over their rows' own tokens, after the new one's key and value are written."""
+    def _own(self, layer: int, key: Tensor, value: Tensor, window: int | None) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, H, K, D] of the own tokens that some row sees, the new ones written among them."""
         if layer not in self.own_layers:
             empty = key.new_zeros(*key.shape[:2], 0, key.shape[3])
             self.own_layers[layer] = (empty, empty)
@@ -132,48 +132,34 @@ class Rows:
             self.own_layers[layer] = tuple(functional.pad(held, (0, 0, 0, BLOCK)) for held in self.own_layers[layer])
         own_key, own_value = self.own_layers[layer]
         own_key[:, :, self.slot], own_value[:, :, self.slot] = key[:, :, 0], value[:, :, 0]
-        seen = slice(0 if window is None else max(0, self.slot + 1 - window), self.slot + 1)
-        bias = self._bias("own", window, lambda: self._own_bias(seen))
-        return attend(query_BHRD, own_key[:, :, seen], own_value[:, :, seen], scale, bias)
+        seen = self._seen(window)
+        return own_key[:, :, seen], own_value[:, :, seen]
 
-    def _attend_prompt(
-        self, query_BHRD: Tensor, key_PHKD: Tensor, value_PHKD: Tensor, scale: float, window: int | None
-    ) -> Part:
-        """(output [B, H, R, D], log-sum-exp [B, H, R, 1]) of the rows' queries over their groups' prompts."""
-        groups, places = self.row_PS.shape
-        _, heads, repeats, size = query_BHRD.shape
-        table_PSHRD = query_BHRD.unflatten(0, (groups, places)) if self._is_in_order else query_BHRD[self.row_PS]
-        by_group = table_PSHRD.transpose(1, 2).reshape(groups, heads, places * repeats, size)
-        bias = self._bias("prompt", window, lambda: self._prompt_bias(key_PHKD.shape[2], repeats, window))
-        parts = attend(by_group, key_PHKD, value_PHKD, scale, bias)
-        return tuple(self._by_row(part.view(groups, heads, places, repeats, -1).transpose(1, 2)) for part in parts)
+    def _seen(self, window: int | None) -> slice:
+        """Slots of the own tokens up to the new one, and back to where the window of all rows begins."""
+        return slice(0 if window is None else max(0, self.slot + 1 - window), self.slot + 1)
 
-    def _by_row(self, table_PSHRD: Tensor) -> Tensor:
-        """[P, S, H, R, D] -> [B, H, R, D]."""
-        return table_PSHRD.flatten(0, 1) if self._is_in_order else table_PSHRD[self.group_B, self.place_B]
+    def _by_group(self, part_BHRX: Tensor, matrix_PHXY: Tensor) -> Tensor:
+        """Products of each row with its group's matrix, those of a group's rows as one: [B, H, R, Y]."""
+        table_PSHRX = part_BHRX.unflatten(0, self.row_PS.shape) if self._is_in_order else part_BHRX[self.row_PS]
+        groups, places, heads, repeats, size = table_PSHRX.shape
+        product_PHQY = table_PSHRX.transpose(1, 2).reshape(groups, heads, places * repeats, size) @ matrix_PHXY
+        product_PSHRY = product_PHQY.unflatten(2, (places, repeats)).transpose(1, 2)
+        return product_PSHRY.flatten(0, 1) if self._is_in_order else product_PSHRY[self.group_B, self.place_B]
 
-    def _bias(self, part: str, window: int | None, make: Callable[[], Tensor | None]) -> Tensor | None:
-        """Made once for all layers of a step; that of the prompts without window holds until rows join or leave."""
-        if (part, window) not in self._biases:
-            self._biases[part, window] = make()
-        return self._biases[part, window]
-
-    def _own_bias(self, seen: slice) -> Tensor | None:
-        """[B, 1, 1, K]; None where all rows joined at once, and so see the same slots."""
-        if bool((self.first_B <= seen.start).all()):
-            return None
-        slot_K = torch.arange(seen.start, seen.stop, device=self.first_B.device)
-        return bias_of((slot_K >= self.first_B[:, None])[:, None, None])
-
-    def _prompt_bias(self, keys: int, repeats: int, window: int | None) -> Tensor:
-        """[P, 1, 1, K], or [P, 1, S x R, K] where the window of a row depends on how far it is."""
-        position_K = torch.arange(keys, device=self.group_B.device)
-        seen_PQK = (position_K < self.prompt_length_P[:, None])[:, None]
-        if window is not None:
-            own_PS = self.slot - self.first_B[self.row_PS]
-            before_PS = self.prompt_length_P[:, None] + own_PS - window
-            seen_PQK = seen_PQK & (position_K > before_PS.repeat_interleave(repeats, dim=1)[:, :, None])
-        return bias_of(seen_PQK[:, None])
+    def _bias(self, window: int | None, prompt_slots: int) -> Tensor:
+        """What is added to the scores [B, H, R, K] of prompt and own tokens: 0 where a row sees, which is itself at
+        least, and -inf elsewhere. Made once for all layers of a step."""
+        if window not in self._biases:
+            own = self._seen(window)
+            prompt_K = torch.arange(prompt_slots, device=self.group_B.device)
+            own_K = torch.arange(own.start, own.stop, device=self.group_B.device)
+            prompt_BK = prompt_K < self.prompt_length_P[self.group_B][:, None]
+            if window is not None:
+                prompt_BK &= prompt_K > self.position_B1 - window
+            seen_BK = torch.cat([prompt_BK, own_K >= self.first_B[:, None]], dim=1)
+            self._biases[window] = torch.where(seen_BK, 0.0, -torch.inf)[:, None, None]
+        return self._biases[window]
 
 
 def _stacked(held: tuple[Tensor, Tensor] | None, new: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
