@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paring.maths.estimates import paired_t, unpaired_difference
+from paring.report.budget import budget_words
 from paring.report.comparing import MOST_PAIRED, Comparison, counted
 from paring.report.effects import Effect
 from paring.report.gathering import Gathered
@@ -36,7 +37,7 @@ def answer(
     for block in blocks:
         within = [comparison for comparison in comparisons if comparison.block is block]
         lone = len(block.standings) == 1
-        sentences = _of_one(block.standings[0]) if lone else [_ranking(block), *_differences(block, within)]
+        sentences = _of_one(block.standings[0]) if lone else _of_several(block, within)
         passages.append(Passage(block.title, tuple(sentences)))
     if not blocks:
         passages.append(
@@ -79,6 +80,10 @@ def _verdict(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     )
     seeds = all(comparison.decisive.over_seeds for comparison in comparisons)
     return verdict, *(() if seeds else ("What is not tested over seeds says nothing of other seeds.",))
+
+
+def _of_several(block: Block, comparisons: Sequence[Comparison]) -> list[str]:
+    return [_ranking(block), *_differences(block, comparisons), *budget_words(block)]
 
 
 def _ranking(block: Block) -> str:

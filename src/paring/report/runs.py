@@ -49,6 +49,18 @@ class RunRecord:
         """Finished, or how far it came. Whether it still runs, a folder cannot tell."""
         return "finished" if self.result is not None else f"step {self.step} of {self.steps}, no result"
 
+    @property
+    def sampled(self) -> int | None:
+        """Answers sampled by the steps that were made, those to problems that others were drawn for among them. None
+        where solutions stand in their place, or the recipe does not tell."""
+        rollout, objective = (self.recipe.get(name) for name in ("rollout", "objective"))
+        if not isinstance(rollout, dict) or not isinstance(objective, dict) or objective.get("kind") == "sft":
+            return None
+        problems, group_size = (finite(rollout.get(name)) for name in ("problems", "group_size"))
+        if problems is None or group_size is None:
+            return None
+        return int(group_size * sum(problems + (finite(row.get("redrawn")) or 0) for row in self.rows))
+
     @cached_property
     def collapse(self) -> dict[str, Any] | None:
         """What the run said of its collapse, with the "step" at which it was detected."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from paring.recipes import flattened
+from paring.report.budget import sampled_by
 from paring.report.comparing import Comparison, Test
 from paring.report.effects import Effect
 from paring.report.gathering import Contender
@@ -61,6 +62,7 @@ def _standing(standing: Standing) -> dict[str, Any]:
         "before": standing.before,
         "length": standing.mean_of("after", "length"),
         "truncated": standing.mean_of("after", "truncated"),
+        "answers_sampled": sampled_by(standing),
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from paring.maths.estimates import Difference
 from paring.recipes import flattened
 from paring.report.answer import collapse_words, p_words
+from paring.report.budget import sampled_by
 from paring.report.comparing import Comparison
 from paring.report.effects import Effect, Pair
 from paring.report.gathering import Gathered
@@ -39,7 +40,9 @@ class Table:
 def standing_table(block: Block) -> Table:
     """The means of a block, with their intervals."""
     rows = tuple(_standing_row(standing) for standing in block.standings)
-    return Table(("arm", "mean", "95 % interval", "runs", "before", "tokens", "cut off", "collapsed"), rows)
+    return Table(
+        ("arm", "mean", "95 % interval", "runs", "before", "tokens", "cut off", "answers sampled", "collapsed"), rows
+    )
 
 
 def comparison_table(block: Block, comparisons: Sequence[Comparison]) -> Table:
@@ -146,6 +149,7 @@ def version_table(gathered: Gathered) -> Table:
 def _standing_row(standing: Standing) -> tuple[str, ...]:
     benchmark, interval = standing.benchmark, standing.interval
     length, truncated = (standing.mean_of("after", name) for name in ("length", "truncated"))
+    sampled = sampled_by(standing)
     collapsed = sum(bool(run.collapse) for run in standing.contender.arm.runs)
     return (
         standing.label,
@@ -155,6 +159,7 @@ def _standing_row(standing: Standing) -> tuple[str, ...]:
         "" if standing.before is None else benchmark.value(standing.before),
         "" if length is None else f"{length:.1f}",
         "" if truncated is None else f"{100 * truncated:.1f} %",
+        "" if sampled is None else f"{sampled:,.0f}",
         f"{collapsed}" if collapsed else "",
     )
 
