@@ -52,6 +52,11 @@ class Recording(SimpleHTTPRequestHandler):
         self.server.asked.append(self.path)
         super().do_GET()
 
+    def end_headers(self) -> None:
+        """Without this a second page within the same second would be the first one, from the browser's cache."""
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
     def log_message(self, *_) -> None:
         pass
 

@@ -52,14 +52,13 @@ class RunRecord:
     @property
     def sampled(self) -> int | None:
         """Answers sampled by the steps that were made, those to problems that others were drawn for among them. None
-        where solutions stand in their place, or the recipe does not tell."""
-        rollout, objective = (self.recipe.get(name) for name in ("rollout", "objective"))
-        if not isinstance(rollout, dict) or not isinstance(objective, dict) or objective.get("kind") == "sft":
+        where nothing was sampled: steps of solutions have no entropy, and supervised runs no rollout."""
+        rollout = self.recipe.get("rollout")
+        steps = [row for row in self.rows if "entropy" in row]
+        if not isinstance(rollout, dict) or not steps:
             return None
-        problems, group_size = (finite(rollout.get(name)) for name in ("problems", "group_size"))
-        if problems is None or group_size is None:
-            return None
-        return int(group_size * sum(problems + (finite(row.get("redrawn")) or 0) for row in self.rows))
+        problems, group_size = (finite(rollout.get(name)) or 0 for name in ("problems", "group_size"))
+        return int(group_size * sum(problems + (finite(row.get("redrawn")) or 0) for row in steps))
 
     @cached_property
     def collapse(self) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Answers sampled in training: counted from the journal, and said where arms sampled more or fewer."""
 
 import json
+import re
 
 from paring.report.budget import budget_words, sampled_by
 from paring.report.gathering import gather
@@ -36,7 +37,10 @@ def test_equal_budgets_go_without_saying(make_study, tmp_path):
     assert budget_words(only_block(make_study(tmp_path / "study", {"rgra": [30, 31], "grpo": [30, 31]}))) == []
 
 
-def test_a_run_that_samples_nothing_has_no_budget(make_study, tmp_path):
-    block = only_block(make_study(tmp_path / "study", {"rgra": [30, 31], "sft": [30, 31]}))
+def test_steps_of_solutions_sample_nothing(make_study, tmp_path):
+    study = make_study(tmp_path / "study", {"rgra": [30, 31], "sft": [30, 31]})
+    for path in (study / "runs/arm-1").rglob("metrics.jsonl"):
+        path.write_text(re.sub(r'"entropy": [^,]*, ', "", path.read_text()))
+    block = only_block(study)
     assert [sampled_by(standing) for standing in block.standings] == [640.0, None]
     assert budget_words(block) == []
