@@ -44,7 +44,9 @@ class Told:
 
 def plain(query_HD, row):
     """Softmax over the keys of one row, each key head serving as many query heads: [H, D]."""
-    key_KHD, value_KHD = (torch.stack(part).float().repeat_interleave(HEADS // KEY_HEADS, 1) for part in zip(*row, strict=True))
+    key_KHD, value_KHD = (
+        torch.stack(part).float().repeat_interleave(HEADS // KEY_HEADS, 1) for part in zip(*row, strict=True)
+    )
     weight_HK = torch.softmax(torch.einsum("hd,khd->hk", query_HD.float(), key_KHD) * SCALE, -1)
     return torch.einsum("hk,khd->hd", weight_HK, value_KHD)
 
