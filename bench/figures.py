@@ -52,7 +52,7 @@ def growth() -> None:
         sizes = [point["size"] for point in points]
         for axes, key, unit in zip(column, ("seconds", "peak_gb"), ("seconds", "peak GB"), strict=True):
             axes.plot(sizes, [point[key] for point in points], marker="o", markersize=3)
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.08 * max(point[key] for point in points))
             axes.set_ylabel(unit)
         column[0].set_title(name)
         column[1].set_xlabel(name.split(", ")[1])

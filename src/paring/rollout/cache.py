@@ -37,8 +37,9 @@ class Rows:
     """Layout of a decoding step: B rows of one new token, each after its group's prompt and its own tokens.
 
     Products with a prompt's keys and values, which stand there once, are taken for all rows of its group together,
-    those with the own tokens' row by row; between them is one softmax over both. Batched products, since torch's
-    fused kernel is made for many queries, and slower for the few of a step (bench/attention.py).
+    those with the own tokens' row by row; between them is one softmax over both. torch's fused kernel would need two
+    answers joined by their log-sum-exp, which only an internal operator gives, for about the same time
+    (bench/attention.py).
 
     All rows write to the same slot of the own tokens, the number of the step; a row that joined later begins at a
     later slot and does not see those before. Slots that no row sees any more are given back."""
