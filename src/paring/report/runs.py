@@ -52,13 +52,14 @@ class RunRecord:
     @property
     def sampled(self) -> int | None:
         """Answers sampled by the steps that were made, those to problems that others were drawn for among them. None
-        where nothing was sampled: steps of solutions have no entropy, and supervised runs no rollout."""
+        where nothing was sampled, since steps of solutions have no entropy and supervised runs no rollout, or where the
+        recipe does not tell."""
         rollout = self.recipe.get("rollout")
         steps = [row for row in self.rows if "entropy" in row]
         if not isinstance(rollout, dict) or not steps:
             return None
         problems, group_size = (finite(rollout.get(name)) or 0 for name in ("problems", "group_size"))
-        return int(group_size * sum(problems + (finite(row.get("redrawn")) or 0) for row in steps))
+        return int(group_size * sum(problems + (finite(row.get("redrawn")) or 0) for row in steps)) or None
 
     @cached_property
     def collapse(self) -> dict[str, Any] | None:
