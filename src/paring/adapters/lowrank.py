@@ -109,6 +109,8 @@ class LowRankLinear(nn.Module):
         y = self.base(x)
         if not self.enabled or not self.rank:
             return y
+        if y._is_view():
+            y = y.clone()  # of a tensor that is not ours to write over: bitsandbytes gives one for some inputs
         branch = functional.dropout(x, self.dropout, self.training).to(self.A_RI.dtype)
         return _WithUpdate.apply(y, branch, self.A_RI, self.gated_OR, self.scale)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,6 +81,8 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             f"model.path = {model.path!r}: its tokenizer has no end-of-sequence token, so no answer could end; "
             'set "eos_token" in its tokenizer_config.json'
         )
+    if quantised:
+        _keep_the_precision(base)
     return (base if quantised else base.to(device)).eval().requires_grad_(False), tokenizer
 
 
@@ -107,6 +110,8 @@ def _quantised(model: Model, device: torch.device) -> dict[str, Any]:
             f'model.quantisation = "{model.quantisation}" needs {" and ".join(missing)}: '
             'pip install "paring[quantised]"'
         )
+    # It warns of its cast to fp16 at every call of every layer.
+    getLogger("bitsandbytes.autograd._functions").setLevel(ERROR)
     config = BitsAndBytesConfig(
         load_in_4bit=model.quantisation == "4bit",
         load_in_8bit=model.quantisation == "8bit",
@@ -115,6 +120,16 @@ def _quantised(model: Model, device: torch.device) -> dict[str, Any]:
         bnb_4bit_compute_dtype=getattr(torch, model.dtype),
     )
     return {"quantization_config": config, "device_map": {"": device}}
+
+
+def _keep_the_precision(base: PreTrainedModel) -> None:
+    """Make 4-bit layers sample in the precision in which they train: `model.dtype`.
+
+    On a CPU with AVX-512 BF16, bitsandbytes packs their weights again for a pass without a gradient: it computes in
+    bf16 then, and fails where in-features are no multiple of 64 or out-features none of 32."""
+    for module in base.modules():
+        if type(module).__name__ == "Linear4bit":
+            module.support_avx512bf16_for_cpu = False
 
 
 def base_name(path: str) -> str:
