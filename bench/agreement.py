@@ -15,7 +15,7 @@ from pathlib import Path
 
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
-from paring.runtime.screen import visible
+from paring.runtime.text import visible
 from paring.verifier import Gold, Verifier
 
 EXTRACTION = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())

@@ -10,9 +10,9 @@ from transformers import PreTrainedModel
 
 from paring.policy.chat import prompt_tokens
 from paring.policy.model import Policy
-from paring.rollout.engine import Key, Sampling
+from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
-from paring.types import Problem
+from paring.types import Key, Problem
 
 CACHES = {"dynamic": {}, "static": {"cache_implementation": "static", "disable_compile": True}}
 

@@ -15,8 +15,8 @@ from paring.config import SftRun
 from paring.policy.chat import conversation_tokens
 from paring.policy.loading import Model, load_base
 from paring.policy.packing import Labelled
+from paring.training.draws import items_of_step
 from paring.training.optim import learning_rate
-from paring.training.order import items_of_step
 from paring.training.sft_setup import prepare
 
 MLP = ["gate_proj", "up_proj", "down_proj"]

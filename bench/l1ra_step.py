@@ -17,7 +17,7 @@ from paring.adapters.attach import parameters_by_name
 from paring.config import SftRun
 from paring.policy.packing import Labelled, pack_examples
 from paring.training.optim import Optimiser
-from paring.training.ranks import gate_rule, rank_event
+from paring.training.rank_events import gate_rule, rank_event
 from paring.training.setup import load_policy
 from paring.training.sft import fit
 

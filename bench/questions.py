@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from paring.training.order import items_of_step
+from paring.training.draws import items_of_step
 from paring.types import Problem, Score, Split
 
 INSTRUCTION = "\nGive the answer after ####."

@@ -10,25 +10,25 @@ import tomli_w
 from pydantic import Field, TypeAdapter, ValidationError
 
 from paring.adapters.kinds import Adapter, Lora
-from paring.complaints import RecipeError, complaints, valid_keys
-from paring.evaluation import Evaluate
+from paring.evaluation.measuring import Evaluate
 from paring.maths.objectives import AnyObjective, Rgra
 from paring.policy.loading import Model
-from paring.recipes import changes, override, read_recipe
 from paring.rollout.engine import Rollout
-from paring.settings import Count, CountOrZero, NotNegative, settings
+from paring.runtime.checkpoint import Save
+from paring.settings.complaints import RecipeError, complaints, valid_keys
+from paring.settings.declare import Count, CountOrZero, NotNegative, settings
+from paring.settings.recipes import changes, override, read_recipe
 from paring.tasks.arithmetic import Arithmetic
 from paring.tasks.chains import Chains
 from paring.tasks.countdown import Countdown
 from paring.tasks.countdown_tiny import CountdownTiny
-from paring.tasks.custom import Custom
 from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
+from paring.tasks.own_task import Custom
 from paring.tasks.questions import Questions
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
 from paring.training.collapse import Collapse
-from paring.training.folder import Save
 from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
 

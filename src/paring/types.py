@@ -8,12 +8,17 @@ A tensor's name ends in its axes:
     I inputs   O outputs   R ranks
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
 
 if TYPE_CHECKING:
     from paring.policy.recording import Trace
 
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
+"""Plain values, as JSON and TOML hold them."""
 Split = Literal["train", "validation", "test"]
 Message = dict[str, str]
 """One chat turn: {"role": "system" | "user" | "assistant", "content": text}."""
@@ -66,3 +71,15 @@ class Score:
     @property
     def reward(self) -> float:
         return sum(self.parts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What the noise of a rollout is a function of, beside problem, member and position."""
+
+    seed: int
+    step: int
+
+    def number(self) -> int:
+        """The key as one seed for generators that take one: 63 bits."""
+        return int(np.random.SeedSequence([self.seed, self.step]).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -6,10 +6,10 @@ import pytest
 
 from paring.policy.loading import Model, load_base
 from paring.policy.model import Policy
-from paring.rollout.engine import Key, Sampling
+from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
 from paring.tasks.arithmetic import Arithmetic
-from paring.types import Problem
+from paring.types import Key, Problem
 
 ENGINES = {"local": LocalEngine, "local, few rows": lambda policy: LocalEngine(policy, rows=5)}
 SAMPLING = Sampling(max_new_tokens=24)

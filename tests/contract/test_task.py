@@ -10,8 +10,8 @@ from paring.tasks.arithmetic import Arithmetic
 from paring.tasks.chains import Chains
 from paring.tasks.countdown import Countdown
 from paring.tasks.countdown_tiny import CountdownTiny
-from paring.tasks.custom import Custom
 from paring.tasks.gsm8k import Gsm8k
+from paring.tasks.own_task import Custom
 from paring.tasks.questions import Questions
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts

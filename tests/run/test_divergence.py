@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from paring import train
 from paring.cli import app
-from paring.complaints import RunFailed
 from paring.maths.objectives import Rgra
 from paring.runtime.journal import read_rows
+from paring.settings.complaints import RunFailed
 from paring.training.optim import Optimiser
 
 # With a KL term every step has a pass, also one whose answers all got the same reward.

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from paring.subject import export
+from paring.subjects.opening import export
 
 ASKED = ("--task", "arithmetic:20,sums-and-products:10", "--rows", 4, "--samples", 2, "--temperature", 1)
 LIMITED = (*ASKED, "--max-new-tokens", 8)
@@ -34,10 +34,10 @@ def assert_same(folder, expected):
 @pytest.mark.parametrize(
     ("at", "call"),
     [
-        ("paring.measurement.answering:judged", 3),
-        ("paring.measurement.items:os.fsync", 4),
-        ("paring.measurement.answering:Clock.note", 11),
-        ("paring.measurement.evaluating:write_outputs", 1),
+        ("paring.evaluation.answering:judged", 3),
+        ("paring.evaluation.items:os.fsync", 4),
+        ("paring.evaluation.answering:Clock.note", 11),
+        ("paring.subjects.evaluating:write_outputs", 1),
     ],
 )
 def test_killed(paring_child, tmp_path, whole, at, call):
@@ -57,7 +57,7 @@ def test_interrupted(paring_child, tmp_path, whole):
         *LIMITED,
         "--out",
         folder,
-        at="paring.measurement.answering:judged",
+        at="paring.evaluation.answering:judged",
         call=3,
         signal=signal.SIGINT,
     )

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from paring import train
 from paring.policy.loading import EMBEDDED
 from paring.policy.packing import Shared, pack
-from paring.subject import export, open_subject
+from paring.subjects.opening import export, open_subject
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ from paring.adapters.kinds import Lora
 from paring.policy.loading import Model, load_base
 from paring.policy.model import Policy
 from paring.policy.packing import packed
-from paring.rollout.engine import Key, Sampling
+from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
 from paring.runtime.journal import read_rows
-from paring.subject import export, open_subject
+from paring.subjects.opening import export, open_subject
 from paring.tasks.arithmetic import Arithmetic
+from paring.types import Key
 
 pytest.importorskip("bitsandbytes")
 
@@ -39,8 +40,8 @@ def test_l1ra_trains_beside_a_quantised_base(small_run, tmp_path, quantisation):
     [("4bit", "float32", 1e-4), ("4bit", "bfloat16", 0.3), ("8bit", "float32", 0.3), ("8bit", "bfloat16", 0.3)],
 )
 def test_what_samples_is_what_trains(quantisation, dtype, tolerance):
-    """Log-probs of a rollout, and of the pass that trains on it: nats. In 4 bits with fp32 they agree on every CPU. In 8
-    bits inputs are rounded too, but for outlier columns, which are chosen from all rows of a pass."""
+    """Log-probs of a rollout, and of the pass that trains on it: nats. In 4 bits with fp32 they agree on every CPU. In
+    8 bits inputs are rounded too, but for outlier columns, which are chosen from all rows of a pass."""
     base, tokenizer = load_base(Model(quantisation=quantisation, dtype=dtype, device="cpu"))
     policy = Policy(base, tokenizer, attach(base, Lora(rank=2), seed=0))
     problems = Arithmetic().problems("train")[:4]

@@ -12,7 +12,7 @@ from paring import train
 from paring.adapters.attach import ranks_of
 from paring.policy.loading import EMBEDDED
 from paring.runtime.journal import read_rows
-from paring.subject import export, open_subject
+from paring.subjects.opening import export, open_subject
 
 KINDS = {
     "l1ra": {"kind": "l1ra", "rank": 4, "events": 3, "shrink": 60.0, "reach": 3.0, "settle": 0.3},
@@ -109,7 +109,7 @@ def uninterrupted(paring_child, recipe, tmp_path_factory):
     ("at", "call"),
     [
         pytest.param("paring.training.rl:rank_event", 1, id="before the first event"),
-        pytest.param("paring.training.ranks:apply_plan", 2, id="within an event"),
+        pytest.param("paring.training.rank_events:apply_plan", 2, id="within an event"),
         pytest.param("paring.runtime.journal:Journal.ranks", 2, id="before an event is journalled"),
         pytest.param("paring.training.rl:save", 2, id="between an event and its checkpoint"),
         pytest.param("paring.training.rl:rl_step", 4, id="after the checkpoint of an event"),

@@ -70,8 +70,8 @@ def assert_same(folder, expected):
         pytest.param(f"{LOOP}improve", 5, id="in the last step"),
         pytest.param("paring.runtime.checkpoint:_remove_old", 1, id="before an old checkpoint is removed"),
         pytest.param(f"{LOOP}measure", 2, id="in the evaluation after"),
-        pytest.param("paring.training.folder:write_peft_folder", 1, id="while the adapter is published"),
-        pytest.param("paring.training.folder:RunFolder.write_result", 1, id="before the result is written"),
+        pytest.param("paring.runtime.folder:write_peft_folder", 1, id="while the adapter is published"),
+        pytest.param("paring.runtime.folder:RunFolder.write_result", 1, id="before the result is written"),
     ],
 )
 def test_kill_9_anywhere(paring_child, recipe, uninterrupted, tmp_path, at, call):

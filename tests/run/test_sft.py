@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from paring import evaluate, load_run, train
 from paring.cli import app
-from paring.complaints import RecipeError, RunFailed
 from paring.config import SftRun, as_plain
 from paring.policy.loading import load_base
 from paring.runtime.journal import read_rows
-from paring.subject import export
+from paring.settings.complaints import RecipeError, RunFailed
+from paring.subjects.opening import export
 from paring.training import sft
 from paring.training.heldout import held_out_loss
 from paring.training.sft_setup import prepare
@@ -143,8 +143,8 @@ def test_what_was_learned_can_be_measured_and_exported(recipe, tmp_path):
         pytest.param(f"{LOOP}step_if_finite", 4, id="before the fourth update"),
         pytest.param("paring.runtime.checkpoint:_remove_old", 1, id="before an old checkpoint is removed"),
         pytest.param(f"{LOOP}held_out_loss", 3, id="in the evaluation after"),
-        pytest.param("paring.training.folder:write_peft_folder", 1, id="while the adapter is published"),
-        pytest.param("paring.training.folder:RunFolder.write_result", 1, id="before the result is written"),
+        pytest.param("paring.runtime.folder:write_peft_folder", 1, id="while the adapter is published"),
+        pytest.param("paring.runtime.folder:RunFolder.write_result", 1, id="before the result is written"),
     ],
 )
 def test_kill_9_anywhere(paring_child, recipe, uninterrupted, tmp_path, at, call):
@@ -274,7 +274,7 @@ L1RA = [
     ("at", "call"),
     [
         pytest.param(f"{LOOP}rank_event", 2, id="before an event"),
-        pytest.param("paring.training.ranks:apply_plan", 2, id="within an event"),
+        pytest.param("paring.training.rank_events:apply_plan", 2, id="within an event"),
         pytest.param(f"{LOOP}save", 2, id="before the checkpoint after it"),
     ],
 )

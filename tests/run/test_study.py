@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from paring.study import child
-from paring.study.local import LocalJobs
+from paring.study.processes import LocalJobs
 
 SAME_BYTES = ("run.toml", "adapter/adapter_model.safetensors", "samples.jsonl", "items.jsonl")
 SECONDS = 900

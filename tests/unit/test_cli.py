@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from paring.cli import app
-from paring.recipes import FOLDER, recipe_names
+from paring.settings.recipes import FOLDER, recipe_names
 
 COMMANDS = (
     "train",

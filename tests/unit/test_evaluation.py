@@ -2,10 +2,10 @@
 
 import pytest
 
-from paring.evaluation import measure, trait_shares
+from paring.evaluation.measuring import measure, trait_shares
 from paring.maths.estimates import bootstrap_interval, wilson_interval
-from paring.rollout.engine import Key, Sampling
-from paring.types import Completion, Group, Problem, Score
+from paring.rollout.engine import Sampling
+from paring.types import Completion, Group, Key, Problem, Score
 
 GREEDY = Sampling(max_new_tokens=4, temperature=0.0)
 SAMPLED = Sampling(max_new_tokens=4, temperature=0.7)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from paring.complaints import RecipeError
-from paring.recipes import (
+from paring.settings.complaints import RecipeError
+from paring.settings.recipes import (
     described,
     override,
     parse_override,

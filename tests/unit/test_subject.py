@@ -9,9 +9,9 @@ from paring import evaluate
 from paring.adapters.attach import attach
 from paring.adapters.kinds import Lora
 from paring.adapters.peft_format import write_peft_folder
-from paring.complaints import RecipeError
 from paring.policy.loading import Model, load_base
-from paring.subject import engine_note, export, open_subject
+from paring.settings.complaints import RecipeError
+from paring.subjects.opening import engine_note, export, open_subject
 from paring.tasks.arithmetic import Arithmetic
 from paring.types import Score
 

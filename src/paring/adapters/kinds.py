@@ -8,7 +8,7 @@ from pydantic import Field, Strict
 from paring.adapters.gates import Budget, DeadZone, GateRule, Proximal
 from paring.adapters.lowrank import Draw, normal_rows, plain_scale, rank_stabilised_scale, uniform_rows
 from paring.adapters.ranks import Modules, RankPlan, plan_as_reference, plan_ranks
-from paring.settings import Count, CountOrZero, NotNegative, Positive, Share, settings
+from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, Share, settings
 
 # Strict settings take a list for a tuple only where told so, and TOML knows lists alone.
 Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]

@@ -1,1 +1,1 @@
-"""Commands that are a file of their own, and what all commands share. Nothing heavy is imported before one runs."""
+"""The commands, a file each. Everything heavy is imported inside the command that needs it."""

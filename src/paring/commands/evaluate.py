@@ -34,9 +34,9 @@ def evaluate(
     """Measure a run, a model or an adapter on tasks and benchmarks."""
     with errors_in_words(debug):
         one_of("--broken", broken, ("mend", "keep", "drop"))
-        from paring.measurement.asked import asked
-        from paring.measurement.evaluating import evaluate_on
-        from paring.measurement.presentation import lines
+        from paring.evaluation.asked import asked
+        from paring.evaluation.presentation import lines
+        from paring.subjects.evaluating import evaluate_on
 
         wanted = asked(
             subject=subject,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from paring.complaints import RunFailed
+from paring.settings.complaints import RunFailed
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as steps=50.")]
 TaskSettings = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as train=my.jsonl.")]
@@ -36,6 +36,6 @@ def one_of(option: str, value: str | None, choices: tuple[str, ...]) -> None:
 
 
 def parsed(overrides: list[str] | None) -> dict[str, Any]:
-    from paring.recipes import parse_override
+    from paring.settings.recipes import parse_override
 
     return dict(parse_override(text) for text in overrides or [])

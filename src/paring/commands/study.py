@@ -27,8 +27,8 @@ def study(
         from paring.study.cost import cost_table
         from paring.study.course import Course
         from paring.study.declaration import load_study
-        from paring.study.folder import StudyFolder
         from paring.study.runner import conduct, jobs_for
+        from paring.study.study_folder import StudyFolder
 
         folder = out or (Path(study) if Path(study).is_dir() else Path("studies") / Path(study).stem)
         course = Course(load_study(study, parsed(overrides)), StudyFolder(folder))

@@ -35,7 +35,7 @@ def reward_check(
     with errors_in_words(debug):
         from dataclasses import asdict
 
-        from paring.runtime.screen import visible
+        from paring.runtime.text import visible
         from paring.tasks.reward_check import check_reward
 
         checked = check_reward(reward, seconds=seconds)
@@ -45,7 +45,7 @@ def reward_check(
 
 def _decide(gold: str, answer: str, as_json: bool) -> int:
     """An answer without a box or tags is taken as it stands: on a command line it is one."""
-    from paring.runtime.screen import visible
+    from paring.runtime.text import visible
     from paring.verifier import Gold, Verifier
     from paring.verifier.extraction import final_answer
 
@@ -61,7 +61,7 @@ def _decide(gold: str, answer: str, as_json: bool) -> int:
 
 
 def _decide_cases(path: Path, as_json: bool) -> int:
-    from paring.runtime.screen import visible
+    from paring.runtime.text import visible
     from paring.tasks.cases import judge_cases, read_cases
     from paring.verifier import Verifier
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from paring.maths.kl import LARGEST_LOG_RATIO
-from paring.settings import Positive
+from paring.settings.declare import Positive
 
 ClipLow = Annotated[float, Field(gt=0, le=1)] | Literal["off"]
 ClipHigh = Positive | Literal["off"]

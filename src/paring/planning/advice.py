@@ -6,7 +6,7 @@ from typing import Any
 
 from paring.config import AnyRun, Run, as_plain, validate
 from paring.planning.estimate import Estimate
-from paring.recipes import override
+from paring.settings.recipes import override
 
 LEAST_SAVING = 0.01
 """Share of the peak below which a change is not worth its line."""

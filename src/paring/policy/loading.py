@@ -22,7 +22,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
 
-from paring.settings import settings
+from paring.settings.declare import settings
 
 HUB_SECONDS = 10
 EMBEDDED = Path(__file__).parents[1] / "embedded"

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paring.maths.estimates import paired_t, unpaired_difference
+from paring.ranks.words import one_line
 from paring.report.budget import budget_words
 from paring.report.comparing import MOST_PAIRED, Comparison, counted
 from paring.report.effects import Effect
 from paring.report.gathering import Gathered
 from paring.report.outcomes import Block, Standing
-from paring.report.rank_words import one_line
 from paring.report.runs import RunRecord, finite
-from paring.runtime.screen import visible
+from paring.runtime.text import visible
 
 LONGEST_WORDS = 600
 """Characters of what a run said of its collapse."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from paring.maths.estimates import mcnemar_exact, paired_bootstrap
-from paring.recipes import changes
 from paring.runtime.journal import read_rows
+from paring.settings.recipes import changes
 
 LAST_STEPS = 10
 """Final metrics are means over so many last steps: one step is noise."""

@@ -7,9 +7,9 @@ from statistics import fmean
 
 from paring.maths.estimates import Difference, holm, paired_t
 from paring.report.comparing import LEVEL
+from paring.report.differing import ABSENT, repeated, written
 from paring.report.gathering import Gathered
 from paring.report.outcomes import Benchmark, Block, Standing
-from paring.report.recipes import ABSENT, repeated, written
 
 Pair = tuple[Standing, Standing]
 NAMES = (".kind", ".name", ".path")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paring.report.rank_words import one_line
-from paring.report.recipes import differing, repeated, setting_words, written
+from paring.ranks.words import one_line
+from paring.report.differing import differing, repeated, setting_words, written
 from paring.report.runs import RunRecord, finite, is_run, read_run
 
 STUDY = "study.json"

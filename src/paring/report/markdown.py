@@ -2,7 +2,7 @@
 
 import re
 
-from paring.report.recipes import shared, written
+from paring.report.differing import shared, written
 from paring.report.report import Report
 from paring.report.tables import (
     Table,
@@ -16,7 +16,7 @@ from paring.report.tables import (
     tuning_table,
     version_table,
 )
-from paring.runtime.screen import visible
+from paring.runtime.text import visible
 
 LONGEST = 4000
 """Characters of a text."""

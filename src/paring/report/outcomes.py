@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from paring.maths.estimates import t_interval, wilson_interval
-from paring.recipes import flattened
+from paring.ranks.words import one_line
+from paring.report.differing import differing, written
 from paring.report.gathering import Contender, Gathered
-from paring.report.rank_words import one_line
-from paring.report.recipes import differing, written
 from paring.report.runs import RunRecord, finite
+from paring.settings.recipes import flattened
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from paring.report import chart
-from paring.report.examples import examples_of, first_and_last
+from paring.report.answers import examples_of, first_and_last
+from paring.report.differing import shared, written
 from paring.report.outcomes import Block
 from paring.report.rank_grid import rank_pictures
-from paring.report.recipes import shared, written
 from paring.report.report import Report
 from paring.report.series import MOST_CURVES, figures_of, styles_of
 from paring.report.strips import strips_of
@@ -32,7 +32,7 @@ from paring.report.tables import (
     version_table,
 )
 from paring.report.tuned import tuning_figures
-from paring.runtime.screen import visible
+from paring.runtime.text import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
 POINTS, CHARACTERS = 60, 160_000

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from paring.ranks.reading import KINDS, Part, Ranks, by_layer, read_ranks, type_of
+from paring.ranks.words import number, one_line, summary, words
 from paring.report.gathering import Gathered
-from paring.report.rank_words import number, one_line, summary, words
-from paring.report.ranks import KINDS, Part, Ranks, by_layer, read_ranks, type_of
 
 SHADES = 4
 """Of either direction."""

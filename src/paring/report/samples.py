@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from paring.runtime.journal import read_rows
-from paring.runtime.screen import visible
+from paring.runtime.text import visible
 
 LONGEST_TEXT = 2000
 

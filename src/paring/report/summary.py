@@ -4,16 +4,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from paring.recipes import flattened
 from paring.report.budget import sampled_by
 from paring.report.comparing import Comparison, Test
+from paring.report.differing import NOT_A_DIFFERENCE, differing, shared
 from paring.report.effects import Effect
 from paring.report.gathering import Contender
 from paring.report.outcomes import Block, Standing
-from paring.report.recipes import NOT_A_DIFFERENCE, differing, shared
 from paring.report.report import Report
 from paring.report.runs import RunRecord
 from paring.report.series import SHOWN, last_tenth
+from paring.settings.recipes import flattened
 
 FORMAT = 1
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paring.maths.estimates import Difference
-from paring.recipes import flattened
+from paring.ranks.words import one_line
 from paring.report.answer import collapse_words, p_words
 from paring.report.budget import sampled_by
 from paring.report.comparing import Comparison
+from paring.report.differing import ABSENT, NOT_A_DIFFERENCE, differing, setting_words, written
 from paring.report.effects import Effect, Pair
 from paring.report.gathering import Gathered
 from paring.report.outcomes import Benchmark, Block, Standing
-from paring.report.rank_words import one_line
-from paring.report.recipes import ABSENT, NOT_A_DIFFERENCE, differing, setting_words, written
 from paring.report.runs import RunRecord, finite
 from paring.report.series import SHOWN, last_tenth
+from paring.settings.recipes import flattened
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
 """What a rollout engine is asked for, and the settings of sampling."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Protocol
 
-import numpy as np
 from pydantic import Field
 
-from paring.complaints import RunFailed
-from paring.settings import Count, CountOrZero, NotNegative, Positive, settings
-from paring.types import Group, Problem
+from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, settings
+from paring.types import Group, Key, Problem
 
 
 @settings
@@ -63,22 +60,6 @@ class Rollout:
         return Sampling(
             max_new_tokens=self.max_new_tokens, temperature=self.temperature, top_p=self.top_p, top_k=self.top_k
         )
-
-
-@dataclass(frozen=True)
-class Key:
-    """What the noise of a rollout is a function of, beside problem, member and position."""
-
-    seed: int
-    step: int
-
-    def number(self) -> int:
-        """The key as one seed for generators that take one: 63 bits."""
-        return int(np.random.SeedSequence([self.seed, self.step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-class NotFinite(RunFailed):
-    """The model gives probabilities that are no finite numbers: its weights, or its adapters', have diverged."""
 
 
 class Engine(Protocol):

@@ -11,10 +11,11 @@ from paring.policy.chat import answer_text, prompt_tokens
 from paring.policy.model import Policy
 from paring.policy.recording import Recording, Trace
 from paring.rollout.cache import Prompts, Rows
-from paring.rollout.engine import Key, NotFinite, Sampling
+from paring.rollout.engine import Sampling
 from paring.rollout.folded import Sampler, sampler
 from paring.rollout.noise import draw, uniforms
-from paring.types import Completion, Group, Problem
+from paring.settings.complaints import NotFinite
+from paring.types import Completion, Group, Key, Problem
 
 
 @dataclass(frozen=True)

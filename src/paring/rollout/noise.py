@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paring.rollout.engine import Key, Sampling
+from paring.rollout.engine import Sampling
+from paring.types import Key
 
 
 def uniforms(key: Key, problem_id: str, member: int, count: int) -> np.ndarray:

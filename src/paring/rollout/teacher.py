@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from paring.policy.chat import answer_text, conversation_tokens, prompt_tokens
 from paring.policy.model import Policy
-from paring.rollout.engine import Key, Sampling
+from paring.rollout.engine import Sampling
 from paring.rollout.local import check_length
-from paring.types import Completion, Group, Problem
+from paring.types import Completion, Group, Key, Problem
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save_file
@@ -22,8 +23,18 @@ from torch import Tensor
 
 from paring.runtime.files import remove_folder, staged_folder, standing, sync
 from paring.runtime.manifest import Unusable, checked_names, json_bytes, manifest_of, read_json
+from paring.settings.declare import CountOrZero, settings
 
 _FOLDER = re.compile(r"(?P<hidden>\.)?(?P<name>step-(?P<step>[0-9]{1,18}))(?(hidden)\.replaced)")
+
+
+@settings
+class Save:
+    """The `save` section: a checkpoint every so many steps, and one at the end or when interrupted."""
+
+    every: CountOrZero = 25
+    """0: only at the end."""
+    keep: Annotated[int, Field(ge=2, description="one must be left if the other is damaged")] = 2
 
 
 @dataclass(frozen=True)

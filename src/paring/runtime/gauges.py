@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paring.runtime.journal import HEALTHY
+from paring.runtime.text import duration
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,3 @@ class Pace:
     def left_text(self) -> str:
         left = self.left()
         return "left ?" if left is None else f"left {duration(left)}"
-
-
-def duration(seconds: float) -> str:
-    """58 s, 12 min 05 s, 3 h 12 min, 2 d 03 h."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"

@@ -8,7 +8,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from paring.runtime.gauges import Pace, duration, gauges_for
+from paring.runtime.gauges import Pace, gauges_for
+from paring.runtime.text import duration
 
 _STYLES = {"✓": "green", "!": "bold red", " ": ""}
 _GAUGES_IN_A_ROW = 2

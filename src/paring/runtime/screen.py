@@ -3,37 +3,16 @@
 import os
 import sys
 import time
-import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from paring.runtime.gauges import Pace, gauges_for
+from paring.runtime.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _IN_EVERY_LINE = {"reward", "accuracy", "loss", "length", "kl"}
-
-
-def visible(text: str, limit: int | None = None) -> str:
-    """Text of a model made harmless: whatever is not printable, but newline and tab, becomes a visible escape.
-
-    So no control character, reversal of direction, zero-width character or lone surrogate reaches a terminal.
-    At most `limit` characters come back; a text that was cut ends in "…".
-    """
-    head = text if limit is None else text[: limit + 1]
-    if not head.isprintable():
-        head = "".join(map(_visible_character, head))
-    if limit is None or len(head) <= limit:
-        return head
-    return head[: max(0, limit - 1)] + "…"
-
-
-def _visible_character(character: str) -> str:
-    # Of the many spaces of Unicode only " " counts as printable; the others are no danger either.
-    if character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs":
-        return character
-    return character.encode("unicode_escape").decode("ascii")
 
 
 class Screen:

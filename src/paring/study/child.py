@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from paring.complaints import RunFailed
+from paring.settings.complaints import RunFailed
 
 FINISHED, BROKEN, FAILED = 0, 1, 3
 """Exit codes: FAILED is a run that began well and cannot go on, whose repetition would end the same way; BROKEN is

@@ -12,14 +12,14 @@ from typing import Any
 from paring.adapters.kinds import Gated
 from paring.config import AnyRun, Run, as_plain
 from paring.planning.plan import plan as plan_memory
-from paring.planning.table import gigabytes
-from paring.runtime.gauges import duration
+from paring.planning.plan_words import gigabytes
+from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
+from paring.runtime.text import duration
 from paring.study import child
+from paring.study.cells import Cell, PlannedRun, cells
 from paring.study.course import Course
-from paring.study.local import Jobs, LocalJobs
-from paring.study.plan import Cell, PlannedRun, cells
-from paring.training.folder import RunFolder
+from paring.study.processes import Jobs, LocalJobs
 
 STEPS = 3
 """Of a probe; the first is not counted, since it warms up."""

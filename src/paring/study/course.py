@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from paring.study.cells import Cell, PlannedRun, cells, final_runs, tuning_runs
 from paring.study.declaration import Study, Tune
-from paring.study.folder import Choice, StudyFolder, Trouble
-from paring.study.plan import Cell, PlannedRun, cells, final_runs, tuning_runs
+from paring.study.study_folder import Choice, StudyFolder, Trouble
 
 
 @dataclass

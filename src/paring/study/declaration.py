@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import Field, Strict, TypeAdapter, ValidationError
 
-from paring.complaints import RecipeError, complaints
-from paring.recipes import flattened, read_recipe
-from paring.settings import CountOrZero, settings
+from paring.settings.complaints import RecipeError, complaints
+from paring.settings.declare import CountOrZero, settings
+from paring.settings.recipes import flattened, read_recipe
 
 Seeds = Annotated[tuple[CountOrZero, ...], Strict(False), Field(min_length=1)]
 Values = Annotated[tuple[Any, ...], Strict(False), Field(min_length=1)]

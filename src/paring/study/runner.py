@@ -10,12 +10,12 @@ from paring.runtime.interruption import Interruption
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import all_cpus
 from paring.study import child
+from paring.study.cells import PlannedRun
 from paring.study.course import Course
-from paring.study.folder import Trouble
-from paring.study.local import Jobs, local_jobs
-from paring.study.plan import PlannedRun
-from paring.study.screen import StudyScreen, Tally
-from paring.study.summary import run_words, summary
+from paring.study.display import StudyScreen, Tally
+from paring.study.ending import run_words, summary
+from paring.study.processes import Jobs, local_jobs
+from paring.study.study_folder import Trouble
 
 POLL_SECONDS = 0.2
 

@@ -8,7 +8,7 @@ from typing import Literal, overload
 
 import numpy as np
 
-from paring.settings import settings
+from paring.settings.declare import settings
 from paring.tasks.reasoning import corrects_itself
 from paring.types import Problem, Score, Split
 

@@ -5,7 +5,7 @@ from functools import cache
 from itertools import accumulate
 from typing import Literal
 
-from paring.settings import settings
+from paring.settings.declare import settings
 from paring.tasks.arithmetic import FIRST, LATER, score_sum
 from paring.tasks.drawn import Chance, draw_splits
 from paring.types import Problem, Score, Split

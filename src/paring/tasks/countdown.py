@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from paring.settings import settings
+from paring.settings.declare import settings
 from paring.tasks.drawn import Chance, draw_splits
 from paring.tasks.expressions import read_expression
 from paring.tasks.format import follows_think_answer

@@ -6,7 +6,7 @@ from functools import cache
 from itertools import accumulate, product
 from typing import Literal
 
-from paring.settings import settings
+from paring.settings.declare import settings
 from paring.tasks.arithmetic import FIRST, LATER, spelled
 from paring.tasks.chains import INSIDE
 from paring.tasks.countdown import solves

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from paring.settings import Count, CountOrZero, settings
+from paring.settings.declare import Count, CountOrZero, settings
 from paring.tasks.order import hash_order
 from paring.tasks.rows import checked_row, field_of, hub_values, jsonl_values, message_of
 from paring.types import Message

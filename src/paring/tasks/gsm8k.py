@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from paring.settings import Count, CountOrZero, settings
+from paring.settings.declare import Count, CountOrZero, settings
 from paring.tasks.order import digest, hash_order
 from paring.tasks.reasoning import corrects_itself, has_equation
 from paring.tasks.rows import Row, read_hub, read_jsonl, reject_repeats

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 from unicodedata import normalize
 
-from paring.settings import settings
+from paring.settings.declare import settings
 from paring.tasks.order import digest, hash_order
 from paring.tasks.rows import Row, read_jsonl, reject_repeats
 from paring.types import Problem, Score, Split

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from paring.settings import NotNegative, settings
-from paring.source import function_in
+from paring.settings.declare import NotNegative, settings
+from paring.settings.own_code import function_in
 from paring.tasks.order import digest, hash_order
 from paring.tasks.rewarding import Judge, row_of
 from paring.tasks.rows import check_text, field_of, hub_values, jsonl_values, message_of

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from paring.source import names_of
+from paring.settings.own_code import names_of
 from paring.types import Problem
 from paring.verifier.serving import serve
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from paring.settings import settings
+from paring.settings.declare import settings
 from paring.tasks.format import THINK_ANSWER_PROMPT, follows_boxed, follows_think_answer
 from paring.types import Message
 from paring.verifier.extraction import last_box, tagged_answer

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from paring.settings import settings
+from paring.settings.declare import settings
 from paring.tasks.order import hash_order
 from paring.types import Problem, Score, Split
 from paring.verifier.extraction import last_number

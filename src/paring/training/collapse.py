@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from paring.runtime.journal import HEALTHY
-from paring.settings import Count, settings
+from paring.settings.declare import Count, settings
 
 WATCHED = ("reward", "length")
 FIRST_LEVELS = (*WATCHED, "entropy", "grad_norm")

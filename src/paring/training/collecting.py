@@ -9,13 +9,12 @@ from torch import Tensor
 
 from paring.config import Run
 from paring.maths.advantages import Outcome
-from paring.rollout.engine import Key
 from paring.runtime.machine import Stopwatch
 from paring.tasks.base import judged
-from paring.training.order import items_of_step, others_of_step
+from paring.training.draws import items_of_step, others_of_step
 from paring.training.record import rewards, weighted
 from paring.training.setup import Setup
-from paring.types import Group, Problem, Score
+from paring.types import Group, Key, Problem, Score
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled, pack_examples
-from paring.rollout.engine import NotFinite
-from paring.settings import Count, CountOrZero, settings
+from paring.settings.complaints import NotFinite
+from paring.settings.declare import Count, CountOrZero, settings
 
 LARGEST_EXPONENT = 700.0
 """exp() of a larger loss would overflow."""

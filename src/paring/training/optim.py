@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from paring.adapters.gates import Factors, GateRule
 from paring.adapters.moments import RANK_AXIS, moved
 from paring.adapters.ranks import Move
-from paring.settings import Count, CountOrZero, NotNegative, Positive, settings
+from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, settings
 
 SLOTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW holds of each parameter."""

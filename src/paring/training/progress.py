@@ -7,16 +7,16 @@ from typing import Any
 import torch
 
 from paring.adapters.attach import ranks_of, set_ranks
-from paring.complaints import RunFailed
 from paring.config import AnyRun, Run, differences, load_run
-from paring.evaluation import Answered, Evaluation
+from paring.evaluation.measuring import Answered, Evaluation
 from paring.runtime import checkpoint
 from paring.runtime.files import remove_staging
+from paring.runtime.folder import RunFolder
 from paring.runtime.journal import Journal
 from paring.runtime.machine import versions
 from paring.runtime.screen import Screen
+from paring.settings.complaints import RunFailed
 from paring.training.collapse import Watch
-from paring.training.folder import RunFolder
 from paring.training.optim import Optimiser
 from paring.training.setup import Setup
 from paring.training.sft_setup import SftSetup

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paring.evaluation import answers_that_are, mean_length, trait_shares
+from paring.evaluation.measuring import answers_that_are, mean_length, trait_shares
 from paring.maths.advantages import without_signal
 from paring.training.update import Update
 from paring.types import Completion, Group, Score

@@ -8,11 +8,14 @@ from typing import Any
 import torch
 
 from paring.adapters.attach import published_parameters, ranks_of
+from paring.adapters.peft_format import write_peft_folder
 from paring.config import AnyRun
 from paring.policy.loading import base_name
+from paring.runtime.files import staged_folder
+from paring.runtime.folder import RunFolder, check_free
 from paring.runtime.machine import peak_memory_gb, versions
-from paring.runtime.screen import Screen, visible
-from paring.training.folder import RunFolder, check_free
+from paring.runtime.screen import Screen
+from paring.runtime.text import visible
 from paring.training.progress import AnySetup, Examined, Progress, check_same_run
 
 LONGEST_ANSWER = 300
@@ -54,7 +57,8 @@ def finished(
 ) -> Result:
     """Publish the adapter and write result.json, the last file of a run; it begins with what is `named`, and what else
     was `found` follows the two evaluations."""
-    folder.publish(setup.policy.adapters, base_model=base_name(run.model.path))
+    with staged_folder(folder.adapter) as staging:
+        write_peft_folder(staging, setup.policy.adapters, base_model=base_name(run.model.path))
     values = {
         **named,
         "seed": run.seed,

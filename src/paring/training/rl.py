@@ -9,19 +9,18 @@ from typing import Any
 import torch
 
 from paring.adapters.kinds import Gated
-from paring.complaints import RunFailed
 from paring.config import Run, to_toml
-from paring.evaluation import Answered, Evaluation, measure
+from paring.evaluation.measuring import Answered, Evaluation, measure
 from paring.policy.packing import packed
-from paring.rollout.engine import Key, NotFinite
+from paring.runtime.folder import RunFolder, free_folder
 from paring.runtime.interruption import Interruption
 from paring.runtime.journal import Journal
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import Stopwatch, peak_memory_gb
 from paring.runtime.memory import give_back_freed_memory
 from paring.runtime.screen import Screen
+from paring.settings.complaints import NotFinite, RunFailed
 from paring.training.collecting import collect
-from paring.training.folder import RunFolder, free_folder
 from paring.training.optim import Optimiser, learning_rate
 from paring.training.progress import (
     Examined,
@@ -33,12 +32,12 @@ from paring.training.progress import (
     save_is_due,
     stop_if_diverging,
 )
-from paring.training.ranks import event_is_due, gate_rule, rank_event, rank_metrics
+from paring.training.rank_events import event_is_due, gate_rule, rank_event, rank_metrics
 from paring.training.record import advantage_metrics, rollout_metrics, sample_rows, speed_metrics
 from paring.training.result import Result, finished, result_so_far
 from paring.training.setup import Setup, prepare
 from paring.training.update import Update, improve
-from paring.types import Group
+from paring.types import Group, Key
 
 
 @dataclass(frozen=True)

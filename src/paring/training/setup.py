@@ -19,15 +19,15 @@ from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.policy.recording import Recording
-from paring.rollout.engine import Engine, Key
+from paring.rollout.engine import Engine
 from paring.rollout.local import LocalEngine, check_length
 from paring.rollout.teacher import Teacher
 from paring.runtime.machine import threads_for
 from paring.runtime.memory import keep_freed_memory
-from paring.runtime.screen import visible
-from paring.training.order import items_of_step
+from paring.runtime.text import visible
+from paring.training.draws import items_of_step
 from paring.training.staleness import SamplingPolicy
-from paring.types import Problem
+from paring.types import Key, Problem
 
 LONGEST_PROMPT = 2000
 

@@ -10,26 +10,26 @@ from typing import Any
 import torch
 
 from paring.adapters.kinds import Gated
-from paring.complaints import RunFailed
 from paring.config import SftRun, to_toml
 from paring.maths.reducers import Totals, cross_entropy
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled, pack_examples
-from paring.rollout.engine import Key, NotFinite
+from paring.runtime.folder import RunFolder, free_folder
 from paring.runtime.interruption import Interruption
 from paring.runtime.journal import Journal
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import Stopwatch, peak_memory_gb
 from paring.runtime.screen import Screen
-from paring.training.folder import RunFolder, free_folder
+from paring.settings.complaints import NotFinite, RunFailed
+from paring.training.draws import items_of_step
 from paring.training.heldout import HeldOutLoss, cut_examples, held_out_loss
 from paring.training.optim import Optimiser, learning_rate
-from paring.training.order import items_of_step
 from paring.training.progress import Examined, Progress, diverged, restore, save, save_is_due, stop_if_diverging
-from paring.training.ranks import event_is_due, gate_rule, rank_event, rank_metrics
+from paring.training.rank_events import event_is_due, gate_rule, rank_event, rank_metrics
 from paring.training.result import Result, finished, result_so_far
 from paring.training.sft_setup import SftSetup, prepare
 from paring.training.update import Update, step_if_finite
+from paring.types import Key
 
 
 @dataclass(frozen=True)

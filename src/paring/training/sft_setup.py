@@ -12,9 +12,9 @@ from paring.config import SftRun, to_toml
 from paring.policy.chat import conversation_tokens
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled
-from paring.runtime.screen import visible
+from paring.runtime.text import visible
 from paring.tasks.examples import Example
-from paring.training.order import items_of_step
+from paring.training.draws import items_of_step
 from paring.training.setup import in_words, load_policy
 
 LONGEST_TEXT = 2000

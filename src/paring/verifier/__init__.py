@@ -6,7 +6,7 @@ with Verifier() as verifier:
     verdicts = verifier.judge([(Gold.read(r"\\frac{1}{2}"), r"So it is \\boxed{0.5}.")])
 """
 
-from paring.verifier.kinds import Gold, Kind
+from paring.verifier.golds import Gold, Kind
 from paring.verifier.verdicts import Verdict, Why
 from paring.verifier.verifier import Verifier
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from paring.verifier.compounds import same_interval, same_list, same_matrix, same_members, same_tuple
-from paring.verifier.kinds import NUMBERS, RELATION, SEPARATOR, Gold, Kind, bare, kind_of, name_of
+from paring.verifier.golds import NUMBERS, RELATION, SEPARATOR, Gold, Kind, bare, kind_of, name_of
 from paring.verifier.latex import compact, split_outside, without_text
 from paring.verifier.leaves import same_based, same_letters, same_name, same_numbers, same_ratio, same_text
 from paring.verifier.units import known_unit

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 
 from paring.verifier.danger import MOST_ELEMENTS
-from paring.verifier.kinds import RELATION, SEPARATOR, bare, in_braces, in_brackets
+from paring.verifier.golds import RELATION, SEPARATOR, bare, in_braces, in_brackets
 from paring.verifier.latex import compact, split_outside
 from paring.verifier.sets import real_set, same_set
 

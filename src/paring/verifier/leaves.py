@@ -3,7 +3,7 @@
 import re
 from unicodedata import normalize
 
-from paring.verifier.kinds import BASED, bare, letters, name_of
+from paring.verifier.golds import BASED, bare, letters, name_of
 from paring.verifier.latex import without_text
 from paring.verifier.numbers import read_number, same_number
 

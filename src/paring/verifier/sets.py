@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paring.verifier.kinds import SEPARATOR, in_braces, in_brackets
+from paring.verifier.golds import SEPARATOR, in_braces, in_brackets
 from paring.verifier.latex import split_outside
 
 _CUP = re.compile(r"\\cup(?![A-Za-z])")

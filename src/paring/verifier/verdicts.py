@@ -7,7 +7,7 @@ from paring.verifier.characters import is_hidden
 from paring.verifier.comparison import Algebra, is_same
 from paring.verifier.danger import explodes, is_bulky
 from paring.verifier.extraction import final_answer
-from paring.verifier.kinds import NUMBERS, Gold, bare
+from paring.verifier.golds import NUMBERS, Gold, bare
 from paring.verifier.latex import tidy
 from paring.verifier.numbers import read_number
 

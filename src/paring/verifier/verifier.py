@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
-from paring.verifier.kinds import Gold
+from paring.verifier.golds import Gold
 from paring.verifier.verdicts import NeedsAlgebra, Verdict, decide
 from paring.verifier.workers import Workers
 

@@ -19,7 +19,7 @@ def prepare(seconds: float, memory_mb: int) -> Callable[[dict[str, str]], str]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    from paring.verifier.kinds import Gold
+    from paring.verifier.golds import Gold
     from paring.verifier.symbols import MathVerify
     from paring.verifier.verdicts import compare
 

@@ -16,7 +16,7 @@ from peft.utils import set_peft_model_state_dict
 from paring.adapters.kinds import L1ra
 from paring.adapters.lowrank import LowRankLinear
 from paring.integrations.peft import L1raConfig, L1raReferenceConfig, adapters_of, register, save_as_lora
-from paring.integrations.peft.model import note_ranks, rank_of
+from paring.integrations.peft.l1ra_model import note_ranks, rank_of
 
 X = torch.randn(3, 6, generator=torch.Generator().manual_seed(2))
 

@@ -2,7 +2,7 @@
 
 import json
 
-from paring.report.examples import PROBLEMS, examples_of, first_and_last
+from paring.report.answers import PROBLEMS, examples_of, first_and_last
 from paring.report.gathering import gather
 
 HOSTILE = "\x1b[2J\u202e\u200b\ud800\x00<script>"

@@ -1,6 +1,6 @@
 """Where modules stand, from their paths: no two that differ are taken for one type without saying so."""
 
-from paring.report.places import Place, places
+from paring.ranks.places import Place, places
 
 
 def found(*paths):

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from paring.report.rank_plain import as_plain
-from paring.report.rank_words import as_text, several_in_a_layer, words
-from paring.report.ranks import Part, by_layer, read_ranks, thirds
+from paring.ranks.plain import as_plain
+from paring.ranks.reading import Part, by_layer, read_ranks, thirds
+from paring.ranks.words import as_text, several_in_a_layer, words
 
 Q0, UP0, Q1, UP1 = (f"model.layers.{layer}.{part}" for layer in (0, 1) for part in ("self_attn.q_proj", "mlp.up_proj"))
 COST = {Q0: 10, UP0: 30, Q1: 10, UP1: 30}
@@ -242,7 +242,7 @@ def test_a_type_called_all_and_an_endless_name_keep_their_rows(write):
 
 
 def test_figures_need_matplotlib_and_say_how_to_get_it(ranks, tmp_path, monkeypatch):
-    from paring.report.rank_figures import write_figures
+    from paring.ranks.rank_figures import write_figures
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "paring\[figures\]"'):
@@ -256,7 +256,7 @@ class TestFigures:
         return pytest.importorskip("matplotlib")
 
     def figures(self, ranks, to, png=False):
-        from paring.report.rank_figures import write_figures
+        from paring.ranks.rank_figures import write_figures
 
         return {path.name: path.read_bytes() for path in write_figures(ranks, to, png=png)}
 
@@ -274,14 +274,14 @@ class TestFigures:
             assert text in drawn["ranks-flow.svg"]
 
     def test_areas_count_in_the_unit_of_the_budget(self, ranks, write):
-        from paring.report.rank_flow import _areas
+        from paring.ranks.flow import _areas
 
         assert _areas(ranks) == {"q_proj": [8, 4, 3], "up_proj": [8, 11, 11], None: [0, 1, 2]}
         in_parameters = read_ranks(write(FIRST, SECOND, budget="parameters"))
         assert _areas(in_parameters) == {"q_proj": [80, 40, 30], "up_proj": [240, 330, 330], None: [0, 1, 2]}
 
     def test_the_colour_of_a_cell_is_its_change(self, ranks):
-        from paring.report.rank_map import rank_map
+        from paring.ranks.heat_map import rank_map
 
         panel = rank_map(ranks, 7.0).axes[0]
         colours = {(round(box.get_x() + 0.5), round(box.get_y() + 0.5)): box.get_facecolor() for box in panel.patches}
@@ -292,7 +292,7 @@ class TestFigures:
         assert {text.get_text().strip() for text in panel.texts} == {"0", "3", "6", "5", "1.5", "5.5", "mean"}
 
     def test_numbers_are_left_out_where_they_do_not_fit(self, write):
-        from paring.report.rank_map import rank_map
+        from paring.ranks.heat_map import rank_map
 
         wide = read_ranks(write(uniform([f"m.{layer}.q" for layer in range(200)])))
         assert [text.get_text().strip() for text in rank_map(wide, 7.0).axes[0].texts] == ["4.0", "mean"]

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from paring.policy.packing import Shared, pack
-from paring.rollout.engine import Key, Sampling
+from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
-from paring.types import Problem
+from paring.types import Key, Problem
 
 KEY = Key(seed=0, step=1)
 PROMPTS = [[5], [9, 8, 7, 6, 5, 4, 3, 2, 1], [20, 30, 40], [11, 50, 13, 51, 17, 52, 19, 53, 23, 54, 29, 55]]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from paring.rollout.engine import Key, Sampling
+from paring.rollout.engine import Sampling
 from paring.rollout.noise import draw, restricted, uniforms
+from paring.types import Key
 
 BASE = (Key(seed=1, step=2), "task/3", 4)
 

@@ -10,12 +10,12 @@ from paring.policy.model import Policy
 from paring.policy.packing import packed
 from paring.policy.recording import Recording
 from paring.rollout import folded
-from paring.rollout.engine import Key, Sampling
+from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
 from paring.runtime.machine import Stopwatch
 from paring.training.optim import Adam, Optimiser
 from paring.training.update import improve
-from paring.types import Problem
+from paring.types import Key, Problem
 
 SAMPLING = Sampling(max_new_tokens=12, temperature=1.0)
 PROMPTS = ("w5 w6 w7 w8 w9", "w9", "w1 w2 w3")

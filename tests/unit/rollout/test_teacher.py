@@ -7,10 +7,11 @@ import pytest
 
 from paring.policy.loading import Model, load_base
 from paring.policy.model import Policy
-from paring.rollout.engine import Key, Sampling
+from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
 from paring.rollout.teacher import Teacher
 from paring.tasks.arithmetic import Arithmetic
+from paring.types import Key
 
 PROBLEMS = list(Arithmetic().problems("train")[:5])
 SAMPLING, KEY = Sampling(max_new_tokens=40), Key(0, 1)

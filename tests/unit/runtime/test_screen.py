@@ -7,9 +7,10 @@ import re
 import pytest
 from rich.console import Console
 
-from paring.runtime.gauges import GAUGES, Gauge, duration, gauges_for
+from paring.runtime.gauges import GAUGES, Gauge, gauges_for
 from paring.runtime.journal import HEALTHY, METRICS
-from paring.runtime.screen import Screen, visible
+from paring.runtime.screen import Screen
+from paring.runtime.text import duration, visible
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[2J\x9b31m[/red][bold]x[/bold]\u202eevil\u2066\u200b\ud800\r\x00\x7f\ufeff\U000e0041\u2028"

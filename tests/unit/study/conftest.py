@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from paring.complaints import RunFailed
 from paring.config import validate
+from paring.settings.complaints import RunFailed
 from paring.study import child
 from paring.study.course import Course
 from paring.study.declaration import Study
-from paring.study.folder import StudyFolder
+from paring.study.study_folder import StudyFolder
 from paring.training.method import train
 
 
@@ -54,7 +54,7 @@ def here():
 @pytest.fixture
 def small_course(small_overrides, tmp_path):
     """A course of small runs of the quickstart, in a folder of its own."""
-    from paring.recipes import parse_override
+    from paring.settings.recipes import parse_override
 
     common = dict(map(parse_override, small_overrides)) | {"steps": 2, "evaluate.validation_limit": 3}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from paring.complaints import RecipeError
+from paring.settings.complaints import RecipeError
 from paring.study.declaration import Tune, load_study, resolved, to_toml
 
 WHOLE = """

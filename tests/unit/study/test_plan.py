@@ -2,10 +2,10 @@
 
 import pytest
 
-from paring.complaints import RecipeError
 from paring.maths.objectives import Grpo, Rgra
+from paring.settings.complaints import RecipeError
+from paring.study.cells import Cell, cells, final_runs, tuning_runs
 from paring.study.declaration import Study, Tune
-from paring.study.plan import Cell, cells, final_runs, tuning_runs
 
 
 def study(**changes):

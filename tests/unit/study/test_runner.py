@@ -10,10 +10,10 @@ from paring.runtime.lock import RunIsBusy, run_lock
 from paring.study import child, runner
 from paring.study.course import Course
 from paring.study.declaration import Tune, load_study
-from paring.study.folder import StudyFolder
-from paring.study.local import local_jobs
+from paring.study.display import StudyScreen
+from paring.study.processes import local_jobs
 from paring.study.runner import conduct
-from paring.study.screen import StudyScreen
+from paring.study.study_folder import StudyFolder
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +122,7 @@ def test_a_broken_run_stops_no_other_and_is_tried_again(small_course, here, told
 
 
 def test_a_run_that_failed_is_not_repeated_and_its_value_not_chosen(small_course, here, told, monkeypatch):
-    from paring.complaints import RunFailed
+    from paring.settings.complaints import RunFailed
     from paring.training import rl
 
     real = rl.rl_step

@@ -10,11 +10,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from paring.study import runner
+from paring.study.cells import final_runs, tuning_runs
 from paring.study.course import Course
 from paring.study.declaration import load_study
-from paring.study.folder import StudyFolder
-from paring.study.plan import final_runs, tuning_runs
 from paring.study.runner import conduct
+from paring.study.study_folder import StudyFolder
 
 STUDIES = Path(__file__).parents[3] / "studies"
 PAPER = ["grpo", "grpo-positive", "rgra", "reinforce", "raft", "sft"]

@@ -3,7 +3,7 @@
 import pytest
 
 from paring import load_run
-from paring.tasks.custom import Custom
+from paring.tasks.own_task import Custom
 from paring.tasks.reward_functions import RewardFunctions
 
 TASK = """

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from paring.source import names_of
+from paring.settings.own_code import names_of
 from paring.tasks.base import judged
 from paring.tasks.reward_functions import RewardFunctions
 from paring.types import Completion, Group

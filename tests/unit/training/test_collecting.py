@@ -7,12 +7,11 @@ import torch
 
 from paring.config import load_run
 from paring.maths.objectives import Dapo, Rgra, Sft
-from paring.rollout.engine import Key
 from paring.runtime.machine import Stopwatch
 from paring.training.collecting import collect
-from paring.training.order import items_of_step, others_of_step
+from paring.training.draws import items_of_step, others_of_step
 from paring.training.setup import Setup
-from paring.types import Completion, Group, Problem, Score
+from paring.types import Completion, Group, Key, Problem, Score
 
 PROBLEMS = [Problem(str(number), (), "") for number in range(1, 13)]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from paring.training.order import items_of_step
+from paring.training.draws import items_of_step
 from paring.types import Problem
 
 PROBLEMS = [Problem(id=str(n), messages=(), gold="") for n in range(7)]

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 from paring.adapters.attach import parameters_by_name
 from paring.policy.loading import EMBEDDED
 from paring.policy.packing import Labelled
-from paring.rollout.engine import NotFinite
+from paring.settings.complaints import NotFinite
 from paring.tasks.examples import Example
 from paring.training.heldout import cut_examples, held_out_loss
 from paring.training.optim import Adam, Optimiser

@@ -6,10 +6,10 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("paring.integrations.peft needs PEFT: pip install 'paring[peft]'", name="peft") from error
 
 from paring.integrations.peft.callback import L1raCallback
-from paring.integrations.peft.config import L1raConfig, L1raReferenceConfig
-from paring.integrations.peft.layer import L1raLinear
-from paring.integrations.peft.model import L1raModel, adapters_of, register, save_as_lora
-from paring.integrations.peft.optimiser import l1ra_param_groups
+from paring.integrations.peft.l1ra_config import L1raConfig, L1raReferenceConfig
+from paring.integrations.peft.l1ra_layer import L1raLinear
+from paring.integrations.peft.l1ra_model import L1raModel, adapters_of, register, save_as_lora
+from paring.integrations.peft.l1ra_optimiser import l1ra_param_groups
 
 __all__ = [
     "L1raCallback",

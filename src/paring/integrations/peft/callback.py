@@ -15,10 +15,10 @@ from paring.adapters.attach import apply_plan, components_of
 from paring.adapters.gates import Factors, GateRule
 from paring.adapters.kinds import Gated, L1raReference, check_events
 from paring.adapters.ranks import changes_the_function, event_record
-from paring.integrations.peft.config import GatedConfig
-from paring.integrations.peft.layer import L1raLinear
-from paring.integrations.peft.model import adapters_of, layers_of, note_ranks
-from paring.integrations.peft.optimiser import bare, follow, separate, transplant
+from paring.integrations.peft.l1ra_config import GatedConfig
+from paring.integrations.peft.l1ra_layer import L1raLinear
+from paring.integrations.peft.l1ra_model import adapters_of, layers_of, note_ranks
+from paring.integrations.peft.l1ra_optimiser import bare, follow, separate, transplant
 
 
 class L1raCallback(TrainerCallback):

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from paring.maths.objectives.custom import Custom
 from paring.maths.objectives.family import Cispo, Dapo, DrGrpo, Gpg, Gspo, Rloo
 from paring.maths.objectives.halves import Nsr, Psr, RaftPlus, Rec, ReinforceRej, Wapo
+from paring.maths.objectives.own_objective import Custom
 from paring.maths.objectives.paper import Grpo, GrpoPositive, Raft, Reinforce, Rgra, Sft
 
 OfPaper = Rgra | Grpo | GrpoPositive | Reinforce | Raft | Sft

@@ -27,7 +27,7 @@ from paring.maths.surrogates import (
     runs_away,
     sequence_ratio,
 )
-from paring.settings import CountOrZero, NotNegative, Share, settings
+from paring.settings.declare import CountOrZero, NotNegative, Share, settings
 
 
 @settings

@@ -15,7 +15,7 @@ from paring.maths.surrogates import (
     outside,
     runs_away,
 )
-from paring.settings import NotNegative, settings
+from paring.settings.declare import NotNegative, settings
 
 
 @settings

@@ -10,7 +10,7 @@ from paring.maths.kl import KlEstimator
 from paring.maths.objective import ClippedRatio, Objective
 from paring.maths.reducers import Reduce
 from paring.maths.surrogates import ClipHigh, ClipLow
-from paring.settings import NotNegative, settings
+from paring.settings.declare import NotNegative, settings
 
 
 @settings

@@ -1,0 +1,31 @@
+"""`paring plan`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from paring.commands.shared import Debug, Json, Overrides, errors_in_words, one_of, parsed
+
+
+def plan(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name or a TOML file; see `paring recipes`.")],
+    overrides: Overrides = None,
+    memory: Annotated[float | None, typer.Option(min=0.1, help="GB to plan for; by default this machine's.")] = None,
+    kind: Annotated[str | None, typer.Option(help="full, lora, l1ra or l1ra-reference; by default the run's.")] = None,
+    find: Annotated[str | None, typer.Option(help="batch or rank: also the largest that fits.")] = None,
+    prompt: Annotated[int | None, typer.Option(min=1, help="Tokens of a prompt; by default 128.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Estimate a run's peak memory by part, say whether it fits, and what to change."""
+    with errors_in_words(debug):
+        one_of("--kind", kind, ("full", "lora", "l1ra", "l1ra-reference"))
+        one_of("--find", find, ("batch", "rank"))
+        from paring.config import load_run
+        from paring.planning.plan import plan as plan_run
+        from paring.planning.plan_words import lines
+
+        run = load_run(recipe, **parsed(overrides))
+        planned = plan_run(run, memory_gb=memory, kind=kind, find=find, prompt=prompt)
+        print(json.dumps(planned.as_plain()) if as_json else "\n".join(lines(planned)))

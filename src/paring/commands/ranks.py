@@ -1,0 +1,42 @@
+"""`paring ranks`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paring.commands.shared import Debug, Json, errors_in_words
+
+
+def ranks(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    figures: Annotated[Path | None, typer.Option(help="Write figures (SVG) into this folder.")] = None,
+    png: Annotated[bool, typer.Option("--png", help="Write the figures as PNG too.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show where a run's ranks went, by module type and depth, and what each rank event did."""
+    if png and figures is None:
+        raise typer.BadParameter("--png says how figures are written: give --figures DIR too")
+    with errors_in_words(debug):
+        from paring.ranks.plain import as_plain
+        from paring.ranks.rank_figures import write_figures
+        from paring.ranks.reading import read_ranks
+        from paring.ranks.words import as_text, next_steps
+
+        found = read_ranks(run)
+        written = [str(path) for path in write_figures(found, figures, png=png)] if figures else []
+        if as_json:
+            print(json.dumps(as_plain(found) | {"figures": written}))
+        else:
+            print(
+                "\n".join(
+                    [
+                        as_text(found),
+                        "",
+                        *(f"written to {path}" for path in written),
+                        *next_steps(found, figures=bool(written)),
+                    ]
+                )
+            )

@@ -1,0 +1,39 @@
+"""All benchmarks, by name."""
+
+from paring.evaluation.benchmarks.amc23 import AMC23
+from paring.evaluation.benchmarks.benchmark import AnyBenchmark
+from paring.evaluation.benchmarks.cmath import CMATH
+from paring.evaluation.benchmarks.cn_middle_school import CN_MIDDLE_SCHOOL
+from paring.evaluation.benchmarks.gaokao2023_en import GAOKAO2023_EN
+from paring.evaluation.benchmarks.gaokao2024 import GAOKAO2024, GAOKAO2024_I, GAOKAO2024_II, GAOKAO2024_MIX
+from paring.evaluation.benchmarks.gsm8k import GSM8K
+from paring.evaluation.benchmarks.math import MATH
+from paring.evaluation.benchmarks.math500 import MATH500
+from paring.evaluation.benchmarks.mmlu_stem import MMLU_STEM
+from paring.evaluation.benchmarks.olympiadbench import OLYMPIADBENCH
+
+BENCHMARKS: tuple[AnyBenchmark, ...] = (
+    GSM8K,
+    MATH,
+    MATH500,
+    OLYMPIADBENCH,
+    AMC23,
+    GAOKAO2023_EN,
+    CMATH,
+    CN_MIDDLE_SCHOOL,
+    MMLU_STEM,
+    GAOKAO2024_I,
+    GAOKAO2024_II,
+    GAOKAO2024_MIX,
+    GAOKAO2024,
+)
+
+
+def benchmark_named(name: str) -> AnyBenchmark | None:
+    """The benchmark of this name, whatever its case, with hyphens or underscores; None where there is none."""
+    return next((one for one in BENCHMARKS if plain(one.name) == plain(name)), None)
+
+
+def plain(name: str) -> str:
+    """A name as it is compared: `MATH-500` and `gaokao2024-i` are `math500` and `gaokao2024_I`."""
+    return name.lower().replace("-", "").replace("_", "")

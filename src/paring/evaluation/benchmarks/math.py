@@ -1,0 +1,44 @@
+"""MATH: 5,000 competition problems in seven subjects and five levels (Hendrycks et al., arXiv 2103.03874)."""
+
+from paring.evaluation.benchmarks.benchmark import Benchmark, Flaw, Hub, Question, Record
+from paring.evaluation.benchmarks.worked import MATHEMATICS
+from paring.verifier.extraction import last_box
+
+SUBJECTS = (
+    "algebra",
+    "counting_and_probability",
+    "geometry",
+    "intermediate_algebra",
+    "number_theory",
+    "prealgebra",
+    "precalculus",
+)
+
+
+def read(row: Record) -> Question:
+    gold = last_box(row.text("solution"))
+    if gold is None:
+        raise ValueError(f"{row.place}: the solution has no \\boxed{{}} that closes")
+    labels = {"subject": row.label("type"), "level": row.label("level").removeprefix("Level ")}
+    return Question(row.text("problem"), (gold,), labels=labels)
+
+
+MATH = Benchmark(
+    name="math",
+    title="MATH",
+    rows=5000,
+    fields=("problem", "solution", "level", "type"),
+    read=read,
+    origin="the 5,000 test problems as JSON Lines (problem, solution, level, type)",
+    hub=Hub("EleutherAI/hendrycks_math", configs=SUBJECTS),
+    examples=MATHEMATICS,
+    flaws=(
+        Flaw(
+            4060,
+            "8609928cf3aac50c",
+            "a box is an operator of the problem: the last box holds 12, the answer is 6",
+            ("6",),
+        ),
+        Flaw(1598, "77f8fe953e39a0e0", "the gold spaces its thousands as 5,\\!525", (r"\frac{12}{5525}",)),
+    ),
+)

@@ -1,0 +1,107 @@
+"""The folder of a run: the names of its files, begun once, never mixed with another run, read by every command."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from paring.runtime.files import write_durably
+from paring.types import Json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything of a run lies. The folder is the interface: reports and scripts read these files."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "run.toml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def ranks(self) -> Path:
+        return self.path / "ranks.jsonl"
+
+    @property
+    def items(self) -> Path:
+        return self.path / "items.jsonl"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    def begin(self, recipe: str) -> None:
+        """Make the folder and write the resolved recipe into it. Raises ValueError if it holds anything already."""
+        check_free(self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_durably(self.recipe, recipe.encode())
+        except OSError as error:
+            raise ValueError(f"{self.path} cannot be written: {error.strerror}. Choose another with --out") from error
+
+    def existing_recipe(self) -> Path:
+        """The file of the resolved recipe. Raises ValueError if there is no run here."""
+        if not self.recipe.is_file():
+            raise ValueError(f"{self.path} holds no run: there is no {self.recipe.name} in it")
+        return self.recipe
+
+    def read_recipe(self) -> dict[str, Json]:
+        """The resolved recipe. Raises ValueError where there is no run, or the file is damaged."""
+        try:
+            return tomllib.loads(self.existing_recipe().read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{self.recipe}: damaged ({error})") from error
+
+    def write_items(self, rows: Sequence[dict[str, Json]]) -> None:
+        """What became of each problem of the test split after training, one JSON object a line."""
+        write_durably(self.items, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    def write_result(self, result: dict[str, Json]) -> None:
+        write_durably(self.result, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+
+    def read_result(self) -> dict[str, Json] | None:
+        """The result of a run that came to its end, else None."""
+        return json.loads(self.result.read_text(encoding="utf-8")) if self.result.is_file() else None
+
+
+def check_free(path: Path) -> None:
+    """Raises ValueError if a new run cannot begin there."""
+    if (path / "run.toml").exists():
+        raise ValueError(
+            f"{path} already holds a run: go on with it by --resume {path}, or choose another folder with --out"
+        )
+    check_empty(path)
+
+
+def check_empty(path: Path) -> None:
+    """Raises ValueError if something is there already."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path} exists and is not an empty folder: choose another")
+
+
+def free_folder(name: str) -> Path:
+    """runs/<name>, or runs/<name>-2, -3 ... if that holds a run."""
+    taken = Path("runs") / name
+    number = 1
+    while taken.exists():
+        number += 1
+        taken = Path("runs") / f"{name}-{number}"
+    return taken

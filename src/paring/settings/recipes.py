@@ -1,0 +1,90 @@
+"""Recipes: complete runs by name, as TOML, read as plain values and overridden by key=value."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from paring.settings.complaints import RecipeError
+
+FOLDER = Path(__file__).parents[1] / "recipes"
+
+
+def recipe_names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def recipe_path(name_or_path: str | Path) -> Path:
+    """The file of a recipe given by name or path, or the recipe of a run given by its folder. Raises RecipeError."""
+    if str(name_or_path) in recipe_names():
+        return FOLDER / f"{name_or_path}.toml"
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        path = path / "run.toml"
+    if not path.is_file():
+        raise RecipeError(str(name_or_path), [f"no such recipe or file; recipes: {', '.join(recipe_names())}"])
+    return path
+
+
+def recipe_text(name_or_path: str | Path) -> str:
+    """A recipe as it is written, comments and all. Raises RecipeError."""
+    path = recipe_path(name_or_path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(str(path), [f"not UTF-8 text: {error}"]) from None
+
+
+def read_recipe(name_or_path: str | Path) -> dict[str, Any]:
+    """The plain values of a recipe. Raises RecipeError."""
+    try:
+        return tomllib.loads(recipe_text(name_or_path))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(str(name_or_path), [f"not readable as TOML: {error}"]) from None
+
+
+def described() -> dict[str, str]:
+    """Name -> what it is for, of every recipe."""
+    return {name: read_recipe(name).get("description", "") for name in recipe_names()}
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`rollout.group_size=4` -> the key and its TOML value; what is no TOML value is a string. Raises RecipeError."""
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not all(key.split(".")):
+        raise RecipeError("command line", [f"{text!r} is not of the form key=value, such as optimiser.lr=1e-4"])
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def override(data: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested dicts, in place; a section given as a dict is merged into what is there."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            override(data, f"{key}.{name}", item)
+        return
+    *sections, last = key.split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise RecipeError("overrides", [f"{key}: {section} is a value, not a section"])
+    data[last] = value
+
+
+def flattened(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one of dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """One line for each dotted key whose value is not the same."""
+    before, after = flattened(old), flattened(new)
+    return [
+        f"{key}: {before.get(key, 'not set')!r} -> {after.get(key, 'not set')!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]

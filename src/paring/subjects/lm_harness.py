@@ -1,0 +1,118 @@
+"""paring as a model of lm-evaluation-harness (`lm_eval --model paring --model_args model=RUN`): what is generated."""
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+from lm_eval.api.registry import register_model
+
+from paring.rollout.engine import Sampling
+from paring.rollout.local import LocalEngine
+from paring.subjects.opening import open_subject
+from paring.tasks.order import digest
+from paring.types import Key, Problem
+
+VERBATIM = "{{ messages[0]['content'] }}"
+"""The chat template of a prompt that is finished: the harness has put it into words already, template and all."""
+LONGEST_ANSWER = 256
+"""Tokens, where a task does not say: the harness's own default."""
+SETTINGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k"}
+
+
+@register_model("paring")
+class PolicyUnderTest(LM):
+    """A run, a model or a PEFT adapter, whatever `paring eval` takes, answered by the local engine.
+
+    model   the run's folder, the model, or the adapter's folder
+    seed    of the noise where a task samples
+    rows    answers decoded at once
+    """
+
+    def __init__(self, model: str, seed: int = 0, rows: int = 32, **given_by_the_harness: Any) -> None:
+        unknown = given_by_the_harness.keys() - {"batch_size", "max_batch_size", "device"}
+        if unknown:
+            raise ValueError(f"model_args: {', '.join(sorted(unknown))}: unknown; there are model, seed and rows")
+        super().__init__()
+        policy = open_subject(str(model)).policy
+        self._tokenizer = copy.deepcopy(policy.tokenizer)
+        policy.tokenizer.chat_template = VERBATIM
+        self._engine = LocalEngine(policy, rows=int(rows))
+        self._key = Key(int(seed), step=0)
+
+    def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
+        """The answers, each up to the first of its stop texts. Raises ValueError for settings that are not known and
+        for prompts that leave no room in the context: none is cut."""
+        asked = [_asked(instance) for instance in requests]
+        answers = [""] * len(asked)
+        for sampling in dict.fromkeys(sampling for _, sampling, _ in asked):
+            places = [place for place, (_, wanted, _) in enumerate(asked) if wanted == sampling]
+            groups = self._engine.sample(_problems([asked[place][0] for place in places]), 1, sampling, self._key)
+            for place, group in zip(places, groups, strict=True):
+                answers[place] = _up_to(group.completions[0].text, asked[place][2])
+                self.cache_hook.add_partial("generate_until", requests[place].args, answers[place])
+        return answers
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        return self._tokenizer.apply_chat_template(
+            chat_history, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+
+    @property
+    def tokenizer_name(self) -> str:
+        return self._tokenizer.name_or_path.replace("/", "__")
+
+    def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> NoReturn:
+        _refuse_loglikelihood()
+
+    def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> NoReturn:
+        _refuse_loglikelihood()
+
+
+def _refuse_loglikelihood() -> NoReturn:
+    raise NotImplementedError(
+        "--model paring answers tasks that generate (output_type: generate_until); for tasks of log-likelihood, "
+        "`paring export RUN --to DIR --merged` and use --model hf --model_args pretrained=DIR"
+    )
+
+
+def _asked(instance: Instance) -> tuple[str, Sampling, tuple[str, ...]]:
+    """Prompt, sampling and stop texts of a request."""
+    prompt, wanted = instance.args
+    unknown = wanted.keys() - SETTINGS
+    if unknown:
+        raise ValueError(f"generation_kwargs: {', '.join(sorted(unknown))}: unknown here; known: {sorted(SETTINGS)}")
+    until = wanted.get("until") or ()
+    stops = (until,) if isinstance(until, str) else tuple(until)
+    sampling = Sampling(
+        max_new_tokens=int(wanted.get("max_gen_toks", LONGEST_ANSWER)),
+        temperature=float(wanted.get("temperature", 1.0)) if wanted.get("do_sample") else 0.0,
+        top_p=float(wanted.get("top_p", 1.0)),
+        top_k=int(wanted.get("top_k", 0)),
+    )
+    return prompt, sampling, stops
+
+
+def _problems(prompts: Sequence[str]) -> list[Problem]:
+    """Each with an id of its own, also where a prompt stands several times: noise is a function of it."""
+    seen: Counter[str] = Counter()
+    problems = []
+    for prompt in prompts:
+        seen[prompt] += 1
+        name = f"lm-eval/{digest(prompt)}-{seen[prompt]}"
+        problems.append(Problem(name, ({"role": "user", "content": prompt},), ""))
+    return problems
+
+
+def _up_to(text: str, stops: Sequence[str]) -> str:
+    ends = [text.find(stop) for stop in stops if stop]
+    return text[: min((end for end in ends if end >= 0), default=len(text))]
+
+
+if __name__ == "__main__":
+    # Versions of the harness that do not look for plugins know the model once this file was run.
+    from lm_eval.__main__ import cli_evaluate
+
+    cli_evaluate()
