@@ -14,8 +14,7 @@ from threading import Thread
 
 import pytest
 
-from paring.report.report import read_report
-from paring.report.writing import write_report
+from paring.report.report import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
@@ -107,7 +106,7 @@ def study_of(finished_run: Path, folder: Path, text: str) -> Path:
 
 
 def page_of(folder: Path) -> str:
-    return write_report(read_report([folder]), folder).page.read_text()
+    return report(folder).page.read_text()
 
 
 def test_hostile_text_does_nothing_in_a_browser(finished_run, tmp_path_factory, look):

@@ -15,9 +15,9 @@ def compare(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show how two runs differ, in their recipes and in their results."""
+    """Show how two runs differ, in their recipes and in their results; differences are second less first."""
     with errors_in_words(debug):
-        from paring.report.compare import as_text, compared
+        from paring.report.compare import compare
 
-        found = compared(first, second)
-        print(json.dumps(found) if as_json else as_text(found))
+        compared = compare(first, second)
+        print(json.dumps(compared.as_plain()) if as_json else compared.as_text())

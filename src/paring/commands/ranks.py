@@ -20,23 +20,14 @@ def ranks(
     if png and figures is None:
         raise typer.BadParameter("--png says how figures are written: give --figures DIR too")
     with errors_in_words(debug):
-        from paring.ranks.plain import as_plain
         from paring.ranks.rank_figures import write_figures
         from paring.ranks.reading import read_ranks
-        from paring.ranks.words import as_text, next_steps
+        from paring.ranks.words import as_plain, as_text, next_steps
 
         found = read_ranks(run)
         written = [str(path) for path in write_figures(found, figures, png=png)] if figures else []
         if as_json:
             print(json.dumps(as_plain(found) | {"figures": written}))
-        else:
-            print(
-                "\n".join(
-                    [
-                        as_text(found),
-                        "",
-                        *(f"written to {path}" for path in written),
-                        *next_steps(found, figures=bool(written)),
-                    ]
-                )
-            )
+            return
+        files = [f"written to {path}" for path in written]
+        print("\n".join([as_text(found), "", *files, *next_steps(found, figures=bool(written))]))

@@ -19,12 +19,10 @@ def report(
     """Write what runs or a study came to: a page (HTML), Markdown and JSON."""
     with errors_in_words(debug):
         from paring.report.answer import as_lines
-        from paring.report.report import read_report
-        from paring.report.writing import next_steps, place_of, write_report
+        from paring.report.report import next_steps, report
 
-        found = read_report(subjects)
-        written = write_report(found, out or place_of(subjects))
+        written = report(*subjects, out=out)
         if as_json:
             print(written.summary.read_text(encoding="utf-8"), end="")
         else:
-            print("\n".join([*as_lines(found.answer), "", *next_steps(found, written)]))
+            print("\n".join([*as_lines(written.findings.answer), "", *next_steps(written)]))

@@ -1,4 +1,4 @@
-"""How sure a measured value is, and whether two that were measured on the same things differ."""
+"""How sure a measured value is, and whether two of them differ. Differences are second less first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of first - second over pairs, its 95 % interval, and the two-sided p-value of "there is none"."""
+    """Second less first: the mean, its 95 % interval, and the two-sided p-value of "there is none"."""
 
     mean: float
     low: float
@@ -51,26 +51,27 @@ def bootstrap_interval(value_P: Sequence[float], *, seed: int, resamples: int = 
     return float(low), float(high)
 
 
-def t_interval(value_S: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float]:
+def t_interval(values: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float]:
     """Student's interval of a mean over seeds: mean -+ t_{n-1} s / sqrt(n), with s of n - 1 degrees (Student 1908).
 
     Raises ValueError for fewer than two values: of one, the spread is not known."""
-    mean, error = _mean_and_error(value_S)
-    reach = t_quantile(confidence, len(value_S) - 1) * error
+    mean, error = _mean_and_error(values)
+    reach = t_quantile(confidence, len(values) - 1) * error
     return mean - reach, mean + reach
 
 
-def paired_t(first_S: Sequence[float], second_S: Sequence[float]) -> Difference:
-    """Student's paired test over seeds that both have: t = mean / (s / sqrt(n)) of first - second, n - 1 degrees.
+def paired_t(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """Student's paired test over pairs, such as seeds: t = mean / (s / sqrt(n)) of second - first, n - 1 degrees.
 
     Without any spread the difference is certain: p = 0, or 1 where it is 0. Raises ValueError for fewer than two
     pairs, or values that do not pair."""
-    difference_S = _differences(first_S, second_S)
-    mean, error = _mean_and_error(difference_S)
-    low, high = t_interval(difference_S)
+    _check_pairs(first, second)
+    differences = [after - before for before, after in zip(first, second, strict=True)]
+    mean, error = _mean_and_error(differences)
+    low, high = t_interval(differences)
     if error == 0:
         return Difference(mean, low, high, 1.0 if mean == 0 else 0.0)
-    return Difference(mean, low, high, t_beyond(mean / error, len(difference_S) - 1))
+    return Difference(mean, low, high, t_beyond(mean / error, len(differences) - 1))
 
 
 def mcnemar_exact(first_P: Sequence[bool], second_P: Sequence[bool]) -> Discordant:
@@ -94,7 +95,8 @@ def paired_bootstrap(
     The p-value is twice the smaller share of resampled means on either side of 0, itself counted as one of them: it
     is never below 2 / (resamples + 1). For several samples a problem: give each problem's own mean.
     Raises ValueError where they do not pair."""
-    difference_P = _differences(first_P, second_P)
+    _check_pairs(first_P, second_P)
+    difference_P = [one - other for one, other in zip(first_P, second_P, strict=True)]
     means = _resampled_means(difference_P, seed, resamples)
     low, high = np.percentile(means, [2.5, 97.5])
     smaller = min(int((means <= 0).sum()), int((means >= 0).sum()))
@@ -104,37 +106,37 @@ def paired_bootstrap(
 
 
 def unpaired_difference(first_right: int, first_of: int, second_right: int, second_of: int) -> Difference:
-    """Two shares that were not measured on the same things: first - second, with Newcombe's interval (1998, method 10)
+    """Two shares that were not measured on the same things: second - first, with Newcombe's interval (1998, method 10)
     and the two-sided p of the pooled z test.
 
-    low = d - sqrt((p1 - l1)^2 + (u2 - p2)^2), high = d + sqrt((u1 - p1)^2 + (p2 - l2)^2), with Wilson's l and u.
+    low = d - sqrt((p2 - l2)^2 + (u1 - p1)^2), high = d + sqrt((u2 - p2)^2 + (p1 - l1)^2), with Wilson's l and u.
     Raises ValueError for impossible counts, or no trials."""
     if min(first_of, second_of) < 1:
         raise ValueError(f"{first_of} and {second_of} trials: a difference needs at least one of each")
     (low1, high1), (low2, high2) = wilson_interval(first_right, first_of), wilson_interval(second_right, second_of)
     share1, share2 = first_right / first_of, second_right / second_of
-    difference = share1 - share2
+    difference = share2 - share1
     pooled = (first_right + second_right) / (first_of + second_of)
     error = sqrt(pooled * (1 - pooled) * (1 / first_of + 1 / second_of))
     return Difference(
         difference,
-        difference - sqrt((share1 - low1) ** 2 + (high2 - share2) ** 2),
-        difference + sqrt((high1 - share1) ** 2 + (share2 - low2) ** 2),
+        difference - sqrt((share2 - low2) ** 2 + (high1 - share1) ** 2),
+        difference + sqrt((high2 - share2) ** 2 + (share1 - low1) ** 2),
         erfc(abs(difference) / error / sqrt(2)) if error else 1.0,
     )
 
 
-def holm(p_C: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted for many comparisons (Holm 1979), in the order given: reject where one is at most alpha, and
     the chance of any false rejection is at most alpha.
 
     The i-th smallest of m becomes the largest of (m - j + 1) p_(j) over j <= i, at most 1. Raises ValueError where a
     value is no probability."""
-    if any(not 0 <= p <= 1 for p in p_C):
-        raise ValueError(f"{list(p_C)}: p-values lie between 0 and 1")
-    adjusted, largest = [0.0] * len(p_C), 0.0
-    for rank, place in enumerate(sorted(range(len(p_C)), key=lambda place: p_C[place])):
-        largest = max(largest, (len(p_C) - rank) * p_C[place])
+    if any(not 0 <= p <= 1 for p in p_values):
+        raise ValueError(f"{list(p_values)}: p-values lie between 0 and 1")
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        largest = max(largest, (len(p_values) - rank) * p_values[place])
         adjusted[place] = min(1.0, largest)
     return adjusted
 
@@ -169,26 +171,21 @@ def _t_within(angle: float, degrees: int) -> float:
 
 
 def _resampled_means(value_P: Sequence[float], seed: int, resamples: int) -> np.ndarray:
-    value_P = np.asarray(value_P, dtype=np.float64)
-    if len(value_P) == 0:
+    values = np.asarray(value_P, dtype=np.float64)
+    if len(values) == 0:
         raise ValueError("a bootstrap of no values: there must be at least one")
-    draws = np.random.default_rng(seed).integers(len(value_P), size=(resamples, len(value_P)))
-    return value_P[draws].mean(axis=1)
+    draws = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    return values[draws].mean(axis=1)
 
 
-def _mean_and_error(value_S: Sequence[float]) -> tuple[float, float]:
+def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     """The mean and its standard error."""
-    value_S = np.asarray(value_S, dtype=np.float64)
-    if len(value_S) < 2 or not np.isfinite(value_S).all():
-        raise ValueError(f"{value_S.tolist()}: an interval over seeds needs at least two values, all of them finite")
+    array = np.asarray(values, dtype=np.float64)
+    if len(array) < 2 or not np.isfinite(array).all():
+        raise ValueError(f"{array.tolist()}: an interval of a mean needs at least two values, all of them finite")
     # Equal values have no spread, whatever rounding leaves of their mean.
-    spread = 0.0 if (value_S == value_S[0]).all() else float(value_S.std(ddof=1))
-    return float(value_S.mean()), spread / sqrt(len(value_S))
-
-
-def _differences(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
-    _check_pairs(first, second)
-    return np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    spread = 0.0 if (array == array[0]).all() else float(array.std(ddof=1))
+    return float(array.mean()), spread / sqrt(len(array))
 
 
 def _check_pairs(first: Sequence[float], second: Sequence[float]) -> None:

@@ -3,8 +3,9 @@
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from paring.ranks.reading import Event, Ranks
-from paring.ranks.words import one_line
+from paring.ranks.reading import Ranks
+from paring.runtime.tables import LONGEST_CELL
+from paring.runtime.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 HUES = ("Blues", "Oranges", "Greens", "Purples", "Reds")
 """One for each part of a layer (attention, MLP ...); the types of a part are its shades."""
 LABEL_DISTANCE = 0.062
-"""Of two labels beside the areas, at least, as a share of the height."""
+"""Least distance of two labels beside the areas, as a share of the height."""
 
 
 def rank_flow(ranks: Ranks, width: float) -> "Figure":
@@ -22,7 +23,7 @@ def rank_flow(ranks: Ranks, width: float) -> "Figure":
     `width` in inches."""
     from matplotlib.figure import Figure
 
-    measured = [event for event in ranks.events if event.kl is not None]
+    measured = {event.step: event.kl for event in ranks.events if event.kl is not None}
     figure = Figure(figsize=(width, 4.2 if measured else 3.2), layout="constrained")
     heights = [4, 1] if measured else [1]
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
@@ -44,12 +45,12 @@ def _draw_areas(axes: "Axes", ranks: Ranks) -> None:
     labels: list[tuple[float, str, str]] = []
     for name, values in areas.items():
         top = [low + value for low, value in zip(base, [*values, values[-1]], strict=True)]
-        style = dict(facecolor="0.93", hatch="/////", edgecolor="0.6", linewidth=0)
-        if name is not None:
-            style = dict(facecolor=colours[name], edgecolor="white", linewidth=0.5)
-        axes.fill_between(steps, base, top, step="post", **style)
+        if name is None:
+            axes.fill_between(steps, base, top, step="post", fc="0.93", hatch="/////", ec="0.6", lw=0)
+        else:
+            axes.fill_between(steps, base, top, step="post", fc=colours[name], ec="white", lw=0.5)
         change = f" ({100 * (values[-1] / values[0] - 1):+.0f} %)".replace("-", "−") if values[0] else ""
-        words = f"{'unassigned' if name is None else one_line(name)}  {_short(values[-1])}{change}"
+        words = f"{'unassigned' if name is None else one_line(name, LONGEST_CELL)}  {_short(values[-1])}{change}"
         labels.append(((base[-1] + top[-1]) / 2, words, "0.6" if name is None else colours[name]))
         base = top
     # The edge of the budget: what is missing below it was pruned and not given again.
@@ -96,12 +97,12 @@ def _colours(ranks: Ranks) -> dict[str, str]:
 def _label(axes: "Axes", labels: list[tuple[float, str, str]], height: float) -> None:
     """Name each area to its right; where areas are thin, names are pushed apart."""
     distance = min(LABEL_DISTANCE, 1 / len(labels))
-    wanted = (middle / height for middle, _, _ in labels)
-    pushed_up = accumulate(wanted, lambda below, place: max(place, below + distance))
+    middles = (middle / height for middle, _, _ in labels)
+    pushed_up = accumulate(middles, lambda below, place: max(place, below + distance))
     for number, (place, (middle, words, colour)) in enumerate(zip(pushed_up, labels, strict=True), start=1):
         place = min(place, 1 - distance * (len(labels) - number + 0.5))
-        line = dict(transform=axes.transAxes, color=colour, linewidth=1.5, clip_on=False)
-        axes.plot([1.003, 1.025], [middle / height, place], **line)
+        ends = [1.003, 1.025], [middle / height, place]
+        axes.plot(*ends, transform=axes.transAxes, color=colour, linewidth=1.5, clip_on=False)
         axes.text(1.032, place, words, transform=axes.transAxes, va="center", fontsize=7, color="0.15")
 
 
@@ -115,14 +116,33 @@ def _mark_events(axes: "Axes", ranks: Ranks) -> None:
         for step in steps:
             axes.axvline(step, color="0.2", linewidth=0.4, alpha=0.25)
         if steps:
-            style = dict(linestyle="", marker="v", markersize=4, color="0.2", markerfacecolor=filling, label=words)
-            axes.plot(steps, [1.015] * len(steps), transform=axes.get_xaxis_transform(), clip_on=False, **style)
-    place = dict(loc="lower left", bbox_to_anchor=(0, 1.035), ncols=2, borderaxespad=0, handletextpad=0.2)
-    axes.legend(frameon=False, fontsize=7, columnspacing=1.5, borderpad=0.2, **place)
+            axes.plot(
+                steps,
+                [1.015] * len(steps),
+                transform=axes.get_xaxis_transform(),
+                clip_on=False,
+                linestyle="",
+                marker="v",
+                markersize=4,
+                color="0.2",
+                markerfacecolor=filling,
+                label=words,
+            )
+    axes.legend(
+        frameon=False,
+        fontsize=7,
+        columnspacing=1.5,
+        borderpad=0.2,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.035),
+        ncols=2,
+        borderaxespad=0,
+        handletextpad=0.2,
+    )
 
 
-def _draw_kl(axes: "Axes", measured: list[Event]) -> None:
-    steps, values = [event.step for event in measured], [event.kl for event in measured]
+def _draw_kl(axes: "Axes", measured: dict[int, float]) -> None:
+    steps, values = list(measured), list(measured.values())
     axes.vlines(steps, 0, values, color="0.4", linewidth=1)
     axes.plot(steps, values, "o", color="0.2", markersize=3, clip_on=False)
     axes.axhline(0, color="0.2", linewidth=0.6)

@@ -2,16 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-from paring.ranks.reading import Part, Ranks, by_layer, type_of
-from paring.ranks.words import number, one_line, several_in_a_layer
+from paring.ranks.reading import Part, Ranks
+from paring.ranks.words import number, several_in_a_layer
+from paring.runtime.tables import LONGEST_CELL
+from paring.runtime.text import count_words, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
 CELLS_SHARE = 0.74
-"""Of the width, about, that is left for the cells of a row."""
+"""Share of the width that is left for the cells of a row, about."""
 COLOURS = "PuOr_r"
 """Below the start violet, above it orange: all kinds of colour vision tell these two apart."""
 LARGEST_NUMBER, SMALLEST_NUMBER = 7.0, 4.5
@@ -28,23 +29,22 @@ def rank_map(ranks: Ranks, width: float) -> "Figure":
     from matplotlib.figure import Figure
 
     stacks = ranks.stacks
-    rows = [len(stack.by(type_of)) for stack in stacks.values()]
+    rows = [len(stack.types) for stack in stacks.values()]
     figure = Figure(figsize=(width, 0.24 * sum(rows) + 0.55 * len(rows) + 0.55), layout="constrained")
     panels = figure.subplots(len(stacks), 1, squeeze=False, height_ratios=[count + 0.5 for count in rows])[:, 0]
-    cells = [cell for stack in stacks.values() for cell in _cells(stack).values()]
-    changes = list(map(_change, cells))
+    cells = [cell for stack in stacks.values() for cell in stack.cells.values()]
+    changes = [cell.mean_change for cell in cells]
     start = ranks.start_rank
     farthest = max(map(abs, changes))
     reach = max(1, min(farthest, start) if start else farthest)
-    colours = ScalarMappable(Normalize(-reach, reach), COLOURS)
-    columns = max(len(by_layer(stack)) for stack in stacks.values())
+    columns = max(len(stack.layers) for stack in stacks.values())
     size = _fitting_size(width * CELLS_SHARE * 72 / columns, max(len(number(cell.mean)) for cell in cells))
     for panel, (name, stack) in zip(panels, stacks.items(), strict=True):
-        _draw_stack(panel, name, stack, colours, number_size=size)
+        _draw_stack(panel, name, stack, reach, number_size=size)
         panel.set_xlim(-0.5, columns - 0.5)
     figure.suptitle(_title(ranks), x=0.01, ha="left", fontsize=9)
     bar = figure.colorbar(
-        colours,
+        ScalarMappable(Normalize(-reach, reach), COLOURS),
         ax=list(panels),
         fraction=0.03,
         pad=0.01,
@@ -62,20 +62,21 @@ def _title(ranks: Ranks) -> str:
     last, everything = ranks.events[-1], ranks.all
     start = "different start ranks" if ranks.start_rank is None else f"start rank {ranks.start_rank} everywhere"
     return (
-        f"Rank of each module after {len(ranks.events)} rank event{'s' * (len(ranks.events) > 1)} "
+        f"Rank of each module after {count_words(len(ranks.events), 'rank event')} "
         f"(step {last.step:,}); {start}\n"
         f"sum {everything.start:,} at the start, {everything.end:,} now; "
         f"adapter parameters {everything.parameters_at_start:,} at the start, {everything.parameters:,} now"
     )
 
 
-def _draw_stack(axes: "Axes", name: str, stack: Part, colours: "ScalarMappable", *, number_size: float) -> None:
+def _draw_stack(axes: "Axes", name: str, stack: Part, reach: float, *, number_size: float) -> None:
+    from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
-    layers, types, cells = list(by_layer(stack)), stack.by(type_of), _cells(stack)
-    for (kind, layer), cell in cells.items():
+    layers, types = list(stack.layers), stack.types
+    for (kind, layer), cell in stack.cells.items():
         column, row = layers.index(layer), list(types).index(kind)
-        colour = colours.to_rgba(_change(cell))
+        colour = colormaps[COLOURS]((cell.mean_change + reach) / (2 * reach))
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colour, edgecolor="white", linewidth=0.5))
         if number_size:
             ink = "white" if _lightness(colour) < 0.5 else "0.15"
@@ -86,23 +87,14 @@ def _draw_stack(axes: "Axes", name: str, stack: Part, colours: "ScalarMappable",
         axes.text(len(layers) - 0.5, row, f"  {part.mean:.1f}", va="center_baseline", fontsize=7, color="0.3")
     axes.text(len(layers) - 0.5, -0.6, "  mean", va="bottom", fontsize=7, color="0.3")
     axes.set_ylim(len(types) - 0.5, -0.5)
-    axes.set_yticks(range(len(types)), [one_line(kind) for kind in types])
+    axes.set_yticks(range(len(types)), [one_line(kind, LONGEST_CELL) for kind in types])
     every = 1 if len(layers) <= 16 else 5 if len(layers) <= 60 else 10
     shown = range(0, len(layers), every)
     axes.set_xticks(shown, ["-" if layers[column] is None else str(layers[column]) for column in shown])
-    where = f"layer ({one_line(name)})" if name else "outside the layers"
+    where = f"layer ({one_line(name, LONGEST_CELL)})" if name else "outside the layers"
     axes.set_xlabel("; ".join([where, *several_in_a_layer(stack)]), loc="left")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-
-
-def _cells(stack: Part) -> dict[tuple[str, int | None], Part]:
-    return stack.by(lambda module: (module.place.type, module.place.layer))
-
-
-def _change(cell: Part) -> float:
-    """Of a module, or the mean of several."""
-    return cell.change / len(cell.modules)
 
 
 def _fitting_size(width: float, characters: int) -> float:

@@ -2,16 +2,20 @@
 
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from paring.ranks.flow import rank_flow
 from paring.ranks.heat_map import rank_map
 from paring.ranks.reading import Ranks
 from paring.runtime.files import write_durably
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 FIGURES = {"ranks-map": rank_map, "ranks-flow": rank_flow}
 WIDTH = 7.2
 """Inches: both columns of a paper."""
-STYLE = {
+STYLE: "dict[RcKeyType, object]" = {
     # A fixed salt and no date: the same run gives the same file.
     "svg.hashsalt": "paring",
     # Names come from a model: a dollar sign in them is no formula.

@@ -1,25 +1,26 @@
-"""The ranks of a run as people read them: tables, and one line an event."""
+"""The ranks of a run as people read them, tables and one line an event; and as plain values, for JSON."""
 
 from collections.abc import Mapping
 from shlex import quote
 
-from paring.ranks.reading import Module, Part, Ranks, by_layer, thirds, type_of
-from paring.runtime.text import visible
+from paring.ranks.reading import Module, Part, Ranks
+from paring.runtime import text
+from paring.runtime.tables import LONGEST_CELL, Table
+from paring.runtime.text import count_words, one_line
+from paring.types import Json
 
-LONGEST_NAME = 120
 MOST_MOVED = 5
 """Modules that are listed among those that gained most, and among those that lost most."""
 
 
 def as_text(ranks: Ranks) -> str:
     """Everything that a person wants to see, in plain aligned text."""
-    blocks = [summary(ranks), types_table(ranks)]
+    tables = [_types_table(ranks)]
     for name, stack in ranks.stacks.items():
-        blocks.append(layers_table(name, stack))
-        if thirds(stack):
-            blocks.append(depth_table(name, stack))
-    blocks += [moved_table(ranks), history(ranks)]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
+        tables += [_layers_table(name, stack), _depth_table(name, stack)]
+    tables.append(_moved_table(ranks))
+    blocks = [summary(ranks), *(table.as_text() for table in tables if table), _history(ranks)]
+    return "\n\n".join("\n".join(block) for block in blocks)
 
 
 def summary(ranks: Ranks) -> list[str]:
@@ -30,133 +31,118 @@ def summary(ranks: Ranks) -> list[str]:
     begin = "different start ranks" if ranks.start_rank is None else f"start rank {ranks.start_rank}"
     steps = f"at step {first.step}" if first is last else f"at steps {first.step} to {last.step}"
     return [
-        f"{visible(ranks.kind)}: {_count(len(everything.modules), 'module')}, {begin}; "
-        f"{_count(len(ranks.events), 'rank event')} {steps}, budget in {visible(ranks.budget)}",
+        f"{ranks.kind}: {count_words(len(everything.modules), 'module')}, {begin}; "
+        f"{count_words(len(ranks.events), 'rank event')} {steps}, budget in {one_line(ranks.budget)}",
         f"ranks {everything.start:,} -> {everything.end:,} ({_signed(everything.change)}), "
-        f"{amount(ranks, last.unassigned)} unassigned; net of all events, modules gained {gained:,} and lost {lost:,}",
-        f"parameters {everything.parameters_at_start:,} -> {everything.parameters:,}"
-        f" ({_percent(everything.parameters, everything.parameters_at_start)})",
+        f"{_amount(ranks, last.unassigned)} unassigned; net of all events, modules gained {gained:,} and lost {lost:,}",
+        f"parameters {everything.parameters_at_start:,} -> {everything.parameters:,} ({_growth(everything)})",
     ]
 
 
-def types_table(ranks: Ranks) -> list[str]:
+def _types_table(ranks: Ranks) -> Table:
     """Sums by module type: how many ranks moved there."""
-    head = ["module type", "modules", "start", "end", "change", "mean", "min-max", "parameters", "change", "importance"]
-    parts = [*((one_line(label), part) for label, part in ranks.types.items()), ("all", ranks.all)]
-    rows = [
+    return Table(
+        ["module type", "modules", "start", "end", "change", "mean", "min-max", "parameters", "change", "importance"],
         [
-            name,
-            f"{len(part.modules):,}",
-            f"{part.start:,}",
-            f"{part.end:,}",
-            _signed(part.change),
-            f"{part.mean:.2f}",
-            f"{part.low}-{part.high}",
-            f"{part.parameters:,}",
-            _percent(part.parameters, part.parameters_at_start),
-            _importance(part.importance),
-        ]
-        for name, part in parts
-    ]
-    return [
-        "ranks by module type (importance: s c |a| |b|, mean over components, then modules)",
-        *aligned([head, *rows]),
-    ]
-
-
-def layers_table(name: str, stack: Part) -> list[str]:
-    """Final rank of each layer and module type, and the sum of each layer."""
-    types = list(stack.by(type_of))
-    rows = []
-    for layer, part in by_layer(stack).items():
-        cells = part.by(type_of)
-        rows.append(
             [
-                "-" if layer is None else str(layer),
-                *(number(cells[label].mean) if label in cells else "" for label in types),
+                name,
+                f"{len(part.modules):,}",
+                f"{part.start:,}",
                 f"{part.end:,}",
                 _signed(part.change),
+                f"{part.mean:.2f}",
+                f"{part.low}-{part.high}",
+                f"{part.parameters:,}",
+                _growth(part),
+                _importance(part),
             ]
-        )
-    title = f"final ranks by layer, {one_line(name)}" if name else "final ranks outside the layers"
-    return [
-        title + "".join(f"; {words}" for words in several_in_a_layer(stack)),
-        *aligned([["layer", *map(one_line, types), "sum", "change"], *rows]),
+            for name, part in [*ranks.types.items(), ("all", ranks.all)]
+        ],
+        "ranks by module type (importance: s c |a| |b|, mean over components, then modules)",
+    )
+
+
+def _layers_table(name: str, stack: Part) -> Table:
+    """Final rank of each layer and module type, and the sum of each layer."""
+    rows = [
+        [
+            "-" if layer is None else str(layer),
+            *(number(stack.cells[kind, layer].mean) if (kind, layer) in stack.cells else "" for kind in stack.types),
+            f"{part.end:,}",
+            _signed(part.change),
+        ]
+        for layer, part in stack.layers.items()
     ]
+    title = f"final ranks by layer, {one_line(name, LONGEST_CELL)}" if name else "final ranks outside the layers"
+    title += "".join(f"; {words}" for words in several_in_a_layer(stack))
+    return Table(["layer", *stack.types, "sum", "change"], rows, title)
 
 
-def depth_table(name: str, stack: Part) -> list[str]:
-    """Mean final rank by depth and module type."""
-    types = list(stack.by(type_of))
-    rows = []
-    for third, part in thirds(stack).items():
-        cells = part.by(type_of)
-        means = (f"{cells[label].mean:.1f}" if label in cells else "" for label in types)
-        rows.append([third, *means, f"{part.mean:.1f}", _signed(part.change)])
-    head = ["", *map(one_line, types), "all", "change"]
-    return [f"mean final rank by depth, {one_line(name)}", *aligned([head, *rows])]
+def _depth_table(name: str, stack: Part) -> Table:
+    """Mean final rank by depth and module type. Empty where there are too few layers."""
+    rows = [
+        [
+            third,
+            *(f"{part.types[kind].mean:.1f}" if kind in part.types else "" for kind in stack.types),
+            f"{part.mean:.1f}",
+            _signed(part.change),
+        ]
+        for third, part in stack.thirds.items()
+    ]
+    title = f"mean final rank by depth, {one_line(name, LONGEST_CELL)}"
+    return Table(["depth", *stack.types, "all", "change"], rows, title)
 
 
-def moved_table(ranks: Ranks) -> list[str]:
-    """The modules that gained most, and those that lost most. Nothing where nothing moved."""
+def _moved_table(ranks: Ranks) -> Table:
+    """The modules that gained most, and those that lost most. Empty where nothing moved."""
     falling = sorted(ranks.all.modules, key=lambda module: -module.change)
     gained = [module for module in falling[:MOST_MOVED] if module.change > 0]
     lost = [module for module in falling[: -MOST_MOVED - 1 : -1] if module.change < 0]
-    if not gained and not lost:
-        return []
+    rows = [
+        [module.path, str(module.start), str(module.end), _signed(module.change), _importance(module)]
+        for module in gained + lost
+    ]
     head = ["module", "start", "end", "change", "importance"]
-    return ["modules that gained most and lost most", *aligned([head, *map(_module_row, gained + lost)])]
+    return Table(head, rows, "modules that gained most and lost most")
 
 
-def history(ranks: Ranks) -> list[str]:
+def _history(ranks: Ranks) -> list[str]:
     """One line an event, with its cause."""
     title = "history (KL: mean nats a token, of the policy before the event from the policy after it)"
-    return [title, *(words(ranks, number) for number in range(len(ranks.events)))]
+    return [title, *(event_words(ranks, number) for number in range(len(ranks.events)))]
 
 
-def words(ranks: Ranks, number: int) -> str:
+def event_words(ranks: Ranks, number: int) -> str:
     """What happened at the event of this number, from 0, and why."""
     event = ranks.events[number]
     gates = "at zero" if ranks.kind == "l1ra" else "below the threshold"
     pruned = sum(event.pruned.values())
-    # Of a module's last components some may stay whatever their gates: so without pruning nothing is said of gates.
-    cause = f"{_count(pruned, 'gate')} {gates} in {_count(len(event.pruned), 'module')}" if pruned else "nothing pruned"
-    given = [_given(ranks, event.grown)] if event.grown else []
+    # Some of a module's last components may stay whatever their gates: without pruning, gates are not mentioned.
+    modules = count_words(len(event.pruned), "module")
+    cause = f"{count_words(pruned, 'gate')} {gates} in {modules}" if pruned else "nothing pruned"
+    effects = [_given(ranks, event.grown)] if event.grown else []
     if not event.growth:
-        given.append("re-assignment is over")
-    effect = ", ".join([*(given or ["none given"]), f"{amount(ranks, event.unassigned)} unassigned"])
+        effects.append("re-assignment is over")
+    effect = ", ".join([*(effects or ["none given"]), f"{_amount(ranks, event.unassigned)} unassigned"])
     return f"step {event.step}: {cause}; {effect}; " + ("no KL" if event.kl is None else f"KL {event.kl:.2g}")
 
 
-def amount(ranks: Ranks, count: int) -> str:
-    """A count in the unit of the budget; that of ranks goes without saying."""
-    return f"{count:,}" if ranks.budget == "ranks" else _count(count, "parameter")
-
-
 def several_in_a_layer(stack: Part) -> list[str]:
-    """Which types have several modules in one layer, whose mean is shown: experts."""
+    """Types with several modules in one layer, whose mean is shown: experts."""
     most: dict[str, int] = {}
-    for part in by_layer(stack).values():
-        for label, cell in part.by(type_of).items():
-            most[label] = max(most.get(label, 0), len(cell.modules))
-    return [f"{one_line(label)} is the mean of {count}" for label, count in most.items() if count > 1]
+    for (kind, _), cell in stack.cells.items():
+        most[kind] = max(most.get(kind, 0), len(cell.modules))
+    return [f"{one_line(kind, LONGEST_CELL)} is the mean of {count}" for kind, count in most.items() if count > 1]
 
 
 def next_steps(ranks: Ranks, *, figures: bool) -> list[str]:
-    """Commands to try, and what each is for."""
+    """Commands to try, each with its purpose."""
     folder = quote(str(ranks.run))
     commands = {
         f"paring ranks {folder} --figures DIR": "heat map and flow of the ranks as SVG (--png: as PNG too)",
         f"paring export {folder} --to DIR": "the adapter for PEFT, vLLM, ... (--merged: a whole model)",
     }
-    shown = list(commands)[figures:]
-    width = max(map(len, shown))
-    return ["next:", *(f"  {command:<{width}}  {commands[command]}" for command in shown)]
-
-
-def one_line(name: str) -> str:
-    """A name of a model's part made harmless, on one line and not endless."""
-    return visible(name, LONGEST_NAME).replace("\n", r"\n").replace("\t", r"\t")
+    return text.next_steps(dict(list(commands.items())[figures:]))
 
 
 def number(value: float) -> str:
@@ -164,45 +150,94 @@ def number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def aligned(rows: list[list[str]]) -> list[str]:
-    """Columns of text, the first to the left and numbers to the right, under a line below the head."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [f"{row[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-    return [lines[0], "-" * len(lines[0]), *(line.rstrip() for line in lines[1:])]
+def as_plain(ranks: Ranks) -> dict[str, Json]:
+    """Nested lists and dicts; `layer` is None outside the layers, `stack` then "". Names are as the model has them."""
+    stacks = ranks.stacks.items()
+    return {
+        "run": str(ranks.run),
+        "kind": ranks.kind,
+        "budget": ranks.budget,
+        "step": ranks.step,
+        "start_rank": ranks.start_rank,
+        "unassigned": ranks.events[-1].unassigned,
+        "all": _sums(ranks.all),
+        "types": {label: _sums(part) for label, part in ranks.types.items()},
+        "layers": [
+            {"stack": name, "layer": layer, **_sums(part), "mean_by_type": _means(ranks, part)}
+            for name, stack in stacks
+            for layer, part in stack.layers.items()
+        ],
+        "depth": [
+            {"stack": name, "part": third, **_sums(part), "mean_by_type": _means(ranks, part)}
+            for name, stack in stacks
+            for third, part in stack.thirds.items()
+        ],
+        "modules": [_plain_module(ranks, module) for module in ranks.all.modules],
+        "history": [_plain_event(ranks, number) for number in range(len(ranks.events))],
+    }
 
 
-def _module_row(module: Module) -> list[str]:
-    return [
-        one_line(module.path),
-        str(module.start),
-        str(module.end),
-        _signed(module.change),
-        _importance(module.importance),
-    ]
+def _sums(part: Part) -> dict[str, Json]:
+    return {
+        "modules": len(part.modules),
+        "start": part.start,
+        "end": part.end,
+        "change": part.change,
+        "mean": part.mean,
+        "min": part.low,
+        "max": part.high,
+        "parameters_at_start": part.parameters_at_start,
+        "parameters": part.parameters,
+        "importance": part.importance,
+    }
+
+
+def _means(ranks: Ranks, part: Part) -> dict[str, float]:
+    return {label: cell.mean for label, cell in part.by(ranks.label).items()}
+
+
+def _plain_module(ranks: Ranks, module: Module) -> dict[str, Json]:
+    place = {"module": module.path, "stack": module.place.stack, "layer": module.place.layer}
+    values = {name: getattr(module, name) for name in ("start", "end", "change", "importance", "cost")}
+    return {**place, "type": ranks.label(module), **values}
+
+
+def _plain_event(ranks: Ranks, number: int) -> dict[str, Json]:
+    event = ranks.events[number]
+    return {
+        "step": event.step,
+        "ranks": sum(event.ranks.values()),
+        "ranks_by_type": ranks.by_type(event.ranks),
+        "parameters": sum(rank * event.cost[path] for path, rank in event.ranks.items()),
+        "pruned": dict(event.pruned),
+        "grown": dict(event.grown),
+        "unassigned": event.unassigned,
+        "growth": event.growth,
+        "kl": event.kl,
+        "words": event_words(ranks, number),
+    }
 
 
 def _given(ranks: Ranks, grown: Mapping[str, int]) -> str:
     types = sorted(ranks.by_type(grown).items(), key=lambda item: -item[1])
-    named = ", ".join(f"{one_line(label)} {count}" for label, count in types)
-    return f"{_count(sum(grown.values()), 'rank')} given to {_count(len(grown), 'module')} ({named})"
+    named = ", ".join(f"{one_line(label, LONGEST_CELL)} {count}" for label, count in types)
+    return f"{count_words(sum(grown.values()), 'rank')} given to {count_words(len(grown), 'module')} ({named})"
 
 
-def _count(count: int, thing: str) -> str:
-    return f"{count:,} {thing}" + ("" if count == 1 else "s")
+def _amount(ranks: Ranks, count: int) -> str:
+    """A count in the unit of the budget; that of ranks goes without saying."""
+    return f"{count:,}" if ranks.budget == "ranks" else count_words(count, "parameter")
 
 
 def _signed(change: int) -> str:
     return f"{change:+,}" if change else "0"
 
 
-def _percent(now: int, before: int) -> str:
-    return f"{100 * (now / before - 1):+.1f} %" if before else "-"
+def _growth(part: Part) -> str:
+    """The change of its parameters in per cent."""
+    before = part.parameters_at_start
+    return f"{100 * (part.parameters / before - 1):+.1f} %" if before else "-"
 
 
-def _importance(value: float | None) -> str:
-    return "-" if value is None else f"{value:#.3g}"
+def _importance(part: Part | Module) -> str:
+    return "-" if part.importance is None else f"{part.importance:#.3g}"

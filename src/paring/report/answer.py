@@ -1,49 +1,39 @@
 """The answer of a report in words, made from its numbers alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from paring.maths.estimates import paired_t, unpaired_difference
-from paring.ranks.words import one_line
-from paring.report.budget import budget_words
-from paring.report.comparing import MOST_PAIRED, Comparison, counted
+from paring.report.contests import Contest, Standing, counted
+from paring.report.contrasts import MOST_PAIRED, OVER_SEEDS, Contrast
+from paring.report.differing import written
 from paring.report.effects import Effect
 from paring.report.gathering import Gathered
-from paring.report.outcomes import Block, Standing
+from paring.report.passages import Passage
 from paring.report.runs import RunRecord, finite
-from paring.runtime.text import visible
+from paring.runtime.text import count_words, one_line, p_words, visible
 
 LONGEST_WORDS = 600
-"""Characters of what a run said of its collapse."""
+"""Characters of a run's own words on its collapse."""
 MOST_NAMED = 6
 """Arms or pairs that a sentence names; the tables have all."""
-
-
-@dataclass(frozen=True)
-class Passage:
-    """Sentences under a title, which may be empty."""
-
-    title: str
-    sentences: tuple[str, ...]
+ALIKE = 0.02
+"""Budgets that differ by a smaller share are the same: runs of one arm redraw a few problems more or less."""
 
 
 def answer(
-    gathered: Gathered, blocks: Sequence[Block], comparisons: Sequence[Comparison], effects: Sequence[Effect]
+    gathered: Gathered, contests: Sequence[Contest], contrasts: Sequence[Contrast], effects: Sequence[Effect]
 ) -> list[Passage]:
-    """First what differs, block by block; then single settings, collapses, and what is not there."""
-    passages = []
-    if comparisons:
-        passages.append(Passage("", _verdict(comparisons)))
-    for block in blocks:
-        within = [comparison for comparison in comparisons if comparison.block is block]
-        lone = len(block.standings) == 1
-        sentences = _of_one(block.standings[0]) if lone else _of_several(block, within)
-        passages.append(Passage(block.title, tuple(sentences)))
-    if not blocks:
-        passages.append(
-            Passage("", ("No run has come to its end: there is no result to report yet.", *_so_far(gathered)))
-        )
-    return [*passages, *_effects(effects), *filter(None, (_collapses(gathered), _unfinished(gathered)))]
+    """First what differs, contest by contest; then single settings, collapses, and what is missing."""
+    passages = [Passage(sentences=_verdict(contrasts))] if contrasts else []
+    for contest in contests:
+        within = [contrast for contrast in contrasts if contrast.contest is contest]
+        alone = len(contest.standings) == 1
+        sentences = _of_one(contest.standings[0]) if alone else _of_several(contest, within)
+        passages.append(Passage(contest.title, sentences))
+    if not contests:
+        none = "No run has come to its end: there is no result to report yet."
+        passages.append(Passage(sentences=[none, *_so_far(gathered)]))
+    return [*passages, *_effects(effects), *_collapses(gathered), *_missing(gathered)]
 
 
 def as_lines(passages: Sequence[Passage]) -> list[str]:
@@ -55,90 +45,81 @@ def as_lines(passages: Sequence[Passage]) -> list[str]:
     return lines
 
 
-def p_words(p: float) -> str:
-    """p < 0.001, p = 0.012, p = 0.34."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
-
-
 def collapse_words(run: RunRecord) -> str:
-    """What the run itself said of its collapse, on one line."""
+    """The run's own words on its collapse, on one line."""
     collapse = run.collapse or {}
     step = finite(collapse.get("step"))
-    said = " ".join(visible(str(collapse.get("words") or collapse.get("kind") or "no words"), LONGEST_WORDS).split())
-    return f"seed {run.seed}" + (f", step {step:.0f}" if step is not None else "") + f": {said}"
+    words = one_line(str(collapse.get("words") or collapse.get("kind") or "no words"), LONGEST_WORDS)
+    return f"seed {run.seed}" + (f", step {step:.0f}" if step is not None else "") + f": {words}"
 
 
-def _verdict(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    beyond = sum(comparison.decisive.beyond_chance for comparison in comparisons)
-    tests = ", ".join(dict.fromkeys(comparison.decisive.name for comparison in comparisons))
+def _verdict(contrasts: Sequence[Contrast]) -> list[str]:
+    beyond = sum(contrast.decisive.beyond_chance for contrast in contrasts)
+    tests = ", ".join(dict.fromkeys(contrast.decisive.name for contrast in contrasts))
     are = "is" if beyond < 2 else "are"
     verdict = (
         f"The two {'differ' if beyond else 'are not told apart'} at the 5 % level ({tests})."
-        if len(comparisons) == 1
-        else f"{beyond or 'None'} of {len(comparisons)} comparisons {are} beyond chance at the 5 % level ({tests}; "
-        f"Holm's correction for all {len(comparisons)})."
+        if len(contrasts) == 1
+        else f"{beyond or 'None'} of {len(contrasts)} comparisons {are} beyond chance at the 5 % level ({tests}; "
+        f"Holm's correction for all {len(contrasts)})."
     )
-    seeds = all(comparison.decisive.over_seeds for comparison in comparisons)
-    return verdict, *(() if seeds else ("What is not tested over seeds says nothing of other seeds.",))
+    seeds = all(contrast.decisive.name == OVER_SEEDS for contrast in contrasts)
+    return [verdict] if seeds else [verdict, "A test that is not over seeds says nothing about other seeds."]
 
 
-def _of_several(block: Block, comparisons: Sequence[Comparison]) -> list[str]:
-    return [_ranking(block), *_differences(block, comparisons), *budget_words(block)]
+def _of_several(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
+    return [_ranking(contest), *_differences(contest, contrasts), *budget_words(contest)]
 
 
-def _ranking(block: Block) -> str:
+def _ranking(contest: Contest) -> str:
     """All arms from the best, or the best and the last where there are many."""
-    ordered = sorted(block.standings, key=lambda standing: standing.mean, reverse=block.benchmark.accuracy)
+    ordered = sorted(contest.standings, key=lambda standing: standing.mean, reverse=contest.measure.accuracy)
     if len(ordered) <= MOST_NAMED:
         return "; ".join(map(_standing, ordered)) + "."
     return f"Best of {len(ordered)}: {_standing(ordered[0])}; last: {_standing(ordered[-1])}."
 
 
 def _standing(standing: Standing) -> str:
-    interval = standing.interval
-    ends = f" {standing.benchmark.interval(interval)}" if interval else ""
-    return f"{standing.label} {standing.benchmark.value(standing.mean)}{ends} ({_runs(len(standing.runs))})"
+    measure = standing.measure
+    value = f"{measure.value(standing.mean)} {measure.interval(standing.interval)}".rstrip()
+    return f"{standing.label} {value} ({count_words(len(standing.runs), 'run')})"
 
 
-def _differences(block: Block, comparisons: Sequence[Comparison]) -> list[str]:
+def _differences(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
     """The best arm beside each other one, where each was compared with each, else the first arm; and how the others
     stand to each other."""
-    if not comparisons:
-        return ["Whether they differ beyond chance these runs cannot say: repeat each with two seeds or more."]
-    best = (max if block.benchmark.accuracy else min)(block.standings, key=lambda standing: standing.mean)
-    one = best if len(block.standings) <= MOST_PAIRED else block.standings[0]
-    beside = [comparison for comparison in comparisons if one is comparison.first or one is comparison.second]
-    others = [comparison for comparison in comparisons if one is not comparison.first and one is not comparison.second]
-    ordered = sorted(beside, key=lambda comparison: -abs(comparison.decisive.difference.mean))
-    apart = [_other(comparison, one) for comparison in ordered if comparison.decisive.beyond_chance]
-    alike = [comparison for comparison in ordered if comparison.decisive.identical]
-    near = [
-        _other(comparison, one)
-        for comparison in reversed(ordered)
-        if not comparison.decisive.beyond_chance and not comparison.decisive.identical
-    ]
-    beyond = sum(comparison.decisive.beyond_chance for comparison in others)
+    if not contrasts:
+        return ["These runs cannot show whether they differ beyond chance: repeat each with two seeds or more."]
+    one = contest.best if len(contest.standings) <= MOST_PAIRED else contest.standings[0]
+    beside = [contrast for contrast in contrasts if one is contrast.first or one is contrast.second]
+    away = [contrast for contrast in contrasts if one is not contrast.first and one is not contrast.second]
+    others = [contrast.decisive.beyond_chance for contrast in away]
+    beside.sort(key=lambda contrast: -abs(contrast.decisive.difference.mean))
+    apart = [_other(contrast, one) for contrast in beside if contrast.decisive.beyond_chance]
+    unclear = [contrast for contrast in beside if not contrast.decisive.beyond_chance]
+    alike = [_label_beside(contrast, one) for contrast in unclear if contrast.decisive.identical]
+    near = [_other(contrast, one) for contrast in reversed(unclear) if not contrast.decisive.identical]
     sentences = {
         f"Beyond chance, beside {one.label}: {_some(apart)}.": apart,
-        f"The same as {one.label} in every pair: {_some(_names(alike, one))}.": alike,
+        f"The same as {one.label} in every pair: {_some(alike)}.": alike,
         f"Not told apart from {one.label}: {_some(near)}. This does not show them equal: see the intervals.": near,
-        f"Of the other {len(others)} comparisons here {beyond} are beyond chance.": len(others) > 1,
+        f"Of the other {len(others)} comparisons here {sum(others)} are beyond chance.": len(others) > 1,
     }
-    return [sentence for sentence, said in sentences.items() if said]
+    return [sentence for sentence, needed in sentences.items() if needed]
 
 
-def _names(comparisons: Sequence[Comparison], one: Standing) -> list[str]:
-    """Of the other arms."""
-    return [(found.second if found.first is one else found.first).label for found in comparisons]
+def _label_beside(contrast: Contrast, one: Standing) -> str:
+    return (contrast.second if contrast.first is one else contrast.first).label
 
 
-def _other(comparison: Comparison, one: Standing) -> str:
-    """The other arm of a comparison, with how far it stands from this one."""
-    benchmark, test = comparison.block.benchmark, comparison.decisive
-    change, interval, other = test.difference.mean, test.interval, comparison.first
-    if other is one:
-        change, interval, other = -change, (-interval[1], -interval[0]), comparison.second
-    return f"{other.label} {benchmark.change(change)} {benchmark.changes(interval)}, {p_words(test.adjusted)}"
+def _other(contrast: Contrast, one: Standing) -> str:
+    """The other arm of a contrast, with its distance from this one."""
+    measure, test = contrast.contest.measure, contrast.decisive
+    change, (low, high) = test.difference.mean, test.interval
+    if contrast.second is one:
+        change, low, high = -change, -high, -low
+    words = f"{measure.change(change)} {measure.changes((low, high))}, {p_words(test.adjusted)}"
+    return f"{_label_beside(contrast, one)} {words}"
 
 
 def _some(words: Sequence[str]) -> str:
@@ -146,96 +127,96 @@ def _some(words: Sequence[str]) -> str:
     return "; ".join(words[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
+def budget_words(contest: Contest) -> list[str]:
+    """A sentence where the arms did not sample as many answers: a comparison by steps is then none by budget."""
+    counts = {standing.label: standing.sampled for standing in contest.standings}
+    known = {label: count for label, count in counts.items() if count is not None}
+    if not known or max(known.values()) <= min(known.values()) * (1 + ALIKE):
+        return []
+    arms: dict[str, list[str]] = {}
+    for label, count in sorted(known.items(), key=lambda item: -item[1]):
+        arms.setdefault(f"{count:,.0f}", []).append(label)
+    budgets = "; ".join(f"{', '.join(labels)} {count}" for count, labels in arms.items())
+    return [f"The budgets differ: answers sampled in training, a run: {budgets}."]
+
+
 def _of_one(standing: Standing) -> list[str]:
     """From before to after training."""
-    benchmark, before = standing.benchmark, standing.before
+    measure, before = standing.measure, standing.before
     if before is None:
         return [_standing(standing) + "."]
     change = standing.mean - before
-    verb = "is unchanged" if change == 0 else "improved" if benchmark.better(change) else "got worse"
-    ends = benchmark.interval(standing.interval) if standing.interval else ""
-    after = f"{benchmark.value(before)} -> {benchmark.value(standing.mean)} {ends}".rstrip()
-    return [
-        f"{standing.label} {verb}: {after} ({_runs(len(standing.runs))}), {benchmark.change(change)}.",
-        *_gain(standing),
-    ]
+    verb = "is unchanged" if change == 0 else "improved" if measure.better(change) else "got worse"
+    after = f"{measure.value(before)} -> {measure.value(standing.mean)} {measure.interval(standing.interval)}".rstrip()
+    runs = count_words(len(standing.runs), "run")
+    return [f"{standing.label} {verb}: {after} ({runs}), {measure.change(change)}.", *_gain(standing)]
 
 
 def _gain(standing: Standing) -> list[str]:
     """Whether the change could be chance: over seeds, or of a single run over its problems."""
-    benchmark, runs = standing.benchmark, list(standing.runs.values())
+    measure, runs = standing.measure, list(standing.runs.values())
     if len(runs) > 1:
-        before = [standing.value(run, "before") for run in runs]
-        if None in before:
+        before = [value for run in runs if (value := standing.value(run, "before")) is not None]
+        if len(before) < len(runs):
             return []
-        gain = paired_t(list(standing.values.values()), before)
-        return [f"Over seeds that change is {benchmark.changes((gain.low, gain.high))}, {p_words(gain.p)} (paired t)."]
-    counts = [counted(runs[0].evaluation(when)) for when in ("after", "before")]
-    if None in counts:
+        gain = paired_t(before, list(standing.values.values()))
+        return [f"Over seeds that change is {measure.changes((gain.low, gain.high))}, {p_words(gain.p)} (paired t)."]
+    before, after = (counted(runs[0].evaluation(when)) for when in ("before", "after"))
+    if before is None or after is None:
         return []
-    (right, problems), (right_before, problems_before) = counts
-    gain = unpaired_difference(right, problems, right_before, problems_before)
+    gain = unpaired_difference(*before, *after)
     return [
-        f"The interval of that change is {benchmark.changes((gain.low, gain.high))}, taken as if before and after had "
-        "been asked different problems: they were asked the same, so it is rather too wide. One run says nothing of "
-        "other seeds."
+        f"The interval of that change is {measure.changes((gain.low, gain.high))}. It takes the problems before and "
+        "after for different ones; they are the same, so it is conservative. One run says nothing about other seeds."
     ]
 
 
 def _effects(effects: Sequence[Effect]) -> list[Passage]:
-    """What single settings do, benchmark by benchmark, the largest first."""
+    """What single settings do, measure by measure, the largest first."""
     ordered = sorted(effects, key=lambda effect: -abs(effect.difference.mean))
-    passages = []
-    for name in dict.fromkeys(effect.benchmark.name for effect in effects):
-        sentences = [_effect(effect) for effect in ordered if effect.benchmark.name == name]
-        passages.append(Passage(f"{name}: single settings, all else the same", tuple(sentences[:MOST_NAMED])))
-    return passages
+    return [
+        Passage(
+            f"{measure.name}: single settings, all else the same",
+            [_effect(effect) for effect in ordered if effect.measure == measure][:MOST_NAMED],
+        )
+        for measure in dict.fromkeys(effect.measure for effect in effects)
+    ]
 
 
 def _effect(effect: Effect) -> str:
     """`objective.std true -> false: +1.2 points [-0.5, +2.9], p = 0.12, over 4 pairs of arms.`"""
-    difference, benchmark = effect.difference, effect.benchmark
-    change = f"{benchmark.change(difference.mean)} {benchmark.changes((difference.low, difference.high))}"
-    pairs = "1 pair" if len(effect.pairs) == 1 else f"{len(effect.pairs)} pairs"
-    values = " -> ".join(effect.values)
-    return f"{one_line(effect.key)} {values}: {change}, {p_words(effect.adjusted)}, over {pairs} of arms."
+    difference, measure = effect.difference, effect.measure
+    change = f"{measure.change(difference.mean)} {measure.changes((difference.low, difference.high))}"
+    setting, pairs = f"{written(effect.key)} {' -> '.join(effect.values)}", count_words(len(effect.pairs), "pair")
+    return f"{setting}: {change}, {p_words(effect.adjusted)}, over {pairs} of arms."
 
 
 def _so_far(gathered: Gathered) -> list[str]:
     """The last training reward of each run, of a few."""
-    return [
-        f"{contender.full_label}: step {run.step} of {run.steps}"
-        + (f", reward {reward[-1][1]:.3g}." if (reward := list(run.series("reward"))) else ".")
-        for contender in gathered.contenders[:MOST_NAMED]
-        for run in contender.arm.runs[:1]
-    ]
+    sentences = []
+    for contender in gathered.contenders[:MOST_NAMED]:
+        run, rewards = contender.arm.first, list(contender.arm.first.series("reward"))
+        reward = f", reward {rewards[-1][1]:.3g}" if rewards else ""
+        sentences.append(f"{contender.full_label}: step {run.step} of {run.steps}{reward}.")
+    return sentences
 
 
-def _collapses(gathered: Gathered) -> Passage | None:
+def _collapses(gathered: Gathered) -> list[Passage]:
     """Nothing where the runs kept no watch for it."""
     watched = [run for run in gathered.runs if run.collapse or "collapse" in (run.result or {})]
-    if not watched:
-        return None
     sentences = []
     for contender in gathered.contenders:
-        runs = contender.arm.runs
-        collapsed = [run for run in runs if run.collapse]
+        collapsed = [run for run in contender.arm.runs if run.collapse]
         if collapsed:
-            sentences.append(
-                f"{contender.full_label}: {len(collapsed)} of {_runs(len(runs))}; {collapse_words(collapsed[0])}"
-            )
-    return Passage("Collapses", tuple(sentences) or (f"None, in {_runs(len(watched))} that watched for it.",))
+            share = f"{len(collapsed)} of {count_words(len(contender.arm.runs), 'run')}"
+            sentences.append(f"{contender.full_label}: {share}; {collapse_words(collapsed[0])}")
+    none = f"None, in {count_words(len(watched), 'run')} that watched for it."
+    return [Passage("Collapses", sentences or [none])] if watched else []
 
 
-def _unfinished(gathered: Gathered) -> Passage | None:
-    unfinished = [run for run in gathered.runs if run.result is None]
-    count = len(unfinished) + len(gathered.missing)
+def _missing(gathered: Gathered) -> list[Passage]:
+    count = sum(run.result is None for run in gathered.runs) + len(gathered.missing)
     if not count:
-        return None
-    return Passage(
-        "Not there", (f"{_runs(count)} without a result; no mean above counts them. The runs are listed below.",)
-    )
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'' if count == 1 else 's'}"
+        return []
+    runs = "1 run has no result and is" if count == 1 else f"{count} runs have no result and are"
+    return [Passage("Missing", [f"{runs} in no mean; see the list of runs below."])]

@@ -1,9 +1,11 @@
-"""A chart as geometry: where its lines, bands, marks and ticks stand. The page's template writes it as SVG."""
+"""Charts and strips as geometry: where lines, bands, marks and ticks stand. The page's template writes them as SVG."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
+from typing import ClassVar
 
+from paring.report.contests import Contest, Interval
 from paring.report.series import Curve, Figure
 
 WIDTH, HEIGHT = 440, 240
@@ -12,6 +14,7 @@ COLOURS, DASHES = 6, 4
 DECADES = 6
 """Powers of ten that a logarithmic scale reaches below its largest value; what is lower lies on its floor."""
 MOST_TICKS = 5
+STRIP_WIDTH, STRIP_EDGE = 200, 6
 
 
 @dataclass(frozen=True)
@@ -34,21 +37,68 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Everything in the units of the view box, which is WIDTH by HEIGHT."""
+    """Lines and ticks in the units of the view box, which is WIDTH by HEIGHT; `axis` names the axis below."""
 
     lines: tuple[Line, ...]
     across: tuple[Tick, ...]
     upwards: tuple[Tick, ...]
     axis: str
-    """What it is drawn against."""
-    logarithmic: bool
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Figures with their charts by setting (none where the metric is constant), under a legend of labels, colours and
+    dashes. `beside`: there is one setting, so that figures stand side by side."""
+
+    kind: ClassVar[str] = "gallery"
+    legend: Sequence[tuple[str, int, int]]
+    figures: Sequence[tuple[Figure, dict[str, Chart]]]
+    beside: bool
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A mean, the ends of its interval and its seeds: places from left to right."""
+
+    mean: float
+    ends: tuple[float, ...]
+    seeds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Strips:
+    """A strip for each standing of a contest, all on one scale, and the values at either end of it."""
+
+    rows: tuple[Strip, ...]
+    low: str
+    high: str
+
+
+def strips_of(contest: Contest) -> Strips:
+    """The scale reaches from the lowest end of an interval, or seed, to the highest."""
+    places = [place for one in contest.standings for place in (one.mean, *one.values.values(), *(one.interval or ()))]
+    low, high = min(places), max(places)
+    scale = _scale(low, high, STRIP_EDGE, STRIP_WIDTH - STRIP_EDGE) if high > low else lambda _: STRIP_WIDTH / 2
+
+    def across(value: float) -> float:
+        return round(scale(value), 1)
+
+    rows = tuple(
+        Strip(
+            across(one.mean),
+            tuple(map(across, one.interval or ())),
+            tuple(map(across, one.values.values() if len(one.runs) > 1 else ())),
+        )
+        for one in contest.standings
+    )
+    return Strips(rows, contest.measure.value(low), contest.measure.value(high))
 
 
 def charts_of(figure: Figure) -> dict[str, Chart]:
     """A chart for each panel of the figure, all on the same scales."""
     points = [point for curve in figure.curves for point in curve.points]
     ends = [end for point in points for end in (point.low, point.high)]
-    low, high, ticks, height = (_logarithmic if figure.logarithmic else _linear)(ends)
+    (low, high), ticks, height = (_logarithmic if figure.logarithmic else _linear)(ends)
     across = _scale(0, figure.last_step, LEFT, WIDTH - RIGHT)
     upwards = _scale(low, high, HEIGHT - BOTTOM, TOP)
 
@@ -62,7 +112,6 @@ def charts_of(figure: Figure) -> dict[str, Chart]:
             tuple(Tick(across(step), text) for step, text in steps),
             tuple(Tick(up(value), text) for value, text in ticks),
             figure.axis,
-            figure.logarithmic,
         )
         for setting, curves in figure.panels.items()
     }
@@ -82,7 +131,7 @@ def round_numbers(low: float, high: float) -> list[float]:
     return [number * step for number in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
-Scaled = tuple[float, float, list[tuple[float, str]], Callable[[float], float]]
+Scaled = tuple[Interval, list[tuple[float, str]], Callable[[float], float]]
 """Lowest and highest height, the ticks as values and texts, and the height of a value."""
 
 
@@ -93,15 +142,14 @@ def _linear(ends: Sequence[float]) -> Scaled:
         low = 0.0
     room = 0.04 * (high - low) or 0.1 * abs(high) or 1.0
     low, high = low - (room if low else 0.0), high + room
-    return low, high, [(value, f"{value:.6g}") for value in round_numbers(low, high)], lambda value: value
+    return (low, high), [(value, f"{value:.6g}") for value in round_numbers(low, high)], lambda value: value
 
 
 def _logarithmic(ends: Sequence[float]) -> Scaled:
     top = ceil(log10(max(ends)))
     bottom = max(top - DECADES, floor(log10(min(end for end in ends if end > 0))))
-    powers = range(bottom, top + 1)
-    ticks = [(10.0**power, f"{10.0**power:g}") for power in powers]
-    return bottom, top, ticks, lambda value: log10(value) if value > 10.0**bottom else bottom
+    ticks = [(10.0**power, f"{10.0**power:g}") for power in range(bottom, top + 1)]
+    return (bottom, top), ticks, lambda value: log10(value) if value > 10.0**bottom else bottom
 
 
 def _line(curve: Curve, across: Callable[[float], float], up: Callable[[float], float]) -> Line:
@@ -111,10 +159,9 @@ def _line(curve: Curve, across: Callable[[float], float], up: Callable[[float], 
         above = [(across(point.step), up(point.high)) for point in curve.points]
         below = [(across(point.step), up(point.low)) for point in curve.points]
         band = _path([*above, *reversed(below)]) + "z"
-    colour, dashes = look(curve.style)
     nearest = [min(curve.points, key=lambda point: abs(point.step - step)) for step in curve.collapses]
     marks = tuple((across(point.step), up(point.mean)) for point in nearest)
-    return Line(_path(middle), band, colour, dashes, middle[-1], marks)
+    return Line(_path(middle), band, *look(curve.style), middle[-1], marks)
 
 
 def _path(points: Iterable[tuple[float, float]]) -> str:

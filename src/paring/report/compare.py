@@ -1,134 +1,131 @@
 """Two runs beside each other: what their recipes and results differ in, and whether chance would explain it."""
 
-import json
-import tomllib
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from paring.maths.estimates import mcnemar_exact, paired_bootstrap
-from paring.runtime.journal import read_rows
+from paring.maths.pairing import Paired
+from paring.report.contests import Measure, own_interval
+from paring.report.contrasts import over_problems
+from paring.report.runs import RunRecord, finite, mapping, read_run
+from paring.runtime.tables import Table
+from paring.runtime.text import count_words, one_line, p_words, points, points_interval
 from paring.settings.recipes import changes
 
 LAST_STEPS = 10
-"""Final metrics are means over so many last steps: one step is noise."""
+"""Final metrics are means over this number of last steps: one step is noise."""
 FINAL = ("reward", "accuracy", "length", "loss", "kl", "entropy", "clip_fraction", "grad_norm", "groups_without_signal")
+COSTS = ("training_seconds", "peak_memory_gb")
 
 
-def compared(first: Path, second: Path) -> dict[str, Any]:
-    """What `paring compare --json` prints. Raises ValueError where a folder holds no run, or one without result."""
-    folders = {"first": first, "second": second}
-    recipes = {name: _toml(folder) for name, folder in folders.items()}
-    results = {name: _result(folder) for name, folder in folders.items()}
-    return {
-        **{name: str(folder) for name, folder in folders.items()},
-        "recipes": changes(recipes["first"], recipes["second"]),
-        "after": {name: result["after"] for name, result in results.items()},
-        "test": _test(first, second),
-        "final": {name: _final(folder) for name, folder in folders.items()},
-        "collapse": {name: result.get("collapse") for name, result in results.items()},
-        "parameters": {name: result["adapter"]["parameters"] for name, result in results.items()},
-        "training_seconds": {name: result["training_seconds"] for name, result in results.items()},
-        "peak_memory_gb": {name: result["peak_memory_gb"] for name, result in results.items()},
-    }
+@dataclass(frozen=True)
+class Compared:
+    """Two finished runs.
+
+    recipes   a line for each setting that differs, first -> second
+    test      the paired comparison over problems, second less first
+    untested  why there is none, else empty
+    """
+
+    first: RunRecord
+    second: RunRecord
+    recipes: tuple[str, ...]
+    test: Paired | None
+    untested: str
+
+    @property
+    def sides(self) -> dict[str, RunRecord]:
+        return {"first": self.first, "second": self.second}
+
+    def as_plain(self) -> dict[str, object]:
+        """The values that `paring compare --json` prints."""
+        sides = self.sides.items()
+        test: dict[str, object] = {"none": self.untested}
+        if self.test is not None:
+            interval = [self.test.low, self.test.high]
+            test = asdict(self.test) | {"difference": self.test.difference, "interval": interval}
+        return {
+            **{side: str(run.folder) for side, run in sides},
+            "recipes": list(self.recipes),
+            "after": {side: run.evaluation("after") for side, run in sides},
+            "test": test,
+            "final": {side: _final(run) for side, run in sides},
+            "collapse": {side: run.ended("collapse") for side, run in sides},
+            "parameters": {side: _parameters(run) for side, run in sides},
+            **{cost: {side: run.ended(cost) for side, run in sides} for cost in COSTS},
+        }
+
+    def as_text(self) -> str:
+        """The same for people."""
+        lines = [f"{side:<7} {run.folder}" for side, run in self.sides.items()]
+        lines += ["", "settings, first -> second:"]
+        lines += [f"  {one_line(line)}" for line in self.recipes or ["none: the recipes are the same"]]
+        lines += ["", *self._table().as_text(), "", *self._verdict()]
+        collapses = ((side, mapping(run.ended("collapse")).get("words")) for side, run in self.sides.items())
+        return "\n".join([*lines, *(f"{side}: {one_line(str(words))}" for side, words in collapses if words)])
+
+    def _table(self) -> Table:
+        runs = self.first, self.second
+        rows = [(name, *(_measured(run, name) for run in runs)) for name in ("accuracy", "loss")]
+        finals = [_final(run) for run in runs]
+        rows += [(f"{name}, last steps", *(_number(final.get(name)) for final in finals)) for name in FINAL]
+        rows.append(("parameters", *(_number(_parameters(run)) for run in runs)))
+        rows += [(cost.replace("_", " "), *(_number(run.ended(cost)) for run in runs)) for cost in COSTS]
+        known = [row for row in rows if any(cell != "-" for cell in row[1:])]
+        return Table(("after training", "first", "second"), known)
+
+    def _verdict(self) -> list[str]:
+        test = self.test
+        if test is None:
+            return [f"no paired test: {self.untested}"]
+        change = f"{points(test.difference)} points {points_interval(test.low, test.high)}"
+        problems = count_words(test.problems, "problem")
+        lines = [
+            f"accuracy, second less first: {change} over {problems}, {p_words(test.p)} ({test.test})",
+            f"only the first has {test.first_only} right, only the second {test.second_only}",
+            "this compares these two runs, not their recipes: for those, repeat both with several seeds (paring study)",
+        ]
+        return lines if test.first_only is not None else [lines[0], lines[2]]
 
 
-def as_text(found: dict[str, Any]) -> str:
-    """The same for people."""
-    recipes = found["recipes"] or ["none: the recipes are the same"]
-    lines = [f"first   {found['first']}", f"second  {found['second']}", "", "settings, first -> second:"]
-    lines += [f"  {line}" for line in recipes]
-    lines += ["", "after training:", *_table(found), "", *_verdict(found["test"])]
-    lines += [f"{name}: {event['words']}" for name, event in found["collapse"].items() if event]
-    return "\n".join(lines)
+def compare(first: Path | str, second: Path | str) -> Compared:
+    """Two run folders beside each other. Raises ValueError where one holds no run, or one without result."""
+    one, other = _finished(Path(first)), _finished(Path(second))
+    test, untested = over_problems([one], [other]), ""
+    if not (one.items and other.items):
+        untested = "a run has no items.jsonl, as supervised runs have none, so its answers cannot be paired"
+    elif test is None:
+        untested = "the runs were measured on different problems, so their answers cannot be paired"
+    return Compared(one, other, tuple(changes(one.recipe, other.recipe)), test, untested)
 
 
-def _test(first: Path, second: Path) -> dict[str, Any]:
-    """The paired test over problems that both answered once; else why there is none."""
-    rows = [_items(folder) for folder in (first, second)]
-    if None in rows:
-        return {"none": "a run has no items.jsonl, as supervised runs have none, so its answers cannot be paired"}
-    if [row["problem"] for row in rows[0]] != [row["problem"] for row in rows[1]]:
-        return {"none": "the runs were measured on different problems, so their answers cannot be paired"}
-    first_P, second_P = ([row["correct"] for row in answers] for answers in rows)
-    exact = mcnemar_exact(first_P, second_P)
-    resampled = paired_bootstrap(second_P, first_P, seed=0)
-    return {
-        "problems": len(first_P),
-        "difference": resampled.mean,
-        "interval": [resampled.low, resampled.high],
-        "first_only": exact.first_only,
-        "second_only": exact.second_only,
-        "p_mcnemar": exact.p,
-        "p_bootstrap": resampled.p,
-    }
+def _finished(folder: Path) -> RunRecord:
+    run = read_run(folder)
+    if run.result is None:
+        raise ValueError(f"{folder} has no result yet: go on with it by  paring train --resume {folder}")
+    return run
 
 
-def _verdict(test: dict[str, Any]) -> list[str]:
-    if "none" in test:
-        return [f"no paired test: {test['none']}"]
-    low, high = test["interval"]
-    return [
-        f"accuracy, second - first: {100 * test['difference']:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}] over "
-        f"{test['problems']} problems (bootstrap p = {test['p_bootstrap']:.2g})",
-        f"only the first has {test['first_only']} right, only the second {test['second_only']} "
-        f"(McNemar, exact, p = {test['p_mcnemar']:.2g})",
-        "this compares these two runs, not their recipes: for those, repeat both with several seeds (paring study)",
-    ]
-
-
-def _table(found: dict[str, Any]) -> list[str]:
-    sides = ("first", "second")
-    rows = [("", *sides)]
-    after = [found["after"][side] for side in sides]
-    rows += [(name, *(_evaluated(one, name) for one in after)) for name in ("accuracy", "loss") if name in after[0]]
-    for name in dict.fromkeys(key for side in sides for key in found["final"][side]):
-        rows.append((f"{name}, last steps", *(_number(found["final"][side].get(name)) for side in sides)))
-    for name in ("parameters", "training_seconds", "peak_memory_gb"):
-        rows.append((name.replace("_", " "), *(_number(found[name][side]) for side in sides)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-
-
-def _evaluated(evaluation: dict[str, Any], name: str) -> str:
-    if name not in evaluation:
-        return "-"
-    if name == "loss":
-        return f"{evaluation['loss']:.4f}"
-    low, high = evaluation["interval"]
-    return f"{100 * evaluation['accuracy']:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _number(value: float | None) -> str:
+def _measured(run: RunRecord, name: str) -> str:
+    after = run.evaluation("after")
+    value, measure = finite(after.get(name)), Measure(name, name == "accuracy")
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{measure.value(value)} {measure.interval(own_interval(after) if measure.accuracy else None)}".rstrip()
 
 
-def _final(folder: Path) -> dict[str, float]:
+def _parameters(run: RunRecord) -> object:
+    return mapping(run.ended("adapter")).get("parameters")
+
+
+def _final(run: RunRecord) -> dict[str, float]:
     """Means over the last steps, of the metrics that were finite there."""
-    rows = list(read_rows(folder / "metrics.jsonl"))[-LAST_STEPS:]
-    values = {name: [row[name] for row in rows if row.get(name) is not None] for name in FINAL}
-    return {name: sum(found) / len(found) for name, found in values.items() if found}
+    rows = run.rows[-LAST_STEPS:]
+    values = {name: [value for row in rows if (value := finite(row.get(name))) is not None] for name in FINAL}
+    return {name: sum(known) / len(known) for name, known in values.items() if known}
 
 
-def _items(folder: Path) -> list[dict[str, Any]] | None:
-    path = folder / "items.jsonl"
-    if not path.is_file():
-        return None
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _toml(folder: Path) -> dict[str, Any]:
-    path = folder / "run.toml"
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no run: there is no {path.name} in it")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
-
-
-def _result(folder: Path) -> dict[str, Any]:
-    path = folder / "result.json"
-    if not path.is_file():
-        raise ValueError(f"{folder} has no result yet: go on with it by  paring train --resume {folder}")
-    return json.loads(path.read_text(encoding="utf-8"))
+def _number(value: object) -> str:
+    number = finite(value)
+    if number is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{number:.4g}"

@@ -4,13 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from paring.ranks.words import one_line
 from paring.report.differing import differing, repeated, setting_words, written
-from paring.report.runs import RunRecord, finite, is_run, read_run
+from paring.report.runs import RunRecord, Values, finite, read_run
+from paring.runtime.folder import STUDY_RECORD, RunFolder
 
-STUDY = "study.json"
 LONGEST_LABEL = 60
 
 
@@ -19,7 +17,7 @@ class Arm:
     """Repetitions of one recipe, ordered by seed; of a study, one of its arms at one of its settings."""
 
     name: str
-    setting: Mapping[str, Any]
+    setting: Mapping[str, object]
     runs: tuple[RunRecord, ...]
 
     @property
@@ -29,7 +27,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Contender:
-    """What is compared under `label` with others of the same `setting`."""
+    """An arm under the `label` it is compared by, with others at the same `setting`."""
 
     label: str
     setting: str
@@ -41,11 +39,11 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A value that a study chose for an arm on the validation split, and the score of each that was tried."""
+class Tuned:
+    """A value that a study chose for an arm on the validation split, and the score of each value it tried."""
 
     arm: str
-    setting: Mapping[str, Any]
+    setting: Mapping[str, object]
     key: str
     value: str
     scores: Mapping[str, float]
@@ -53,14 +51,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Gathered:
-    """All that is reported on."""
+    """All that is reported on; `missing` are the things that are not there, in words."""
 
     title: str
     question: str
     arms: tuple[Arm, ...]
-    choices: tuple[Choice, ...]
+    tuned: tuple[Tuned, ...]
     missing: tuple[str, ...]
-    """What was asked for and is not there, in words."""
 
     @property
     def runs(self) -> list[RunRecord]:
@@ -71,8 +68,8 @@ class Gathered:
         """Arms against arms at each setting. Where there is one arm only, its settings against each other."""
         return [Contender(*self.label(arm.name, arm.setting), arm) for arm in self.arms]
 
-    def label(self, arm: str, setting: Mapping[str, Any]) -> tuple[str, str]:
-        """What an arm at a setting is called, and the setting at which it is compared with others."""
+    def label(self, arm: str, setting: Mapping[str, object]) -> tuple[str, str]:
+        """The name of an arm at a setting, and the setting at which it is compared with others."""
         words = setting_words(setting)
         one_arm = len({arm.name for arm in self.arms}) == 1
         return (words or arm, "") if one_arm else (arm, words)
@@ -84,8 +81,8 @@ def gather(folders: Sequence[Path]) -> Gathered:
         raise ValueError("name at least one folder of a run or of a study")
     # A folder that is named twice is not two runs.
     unique = {folder.resolve(): folder for folder in folders}.values()
-    studies = [_read_study(folder) for folder in unique if (folder / STUDY).is_file()]
-    alone = [read_run(_must_hold(folder)) for folder in unique if not (folder / STUDY).is_file()]
+    studies = [_read_study(folder) for folder in unique if (folder / STUDY_RECORD).is_file()]
+    alone = [read_run(_must_hold(folder)) for folder in unique if not (folder / STUDY_RECORD).is_file()]
     several = len(studies) > 1 or (studies and alone)
     missing = [line for study in studies for line in study.missing]
     arms = [
@@ -97,22 +94,25 @@ def gather(folders: Sequence[Path]) -> Gathered:
         raise ValueError(f"{folders[0]}: none of its runs has begun. {' '.join(missing[:3])}")
     title = ", ".join(study.title for study in studies) or (alone[0].folder.name if len(alone) == 1 else "")
     return Gathered(
-        one_line(title) or f"{len(alone)} runs",
+        written(title) or f"{len(alone)} runs",
         " ".join(filter(None, (study.question for study in studies))) or _description(alone),
         tuple(arms),
-        tuple(choice for study in studies for choice in study.choices),
+        tuple(tuned for study in studies for tuned in study.tuned),
         tuple(missing),
     )
 
 
 def _must_hold(folder: Path) -> Path:
-    if not is_run(folder):
-        raise ValueError(f"{folder} holds neither a run (run.toml) nor a study ({STUDY}): name folders that do")
+    recipe = RunFolder(folder).recipe
+    if not recipe.is_file():
+        raise ValueError(
+            f"{folder} holds neither a run ({recipe.name}) nor a study ({STUDY_RECORD}): name folders that do"
+        )
     return folder
 
 
 def _description(runs: Sequence[RunRecord]) -> str:
-    """Of the recipe, where all have the same."""
+    """That of the recipe, where all runs have the same."""
     texts = {str(run.recipe.get("description", "")) for run in runs}
     return texts.pop() if len(texts) == 1 else ""
 
@@ -132,22 +132,21 @@ def _arms_of(runs: Sequence[RunRecord], missing: list[str]) -> list[Arm]:
     ]
 
 
-def _label(run: RunRecord, recipe: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The objective, or the kind of adapter, and what differs; the folder where that is too long to read."""
+def _label(run: RunRecord, recipe: Values, names: Sequence[str]) -> str:
+    """The objective, or the kind of adapter, and what differs (`lr 0.001`; a kind goes without its name). The folder
+    where that is too long to read."""
     main = next((key for key in ("objective.kind", "adapter.kind") if key in recipe), None)
-    others = [_part(name, recipe[name]) for name in names if name != main]
-    label = ", ".join([written(recipe[main]) if main else run.folder.name, *others])
+    parts = [written(recipe[main]) if main else run.folder.name]
+    for name in names:
+        last = name.rpartition(".")[2]
+        if name != main:
+            parts.append(written(recipe[name]) if last == "kind" else f"{written(last)} {written(recipe[name])}")
+    label = ", ".join(parts)
     return label if len(label) <= LONGEST_LABEL else _folder_label(run)
 
 
-def _part(name: str, value: Any) -> str:
-    """`lr 0.001`; a kind goes without its name."""
-    last = name.rpartition(".")[2]
-    return written(value) if last == "kind" else f"{one_line(last)} {written(value)}"
-
-
 def _folder_label(run: RunRecord) -> str:
-    return one_line(str(Path(*run.folder.parts[-2:])))
+    return written(Path(*run.folder.parts[-2:]))
 
 
 def _by_seed(runs: Sequence[RunRecord], missing: list[str]) -> tuple[RunRecord, ...]:
@@ -155,60 +154,53 @@ def _by_seed(runs: Sequence[RunRecord], missing: list[str]) -> tuple[RunRecord, 
     chosen: dict[int, RunRecord] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.result is None)):
         if chosen.setdefault(run.seed, run) is not run:
-            missing.append(f"{one_line(str(run.folder))} repeats seed {run.seed} of its arm and is left out.")
+            missing.append(f"{written(run.folder)} repeats seed {run.seed} of its arm and is left out.")
     return tuple(chosen.values())
 
 
 def _read_study(folder: Path) -> Gathered:
-    """Raises ValueError if study.json is not of the agreed form."""
-    path = folder / STUDY
+    """Raises ValueError if the record is not of the agreed form."""
+    path = folder / STUDY_RECORD
     try:
         study = json.loads(path.read_bytes())
-        planned = [run for run in study["runs"] if run["stage"] == "final"]
-        cells: dict[tuple[str, str], list[RunRecord]] = {_cell(run): [] for run in planned}
+        cells: dict[tuple[str, str], list[RunRecord]] = {}
         missing: list[str] = []
-        for run in planned:
+        for run in study["runs"]:
+            if run["stage"] != "final":
+                continue
+            runs = cells.setdefault((run["arm"], json.dumps(dict(run["setting"].items()), sort_keys=True)), [])
             where = _inside(folder, run["folder"])
-            if is_run(where):
-                cells[_cell(run)].append(read_run(where))
+            if RunFolder(where).recipe.is_file():
+                runs.append(read_run(where))
             else:
-                missing.append(f"{one_line(run['folder'])} has not begun{_trouble(run)}.")
+                trouble = f": {written(run['error']['words'])}" if run.get("error") else ""
+                missing.append(f"{written(run['folder'])} has not begun{trouble}.")
         arms = tuple(
-            Arm(one_line(name), json.loads(setting), _by_seed(runs, missing))
+            Arm(written(name), json.loads(setting), _by_seed(runs, missing))
             for (name, setting), runs in cells.items()
             if runs
         )
-        choices = tuple(_choice(study["tune"]["key"], chosen) for chosen in study.get("chosen") or [])
-        title, question = one_line(study["name"]) or folder.name, str(study.get("question") or "")
+        tuned = tuple(_tuned(study["tune"]["key"], chosen) for chosen in study.get("chosen") or [])
+        title, question = written(study["name"]) or folder.name, str(study.get("question") or "")
     except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: damaged, or not the record of a study ({type(error).__name__}: {error})") from error
-    return Gathered(title, question, arms, choices, tuple(missing))
-
-
-def _cell(run: Mapping[str, Any]) -> tuple[str, str]:
-    return run["arm"], json.dumps(dict(run["setting"].items()), sort_keys=True)
-
-
-def _trouble(run: Mapping[str, Any]) -> str:
-    """What the study says of a run that failed."""
-    error = run.get("error")
-    return f": {one_line(str(error['words']))}" if error else ""
+    return Gathered(title, question, arms, tuned, tuple(missing))
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """Raises ValueError for a path that leads out of the study: nobody else's files get into its report."""
+    """Raises ValueError for a path that leads out of the study: no other files get into its report."""
     where = folder / name
     if not where.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{folder / STUDY}: {name!a} lies outside the study")
+        raise ValueError(f"{folder / STUDY_RECORD}: {name!a} lies outside the study")
     return where
 
 
-def _choice(key: str, chosen: Mapping[str, Any]) -> Choice:
-    scores = {one_line(value): finite(score) for value, score in chosen["scores"].items()}
-    return Choice(
-        one_line(chosen["arm"]),
+def _tuned(key: str, chosen: Mapping) -> Tuned:
+    scores = {written(value): finite(score) for value, score in chosen["scores"].items()}
+    return Tuned(
+        written(chosen["arm"]),
         dict(chosen["setting"]),
-        one_line(key),
+        written(key),
         written(chosen["value"]),
         {value: score for value, score in scores.items() if score is not None},
     )

@@ -1,38 +1,39 @@
-"""One run folder, read for a report: whatever is missing or damaged in it is said, and the rest is used."""
+"""One run folder, read for a report: what is missing or damaged in it is named, and the rest is used."""
 
 import json
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
 
-RECIPE = "run.toml"
 LARGEST = 1e100
-"""What is not below it was not measured; sums and squares of what is stay finite."""
+"""Values beyond this were not measured. Sums and squares of smaller ones stay finite."""
+Values = dict[str, object]
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as its folder tells it. `result` is None where it has not come to its end."""
+    """A run, as its folder shows it.
+
+    rows      the lines of metrics.jsonl, in order
+    result    result.json; None where the run has not come to its end
+    items     problem -> whether it was answered rightly after training; empty where there is no record
+    missing   what a report would need and the folder does not hold, in words
+    """
 
     folder: Path
-    recipe: dict[str, Any]
-    rows: tuple[dict[str, Any], ...]
-    """Of metrics.jsonl, in order."""
-    result: dict[str, Any] | None
+    recipe: Values
+    rows: tuple[Values, ...]
+    result: Values | None
     items: dict[str, bool]
-    """Of items.jsonl: whether each test problem was answered rightly after training; empty where there is no record."""
     missing: tuple[str, ...]
-    """What a report would want and the folder does not hold, in words."""
 
     @property
     def seed(self) -> int:
-        seed = self.recipe.get("seed", 0)
-        return seed if type(seed) is int else 0
+        return whole(self.recipe.get("seed")) or 0
 
     @property
     def step(self) -> int:
@@ -41,39 +42,43 @@ class RunRecord:
 
     @property
     def steps(self) -> int:
-        """The steps that were asked for."""
+        """The steps that the recipe plans."""
         return int(finite(self.recipe.get("steps")) or 0)
 
     @property
     def state(self) -> str:
-        """Finished, or how far it came. Whether it still runs, a folder cannot tell."""
+        """Finished, or the step it has reached. A folder does not show whether the run goes on."""
         return "finished" if self.result is not None else f"step {self.step} of {self.steps}, no result"
 
     @property
+    def samples_answers(self) -> bool:
+        """Whether it is a run of reinforcement learning: a supervised one samples nothing."""
+        return self.recipe.get("method", "rl") == "rl"
+
+    @property
     def sampled(self) -> int | None:
-        """Answers sampled by the steps that were made, those to problems that others were drawn for among them. None
-        where nothing was sampled, since steps of solutions have no entropy and supervised runs no rollout, or where the
-        recipe does not tell."""
-        rollout = self.recipe.get("rollout")
+        """Answers that the steps so far sampled, those to redrawn problems among them. None where nothing was sampled
+        (steps on solutions have no entropy, supervised runs no rollout), or the recipe lacks the numbers."""
+        rollout = mapping(self.recipe.get("rollout"))
         steps = [row for row in self.rows if "entropy" in row]
-        if not isinstance(rollout, dict) or not steps:
-            return None
         problems, group_size = (finite(rollout.get(name)) or 0 for name in ("problems", "group_size"))
         return int(group_size * sum(problems + (finite(row.get("redrawn")) or 0) for row in steps)) or None
 
     @cached_property
-    def collapse(self) -> dict[str, Any] | None:
-        """What the run said of its collapse, with the "step" at which it was detected."""
-        row = next((row for row in self.rows if isinstance(row.get("collapse"), dict)), None)
+    def collapse(self) -> Values | None:
+        """The record of its collapse, with the "step" that noticed it."""
+        row = next((row for row in self.rows if mapping(row.get("collapse"))), None)
         if row is not None:
-            return row["collapse"] | {"step": row.get("step")}
-        said = (self.result or {}).get("collapse")
-        return said if isinstance(said, dict) else None
+            return mapping(row["collapse"]) | {"step": row.get("step")}
+        return mapping(self.ended("collapse")) or None
 
-    def evaluation(self, when: str) -> dict[str, Any]:
+    def ended(self, name: str) -> object:
+        """A value of its result, None without one."""
+        return (self.result or {}).get(name)
+
+    def evaluation(self, when: str) -> Values:
         """The evaluation `before` or `after` training, empty where there is none."""
-        found = (self.result or {}).get(when)
-        return found if isinstance(found, dict) else {}
+        return mapping(self.ended(when))
 
     def series(self, metric: str) -> Iterator[tuple[int, float]]:
         """Step and value wherever the value is a finite number."""
@@ -83,34 +88,39 @@ class RunRecord:
                 yield int(step), value
 
 
-def is_run(folder: Path) -> bool:
-    return (folder / RECIPE).is_file()
-
-
-def read_run(folder: Path) -> RunRecord:
+def read_run(path: Path) -> RunRecord:
     """The run in this folder. Raises ValueError where there is none, or its recipe cannot be read."""
-    path = folder / RECIPE
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no run: there is no {RECIPE} in it")
-    try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: damaged ({error})") from error
+    folder = RunFolder(path)
+    recipe: Values = dict(folder.read_recipe())
     missing: list[str] = []
-    rows = _rows(folder / "metrics.jsonl", missing)
-    result = _result(folder / "result.json", missing)
-    items = _items(folder / "items.jsonl", missing, wanted=result is not None and recipe.get("method", "rl") == "rl")
-    return RunRecord(folder, recipe, rows, result, items, tuple(missing))
+    rows = _rows(folder.metrics, missing)
+    result = _result(folder.result, missing)
+    items = _items(folder.items, missing)
+    if not folder.items.is_file() and result is not None and recipe.get("method", "rl") == "rl":
+        missing.append(f"no {folder.items.name}: its answers cannot be paired with another run's")
+    return RunRecord(path, recipe, rows, result, items, tuple(missing))
 
 
-def finite(value: Any) -> float | None:
-    """A number of a file, or None for anything else: text, null, a truth value, not a number, out of all measure."""
-    return float(value) if type(value) in (int, float) and abs(value) < LARGEST else None
+def finite(value: object) -> float | None:
+    """A number of a file; None for anything else: text, null, a truth value, not a number, beyond all measure."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < LARGEST else None
 
 
-def _rows(path: Path, missing: list[str]) -> tuple[dict[str, Any], ...]:
+def whole(value: object) -> int | None:
+    """A whole number of a file; None for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def mapping(value: object) -> Values:
+    """An object of a file; empty for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _rows(path: Path, missing: list[str]) -> tuple[Values, ...]:
     """All rows before the first damaged one."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Values] = []
     try:
         rows.extend(read_rows(path))
     except FileNotFoundError:
@@ -120,7 +130,7 @@ def _rows(path: Path, missing: list[str]) -> tuple[dict[str, Any], ...]:
     return tuple(rows)
 
 
-def _result(path: Path, missing: list[str]) -> dict[str, Any] | None:
+def _result(path: Path, missing: list[str]) -> Values | None:
     try:
         result = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -135,17 +145,10 @@ def _result(path: Path, missing: list[str]) -> dict[str, Any] | None:
     return result
 
 
-def _items(path: Path, missing: list[str], *, wanted: bool) -> dict[str, bool]:
-    if not path.is_file():
-        if wanted:
-            missing.append(f"no {path.name}: its answers cannot be paired with another run's")
-        return {}
+def _items(path: Path, missing: list[str]) -> dict[str, bool]:
     try:
-        return {
-            row["problem"]: row["correct"]
-            for row in read_rows(path)
-            if isinstance(row.get("problem"), str) and isinstance(row.get("correct"), bool)
-        }
+        rows = [(row.get("problem"), row.get("correct")) for row in read_rows(path)] if path.is_file() else []
     except ValueError as error:
         missing.append(f"{path.name} is damaged and left out ({error})")
         return {}
+    return {problem: right for problem, right in rows if isinstance(problem, str) and isinstance(right, bool)}

@@ -1,4 +1,4 @@
-"""The curves of a report: metrics against steps, thinned to what a page can show, over the runs of each arm."""
+"""The curves of a report: metrics against steps, over the runs of each arm; and scores against tuned values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,18 @@ SHOWN = {
 }
 """Metrics that have a figure, with its title. The loss of reinforcement learning measures no progress and has none."""
 MOST_CURVES = 24
-"""In one panel; so many differ in colour or in dashes."""
+"""In one panel; up to this number they differ in colour or in dashes."""
 LOGARITHMIC_BEYOND = 20.0
-"""A KL scale is logarithmic where its largest value is so many times the median one."""
+"""A KL scale is logarithmic where its largest value is this many times the median one."""
+TUNING = (
+    "Accuracy on the validation split after training, by the values that were tried: the wider an arm's plateau, the "
+    "less it depends on the choice."
+)
 
 
 @dataclass(frozen=True)
 class Point:
-    """The mean over runs of their means over the steps of a bin, the lowest and the highest of the runs, how many."""
+    """The mean over runs of their means over the steps of a bin, the lowest and the highest run, and their number."""
 
     step: float
     mean: float
@@ -37,13 +41,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """An arm's course; `collapses` are the steps at which runs of it were found to have collapsed."""
+    """An arm's course; `collapses` are the steps that noticed a collapse of one of its runs."""
 
     label: str
     style: int
     points: tuple[Point, ...]
     runs: int
-    collapses: tuple[float, ...]
+    collapses: tuple[float, ...] = ()
 
     @property
     def thins_out(self) -> bool:
@@ -53,7 +57,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Figure:
-    """One metric. `panels` by setting, "" where there is none."""
+    """One metric.
+
+    panels     the curves by setting, "" where there is none
+    last_step  that of the longest run: where the axis ends
+    axis       the name of the axis below
+    ticks      places on that axis with their texts; none: round numbers
+    """
 
     metric: str
     title: str
@@ -61,11 +71,8 @@ class Figure:
     panels: dict[str, tuple[Curve, ...]]
     steps_a_point: int
     last_step: int
-    """Of the longest run: where the axis ends."""
     axis: str = "step"
-    """What it is drawn against."""
     ticks: tuple[tuple[int, str], ...] = ()
-    """Places on that axis with their texts; none: round numbers."""
 
     @property
     def curves(self) -> list[Curve]:
@@ -91,14 +98,35 @@ def figures_of(gathered: Gathered, *, points: int) -> list[Figure]:
     styles = styles_of(gathered)
     figures = []
     for metric, title in SHOWN.items():
-        panels: dict[str, list[Curve]] = {}
+        panels: dict[str, tuple[Curve, ...]] = {}
         for contender in gathered.contenders:
             curve = _curve(contender, metric, width, styles[contender.label])
-            if curve.points and len(panels.setdefault(contender.setting, [])) < MOST_CURVES:
-                panels[contender.setting].append(curve)
+            if curve.points:
+                panels[contender.setting] = (*panels.get(contender.setting, ()), curve)[:MOST_CURVES]
         if panels:
-            found = {setting: tuple(curves) for setting, curves in panels.items()}
-            figures.append(Figure(metric, title, METRICS[metric], found, width, longest))
+            figures.append(Figure(metric, title, METRICS[metric], panels, width, longest))
+    return figures
+
+
+def tuning_figures(gathered: Gathered) -> list[Figure]:
+    """For each tuned setting the scores of the arms, with the values at equal distances in the order of their trial."""
+    styles = styles_of(gathered)
+    figures = []
+    for key in dict.fromkeys(tuned.key for tuned in gathered.tuned):
+        choices = [tuned for tuned in gathered.tuned if tuned.key == key]
+        places = {
+            value: place for place, value in enumerate(dict.fromkeys(v for one in choices for v in one.scores), 1)
+        }
+        panels: dict[str, tuple[Curve, ...]] = {}
+        for one in choices:
+            label, setting = gathered.label(one.arm, one.setting)
+            scores = sorted((places[value], score) for value, score in one.scores.items())
+            points = tuple(Point(place, score, score, score, 1) for place, score in scores)
+            if points and label in styles:
+                panels[setting] = (*panels.get(setting, ()), Curve(label, styles[label], points, 1))
+        if panels and len(places) > 1:
+            ticks = tuple((place, value) for value, place in places.items())
+            figures.append(Figure(key, f"Tuning {key}", TUNING, panels, 1, len(places) + 1, key, ticks))
     return figures
 
 
@@ -110,11 +138,8 @@ def styles_of(gathered: Gathered) -> dict[str, int]:
 
 def last_tenth(runs: Sequence[RunRecord], metric: str) -> float | None:
     """The mean over runs of the mean over the last tenth of the steps each has made; None where none has the metric."""
-    means = []
-    for run in runs:
-        values = [value for _, value in _series(run, metric)]
-        if values:
-            means.append(fmean(values[-max(1, len(values) // 10) :]))
+    series = [[value for _, value in _series(run, metric)] for run in runs]
+    means = [fmean(values[-max(1, len(values) // 10) :]) for values in series if values]
     return fmean(means) if means else None
 
 
@@ -139,4 +164,4 @@ def _binned(run: RunRecord, metric: str, width: int) -> dict[int, float]:
 
 
 def _series(run: RunRecord, metric: str) -> Sequence[tuple[int, float]]:
-    return () if metric == "loss" and run.recipe.get("method", "rl") == "rl" else tuple(run.series(metric))
+    return () if metric == "loss" and run.samples_answers else tuple(run.series(metric))

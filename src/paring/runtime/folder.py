@@ -9,6 +9,9 @@ from pathlib import Path
 from paring.runtime.files import write_durably
 from paring.types import Json
 
+STUDY_RECORD = "study.json"
+"""The record of a study, in its folder."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -65,9 +68,10 @@ class RunFolder:
 
     def read_recipe(self) -> dict[str, Json]:
         """The resolved recipe. Raises ValueError where there is no run, or the file is damaged."""
+        path = self.existing_recipe()
         try:
-            return tomllib.loads(self.existing_recipe().read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
             raise ValueError(f"{self.recipe}: damaged ({error})") from error
 
     def write_items(self, rows: Sequence[dict[str, Json]]) -> None:

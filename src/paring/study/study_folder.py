@@ -8,7 +8,7 @@ from shlex import quote
 from typing import Any, Literal
 
 from paring.runtime.files import write_durably
-from paring.runtime.folder import RunFolder, check_empty
+from paring.runtime.folder import STUDY_RECORD, RunFolder, check_empty
 from paring.settings.recipes import changes
 from paring.study.cells import PlannedRun
 from paring.study.declaration import Settings, Study, resolved, to_toml
@@ -45,7 +45,7 @@ class StudyFolder:
 
     @property
     def record(self) -> Path:
-        return self.path / "study.json"
+        return self.path / STUDY_RECORD
 
     def run(self, planned: PlannedRun) -> RunFolder:
         return RunFolder(self.path / planned.folder)

@@ -111,7 +111,7 @@ def test_t_agrees_with_scipy():
         for t in (0.1, 1.3, 4.0):
             assert t_beyond(t, degrees) == pytest.approx(2 * stats.t.sf(t, degrees), rel=1e-9)
     first, second = [0.9, 0.8, 0.85, 0.95], [0.7, 0.82, 0.8, 0.81]
-    found, theirs = paired_t(first, second), stats.ttest_rel(first, second)
+    found, theirs = paired_t(second, first), stats.ttest_rel(first, second)
     assert found.p == pytest.approx(theirs.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval()))
     right, wrong = [True] * 9 + [False] * 4, [False] * 9 + [True] * 4
@@ -140,16 +140,16 @@ def test_confidence_is_a_share(confidence):
 
 def test_paired_t_by_hand():
     # Differences 1, 2, 3: t = 2 / (1 / sqrt(3)) = 3.4641 on two degrees, p = 1 - t / sqrt(2 + t^2) = 0.0742.
-    found = paired_t([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
+    found = paired_t([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
     assert (found.mean, found.p) == pytest.approx((2.0, 1 - 3.4641016 / 14**0.5))
     assert (found.low, found.high) == t_interval([1.0, 2.0, 3.0])
-    mirrored = paired_t([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
+    mirrored = paired_t([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
     assert (mirrored.mean, mirrored.low, mirrored.high) == pytest.approx((-2.0, -found.high, -found.low))
 
 
 def test_paired_t_without_spread():
     assert paired_t([0.5, 0.6], [0.5, 0.6]).p == 1.0
-    same = paired_t([1.0, 3.0], [0.5, 2.5])
+    same = paired_t([0.5, 2.5], [1.0, 3.0])
     assert (same.mean, same.low, same.high, same.p) == (0.5, 0.5, 0.5, 0.0)
 
 
@@ -214,13 +214,14 @@ def test_holm_refuses_what_is_no_probability():
 
 @pytest.mark.parametrize(
     ("counts", "low", "high"),
-    # Newcombe 1998, "Interval estimation for the difference between independent proportions", table II, method 10.
+    # Newcombe 1998, "Interval estimation for the difference between independent proportions", table II, method 10; his
+    # differences are first less second.
     [((56, 70, 48, 80), 0.0524, 0.3339), ((9, 10, 3, 10), 0.1705, 0.8090), ((10, 10, 0, 10), 0.6075, 1.0)],
 )
 def test_an_unpaired_difference_of_the_literature(counts, low, high):
-    found = unpaired_difference(*counts)
+    found = unpaired_difference(*counts[2:], *counts[:2])
     assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
-    mirrored = unpaired_difference(*counts[2:], *counts[:2])
+    mirrored = unpaired_difference(*counts)
     assert (mirrored.mean, mirrored.low, mirrored.high) == pytest.approx((-found.mean, -found.high, -found.low))
 
 

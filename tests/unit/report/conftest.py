@@ -49,26 +49,26 @@ def metrics(step: int, steps: int, accuracy: float, noise: Random, collapse: int
     return row
 
 
-def evaluation(correct: int, **changes: Any) -> dict[str, Any]:
+def evaluation(correct: int, problems: int) -> dict[str, Any]:
     return {
         "task": "arithmetic",
         "split": "test",
-        "problems": PROBLEMS,
+        "problems": problems,
         "samples": 1,
         "temperature": 0.0,
         "correct": correct,
-        "accuracy": correct / PROBLEMS,
-        "interval": list(wilson_interval(correct, PROBLEMS)),
+        "accuracy": correct / problems,
+        "interval": list(wilson_interval(correct, problems)),
         "traits": {},
         "length": 12.5,
         "truncated": 0.0,
         "seconds": 0.2,
-    } | changes
+    }
 
 
 @pytest.fixture(scope="session")
 def make_run() -> Callable[..., Path]:
-    """`make_run(folder, seed=, steps=, right=, ...)`: a run that ends with the first `right` of 40 problems right.
+    """`make_run(folder, seed=, steps=, right=, ...)`: a run that ends with the first `right` of its `problems` right.
 
     `done` are the steps that it made: fewer than `steps` leave it without a result. `text` is every text of a model."""
 
@@ -78,6 +78,7 @@ def make_run() -> Callable[..., Path]:
         seed: int = 0,
         steps: int = 20,
         right: int = 30,
+        problems: int = PROBLEMS,
         done: int | None = None,
         items: bool = True,
         collapse: int | None = None,
@@ -89,14 +90,14 @@ def make_run() -> Callable[..., Path]:
         noise = Random(f"{folder.name} {seed}")
         made = range(1, (steps if done is None else done) + 1)
         write_lines(
-            folder / "metrics.jsonl", [metrics(step, steps, right / PROBLEMS, noise, collapse) for step in made]
+            folder / "metrics.jsonl", [metrics(step, steps, right / problems, noise, collapse) for step in made]
         )
         write_lines(folder / "samples.jsonl", [sample(step, text) for step in (*made[:1], *made[-1:])])
         if done is None:
-            (folder / "result.json").write_text(json.dumps(result(seed, steps, right, text, collapse)))
+            (folder / "result.json").write_text(json.dumps(result(seed, steps, right, problems, text, collapse)))
             if items:
                 write_lines(
-                    folder / "items.jsonl", [{"problem": f"p{n}", "correct": n < right} for n in range(PROBLEMS)]
+                    folder / "items.jsonl", [{"problem": f"p{n}", "correct": n < right} for n in range(problems)]
                 )
         return folder
 
@@ -117,7 +118,7 @@ def sample(step: int, text: str) -> dict[str, Any]:
     return {"step": step, "problem": "p0", "prompt": prompt, "gold": text, "completion": text, "correct": True}
 
 
-def result(seed: int, steps: int, right: int, text: str, collapse: int | None) -> dict[str, Any]:
+def result(seed: int, steps: int, right: int, problems: int, text: str, collapse: int | None) -> dict[str, Any]:
     example = {"question": text, "gold": text, "answer": text, "correct": False, "after": text, "correct_after": True}
     return {
         "task": "arithmetic",
@@ -126,8 +127,8 @@ def result(seed: int, steps: int, right: int, text: str, collapse: int | None) -
         "training_seconds": 20.0,
         "threads": 1,
         "versions": {"python": "3.11.7", "torch": "2.13.0", "paring": "0.1.0"},
-        "before": evaluation(12),
-        "after": evaluation(right),
+        "before": evaluation(12, problems),
+        "after": evaluation(right, problems),
         "collapse": None if collapse is None else {"kind": "length", "words": "answers became empty"},
         "examples": [{"problem": f"p{number}"} | example for number in range(6)],
     }

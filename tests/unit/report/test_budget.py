@@ -3,9 +3,9 @@
 import json
 import re
 
-from paring.report.budget import budget_words, sampled_by
+from paring.report.answer import budget_words
 from paring.report.gathering import gather
-from paring.report.outcomes import blocks_of
+from paring.report.contests import contests_of
 
 
 def redraw(folder, counts):
@@ -17,9 +17,9 @@ def redraw(folder, counts):
     )
 
 
-def only_block(folder):
-    (block,) = blocks_of(gather([folder]))
-    return block
+def only_contest(folder):
+    (contest,) = contests_of(gather([folder]))
+    return contest
 
 
 def test_answers_are_those_of_all_problems_drawn_in_all_steps(make_study, tmp_path):
@@ -27,20 +27,20 @@ def test_answers_are_those_of_all_problems_drawn_in_all_steps(make_study, tmp_pa
     dapo = study / "runs/arm-1/updates-1"
     redraw(dapo / "seed-0", [0, 4, 0, 0, 0])
     redraw(dapo / "seed-1", [0, 0, 2, 0, 6])
-    block = only_block(study)
+    contest = only_contest(study)
     # 5 steps of 4 problems x 8 answers; with 4 and 8 problems more, 192 and 224.
-    assert [sampled_by(standing) for standing in block.standings] == [160.0, 208.0]
-    assert budget_words(block) == ["Not the same budget: answers sampled in training, a run: dapo 208; rgra 160."]
+    assert [standing.sampled for standing in contest.standings] == [160.0, 208.0]
+    assert budget_words(contest) == ["The budgets differ: answers sampled in training, a run: dapo 208; rgra 160."]
 
 
 def test_equal_budgets_go_without_saying(make_study, tmp_path):
-    assert budget_words(only_block(make_study(tmp_path / "study", {"rgra": [30, 31], "grpo": [30, 31]}))) == []
+    assert budget_words(only_contest(make_study(tmp_path / "study", {"rgra": [30, 31], "grpo": [30, 31]}))) == []
 
 
 def test_steps_of_solutions_sample_nothing(make_study, tmp_path):
     study = make_study(tmp_path / "study", {"rgra": [30, 31], "sft": [30, 31]})
     for path in (study / "runs/arm-1").rglob("metrics.jsonl"):
         path.write_text(re.sub(r'"entropy": [^,]*, ', "", path.read_text()))
-    block = only_block(study)
-    assert [sampled_by(standing) for standing in block.standings] == [640.0, None]
-    assert budget_words(block) == []
+    contest = only_contest(study)
+    assert [standing.sampled for standing in contest.standings] == [640.0, None]
+    assert budget_words(contest) == []

@@ -49,9 +49,10 @@ def test_a_collapse_lies_on_its_line():
 
 def test_a_logarithmic_scale_has_equal_steps_for_equal_factors():
     wide = curve({0: 0.0, 1: 0.01, 2: 0.1, 3: 0.1, 4: 0.1, 10: 100.0})
-    (chart,) = charts_of(figure(wide, metric="kl")).values()
+    drawn = figure(wide, metric="kl")
+    (chart,) = charts_of(drawn).values()
     heights = [y for _, y in numbers(chart.lines[0].path)]
-    assert chart.logarithmic and heights[0] == HEIGHT - BOTTOM
+    assert drawn.logarithmic and heights[0] == HEIGHT - BOTTOM
     assert (heights[1] - heights[2]) == pytest.approx((heights[2] - heights[5]) / 3, abs=0.1)
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from paring.report.answer import as_lines
 from paring.report.gathering import gather
-from paring.report.report import Report
-from paring.report.tables import effect_tables
+from paring.report.findings import Findings
+from paring.report.result_passages import effect_table
 
 
 def report_on(*folders):
-    return Report(gather(folders))
+    return Findings(gather(folders))
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def test_pairs_that_differ_in_one_setting_are_pooled_by_hand(grid):
     assert effect.difference.mean == pytest.approx(3 / 40)
     assert effect.difference.p == pytest.approx(1 - (27 / 29) ** 0.5, abs=1e-9)
     assert effect.adjusted == effect.difference.p and effect.beyond_chance
-    assert [effect.of(pair).mean for pair in effect.pairs] == pytest.approx([5 / 40, 1 / 40])
+    assert [effect.by_pair(pair).mean for pair in effect.pairs] == pytest.approx([5 / 40, 1 / 40])
 
 
 def test_the_table_has_the_pool_and_each_pair(grid):
     report = report_on(*grid)
-    (table,) = effect_tables(report.effects).values()
-    assert [row[:2] for row in table.rows] == [
+    table = effect_table(report.effects[0].measure, report.effects)
+    assert [tuple(row[:2]) for row in table.rows] == [
         ("objective.std true -> false, 2 pairs", "+7.5"),
         ("rgra, std true -> rgra, std false", "+12.5"),
         ("grpo, std true -> grpo, std false", "+2.5"),
@@ -65,7 +65,7 @@ def test_the_direction_is_one_whatever_the_order(grid):
     assert effect.values == ("true", "false") and effect.difference.mean == pytest.approx(3 / 40)
 
 
-def test_settings_of_a_study_are_compared_across_its_blocks(make_run, make_study, tmp_path):
+def test_settings_of_a_study_are_compared_across_its_contests(make_run, make_study, tmp_path):
     study = make_study(tmp_path / "study", {"rgra": [20, 21], "grpo": [30, 31]}, updates=(1, 4))
     for seed in (0, 1):
         folder = study / f"runs/arm-0/updates-4/seed-{seed}"
@@ -73,12 +73,12 @@ def test_settings_of_a_study_are_compared_across_its_blocks(make_run, make_study
         make_run(folder, seed=seed, right=10 + seed, rollout={"updates": 4})
     (effect,) = report_on(study).effects
     assert (effect.key, effect.values) == ("rollout.updates", ("1", "4"))
-    assert [effect.of(pair).mean for pair in effect.pairs] == pytest.approx([-10 / 40, 0])
-    (table,) = effect_tables([effect]).values()
+    assert [effect.by_pair(pair).mean for pair in effect.pairs] == pytest.approx([-10 / 40, 0])
+    table = effect_table(effect.measure, [effect])
     assert [row[0] for row in table.rows] == ["rollout.updates 1 -> 4, 2 pairs", "rgra", "grpo"]
 
 
-def test_one_pair_that_stands_in_a_block_is_left_to_the_comparisons(grid):
+def test_one_pair_that_stands_in_a_contest_is_left_to_the_comparisons(grid):
     assert report_on(*grid[:6]).effects == []
 
 

@@ -48,7 +48,7 @@ def test_a_study_is_its_arms_at_its_settings(make_study, tmp_path):
     assert (gathered.title, gathered.question) == ("made up", "Which arm is best?")
     assert names(gathered) == [f"{arm} (rollout.updates = {updates})" for arm in ("rgra", "grpo") for updates in (1, 4)]
     assert len(gathered.runs) == 7 and gathered.missing == ("runs/arm-1/updates-4/seed-1 has not begun.",)
-    assert gathered.choices[0].key == "optimiser.lr" and gathered.choices[0].scores == {"0.001": 0.9, "0.01": 0.5}
+    assert gathered.tuned[0].key == "optimiser.lr" and gathered.tuned[0].scores == {"0.001": 0.9, "0.01": 0.5}
 
 
 def test_of_one_arm_the_settings_are_compared(make_study, tmp_path):

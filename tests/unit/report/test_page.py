@@ -12,7 +12,7 @@ import pytest
 
 from paring.report.gathering import gather
 from paring.report.page import TEMPLATES, as_page, fitting_page
-from paring.report.report import Report
+from paring.report.findings import Findings
 
 HOSTILE = [
     "<script>document.title='owned'</script>",
@@ -45,7 +45,7 @@ class Census(HTMLParser):
 
 
 def page_of(*folders, **detail):
-    return as_page(Report(gather(folders)), **detail)
+    return as_page(Findings(gather(folders)), **detail)
 
 
 @pytest.fixture
@@ -101,14 +101,14 @@ def test_the_same_folders_give_the_same_page(study_of):
 
 def test_the_numbers_of_the_answer_and_the_tables_are_there(make_study, tmp_path):
     text = Census(page_of(make_study(tmp_path / "study", {"rgra": [28, 30, 32], "raft": [8, 9, 10]}))).text
-    assert "75.0 %" in text and "[62.6, 87.4]" in text and "+52.5" in text
+    assert "75.0 %" in text and "[62.6, 87.4]" in text and "−52.5" in text
     assert "optimiser.lr = 0.001" in text and "0.001: 0.900, 0.01: 0.500" in text and "torch 2.13.0" in text
 
 
 def test_a_study_of_200_runs_of_150_steps_is_below_a_megabyte(make_study, tmp_path):
     arms = {f"arm-{number}": [20 + number % 9 + seed for seed in range(5)] for number in range(10)}
     folder = make_study(tmp_path / "study", arms, updates=(1, 2, 4, 8), steps=150, text="<&\u202e" * 1000)
-    report = Report(gather([folder]))
+    report = Findings(gather([folder]))
     assert len(report.gathered.runs) == 200
     page = fitting_page(report, below=1_000_000)
     assert len(page.encode()) < 1_000_000
@@ -116,12 +116,12 @@ def test_a_study_of_200_runs_of_150_steps_is_below_a_megabyte(make_study, tmp_pa
 
 
 def test_a_megabyte_of_text_without_a_space_is_cut(make_run, tmp_path):
-    page = fitting_page(Report(gather([make_run(tmp_path / "run", text="<" * 1_000_000)])), below=1_000_000)
+    page = fitting_page(Findings(gather([make_run(tmp_path / "run", text="<" * 1_000_000)])), below=1_000_000)
     assert len(page.encode()) < 300_000 and "&lt;…" in page
 
 
 def test_a_page_that_must_be_smaller_says_less_and_says_so(make_study, tmp_path):
-    report = Report(gather([make_study(tmp_path / "study", {"rgra": [30, 31]}, steps=150, text="long " * 500)]))
+    report = Findings(gather([make_study(tmp_path / "study", {"rgra": [30, 31]}, steps=150, text="long " * 500)]))
     whole = as_page(report)
     smaller = fitting_page(report, below=len(whole) - 1)
     assert len(smaller.encode()) < len(whole) and "To keep this page small" in smaller

@@ -5,9 +5,8 @@ import json
 from paring.report.chart import charts_of
 from paring.report.gathering import gather
 from paring.report.page import as_page
-from paring.report.report import Report
-from paring.report.series import styles_of
-from paring.report.tuned import tuning_figures
+from paring.report.findings import Findings
+from paring.report.series import styles_of, tuning_figures
 
 
 def retuned(study, chosen):
@@ -32,7 +31,7 @@ def test_every_value_has_its_place_and_every_arm_its_look(make_study, tmp_path):
     assert {curve.label: curve.style for curve in (rgra, grpo)} == styles_of(gathered)
     chart = charts_of(figure)[""]
     assert [tick.text for tick in chart.across] == ["0.1", "1.0", "10.0"]
-    page = as_page(Report(gathered))
+    page = as_page(Findings(gathered))
     assert "Tuning optimiser.lr" in page and ">optimiser.lr</text>" in page
 
 

@@ -6,9 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from paring.ranks.plain import as_plain
-from paring.ranks.reading import Part, by_layer, read_ranks, thirds
-from paring.ranks.words import as_text, several_in_a_layer, words
+from paring.ranks.reading import Part, read_ranks
+from paring.ranks.words import as_plain, as_text, event_words, several_in_a_layer
 
 Q0, UP0, Q1, UP1 = (f"model.layers.{layer}.{part}" for layer in (0, 1) for part in ("self_attn.q_proj", "mlp.up_proj"))
 COST = {Q0: 10, UP0: 30, Q1: 10, UP1: 30}
@@ -71,7 +70,7 @@ def test_sums_by_type_by_layer_and_of_all(ranks):
         "q_proj": (8, 3, -5, 1.5, 0, 3),
         "up_proj": (8, 11, 3, 5.5, 5, 6),
     }
-    assert {layer: sums(part) for layer, part in by_layer(ranks.all).items()} == {
+    assert {layer: sums(part) for layer, part in ranks.all.layers.items()} == {
         0: (8, 6, -2, 3.0, 0, 6),
         1: (8, 8, 0, 4.0, 3, 5),
     }
@@ -86,7 +85,7 @@ def test_importance_is_the_mean_of_what_is_known(ranks):
 
 
 def test_each_event_in_words(ranks):
-    assert [words(ranks, number) for number in (0, 1)] == [
+    assert [event_words(ranks, number) for number in (0, 1)] == [
         "step 5: 4 gates at zero in 2 modules; 3 ranks given to 2 modules (up_proj 3), 1 unassigned; KL 0",
         "step 10: 1 gate at zero in 1 module; re-assignment is over, 2 unassigned; KL 0.00025",
     ]
@@ -94,9 +93,9 @@ def test_each_event_in_words(ranks):
 
 def test_words_where_little_is_to_say(write):
     ranks = read_ranks(write(FIRST, kind="l1ra-reference"))
-    assert words(ranks, 0).startswith("step 5: 4 gates below the threshold in 2 modules; 3 ranks given")
+    assert event_words(ranks, 0).startswith("step 5: 4 gates below the threshold in 2 modules; 3 ranks given")
     ranks = read_ranks(write(uniform([Q0]) | {"kl": None}))
-    assert words(ranks, 0) == "step 5: nothing pruned; none given, 0 unassigned; no KL"
+    assert event_words(ranks, 0) == "step 5: nothing pruned; none given, 0 unassigned; no KL"
 
 
 def test_a_budget_in_parameters(write):
@@ -104,7 +103,7 @@ def test_a_budget_in_parameters(write):
     row = FIRST | {"ranks": {Q0: 1, UP0: 5, Q1: 3, UP1: 4}, "grown": {UP0: 1}, "unassigned": 10}
     ranks = read_ranks(write(row, budget="parameters"))
     assert ranks.counted(FIRST["pruned"]) == 40
-    assert "1 rank given to 1 module (up_proj 1), 10 parameters unassigned;" in words(ranks, 0)
+    assert "1 rank given to 1 module (up_proj 1), 10 parameters unassigned;" in event_words(ranks, 0)
 
 
 def test_the_text_says_it_all(ranks):
@@ -124,12 +123,12 @@ def test_the_text_says_it_all(ranks):
 
 def test_thirds_of_the_layers(write):
     stack = read_ranks(write(uniform([f"m.{layer}.q" for layer in range(8)]))).all
-    assert {name: part.end for name, part in thirds(stack).items()} == {
+    assert {name: part.end for name, part in stack.thirds.items()} == {
         "first third, layers 0 to 1": 8,
         "middle third, layers 2 to 5": 16,
         "last third, layers 6 to 7": 8,
     }
-    assert thirds(Part(stack.modules[:5])) == {}
+    assert Part(stack.modules[:5]).thirds == {}
 
 
 def test_stacks_of_one_type_name_are_not_mixed(write):
@@ -230,7 +229,7 @@ def test_a_line_torn_by_a_kill_is_left_out(write):
 def test_hostile_names_are_shown_escaped(write):
     shown = as_text(read_ranks(write(uniform([f"m{HOSTILE}.0.x.q{HOSTILE}", f"head{HOSTILE}"]))))
     assert all(character.isprintable() or character == "\n" for character in shown)
-    assert r"head\x1b[2J\u202e$\frac<b>--&\n\t\x00" in shown
+    assert r"head\x1b[2J\u202e$\frac<b>--& \x00" in shown
 
 
 def test_a_type_called_all_and_an_endless_name_keep_their_rows(write):
