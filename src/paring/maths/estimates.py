@@ -16,6 +16,15 @@ class Difference:
     high: float
     p: float
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    @property
+    def turned(self) -> "Difference":
+        """The same with first and second exchanged."""
+        return Difference(-self.mean, -self.high, -self.low, self.p)
+
 
 @dataclass(frozen=True)
 class Discordant:

@@ -3,10 +3,11 @@
 from paring.planning.estimate import PART_NAMES, USABLE
 from paring.planning.job import Rollouts
 from paring.planning.plan import Plan
+from paring.runtime.tables import Table
 
 
 def lines(plan: Plan) -> list[str]:
-    return [*_head(plan), "", *_table(plan), "", *_verdict(plan), *_found(plan), *_changes(plan)]
+    return [*_head(plan), "", *_table(plan).as_text(), "", *_verdict(plan), *_found(plan), *_changes(plan)]
 
 
 def gigabytes(size: float) -> str:
@@ -36,18 +37,13 @@ def _head(plan: Plan) -> list[str]:
     ]
 
 
-def _table(plan: Plan) -> list[str]:
+def _table(plan: Plan) -> Table:
     kinds = list(plan.estimates)
-    rows = [["10^9 bytes, at the peak", *kinds]]
-    rows += [[name, *(gigabytes(plan.estimates[kind].parts[name]) for kind in kinds)] for name in PART_NAMES]
+    rows = [[name, *(gigabytes(plan.estimates[kind].parts[name]) for kind in kinds)] for name in PART_NAMES]
     rows.append(["peak", *(gigabytes(plan.estimates[kind].peak) for kind in kinds)])
     rows.append(["which is in the", *(plan.estimates[kind].moment for kind in kinds)])
     rows.append(["numbers trained", *(f"{plan.trained[kind]:,}" for kind in kinds)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
+    return Table(["10^9 bytes, at the peak", *kinds], rows)
 
 
 def _verdict(plan: Plan) -> list[str]:

@@ -116,29 +116,9 @@ def _mark_events(axes: "Axes", ranks: Ranks) -> None:
         for step in steps:
             axes.axvline(step, color="0.2", linewidth=0.4, alpha=0.25)
         if steps:
-            axes.plot(
-                steps,
-                [1.015] * len(steps),
-                transform=axes.get_xaxis_transform(),
-                clip_on=False,
-                linestyle="",
-                marker="v",
-                markersize=4,
-                color="0.2",
-                markerfacecolor=filling,
-                label=words,
-            )
-    axes.legend(
-        frameon=False,
-        fontsize=7,
-        columnspacing=1.5,
-        borderpad=0.2,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.035),
-        ncols=2,
-        borderaxespad=0,
-        handletextpad=0.2,
-    )
+            (triangles,) = axes.plot(steps, [1.015] * len(steps), "v", markersize=4, color="0.2", label=words)
+            triangles.set(markerfacecolor=filling, transform=axes.get_xaxis_transform(), clip_on=False)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.035), ncols=2)
 
 
 def _draw_kl(axes: "Axes", measured: dict[int, float]) -> None:

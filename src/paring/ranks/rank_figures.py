@@ -27,6 +27,12 @@ STYLE: "dict[RcKeyType, object]" = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "hatch.linewidth": 0.4,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "legend.columnspacing": 1.5,
+    "legend.borderpad": 0.2,
+    "legend.borderaxespad": 0,
+    "legend.handletextpad": 0.2,
 }
 
 

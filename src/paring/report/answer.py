@@ -28,7 +28,8 @@ def answer(
     for contest in contests:
         within = [contrast for contrast in contrasts if contrast.contest is contest]
         alone = len(contest.standings) == 1
-        sentences = _of_one(contest.standings[0]) if alone else _of_several(contest, within)
+        several = [_ranking(contest), *_differences(contest, within), *budget_words(contest)]
+        sentences = _of_one(contest.standings[0]) if alone else several
         passages.append(Passage(contest.title, sentences))
     if not contests:
         none = "No run has come to its end: there is no result to report yet."
@@ -67,22 +68,12 @@ def _verdict(contrasts: Sequence[Contrast]) -> list[str]:
     return [verdict] if seeds else [verdict, "A test that is not over seeds says nothing about other seeds."]
 
 
-def _of_several(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
-    return [_ranking(contest), *_differences(contest, contrasts), *budget_words(contest)]
-
-
 def _ranking(contest: Contest) -> str:
     """All arms from the best, or the best and the last where there are many."""
     ordered = sorted(contest.standings, key=lambda standing: standing.mean, reverse=contest.measure.accuracy)
     if len(ordered) <= MOST_NAMED:
-        return "; ".join(map(_standing, ordered)) + "."
-    return f"Best of {len(ordered)}: {_standing(ordered[0])}; last: {_standing(ordered[-1])}."
-
-
-def _standing(standing: Standing) -> str:
-    measure = standing.measure
-    value = f"{measure.value(standing.mean)} {measure.interval(standing.interval)}".rstrip()
-    return f"{standing.label} {value} ({count_words(len(standing.runs), 'run')})"
+        return "; ".join(standing.words for standing in ordered) + "."
+    return f"Best of {len(ordered)}: {ordered[0].words}; last: {ordered[-1].words}."
 
 
 def _differences(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
@@ -114,12 +105,10 @@ def _label_beside(contrast: Contrast, one: Standing) -> str:
 
 def _other(contrast: Contrast, one: Standing) -> str:
     """The other arm of a contrast, with its distance from this one."""
-    measure, test = contrast.contest.measure, contrast.decisive
-    change, (low, high) = test.difference.mean, test.interval
-    if contrast.second is one:
-        change, low, high = -change, -high, -low
-    words = f"{measure.change(change)} {measure.changes((low, high))}, {p_words(test.adjusted)}"
-    return f"{_label_beside(contrast, one)} {words}"
+    test = contrast.decisive
+    difference = test.difference if contrast.first is one else test.difference.turned
+    words = contrast.contest.measure.difference(difference)
+    return f"{_label_beside(contrast, one)} {words}, {p_words(test.adjusted)}"
 
 
 def _some(words: Sequence[str]) -> str:
@@ -144,7 +133,7 @@ def _of_one(standing: Standing) -> list[str]:
     """From before to after training."""
     measure, before = standing.measure, standing.before
     if before is None:
-        return [_standing(standing) + "."]
+        return [standing.words + "."]
     change = standing.mean - before
     verb = "is unchanged" if change == 0 else "improved" if measure.better(change) else "got worse"
     after = f"{measure.value(before)} -> {measure.value(standing.mean)} {measure.interval(standing.interval)}".rstrip()
@@ -160,13 +149,13 @@ def _gain(standing: Standing) -> list[str]:
         if len(before) < len(runs):
             return []
         gain = paired_t(before, list(standing.values.values()))
-        return [f"Over seeds that change is {measure.changes((gain.low, gain.high))}, {p_words(gain.p)} (paired t)."]
+        return [f"Over seeds that change is {measure.changes(gain.interval)}, {p_words(gain.p)} (paired t)."]
     before, after = (counted(runs[0].evaluation(when)) for when in ("before", "after"))
     if before is None or after is None:
         return []
     gain = unpaired_difference(*before, *after)
     return [
-        f"The interval of that change is {measure.changes((gain.low, gain.high))}. It takes the problems before and "
+        f"The interval of that change is {measure.changes(gain.interval)}. It takes the problems before and "
         "after for different ones; they are the same, so it is conservative. One run says nothing about other seeds."
     ]
 
@@ -185,8 +174,7 @@ def _effects(effects: Sequence[Effect]) -> list[Passage]:
 
 def _effect(effect: Effect) -> str:
     """`objective.std true -> false: +1.2 points [-0.5, +2.9], p = 0.12, over 4 pairs of arms.`"""
-    difference, measure = effect.difference, effect.measure
-    change = f"{measure.change(difference.mean)} {measure.changes((difference.low, difference.high))}"
+    change = effect.measure.difference(effect.difference)
     setting, pairs = f"{written(effect.key)} {' -> '.join(effect.values)}", count_words(len(effect.pairs), "pair")
     return f"{setting}: {change}, {p_words(effect.adjusted)}, over {pairs} of arms."
 
@@ -194,10 +182,10 @@ def _effect(effect: Effect) -> str:
 def _so_far(gathered: Gathered) -> list[str]:
     """The last training reward of each run, of a few."""
     sentences = []
-    for contender in gathered.contenders[:MOST_NAMED]:
-        run, rewards = contender.arm.first, list(contender.arm.first.series("reward"))
+    for arm in gathered.arms[:MOST_NAMED]:
+        run, rewards = arm.first, list(arm.first.series("reward"))
         reward = f", reward {rewards[-1][1]:.3g}" if rewards else ""
-        sentences.append(f"{contender.full_label}: step {run.step} of {run.steps}{reward}.")
+        sentences.append(f"{arm.full_label}: step {run.step} of {run.steps}{reward}.")
     return sentences
 
 
@@ -205,11 +193,11 @@ def _collapses(gathered: Gathered) -> list[Passage]:
     """Nothing where the runs kept no watch for it."""
     watched = [run for run in gathered.runs if run.collapse or "collapse" in (run.result or {})]
     sentences = []
-    for contender in gathered.contenders:
-        collapsed = [run for run in contender.arm.runs if run.collapse]
+    for arm in gathered.arms:
+        collapsed = [run for run in arm.runs if run.collapse]
         if collapsed:
-            share = f"{len(collapsed)} of {count_words(len(contender.arm.runs), 'run')}"
-            sentences.append(f"{contender.full_label}: {share}; {collapse_words(collapsed[0])}")
+            share = f"{len(collapsed)} of {count_words(len(arm.runs), 'run')}"
+            sentences.append(f"{arm.full_label}: {share}; {collapse_words(collapsed[0])}")
     none = f"None, in {count_words(len(watched), 'run')} that watched for it."
     return [Passage("Collapses", sentences or [none])] if watched else []
 

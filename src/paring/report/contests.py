@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from paring.maths.estimates import t_interval, wilson_interval
+from paring.maths.estimates import Difference, t_interval, wilson_interval
 from paring.report.differing import differing, written
-from paring.report.gathering import Contender, Gathered
+from paring.report.gathering import Arm, Gathered
 from paring.report.runs import RunRecord, Values, finite, mapping, whole
-from paring.runtime.text import percent, percent_interval, points, points_interval
+from paring.runtime.text import count_words, percent, percent_interval, points, points_interval
 from paring.settings.recipes import flattened
 
 Interval = tuple[float, float]
@@ -39,6 +39,10 @@ class Measure:
         words, name = (points(change), " points") if self.accuracy else (f"{change + 0.0:+.4f}", " nats a token")
         return words + name if unit else words
 
+    def difference(self, difference: Difference) -> str:
+        """A change with its interval: `+1.2 points [-0.5, +2.9]`."""
+        return f"{self.change(difference.mean)} {self.changes(difference.interval)}"
+
     def changes(self, interval: Interval) -> str:
         """The interval of a change; that of accuracies is cut to what is possible."""
         low, high = interval
@@ -53,13 +57,19 @@ class Measure:
 class Standing:
     """An arm on one measure: its finished runs by seed."""
 
-    contender: Contender
+    arm: Arm
     measure: Measure
     runs: Mapping[int, RunRecord]
 
     @property
     def label(self) -> str:
-        return self.contender.label
+        return self.arm.label
+
+    @property
+    def words(self) -> str:
+        """`rgra 75.0 % [59.8, 85.8] (1 run)`"""
+        value = f"{self.measure.value(self.mean)} {self.measure.interval(self.interval)}".rstrip()
+        return f"{self.label} {value} ({count_words(len(self.runs), 'run')})"
 
     @property
     def values(self) -> dict[int, float]:
@@ -120,16 +130,16 @@ class Contest:
 
 def contests_of(gathered: Gathered) -> list[Contest]:
     """Every measure and setting that a finished run was measured on."""
-    rows: dict[tuple[str, str], list[tuple[Contender, dict[int, RunRecord]]]] = {}
+    rows: dict[tuple[str, str], list[tuple[Arm, dict[int, RunRecord]]]] = {}
     firsts: dict[str, RunRecord] = {}
-    for contender in gathered.contenders:
+    for arm in gathered.arms:
         by_measure: dict[str, dict[int, RunRecord]] = {}
-        for run in contender.arm.runs:
+        for run in arm.runs:
             if (identity := _identity(run)) is not None:
                 firsts.setdefault(identity, run)
                 by_measure.setdefault(identity, {})[run.seed] = run
         for identity, runs in by_measure.items():
-            rows.setdefault((identity, contender.setting), []).append((contender, runs))
+            rows.setdefault((identity, arm.place), []).append((arm, runs))
     measures = _measures(firsts)
     return [
         Contest(measures[name], setting, tuple(Standing(arm, measures[name], runs) for arm, runs in arms))

@@ -27,10 +27,6 @@ class Test:
     adjusted: float = 1.0
 
     @property
-    def interval(self) -> tuple[float, float]:
-        return self.difference.low, self.difference.high
-
-    @property
     def beyond_chance(self) -> bool:
         return self.adjusted < LEVEL
 

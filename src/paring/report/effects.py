@@ -49,7 +49,7 @@ def effects_of(gathered: Gathered, contests: Sequence[Contest]) -> list[Effect]:
         standings = [standing for contest in contests if contest.measure == measure for standing in contest.standings]
         for (key, values), pairs in _pairs_by_change(standings, tuned).items():
             seeds = _shared_seeds(pairs)
-            apart = pairs[0][0].contender.setting != pairs[0][1].contender.setting
+            apart = pairs[0][0].arm.place != pairs[0][1].arm.place
             if (len(pairs) > 1 or apart) and len(seeds) > 1:
                 effects.append(Effect(measure, key, values, tuple(pairs), seeds, _pooled(pairs, seeds)))
     adjusted = holm([effect.difference.p for effect in effects])
@@ -71,7 +71,7 @@ def _pairs_by_change(standings: Sequence[Standing], tuned: set[str]) -> dict[tup
 
 def _change(first: Standing, second: Standing, tuned: set[str]) -> tuple[str, tuple[str, str]] | None:
     """The one setting in which two arms differ, with both values; None where it is none or several."""
-    one, other = (repeated(standing.contender.arm.first.recipe) for standing in (first, second))
+    one, other = (repeated(standing.arm.first.recipe) for standing in (first, second))
     keys = [key for key in {**one, **other} if key not in tuned and one.get(key, ABSENT) != other.get(key, ABSENT)]
     if len(keys) != 1 or keys[0].endswith(NAMES):
         return None

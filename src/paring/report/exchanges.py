@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from paring.report.gathering import Contender, Gathered
+from paring.report.gathering import Arm, Gathered
 from paring.report.runs import RunRecord, Values, mapping
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
@@ -37,7 +37,7 @@ class Exchange:
 def exchanges_of(gathered: Gathered, *, characters: int) -> list[Exchange]:
     """The first problems of each arm's first finished run, each problem once; all texts together have at most about
     `characters` characters. Every text is made harmless."""
-    examples = {contender.full_label: _by_problem(contender) for contender in gathered.contenders}
+    examples = {arm.full_label: _by_problem(arm) for arm in gathered.arms}
     chosen = dict.fromkeys(name for by_problem in examples.values() for name in list(by_problem)[:PROBLEMS])
     answered = [
         {label: by_problem[name] for label, by_problem in examples.items() if name in by_problem}
@@ -50,22 +50,22 @@ def exchanges_of(gathered: Gathered, *, characters: int) -> list[Exchange]:
 
 def first_and_last(gathered: Gathered, *, characters: int) -> list[Exchange]:
     """For arms without examples, which have not come to an end: an answer of the first step and one of the last."""
-    waiting = [contender for contender in gathered.contenders if not _by_problem(contender)][: 2 * PROBLEMS]
+    waiting = [arm for arm in gathered.arms if not _by_problem(arm)][: 2 * PROBLEMS]
     longest = max(SHORTEST, min(LONGEST, characters // max(1, 6 * len(waiting))))
     return [
         Exchange(
             _cut(_question(row), longest),
             _cut(row.get("gold"), longest),
-            (_answer(f"{contender.full_label}, {end} step", row, ("completion", "correct"), longest),),
+            (_answer(f"{arm.full_label}, {end} step", row, ("completion", "correct"), longest),),
         )
-        for contender in waiting
-        for end, row in _ends(contender.arm.first).items()
+        for arm in waiting
+        for end, row in _ends(arm.first).items()
     ]
 
 
-def _by_problem(contender: Contender) -> dict[str, Values]:
+def _by_problem(arm: Arm) -> dict[str, Values]:
     """Problem -> example, of the first run that has any."""
-    for run in contender.arm.runs:
+    for run in arm.runs:
         examples = run.ended("examples")
         rows = [row for row in examples if isinstance(row, dict)] if isinstance(examples, list) else []
         if rows:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paring.report.differing import differing, repeated, setting_words, written
@@ -14,28 +14,24 @@ LONGEST_LABEL = 60
 
 @dataclass(frozen=True)
 class Arm:
-    """Repetitions of one recipe, ordered by seed; of a study, one of its arms at one of its settings."""
+    """Repetitions of one recipe, ordered by seed; of a study, one of its arms at one of its settings.
+
+    label, place   the words by which it is compared, and the setting at which it is, with others at the same one
+    """
 
     name: str
     setting: Mapping[str, object]
     runs: tuple[RunRecord, ...]
+    label: str = ""
+    place: str = ""
 
     @property
     def first(self) -> RunRecord:
         return self.runs[0]
 
-
-@dataclass(frozen=True)
-class Contender:
-    """An arm under the `label` it is compared by, with others at the same `setting`."""
-
-    label: str
-    setting: str
-    arm: Arm
-
     @property
     def full_label(self) -> str:
-        return f"{self.label} ({self.setting})" if self.setting else self.label
+        return f"{self.label} ({self.place})" if self.place else self.label
 
 
 @dataclass(frozen=True)
@@ -63,16 +59,12 @@ class Gathered:
     def runs(self) -> list[RunRecord]:
         return [run for arm in self.arms for run in arm.runs]
 
-    @property
-    def contenders(self) -> list[Contender]:
-        """Arms against arms at each setting. Where there is one arm only, its settings against each other."""
-        return [Contender(*self.label(arm.name, arm.setting), arm) for arm in self.arms]
-
     def label(self, arm: str, setting: Mapping[str, object]) -> tuple[str, str]:
-        """The name of an arm at a setting, and the setting at which it is compared with others."""
+        """The label and place of an arm: arms are compared with arms at each setting. Where there is one arm only, its
+        settings are compared with each other."""
         words = setting_words(setting)
-        one_arm = len({arm.name for arm in self.arms}) == 1
-        return (words or arm, "") if one_arm else (arm, words)
+        alone = len({arm.name for arm in self.arms}) == 1
+        return (words or arm, "") if alone else (arm, words)
 
 
 def gather(folders: Sequence[Path]) -> Gathered:
@@ -93,13 +85,16 @@ def gather(folders: Sequence[Path]) -> Gathered:
     if not arms:
         raise ValueError(f"{folders[0]}: none of its runs has begun. {' '.join(missing[:3])}")
     title = ", ".join(study.title for study in studies) or (alone[0].folder.name if len(alone) == 1 else "")
-    return Gathered(
+    gathered = Gathered(
         written(title) or f"{len(alone)} runs",
         " ".join(filter(None, (study.question for study in studies))) or _description(alone),
         tuple(arms),
         tuple(tuned for study in studies for tuned in study.tuned),
         tuple(missing),
     )
+    labels = [gathered.label(arm.name, arm.setting) for arm in arms]
+    labelled = (replace(arm, label=label, place=place) for arm, (label, place) in zip(arms, labels, strict=True))
+    return replace(gathered, arms=tuple(labelled))
 
 
 def _must_hold(folder: Path) -> Path:

@@ -48,17 +48,17 @@ class RankPicture:
 def rank_pictures(gathered: Gathered) -> tuple[list[RankPicture], list[str]]:
     """Pictures of the first arms whose ranks move; and what keeps others from being shown, in words."""
     pictures, missing = [], []
-    for contender in gathered.contenders:
-        run = contender.arm.first
+    for arm in gathered.arms:
+        run = arm.first
         if mapping(run.recipe.get("adapter")).get("kind") not in KINDS:
             continue
         if len(pictures) == MOST_ARMS:
-            missing.append(f"{contender.full_label}: left out, {MOST_ARMS} are shown. See `paring ranks`.")
+            missing.append(f"{arm.full_label}: left out, {MOST_ARMS} are shown. See `paring ranks`.")
             continue
         try:
-            pictures.append(_picture(contender.full_label, run.seed, read_ranks(run.folder)))
+            pictures.append(_picture(arm.full_label, run.seed, read_ranks(run.folder)))
         except ValueError as error:
-            missing.append(f"{contender.full_label}: {written(error)}")
+            missing.append(f"{arm.full_label}: {written(error)}")
     return pictures, missing
 
 

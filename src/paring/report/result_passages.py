@@ -44,7 +44,7 @@ def _means(contest: Contest) -> Table:
 def _mean_row(standing: Standing) -> list[str]:
     measure, before, sampled = standing.measure, standing.before, standing.sampled
     length, truncated = (standing.mean_of("after", name) for name in ("length", "truncated"))
-    collapsed = sum(bool(run.collapse) for run in standing.contender.arm.runs)
+    collapsed = sum(bool(run.collapse) for run in standing.arm.runs)
     return [
         standing.label,
         measure.value(standing.mean),
@@ -75,7 +75,7 @@ def _comparison_row(contrast: Contrast) -> list[str]:
         _p(decisive.adjusted),
         f"{decisive.pairs}",
         decisive.name,
-        measure.changes(items.interval) if items else "",
+        measure.changes(items.difference.interval) if items else "",
         _p(items.adjusted) if items else "",
     ]
 
@@ -104,13 +104,13 @@ def _effect_rows(effect: Effect) -> list[list[str]]:
 
 def _pair_words(pair: Pair) -> str:
     """`rgra`, where both are that arm at two settings; else both names."""
-    first, second = (standing.contender for standing in pair)
+    first, second = (standing.arm for standing in pair)
     return first.label if first.label == second.label else f"{first.label} -> {second.label}"
 
 
 def _change(measure: Measure, difference: Difference) -> tuple[str, str]:
     """A difference and its interval, the unit left to the head of the table."""
-    return measure.change(difference.mean, unit=False), measure.changes((difference.low, difference.high))
+    return measure.change(difference.mean, unit=False), measure.changes(difference.interval)
 
 
 def _p(p: float) -> str:
@@ -119,12 +119,7 @@ def _p(p: float) -> str:
 
 def _collapses(gathered: Gathered) -> list[Passage]:
     """Every run that collapsed, in its own words."""
-    rows = [
-        [contender.full_label, collapse_words(run)]
-        for contender in gathered.contenders
-        for run in contender.arm.runs
-        if run.collapse
-    ]
+    rows = [[arm.full_label, collapse_words(run)] for arm in gathered.arms for run in arm.runs if run.collapse]
     table = Table(("arm", "words of the run"), rows, "Collapses", words=frozenset({1}))
     fold = f"{count_words(len(rows), 'run')}, each in its own words"
     unfolded = len(rows) <= MOST_COLLAPSES_OPEN

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
 from paring.runtime.text import visible
 
@@ -13,7 +14,7 @@ def choose(run: Path, *, step: int | None, worst: bool, limit: int) -> list[dict
     """Rows of samples.jsonl: of a step, by default the last; `worst` puts the lowest reward first.
 
     Raises ValueError where the run has no answers, or none of that step."""
-    path = run / "samples.jsonl"
+    path = RunFolder(run).samples
     if not path.is_file():
         raise ValueError(f"{run} holds no {path.name}: give the folder of a run that has made a step")
     rows = list(read_rows(path))

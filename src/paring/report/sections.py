@@ -59,7 +59,7 @@ def _curves(gathered: Gathered, points: int) -> list[Passage]:
     gallery = Gallery(legend, charts, all(len(figure.panels) == 1 for figure in figures))
     ends = [
         [label, *("" if end is None else f"{end:.3g}" for end in (last_tenth(runs, metric) for metric in SHOWN))]
-        for label, runs in ((contender.full_label, contender.arm.runs) for contender in gathered.contenders)
+        for label, runs in ((arm.full_label, arm.runs) for arm in gathered.arms)
     ]
     title = "Where the curves end: means of the last tenth of the steps"
     return [
@@ -88,11 +88,11 @@ def _ranks(gathered: Gathered) -> list[Passage]:
 
 def _settings(gathered: Gathered) -> list[Passage]:
     """What differs between the arms, a column a setting; and what all runs share."""
-    recipes = [contender.arm.first.recipe for contender in gathered.contenders]
+    recipes = [arm.first.recipe for arm in gathered.arms]
     names = [name for name in differing(recipes) if name not in NOT_A_DIFFERENCE]
     rows = [
-        [contender.full_label, *(written(settings[name]) if name in settings else ABSENT for name in names)]
-        for contender, settings in zip(gathered.contenders, map(flattened, recipes), strict=True)
+        [arm.full_label, *(written(settings[name]) if name in settings else ABSENT for name in names)]
+        for arm, settings in zip(gathered.arms, map(flattened, recipes), strict=True)
     ]
     title = "What differs between the arms"
     table = Table(("arm", *map(written, names)), rows, title, words=frozenset(range(1, len(names) + 1)))
@@ -105,7 +105,7 @@ def _settings(gathered: Gathered) -> list[Passage]:
 
 def _runs(gathered: Gathered) -> list[Passage]:
     """Every run: how far it came, its result, and what its folder lacks; then what is missing, and versions."""
-    rows = [_run_row(contender.full_label, run) for contender in gathered.contenders for run in contender.arm.runs]
+    rows = [_run_row(arm.full_label, run) for arm in gathered.arms for run in arm.runs]
     head = ("run", "arm", "seed", "state", "result", "training", "missing")
     table = Table(head, rows, "Runs", words=frozenset({1, 3, 6}))
     passages = [Passage(table=table, fold=count_words(len(rows), "run"), unfolded=len(rows) <= MOST_OPEN)]

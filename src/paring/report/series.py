@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from statistics import fmean, median
 
-from paring.report.gathering import Contender, Gathered
+from paring.report.gathering import Arm, Gathered
 from paring.report.runs import RunRecord, finite
 from paring.runtime.journal import METRICS
 
@@ -99,10 +99,10 @@ def figures_of(gathered: Gathered, *, points: int) -> list[Figure]:
     figures = []
     for metric, title in SHOWN.items():
         panels: dict[str, tuple[Curve, ...]] = {}
-        for contender in gathered.contenders:
-            curve = _curve(contender, metric, width, styles[contender.label])
+        for arm in gathered.arms:
+            curve = _curve(arm, metric, width, styles[arm.label])
             if curve.points:
-                panels[contender.setting] = (*panels.get(contender.setting, ()), curve)[:MOST_CURVES]
+                panels[arm.place] = (*panels.get(arm.place, ()), curve)[:MOST_CURVES]
         if panels:
             figures.append(Figure(metric, title, METRICS[metric], panels, width, longest))
     return figures
@@ -132,7 +132,7 @@ def tuning_figures(gathered: Gathered) -> list[Figure]:
 
 def styles_of(gathered: Gathered) -> dict[str, int]:
     """A number for each label: the same in all panels."""
-    labels = dict.fromkeys(contender.label for contender in gathered.contenders)
+    labels = dict.fromkeys(arm.label for arm in gathered.arms)
     return {label: number for number, label in enumerate(labels)}
 
 
@@ -143,8 +143,8 @@ def last_tenth(runs: Sequence[RunRecord], metric: str) -> float | None:
     return fmean(means) if means else None
 
 
-def _curve(contender: Contender, metric: str, width: int, style: int) -> Curve:
-    runs = contender.arm.runs
+def _curve(arm: Arm, metric: str, width: int, style: int) -> Curve:
+    runs = arm.runs
     binned = [bins for run in runs if (bins := _binned(run, metric, width))]
     points = []
     for number in sorted({number for bins in binned for number in bins}):
@@ -152,7 +152,7 @@ def _curve(contender: Contender, metric: str, width: int, style: int) -> Curve:
         middle = number * width + (width + 1) / 2
         points.append(Point(middle, fmean(values), min(values), max(values), len(values)))
     steps = (finite(run.collapse.get("step") or run.collapse.get("since")) for run in runs if run.collapse)
-    return Curve(contender.label, style, tuple(points), len(binned), tuple(step for step in steps if step is not None))
+    return Curve(arm.label, style, tuple(points), len(binned), tuple(step for step in steps if step is not None))
 
 
 def _binned(run: RunRecord, metric: str, width: int) -> dict[int, float]:

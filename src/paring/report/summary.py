@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from math import isfinite
 
+from paring.maths.estimates import Difference
 from paring.report.contests import Contest, Standing
 from paring.report.contrasts import Contrast, Test
 from paring.report.differing import NOT_A_DIFFERENCE, differing, shared
 from paring.report.effects import Effect
 from paring.report.findings import Findings
-from paring.report.gathering import Contender
-from paring.report.runs import RunRecord
+from paring.report.gathering import Arm
+from paring.report.runs import RunRecord, Values
 from paring.report.series import SHOWN, last_tenth
 from paring.settings.recipes import flattened
 from paring.types import Json
@@ -29,10 +30,10 @@ def as_plain(findings: Findings) -> Json:
             "title": gathered.title,
             "question": gathered.question,
             "answer": [{"title": passage.title, "sentences": passage.sentences} for passage in findings.answer],
-            "benchmarks": [_contest(contest) for contest in findings.contests],
-            "comparisons": [_contrast(contrast) for contrast in findings.contrasts],
-            "effects": [_effect(effect) for effect in findings.effects],
-            "arms": [_arm(contender, names) for contender in gathered.contenders],
+            "benchmarks": list(map(_contest, findings.contests)),
+            "comparisons": list(map(_contrast, findings.contrasts)),
+            "effects": list(map(_effect, findings.effects)),
+            "arms": [_arm(arm, names) for arm in gathered.arms],
             "tuning": [
                 {"arm": tuned.arm, "setting": tuned.setting, tuned.key: tuned.value, "scores": tuned.scores}
                 for tuned in gathered.tuned
@@ -43,98 +44,72 @@ def as_plain(findings: Findings) -> Json:
     )
 
 
-def _contest(contest: Contest) -> dict[str, object]:
-    return {
-        "benchmark": contest.measure.name,
-        "setting": contest.setting,
-        "better": "higher" if contest.measure.accuracy else "lower",
-        "arms": [_standing(standing) for standing in contest.standings],
-    }
+def _contest(contest: Contest) -> Values:
+    better, arms = "higher" if contest.measure.accuracy else "lower", list(map(_standing, contest.standings))
+    return {"benchmark": contest.measure.name, "setting": contest.setting, "better": better, "arms": arms}
 
 
-def _standing(standing: Standing) -> dict[str, object]:
+def _standing(standing: Standing) -> Values:
     return {
-        "arm": standing.label,
+        "arm": standing.arm.label,
         "by_seed": standing.values,
         "mean": standing.mean,
         "interval": standing.interval,
         "interval_of": "seeds" if len(standing.runs) > 1 else "problems",
         "before": standing.before,
-        "length": standing.mean_of("after", "length"),
-        "truncated": standing.mean_of("after", "truncated"),
         "answers_sampled": standing.sampled,
+        **{name: standing.mean_of("after", name) for name in ("length", "truncated")},
     }
 
 
-def _contrast(contrast: Contrast) -> dict[str, object]:
+def _contrast(contrast: Contrast) -> Values:
+    contest, items = contrast.contest, contrast.items
     return {
-        "benchmark": contrast.contest.measure.name,
-        "setting": contrast.contest.setting,
-        "first": contrast.first.label,
-        "second": contrast.second.label,
+        "benchmark": contest.measure.name,
+        "setting": contest.setting,
+        "first": contrast.first.arm.label,
+        "second": contrast.second.arm.label,
         "decisive": _test(contrast.decisive),
-        "over_problems": contrast.items and _test(contrast.items),
+        "over_problems": items and _test(items),
     }
 
 
-def _effect(effect: Effect) -> dict[str, object]:
+def _test(test: Test) -> Values:
+    numbers = _difference(test.difference, test.adjusted)
+    return {"test": test.name, "pairs": test.pairs, **numbers, "beyond_chance": test.beyond_chance}
+
+
+def _effect(effect: Effect) -> Values:
+    """With each pair of arms, whose difference stands without a test of its own."""
+    names = {"benchmark": effect.measure.name, "setting": effect.key, "from": effect.values[0], "to": effect.values[1]}
     pairs = [
-        {
-            "from": pair[0].contender.full_label,
-            "to": pair[1].contender.full_label,
-            "difference": effect.by_pair(pair).mean,
-        }
+        {"from": pair[0].arm.full_label, "to": pair[1].arm.full_label, "difference": effect.by_pair(pair).mean}
         for pair in effect.pairs
     ]
-    return {
-        "benchmark": effect.measure.name,
-        "setting": effect.key,
-        "from": effect.values[0],
-        "to": effect.values[1],
-        "seeds": effect.seeds,
-        "difference": effect.difference.mean,
-        "interval": (effect.difference.low, effect.difference.high),
-        "p": effect.difference.p,
-        "p_holm": effect.adjusted,
-        "pairs": pairs,
-    }
+    return {**names, "seeds": effect.seeds, **_difference(effect.difference, effect.adjusted), "pairs": pairs}
 
 
-def _test(test: Test) -> dict[str, object]:
-    return {
-        "test": test.name,
-        "pairs": test.pairs,
-        "difference": test.difference.mean,
-        "interval": test.interval,
-        "p": test.difference.p,
-        "p_holm": test.adjusted,
-        "beyond_chance": test.beyond_chance,
-    }
+def _difference(found: Difference, adjusted: float) -> Values:
+    return {"difference": found.mean, "interval": found.interval, "p": found.p, "p_holm": adjusted}
 
 
-def _arm(contender: Contender, names: list[str]) -> dict[str, object]:
+def _arm(arm: Arm, names: list[str]) -> Values:
     """`settings` are those in which the runs of the report differ; `last_tenth` of the steps made, means over runs."""
-    runs, recipe = contender.arm.runs, flattened(contender.arm.first.recipe)
+    recipe, ends = flattened(arm.first.recipe), {metric: last_tenth(arm.runs, metric) for metric in SHOWN}
     return {
-        "arm": contender.label,
-        "setting": contender.setting,
+        "arm": arm.label,
+        "setting": arm.place,
         "settings": {name: recipe[name] for name in names if name in recipe},
-        "last_tenth": {metric: value for metric in SHOWN if (value := last_tenth(runs, metric)) is not None},
-        "runs": [_run(run) for run in runs],
+        "last_tenth": {metric: end for metric, end in ends.items() if end is not None},
+        "runs": list(map(_run, arm.runs)),
     }
 
 
-def _run(run: RunRecord) -> dict[str, object]:
+def _run(run: RunRecord) -> Values:
     return {
         "folder": str(run.folder),
-        "seed": run.seed,
-        "state": run.state,
-        "step": run.step,
-        "steps": run.steps,
-        "collapse": run.collapse,
-        "training_seconds": run.ended("training_seconds"),
-        "versions": run.ended("versions"),
-        "missing": run.missing,
+        **{name: getattr(run, name) for name in ("seed", "state", "step", "steps", "collapse", "missing")},
+        **{name: run.ended(name) for name in ("training_seconds", "versions")},
     }
 
 

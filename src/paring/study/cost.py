@@ -15,6 +15,7 @@ from paring.planning.plan import plan as plan_memory
 from paring.planning.plan_words import gigabytes
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
+from paring.runtime.tables import Table
 from paring.runtime.text import duration
 from paring.study import child
 from paring.study.cells import Cell, PlannedRun, cells
@@ -124,8 +125,7 @@ def cost_table(course: Course, jobs: Jobs, probing: Jobs | None = None) -> str:
     """For people: `paring study --dry-run`. Probes are made on this machine, wherever the study is to run."""
     probing = probing or LocalJobs(1, jobs.threads)
     found = list(costs(course, probing, lambda text: print(text, file=sys.stderr)))
-    rows = [("", "runs", "steps", "tokens", "s a step", "time", "memory GB")]
-    rows += [
+    rows = [
         (
             str(cost.cell),
             str(cost.runs),
@@ -143,11 +143,10 @@ def cost_table(course: Course, jobs: Jobs, probing: Jobs | None = None) -> str:
     rows.append(
         ("all", str(len(course.runs)), f"{steps:,}", f"{tokens:,.0f}", "", duration(seconds), gigabytes(memory))
     )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     side = f"{jobs.slots} runs" if jobs.slots > 1 else "one run"
     return "\n".join(
         [
-            *("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows),
+            *Table(("", "runs", "steps", "tokens", "s a step", "time", "memory GB"), rows).as_text(),
             f"with {side} at a time. Time and tokens are those of {STEPS - 1} steps of one run of each line, on this "
             "machine: answers that grow cost more, and runs side by side may slow each other. Memory is an estimate "
             "(docs/planning.md).",

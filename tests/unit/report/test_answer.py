@@ -3,10 +3,10 @@
 import json
 
 from paring.report.answer import answer, as_lines
+from paring.report.contests import contests_of
 from paring.report.contrasts import contrasts_of
 from paring.report.effects import effects_of
 from paring.report.gathering import gather
-from paring.report.contests import contests_of
 
 
 def lines(*folders):

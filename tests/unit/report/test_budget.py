@@ -4,8 +4,8 @@ import json
 import re
 
 from paring.report.answer import budget_words
-from paring.report.gathering import gather
 from paring.report.contests import contests_of
+from paring.report.gathering import gather
 
 
 def redraw(folder, counts):

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from paring.maths.estimates import wilson_interval
-from paring.report.gathering import gather
 from paring.report.contests import Measure, contests_of
+from paring.report.gathering import gather
 
 
 def test_the_mean_over_seeds_with_students_interval(make_study, tmp_path):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from paring.report.contests import contests_of
 from paring.report.contrasts import contrasts_of
 from paring.report.gathering import gather
-from paring.report.contests import contests_of
 
 
 def contrasts(*folders):

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from paring.report.answer import as_lines
-from paring.report.gathering import gather
 from paring.report.findings import Findings
+from paring.report.gathering import gather
 from paring.report.result_passages import effect_table
 
 

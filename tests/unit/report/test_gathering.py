@@ -9,7 +9,7 @@ from paring.report.gathering import gather
 
 
 def names(gathered):
-    return [contender.full_label for contender in gathered.contenders]
+    return [arm.full_label for arm in gathered.arms]
 
 
 def test_runs_that_differ_in_their_seed_are_one_arm_by_seed(make_run, tmp_path):
@@ -53,7 +53,7 @@ def test_a_study_is_its_arms_at_its_settings(make_study, tmp_path):
 
 def test_of_one_arm_the_settings_are_compared(make_study, tmp_path):
     gathered = gather([make_study(tmp_path / "study", {"rgra": [30, 31]}, updates=(1, 4))])
-    assert [(contender.label, contender.setting) for contender in gathered.contenders] == [
+    assert [(arm.label, arm.place) for arm in gathered.arms] == [
         ("rollout.updates = 1", ""),
         ("rollout.updates = 4", ""),
     ]

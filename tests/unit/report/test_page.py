@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from paring.report.findings import Findings
 from paring.report.gathering import gather
 from paring.report.page import TEMPLATES, as_page, fitting_page
-from paring.report.findings import Findings
 
 HOSTILE = [
     "<script>document.title='owned'</script>",

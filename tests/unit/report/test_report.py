@@ -48,7 +48,9 @@ def test_markdown_has_no_markup_of_a_folder(make_study, tmp_path):
     assert not re.search(r"[<`*\[\]&]", unescaped.replace("**", "")) and "\n# owned" not in text
     # Rows of the tables that begin with an arm have as many cells as their heads.
     heads = {line.count("|") for line in text.splitlines() if line.startswith(("| arm |", "| pair |"))}
-    rows = {line.count("|") - line.count(r"\|") for line in text.splitlines() if line.startswith((r"| a\<b", r"| b\<b"))}
+    rows = {
+        line.count("|") - line.count(r"\|") for line in text.splitlines() if line.startswith((r"| a\<b", r"| b\<b"))
+    }
     assert rows == heads == {3, 4, 7, 9, 10}
 
 

@@ -3,9 +3,9 @@
 import json
 
 from paring.report.chart import charts_of
+from paring.report.findings import Findings
 from paring.report.gathering import gather
 from paring.report.page import as_page
-from paring.report.findings import Findings
 from paring.report.series import styles_of, tuning_figures
 
 
