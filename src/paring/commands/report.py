@@ -18,7 +18,7 @@ def report(
 ) -> None:
     """Write what runs or a study came to: a page (HTML), Markdown and JSON."""
     with errors_in_words(debug):
-        from paring.report.answer import as_lines
+        from paring.report.findings import as_lines
         from paring.report.report import next_steps, report
 
         written = report(*subjects, out=out)

@@ -1,4 +1,4 @@
-"""Charts and strips as geometry: where lines, bands, marks and ticks stand. The page's template writes them as SVG."""
+"""Charts as geometry, where lines, bands, marks and ticks stand, which the page's template writes; strips, drawn."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from paring.report.contests import Contest, Interval
 from paring.report.series import Curve, Figure
+from paring.runtime.tables import plain_html
 
 WIDTH, HEIGHT = 440, 240
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 10, 32
@@ -17,10 +18,8 @@ MOST_TICKS = 5
 STRIP_WIDTH, STRIP_EDGE = 200, 6
 
 
-@dataclass(frozen=True)
-class Tick:
-    place: float
-    text: str
+Tick = tuple[float, str]
+"""A place and its text."""
 
 
 @dataclass(frozen=True)
@@ -57,41 +56,30 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Strip:
-    """A mean, the ends of its interval and its seeds: places from left to right."""
-
-    mean: float
-    ends: tuple[float, ...]
-    seeds: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class Strips:
-    """A strip for each standing of a contest, all on one scale, and the values at either end of it."""
+    """Drawn cells for a table: in each row the mean, its interval and its seeds; in the head both ends of the scale."""
 
-    rows: tuple[Strip, ...]
-    low: str
-    high: str
+    cells: Sequence[str]
+    head: str
 
 
 def strips_of(contest: Contest) -> Strips:
     """The scale reaches from the lowest end of an interval, or seed, to the highest."""
-    places = [place for one in contest.standings for place in (one.mean, *one.values.values(), *(one.interval or ()))]
+    rows = [(one.mean, one.interval, list(one.values.values())) for one in contest.standings]
+    places = [place for mean, ends, seeds in rows for place in (mean, *(ends or ()), *seeds)]
     low, high = min(places), max(places)
     scale = _scale(low, high, STRIP_EDGE, STRIP_WIDTH - STRIP_EDGE) if high > low else lambda _: STRIP_WIDTH / 2
-
-    def across(value: float) -> float:
-        return round(scale(value), 1)
-
-    rows = tuple(
-        Strip(
-            across(one.mean),
-            tuple(map(across, one.interval or ())),
-            tuple(map(across, one.values.values() if len(one.runs) > 1 else ())),
+    cells = []
+    for mean, ends, seeds in rows:
+        strokes = [f'<path class="seed" d="M{scale(seed):.1f} 5v10"/>' for seed in seeds if len(seeds) > 1]
+        reach = f'<path class="reach" d="M{scale(ends[0]):.1f} 10H{scale(ends[1]):.1f}"/>' if ends else ""
+        cells.append(
+            f'<td class="strip"><svg viewBox="0 0 {STRIP_WIDTH} 20" width="{STRIP_WIDTH}" height="20" '
+            f'aria-hidden="true"><path class="rule" d="M{STRIP_EDGE} 10H{STRIP_WIDTH - STRIP_EDGE}"/>'
+            f'{"".join(strokes)}{reach}<circle class="dot" cx="{scale(mean):.1f}" cy="10" r="4"/></svg></td>'
         )
-        for one in contest.standings
-    )
-    return Strips(rows, contest.measure.value(low), contest.measure.value(high))
+    ends = " ".join(f"<span>{plain_html(contest.measure.value(end))}</span>" for end in (low, high))
+    return Strips(cells, f'<th scope="col" class="axis">{ends}</th>')
 
 
 def charts_of(figure: Figure) -> dict[str, Chart]:
@@ -109,8 +97,8 @@ def charts_of(figure: Figure) -> dict[str, Chart]:
     return {
         setting: Chart(
             tuple(_line(curve, across, up) for curve in curves),
-            tuple(Tick(across(step), text) for step, text in steps),
-            tuple(Tick(up(value), text) for value, text in ticks),
+            tuple((across(step), text) for step, text in steps),
+            tuple((up(value), text) for value, text in ticks),
             figure.axis,
         )
         for setting, curves in figure.panels.items()

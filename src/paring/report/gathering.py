@@ -74,7 +74,11 @@ def gather(folders: Sequence[Path]) -> Gathered:
     # A folder that is named twice is not two runs.
     unique = {folder.resolve(): folder for folder in folders}.values()
     studies = [_read_study(folder) for folder in unique if (folder / STUDY_RECORD).is_file()]
-    alone = [read_run(_must_hold(folder)) for folder in unique if not (folder / STUDY_RECORD).is_file()]
+    others = [folder for folder in unique if not (folder / STUDY_RECORD).is_file()]
+    if neither := [folder for folder in others if not RunFolder(folder).recipe.is_file()]:
+        names = f"neither a run ({RunFolder(neither[0]).recipe.name}) nor a study ({STUDY_RECORD})"
+        raise ValueError(f"{neither[0]} holds {names}: name folders that do")
+    alone = [read_run(folder) for folder in others]
     several = len(studies) > 1 or (studies and alone)
     missing = [line for study in studies for line in study.missing]
     arms = [
@@ -85,9 +89,11 @@ def gather(folders: Sequence[Path]) -> Gathered:
     if not arms:
         raise ValueError(f"{folders[0]}: none of its runs has begun. {' '.join(missing[:3])}")
     title = ", ".join(study.title for study in studies) or (alone[0].folder.name if len(alone) == 1 else "")
+    descriptions = {str(run.recipe.get("description", "")) for run in alone}
+    questions = [study.question for study in studies] or (descriptions if len(descriptions) == 1 else [])
     gathered = Gathered(
         written(title) or f"{len(alone)} runs",
-        " ".join(filter(None, (study.question for study in studies))) or _description(alone),
+        " ".join(filter(None, questions)),
         tuple(arms),
         tuple(tuned for study in studies for tuned in study.tuned),
         tuple(missing),
@@ -95,21 +101,6 @@ def gather(folders: Sequence[Path]) -> Gathered:
     labels = [gathered.label(arm.name, arm.setting) for arm in arms]
     labelled = (replace(arm, label=label, place=place) for arm, (label, place) in zip(arms, labels, strict=True))
     return replace(gathered, arms=tuple(labelled))
-
-
-def _must_hold(folder: Path) -> Path:
-    recipe = RunFolder(folder).recipe
-    if not recipe.is_file():
-        raise ValueError(
-            f"{folder} holds neither a run ({recipe.name}) nor a study ({STUDY_RECORD}): name folders that do"
-        )
-    return folder
-
-
-def _description(runs: Sequence[RunRecord]) -> str:
-    """That of the recipe, where all runs have the same."""
-    texts = {str(run.recipe.get("description", "")) for run in runs}
-    return texts.pop() if len(texts) == 1 else ""
 
 
 def _arms_of(runs: Sequence[RunRecord], missing: list[str]) -> list[Arm]:

@@ -73,20 +73,5 @@ def _finalized(value: object) -> object:
 def _table(passage: Passage) -> Markup:
     """The table of a passage, with its strips."""
     assert passage.table is not None
-    strips = passage.strips
-    if strips is None:
-        return Markup(passage.table.as_html())
-    ends = "".join(f"<span>{plain_html(end)}</span> " for end in (strips.low, strips.high)).rstrip()
-    head = f'<th scope="col" class="axis">{ends}</th>'
-    return Markup(passage.table.as_html(drawn=list(map(_strip, strips.rows)), drawn_head=head))
-
-
-def _strip(strip: chart.Strip) -> str:
-    """Numbers alone become a drawing."""
-    seeds = "".join(f'<path class="seed" d="M{place} 5v10"/>' for place in strip.seeds)
-    reach = '<path class="reach" d="M{} 10H{}"/>'.format(*strip.ends) if strip.ends else ""
-    return (
-        f'<td class="strip"><svg viewBox="0 0 {chart.STRIP_WIDTH} 20" width="{chart.STRIP_WIDTH}" height="20" '
-        f'aria-hidden="true"><path class="rule" d="M{chart.STRIP_EDGE} 10H{chart.STRIP_WIDTH - chart.STRIP_EDGE}"/>'
-        f'{seeds}{reach}<circle class="dot" cx="{strip.mean}" cy="10" r="4"/></svg></td>'
-    )
+    strips = passage.strips or chart.Strips((), "")
+    return Markup(passage.table.as_html(drawn=strips.cells, drawn_head=strips.head))

@@ -15,12 +15,8 @@ MOST_ARMS, MOST_EVENTS = 6, 20
 MOST_LAYERS = 100
 
 
-@dataclass(frozen=True)
-class Shaded:
-    """A rank, and its distance from the start: 0, or up to 4 shades above or below."""
-
-    text: str = ""
-    shade: int = 0
+Shaded = tuple[str, int]
+"""A rank, and its distance from the start: 0, or up to 4 shades above or below."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +68,12 @@ def _picture(label: str, seed: int, ranks: Ranks) -> RankPicture:
 
 def _grid(name: str, stack: Part, reach: float) -> Grid:
     cells = {
-        place: Shaded(number(cell.mean), round(SHADES * cell.mean_change / reach))
-        for place, cell in stack.cells.items()
+        place: (number(cell.mean), round(SHADES * cell.mean_change / reach)) for place, cell in stack.cells.items()
     }
     return Grid(
         written(name) or "outside the layers",
         tuple("-" if layer is None else str(layer) for layer in stack.layers),
         tuple(
-            (written(kind), tuple(cells.get((kind, layer), Shaded()) for layer in stack.layers)) for kind in stack.types
+            (written(kind), tuple(cells.get((kind, layer), ("", 0)) for layer in stack.layers)) for kind in stack.types
         ),
     )

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from paring.maths.estimates import Difference
-from paring.report.answer import collapse_words
 from paring.report.chart import strips_of
 from paring.report.contests import Contest, Measure, Standing
 from paring.report.contrasts import Contrast
 from paring.report.differing import setting_words, written
 from paring.report.effects import Effect, Pair
-from paring.report.findings import Findings
+from paring.report.findings import Findings, collapse_words
 from paring.report.gathering import Gathered
 from paring.report.passages import Passage
 from paring.runtime.tables import Table

@@ -133,16 +133,14 @@ def _rows(path: Path, missing: list[str]) -> tuple[Values, ...]:
 def _result(path: Path, missing: list[str]) -> Values | None:
     try:
         result = json.loads(path.read_bytes())
+        if isinstance(result, dict):
+            return result
+        missing.append(f"{path.name} is damaged and left out (it holds no object)")
     except FileNotFoundError:
         missing.append(f"no {path.name}: it has not come to its end")
-        return None
     except (ValueError, RecursionError) as error:
         missing.append(f"{path.name} is damaged and left out ({error})")
-        return None
-    if not isinstance(result, dict):
-        missing.append(f"{path.name} is damaged and left out (it holds no object)")
-        return None
-    return result
+    return None
 
 
 def _items(path: Path, missing: list[str]) -> dict[str, bool]:

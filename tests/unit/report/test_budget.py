@@ -3,8 +3,8 @@
 import json
 import re
 
-from paring.report.answer import budget_words
 from paring.report.contests import contests_of
+from paring.report.findings import budget_words
 from paring.report.gathering import gather
 
 

@@ -27,10 +27,10 @@ def test_a_value_stands_where_the_ticks_say():
     (line,) = chart.lines
     places = numbers(line.path)
     assert [x for x, _ in places] == pytest.approx([LEFT, (LEFT + WIDTH - RIGHT) / 2, WIDTH - RIGHT], abs=0.05)
-    heights = {tick.text: tick.place for tick in chart.upwards}
+    heights = {text: place for place, text in chart.upwards}
     assert [y for _, y in places] == pytest.approx([heights["0"], heights["1"], heights["2"]], abs=0.05)
     assert all(TOP <= y <= HEIGHT - BOTTOM for _, y in places) and line.band == ""
-    assert [tick.text for tick in chart.across] == ["0", "5", "10"]
+    assert [text for _, text in chart.across] == ["0", "5", "10"]
 
 
 def test_a_band_goes_along_the_highest_and_back_along_the_lowest():

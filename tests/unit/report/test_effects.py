@@ -4,14 +4,12 @@ import shutil
 
 import pytest
 
-from paring.report.answer import as_lines
-from paring.report.findings import Findings
-from paring.report.gathering import gather
+from paring.report.findings import as_lines, find
 from paring.report.result_passages import effect_table
 
 
 def report_on(*folders):
-    return Findings(gather(folders))
+    return find(folders)
 
 
 @pytest.fixture

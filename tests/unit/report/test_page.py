@@ -10,8 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from paring.report.findings import Findings
-from paring.report.gathering import gather
+from paring.report.findings import find
 from paring.report.page import TEMPLATES, as_page, fitting_page
 
 HOSTILE = [
@@ -45,7 +44,7 @@ class Census(HTMLParser):
 
 
 def page_of(*folders, **detail):
-    return as_page(Findings(gather(folders)), **detail)
+    return as_page(find(folders), **detail)
 
 
 @pytest.fixture
@@ -108,7 +107,7 @@ def test_the_numbers_of_the_answer_and_the_tables_are_there(make_study, tmp_path
 def test_a_study_of_200_runs_of_150_steps_is_below_a_megabyte(make_study, tmp_path):
     arms = {f"arm-{number}": [20 + number % 9 + seed for seed in range(5)] for number in range(10)}
     folder = make_study(tmp_path / "study", arms, updates=(1, 2, 4, 8), steps=150, text="<&\u202e" * 1000)
-    report = Findings(gather([folder]))
+    report = find([folder])
     assert len(report.gathered.runs) == 200
     page = fitting_page(report, below=1_000_000)
     assert len(page.encode()) < 1_000_000
@@ -116,12 +115,12 @@ def test_a_study_of_200_runs_of_150_steps_is_below_a_megabyte(make_study, tmp_pa
 
 
 def test_a_megabyte_of_text_without_a_space_is_cut(make_run, tmp_path):
-    page = fitting_page(Findings(gather([make_run(tmp_path / "run", text="<" * 1_000_000)])), below=1_000_000)
+    page = fitting_page(find([make_run(tmp_path / "run", text="<" * 1_000_000)]), below=1_000_000)
     assert len(page.encode()) < 300_000 and "&lt;…" in page
 
 
 def test_a_page_that_must_be_smaller_says_less_and_says_so(make_study, tmp_path):
-    report = Findings(gather([make_study(tmp_path / "study", {"rgra": [30, 31]}, steps=150, text="long " * 500)]))
+    report = find([make_study(tmp_path / "study", {"rgra": [30, 31]}, steps=150, text="long " * 500)])
     whole = as_page(report)
     smaller = fitting_page(report, below=len(whole) - 1)
     assert len(smaller.encode()) < len(whole) and "To keep this page small" in smaller

@@ -3,7 +3,7 @@
 import json
 
 from paring.report.chart import charts_of
-from paring.report.findings import Findings
+from paring.report.findings import find
 from paring.report.gathering import gather
 from paring.report.page import as_page
 from paring.report.series import styles_of, tuning_figures
@@ -30,8 +30,8 @@ def test_every_value_has_its_place_and_every_arm_its_look(make_study, tmp_path):
     assert [(point.step, point.mean) for point in grpo.points] == [(2, 0.75), (3, 1.0)]
     assert {curve.label: curve.style for curve in (rgra, grpo)} == styles_of(gathered)
     chart = charts_of(figure)[""]
-    assert [tick.text for tick in chart.across] == ["0.1", "1.0", "10.0"]
-    page = as_page(Findings(gathered))
+    assert [text for _, text in chart.across] == ["0.1", "1.0", "10.0"]
+    page = as_page(find([study]))
     assert "Tuning optimiser.lr" in page and ">optimiser.lr</text>" in page
 
 

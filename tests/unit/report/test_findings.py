@@ -2,17 +2,11 @@
 
 import json
 
-from paring.report.answer import answer, as_lines
-from paring.report.contests import contests_of
-from paring.report.contrasts import contrasts_of
-from paring.report.effects import effects_of
-from paring.report.gathering import gather
+from paring.report.findings import as_lines, find
 
 
 def lines(*folders):
-    gathered = gather(folders)
-    contests = contests_of(gathered)
-    return as_lines(answer(gathered, contests, contrasts_of(contests), effects_of(gathered, contests)))
+    return as_lines(find(folders).answer)
 
 
 def test_arms_are_ranked_and_the_best_is_held_against_the_others(make_study, tmp_path):
