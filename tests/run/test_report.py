@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from paring.report.report import report
+from paring.reporting.report import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium")

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "paring.integrations": {"paring.settings", "paring.adapters"},
     # What is read from run folders needs no torch: a report is made where a folder was copied to.
     "paring.ranks": {"paring.types", "paring.runtime"},
-    "paring.report": {"paring.types", "paring.settings", "paring.runtime", "paring.maths", "paring.ranks"},
+    "paring.reporting": {"paring.types", "paring.settings", "paring.runtime", "paring.maths", "paring.ranks"},
     "paring.evaluation": ALGORITHM,
     "paring.config": ALGORITHM | {"paring.evaluation", "paring.training"},
     "paring.training": ALGORITHM | {"paring.config", "paring.evaluation"},

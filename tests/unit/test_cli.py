@@ -155,7 +155,7 @@ def test_a_fault_of_ours_is_not_hidden(paring, finished_run, monkeypatch):
     def broken(*_, **__):
         raise KeyError("ours")
 
-    monkeypatch.setattr("paring.report.samples.choose", broken)
+    monkeypatch.setattr("paring.reporting.samples.choose", broken)
     assert isinstance(paring("samples", finished_run).exception, KeyError)
 
 

@@ -17,7 +17,7 @@ def compare(
 ) -> None:
     """Show how two runs differ, in their recipes and in their results; differences are second less first."""
     with errors_in_words(debug):
-        from paring.report.compare import compare
+        from paring.reporting.compare import compare
 
         compared = compare(first, second)
         print(json.dumps(compared.as_plain()) if as_json else compared.as_text())

@@ -18,8 +18,8 @@ def report(
 ) -> None:
     """Write what runs or a study came to: a page (HTML), Markdown and JSON."""
     with errors_in_words(debug):
-        from paring.report.findings import as_lines
-        from paring.report.report import next_steps, report
+        from paring.reporting.findings import as_lines
+        from paring.reporting.report import next_steps, report
 
         written = report(*subjects, out=out)
         if as_json:

@@ -19,7 +19,7 @@ def samples(
 ) -> None:
     """Show the answers that a run sampled, and their rewards."""
     with errors_in_words(debug):
-        from paring.report.samples import as_text, choose
+        from paring.reporting.samples import as_text, choose
 
         rows = choose(run, step=step, worst=worst, limit=limit)
         print(json.dumps(rows) if as_json else as_text(rows))

@@ -1,0 +1,161 @@
+"""Charts as geometry, where lines, bands, marks and ticks stand, which the page's template writes; strips, drawn."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+from typing import ClassVar
+
+from paring.reporting.contests import Contest, Interval
+from paring.reporting.series import Curve, Figure
+from paring.runtime.tables import plain_html
+
+WIDTH, HEIGHT = 440, 240
+LEFT, RIGHT, TOP, BOTTOM = 48, 14, 10, 32
+COLOURS, DASHES = 6, 4
+DECADES = 6
+"""Powers of ten that a logarithmic scale reaches below its largest value; what is lower lies on its floor."""
+MOST_TICKS = 5
+STRIP_WIDTH, STRIP_EDGE = 200, 6
+
+
+Tick = tuple[float, str]
+"""A place and its text."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A path with the numbers of its colour, dashes and end mark; `band` is closed, or "" for a single run."""
+
+    path: str
+    band: str
+    colour: int
+    dashes: int
+    end: tuple[float, float]
+    collapses: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines and ticks in the units of the view box, which is WIDTH by HEIGHT; `axis` names the axis below."""
+
+    lines: tuple[Line, ...]
+    across: tuple[Tick, ...]
+    upwards: tuple[Tick, ...]
+    axis: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Figures with their charts by setting (none where the metric is constant), under a legend of labels, colours and
+    dashes. `beside`: there is one setting, so that figures stand side by side."""
+
+    kind: ClassVar[str] = "gallery"
+    legend: Sequence[tuple[str, int, int]]
+    figures: Sequence[tuple[Figure, dict[str, Chart]]]
+    beside: bool
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Drawn cells for a table: in each row the mean, its interval and its seeds; in the head both ends of the scale."""
+
+    cells: Sequence[str]
+    head: str
+
+
+def strips_of(contest: Contest) -> Strips:
+    """The scale reaches from the lowest end of an interval, or seed, to the highest."""
+    rows = [(one.mean, one.interval, list(one.values.values())) for one in contest.standings]
+    places = [place for mean, ends, seeds in rows for place in (mean, *(ends or ()), *seeds)]
+    low, high = min(places), max(places)
+    scale = _scale(low, high, STRIP_EDGE, STRIP_WIDTH - STRIP_EDGE) if high > low else lambda _: STRIP_WIDTH / 2
+    cells = []
+    for mean, ends, seeds in rows:
+        strokes = [f'<path class="seed" d="M{scale(seed):.1f} 5v10"/>' for seed in seeds if len(seeds) > 1]
+        reach = f'<path class="reach" d="M{scale(ends[0]):.1f} 10H{scale(ends[1]):.1f}"/>' if ends else ""
+        cells.append(
+            f'<td class="strip"><svg viewBox="0 0 {STRIP_WIDTH} 20" width="{STRIP_WIDTH}" height="20" '
+            f'aria-hidden="true"><path class="rule" d="M{STRIP_EDGE} 10H{STRIP_WIDTH - STRIP_EDGE}"/>'
+            f'{"".join(strokes)}{reach}<circle class="dot" cx="{scale(mean):.1f}" cy="10" r="4"/></svg></td>'
+        )
+    ends = " ".join(f"<span>{plain_html(contest.measure.value(end))}</span>" for end in (low, high))
+    return Strips(cells, f'<th scope="col" class="axis">{ends}</th>')
+
+
+def charts_of(figure: Figure) -> dict[str, Chart]:
+    """A chart for each panel of the figure, all on the same scales."""
+    points = [point for curve in figure.curves for point in curve.points]
+    ends = [end for point in points for end in (point.low, point.high)]
+    (low, high), ticks, height = (_logarithmic if figure.logarithmic else _linear)(ends)
+    across = _scale(0, figure.last_step, LEFT, WIDTH - RIGHT)
+    upwards = _scale(low, high, HEIGHT - BOTTOM, TOP)
+
+    def up(value: float) -> float:
+        return upwards(height(value))
+
+    steps = figure.ticks or [(step, f"{step:g}") for step in round_numbers(0, figure.last_step) if step == int(step)]
+    return {
+        setting: Chart(
+            tuple(_line(curve, across, up) for curve in curves),
+            tuple((across(step), text) for step, text in steps),
+            tuple((up(value), text) for value, text in ticks),
+            figure.axis,
+        )
+        for setting, curves in figure.panels.items()
+    }
+
+
+def look(style: int) -> tuple[int, int]:
+    """Colour and dashes of a curve: the first few differ in both, and the first 24 in one of them."""
+    return style % COLOURS, (style + style // (COLOURS * DASHES // 2)) % DASHES
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """At most five multiples of 1, 2 or 5 times a power of ten between two numbers, both included."""
+    if not high > low:
+        return [low]
+    power = 10.0 ** floor(log10((high - low) / MOST_TICKS))
+    step = next(power * times for times in (1, 2, 5, 10, 20) if (high - low) / (power * times) < MOST_TICKS)
+    return [number * step for number in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+
+
+Scaled = tuple[Interval, list[tuple[float, str]], Callable[[float], float]]
+"""Lowest and highest height, the ticks as values and texts, and the height of a value."""
+
+
+def _linear(ends: Sequence[float]) -> Scaled:
+    """From 0 where the values are not far from it: a length of 20 that falls to 18 has not collapsed."""
+    low, high = min(ends), max(ends)
+    if 0 < low < 0.7 * high:
+        low = 0.0
+    room = 0.04 * (high - low) or 0.1 * abs(high) or 1.0
+    low, high = low - (room if low else 0.0), high + room
+    return (low, high), [(value, f"{value:.6g}") for value in round_numbers(low, high)], lambda value: value
+
+
+def _logarithmic(ends: Sequence[float]) -> Scaled:
+    top = ceil(log10(max(ends)))
+    bottom = max(top - DECADES, floor(log10(min(end for end in ends if end > 0))))
+    ticks = [(10.0**power, f"{10.0**power:g}") for power in range(bottom, top + 1)]
+    return (bottom, top), ticks, lambda value: log10(value) if value > 10.0**bottom else bottom
+
+
+def _line(curve: Curve, across: Callable[[float], float], up: Callable[[float], float]) -> Line:
+    middle = [(across(point.step), up(point.mean)) for point in curve.points]
+    band = ""
+    if curve.runs > 1:
+        above = [(across(point.step), up(point.high)) for point in curve.points]
+        below = [(across(point.step), up(point.low)) for point in curve.points]
+        band = _path([*above, *reversed(below)]) + "z"
+    nearest = [min(curve.points, key=lambda point: abs(point.step - step)) for step in curve.collapses]
+    marks = tuple((across(point.step), up(point.mean)) for point in nearest)
+    return Line(_path(middle), band, *look(curve.style), middle[-1], marks)
+
+
+def _path(points: Iterable[tuple[float, float]]) -> str:
+    """Whole numbers where they will do: a point of a path is some eight characters."""
+    return "M" + "L".join(f"{x:.1f} {y:.1f}".replace(".0", "") for x, y in points)
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    return lambda value: start + (value - low) / (high - low) * (end - start)

@@ -1,0 +1,131 @@
+"""Two runs beside each other: what their recipes and results differ in, and whether chance would explain it."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from paring.maths.pairing import Paired
+from paring.reporting.contests import Measure, own_interval
+from paring.reporting.contrasts import over_problems
+from paring.reporting.runs import RunRecord, finite, mapping, read_run
+from paring.runtime.tables import Table
+from paring.runtime.text import count_words, one_line, p_words, points, points_interval
+from paring.settings.recipes import changes
+
+LAST_STEPS = 10
+"""Final metrics are means over this number of last steps: one step is noise."""
+FINAL = ("reward", "accuracy", "length", "loss", "kl", "entropy", "clip_fraction", "grad_norm", "groups_without_signal")
+COSTS = ("training_seconds", "peak_memory_gb")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two finished runs.
+
+    recipes   a line for each setting that differs, first -> second
+    test      the paired comparison over problems, second less first
+    untested  why there is none, else empty
+    """
+
+    first: RunRecord
+    second: RunRecord
+    recipes: tuple[str, ...]
+    test: Paired | None
+    untested: str
+
+    @property
+    def sides(self) -> dict[str, RunRecord]:
+        return {"first": self.first, "second": self.second}
+
+    def as_plain(self) -> dict[str, object]:
+        """The values that `paring compare --json` prints."""
+        sides = self.sides.items()
+        test: dict[str, object] = {"none": self.untested}
+        if self.test is not None:
+            interval = [self.test.low, self.test.high]
+            test = asdict(self.test) | {"difference": self.test.difference, "interval": interval}
+        return {
+            **{side: str(run.folder) for side, run in sides},
+            "recipes": list(self.recipes),
+            "after": {side: run.evaluation("after") for side, run in sides},
+            "test": test,
+            "final": {side: _final(run) for side, run in sides},
+            "collapse": {side: run.ended("collapse") for side, run in sides},
+            "parameters": {side: _parameters(run) for side, run in sides},
+            **{cost: {side: run.ended(cost) for side, run in sides} for cost in COSTS},
+        }
+
+    def as_text(self) -> str:
+        """The same for people."""
+        lines = [f"{side:<7} {run.folder}" for side, run in self.sides.items()]
+        lines += ["", "settings, first -> second:"]
+        lines += [f"  {one_line(line)}" for line in self.recipes or ["none: the recipes are the same"]]
+        lines += ["", *self._table().as_text(), "", *self._verdict()]
+        collapses = ((side, mapping(run.ended("collapse")).get("words")) for side, run in self.sides.items())
+        return "\n".join([*lines, *(f"{side}: {one_line(str(words))}" for side, words in collapses if words)])
+
+    def _table(self) -> Table:
+        runs = self.first, self.second
+        rows = [(name, *(_measured(run, name) for run in runs)) for name in ("accuracy", "loss")]
+        finals = [_final(run) for run in runs]
+        rows += [(f"{name}, last steps", *(_number(final.get(name)) for final in finals)) for name in FINAL]
+        rows.append(("parameters", *(_number(_parameters(run)) for run in runs)))
+        rows += [(cost.replace("_", " "), *(_number(run.ended(cost)) for run in runs)) for cost in COSTS]
+        known = [row for row in rows if any(cell != "-" for cell in row[1:])]
+        return Table(("after training", "first", "second"), known)
+
+    def _verdict(self) -> list[str]:
+        test = self.test
+        if test is None:
+            return [f"no paired test: {self.untested}"]
+        change = f"{points(test.difference)} points {points_interval(test.low, test.high)}"
+        problems = count_words(test.problems, "problem")
+        lines = [
+            f"accuracy, second less first: {change} over {problems}, {p_words(test.p)} ({test.test})",
+            f"only the first has {test.first_only} right, only the second {test.second_only}",
+            "this compares these two runs, not their recipes: for those, repeat both with several seeds (paring study)",
+        ]
+        return lines if test.first_only is not None else [lines[0], lines[2]]
+
+
+def compare(first: Path | str, second: Path | str) -> Compared:
+    """Two run folders beside each other. Raises ValueError where one holds no run, or one without result."""
+    one, other = _finished(Path(first)), _finished(Path(second))
+    test, untested = over_problems([one], [other]), ""
+    if not (one.items and other.items):
+        untested = "a run has no items.jsonl, as supervised runs have none, so its answers cannot be paired"
+    elif test is None:
+        untested = "the runs were measured on different problems, so their answers cannot be paired"
+    return Compared(one, other, tuple(changes(one.recipe, other.recipe)), test, untested)
+
+
+def _finished(folder: Path) -> RunRecord:
+    run = read_run(folder)
+    if run.result is None:
+        raise ValueError(f"{folder} has no result yet: go on with it by  paring train --resume {folder}")
+    return run
+
+
+def _measured(run: RunRecord, name: str) -> str:
+    after = run.evaluation("after")
+    value, measure = finite(after.get(name)), Measure(name, name == "accuracy")
+    if value is None:
+        return "-"
+    return f"{measure.value(value)} {measure.interval(own_interval(after) if measure.accuracy else None)}".rstrip()
+
+
+def _parameters(run: RunRecord) -> object:
+    return mapping(run.ended("adapter")).get("parameters")
+
+
+def _final(run: RunRecord) -> dict[str, float]:
+    """Means over the last steps, of the metrics that were finite there."""
+    rows = run.rows[-LAST_STEPS:]
+    values = {name: [value for row in rows if (value := finite(row.get(name))) is not None] for name in FINAL}
+    return {name: sum(known) / len(known) for name, known in values.items() if known}
+
+
+def _number(value: object) -> str:
+    number = finite(value)
+    if number is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{number:.4g}"

@@ -1,0 +1,121 @@
+"""Answers of each arm before and after training, to the first held-out problems: nobody chose them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from paring.reporting.gathering import Arm, Gathered
+from paring.reporting.runs import RunRecord, Values, mapping
+from paring.runtime.folder import RunFolder
+from paring.runtime.journal import read_rows
+from paring.runtime.text import visible
+
+PROBLEMS = 4
+LONGEST, SHORTEST = 1200, 60
+"""Characters of a text, as there is room."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An arm's answer, made visible and cut, and whether it is right, where that is known."""
+
+    label: str
+    text: str
+    correct: bool | None
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A problem with the model's answer before training and each arm's answer after it."""
+
+    kind: ClassVar[str] = "exchange"
+    question: str
+    gold: str
+    answers: tuple[Answer, ...]
+
+
+def exchanges_of(gathered: Gathered, *, characters: int) -> list[Exchange]:
+    """The first problems of each arm's first finished run, each problem once; all texts together have at most about
+    `characters` characters. Every text is made harmless."""
+    examples = {arm.full_label: _by_problem(arm) for arm in gathered.arms}
+    chosen = dict.fromkeys(name for by_problem in examples.values() for name in list(by_problem)[:PROBLEMS])
+    answered = [
+        {label: by_problem[name] for label, by_problem in examples.items() if name in by_problem}
+        for name in list(chosen)[: 2 * PROBLEMS]
+    ]
+    texts = sum(2 + 2 * len(answers) for answers in answered)
+    longest = max(SHORTEST, min(LONGEST, characters // max(1, texts)))
+    return [_exchange(answers, longest) for answers in answered]
+
+
+def first_and_last(gathered: Gathered, *, characters: int) -> list[Exchange]:
+    """For arms without examples, which have not come to an end: an answer of the first step and one of the last."""
+    waiting = [arm for arm in gathered.arms if not _by_problem(arm)][: 2 * PROBLEMS]
+    longest = max(SHORTEST, min(LONGEST, characters // max(1, 6 * len(waiting))))
+    return [
+        Exchange(
+            _cut(_question(row), longest),
+            _cut(row.get("gold"), longest),
+            (_answer(f"{arm.full_label}, {end} step", row, ("completion", "correct"), longest),),
+        )
+        for arm in waiting
+        for end, row in _ends(arm.first).items()
+    ]
+
+
+def _by_problem(arm: Arm) -> dict[str, Values]:
+    """Problem -> example, of the first run that has any."""
+    for run in arm.runs:
+        examples = run.ended("examples")
+        rows = [row for row in examples if isinstance(row, dict)] if isinstance(examples, list) else []
+        if rows:
+            return {str(row.get("problem")): row for row in rows}
+    return {}
+
+
+def _exchange(examples: Mapping[str, Values], longest: int) -> Exchange:
+    """Arms that share a base answer alike before training: that answer stands once."""
+    before: dict[Answer, list[str]] = {}
+    for label, example in examples.items():
+        before.setdefault(_answer("", example, ("answer", "correct"), longest), []).append(label)
+    first = next(iter(examples.values()))
+    return Exchange(
+        _cut(first.get("question"), longest),
+        _cut(first.get("gold"), longest),
+        (
+            *(
+                Answer("before training" if len(before) == 1 else f"before, {', '.join(labels)}", one.text, one.correct)
+                for one, labels in before.items()
+            ),
+            *(_answer(label, example, ("after", "correct_after"), longest) for label, example in examples.items()),
+        ),
+    )
+
+
+def _answer(label: str, row: Values, names: tuple[str, str], longest: int) -> Answer:
+    text, correct = map(row.get, names)
+    return Answer(label, _cut(text, longest), correct if isinstance(correct, bool) else None)
+
+
+def _ends(run: RunRecord) -> dict[str, Values]:
+    """The `first` row of samples.jsonl, and the first of its `last` step. None where there is no sound file."""
+    ends: dict[str, Values] = {}
+    try:
+        for row in read_rows(RunFolder(run.folder).samples):
+            newest = ends.get("last", ends.setdefault("first", row))
+            if row.get("step") != newest.get("step"):
+                ends["last"] = row
+    except (FileNotFoundError, ValueError):
+        return {}
+    return ends
+
+
+def _question(row: Values) -> object:
+    prompt = row.get("prompt")
+    return mapping(prompt[-1]).get("content") if isinstance(prompt, list) and prompt else ""
+
+
+def _cut(text: object, longest: int) -> str:
+    """Harmless, and cut twice: an escape is longer than the character that it stands for."""
+    shown = visible(text if isinstance(text, str) else "", longest)
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"

@@ -1,0 +1,227 @@
+"""What run and study folders show, and the answer in words, made from its numbers alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from paring.maths.estimates import paired_t, unpaired_difference
+from paring.reporting.contests import Contest, Standing, contests_of, counted
+from paring.reporting.contrasts import MOST_PAIRED, OVER_SEEDS, Contrast, contrasts_of
+from paring.reporting.differing import written
+from paring.reporting.effects import Effect, effects_of
+from paring.reporting.gathering import Gathered, gather
+from paring.reporting.passages import Passage
+from paring.reporting.runs import RunRecord, finite
+from paring.runtime.text import count_words, one_line, p_words, visible
+
+LONGEST_WORDS = 600
+"""Characters of a run's own words on its collapse."""
+MOST_NAMED = 6
+"""Arms or pairs that a sentence names; the tables have all."""
+ALIKE = 0.02
+"""Budgets that differ by a smaller share are the same: runs of one arm redraw a few problems more or less."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What run and study folders show, worked out once and before it is laid out."""
+
+    gathered: Gathered
+    contests: list[Contest]
+    contrasts: list[Contrast]
+    effects: list[Effect]
+
+    @cached_property
+    def answer(self) -> list[Passage]:
+        """First what differs, contest by contest; then single settings, collapses, and what is missing."""
+        passages = [Passage(sentences=_verdict(self.contrasts))] if self.contrasts else []
+        for contest in self.contests:
+            within = [contrast for contrast in self.contrasts if contrast.contest is contest]
+            several = [_ranking(contest), *_differences(contest, within), *budget_words(contest)]
+            sentences = _of_one(contest.standings[0]) if len(contest.standings) == 1 else several
+            passages.append(Passage(contest.title, sentences))
+        if not self.contests:
+            none = "No run has come to its end: there is no result to report yet."
+            passages.append(Passage(sentences=[none, *_so_far(self.gathered)]))
+        return [*passages, *_effects(self.effects), *_collapses(self.gathered), *_missing(self.gathered)]
+
+
+def find(folders: Sequence[Path]) -> Findings:
+    """The findings in these run and study folders. Raises ValueError where there is nothing to report on."""
+    gathered = gather(folders)
+    contests = contests_of(gathered)
+    return Findings(gathered, contests, contrasts_of(contests), effects_of(gathered, contests))
+
+
+def as_lines(passages: Sequence[Passage]) -> list[str]:
+    """For a terminal: a title, and its sentences below it, harmless."""
+    lines = []
+    for passage in passages:
+        lines += [visible(passage.title)] if passage.title else []
+        lines += [("  " if passage.title else "") + visible(sentence) for sentence in passage.sentences]
+    return lines
+
+
+def collapse_words(run: RunRecord) -> str:
+    """The run's own words on its collapse, on one line."""
+    collapse = run.collapse or {}
+    step = finite(collapse.get("step"))
+    words = one_line(str(collapse.get("words") or collapse.get("kind") or "no words"), LONGEST_WORDS)
+    return f"seed {run.seed}" + (f", step {step:.0f}" if step is not None else "") + f": {words}"
+
+
+def _verdict(contrasts: Sequence[Contrast]) -> list[str]:
+    beyond = sum(contrast.decisive.beyond_chance for contrast in contrasts)
+    tests = ", ".join(dict.fromkeys(contrast.decisive.name for contrast in contrasts))
+    are = "is" if beyond < 2 else "are"
+    verdict = (
+        f"The two {'differ' if beyond else 'are not told apart'} at the 5 % level ({tests})."
+        if len(contrasts) == 1
+        else f"{beyond or 'None'} of {len(contrasts)} comparisons {are} beyond chance at the 5 % level ({tests}; "
+        f"Holm's correction for all {len(contrasts)})."
+    )
+    seeds = all(contrast.decisive.name == OVER_SEEDS for contrast in contrasts)
+    return [verdict] if seeds else [verdict, "A test that is not over seeds says nothing about other seeds."]
+
+
+def _ranking(contest: Contest) -> str:
+    """All arms from the best, or the best and the last where there are many."""
+    ordered = sorted(contest.standings, key=lambda standing: standing.mean, reverse=contest.measure.accuracy)
+    if len(ordered) <= MOST_NAMED:
+        return "; ".join(standing.words for standing in ordered) + "."
+    return f"Best of {len(ordered)}: {ordered[0].words}; last: {ordered[-1].words}."
+
+
+def _differences(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
+    """The best arm beside each other one, where each was compared with each, else the first arm; and how the others
+    stand to each other."""
+    if not contrasts:
+        return ["These runs cannot show whether they differ beyond chance: repeat each with two seeds or more."]
+    one = contest.best if len(contest.standings) <= MOST_PAIRED else contest.standings[0]
+    beside = [contrast for contrast in contrasts if one is contrast.first or one is contrast.second]
+    away = [contrast for contrast in contrasts if one is not contrast.first and one is not contrast.second]
+    others = [contrast.decisive.beyond_chance for contrast in away]
+    beside.sort(key=lambda contrast: -abs(contrast.decisive.difference.mean))
+    apart = [_other(contrast, one) for contrast in beside if contrast.decisive.beyond_chance]
+    unclear = [contrast for contrast in beside if not contrast.decisive.beyond_chance]
+    alike = [_label_beside(contrast, one) for contrast in unclear if contrast.decisive.identical]
+    near = [_other(contrast, one) for contrast in reversed(unclear) if not contrast.decisive.identical]
+    sentences = {
+        f"Beyond chance, beside {one.label}: {_some(apart)}.": apart,
+        f"The same as {one.label} in every pair: {_some(alike)}.": alike,
+        f"Not told apart from {one.label}: {_some(near)}. This does not show them equal: see the intervals.": near,
+        f"Of the other {len(others)} comparisons here {sum(others)} are beyond chance.": len(others) > 1,
+    }
+    return [sentence for sentence, needed in sentences.items() if needed]
+
+
+def _label_beside(contrast: Contrast, one: Standing) -> str:
+    return (contrast.second if contrast.first is one else contrast.first).label
+
+
+def _other(contrast: Contrast, one: Standing) -> str:
+    """The other arm of a contrast, with its distance from this one."""
+    test = contrast.decisive
+    difference = test.difference if contrast.first is one else test.difference.turned
+    words = contrast.contest.measure.difference(difference)
+    return f"{_label_beside(contrast, one)} {words}, {p_words(test.adjusted)}"
+
+
+def _some(words: Sequence[str]) -> str:
+    more = len(words) - MOST_NAMED
+    return "; ".join(words[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def budget_words(contest: Contest) -> list[str]:
+    """A sentence where the arms did not sample as many answers: a comparison by steps is then none by budget."""
+    counts = {standing.label: standing.sampled for standing in contest.standings}
+    known = {label: count for label, count in counts.items() if count is not None}
+    if not known or max(known.values()) <= min(known.values()) * (1 + ALIKE):
+        return []
+    arms: dict[str, list[str]] = {}
+    for label, count in sorted(known.items(), key=lambda item: -item[1]):
+        arms.setdefault(f"{count:,.0f}", []).append(label)
+    budgets = "; ".join(f"{', '.join(labels)} {count}" for count, labels in arms.items())
+    return [f"The budgets differ: answers sampled in training, a run: {budgets}."]
+
+
+def _of_one(standing: Standing) -> list[str]:
+    """From before to after training."""
+    measure, before = standing.measure, standing.before
+    if before is None:
+        return [standing.words + "."]
+    change = standing.mean - before
+    verb = "is unchanged" if change == 0 else "improved" if measure.better(change) else "got worse"
+    after = f"{measure.value(before)} -> {measure.value(standing.mean)} {measure.interval(standing.interval)}".rstrip()
+    runs = count_words(len(standing.runs), "run")
+    return [f"{standing.label} {verb}: {after} ({runs}), {measure.change(change)}.", *_gain(standing)]
+
+
+def _gain(standing: Standing) -> list[str]:
+    """Whether the change could be chance: over seeds, or of a single run over its problems."""
+    measure, runs = standing.measure, list(standing.runs.values())
+    if len(runs) > 1:
+        before = [value for run in runs if (value := standing.value(run, "before")) is not None]
+        if len(before) < len(runs):
+            return []
+        gain = paired_t(before, list(standing.values.values()))
+        return [f"Over seeds that change is {measure.changes(gain.interval)}, {p_words(gain.p)} (paired t)."]
+    before, after = (counted(runs[0].evaluation(when)) for when in ("before", "after"))
+    if before is None or after is None:
+        return []
+    gain = unpaired_difference(*before, *after)
+    return [
+        f"The interval of that change is {measure.changes(gain.interval)}. It takes the problems before and "
+        "after for different ones; they are the same, so it is conservative. One run says nothing about other seeds."
+    ]
+
+
+def _effects(effects: Sequence[Effect]) -> list[Passage]:
+    """What single settings do, measure by measure, the largest first."""
+    ordered = sorted(effects, key=lambda effect: -abs(effect.difference.mean))
+    return [
+        Passage(
+            f"{measure.name}: single settings, all else the same",
+            [_effect(effect) for effect in ordered if effect.measure == measure][:MOST_NAMED],
+        )
+        for measure in dict.fromkeys(effect.measure for effect in effects)
+    ]
+
+
+def _effect(effect: Effect) -> str:
+    """`objective.std true -> false: +1.2 points [-0.5, +2.9], p = 0.12, over 4 pairs of arms.`"""
+    change = effect.measure.difference(effect.difference)
+    setting, pairs = f"{written(effect.key)} {' -> '.join(effect.values)}", count_words(len(effect.pairs), "pair")
+    return f"{setting}: {change}, {p_words(effect.adjusted)}, over {pairs} of arms."
+
+
+def _so_far(gathered: Gathered) -> list[str]:
+    """The last training reward of each run, of a few."""
+    sentences = []
+    for arm in gathered.arms[:MOST_NAMED]:
+        run, rewards = arm.first, list(arm.first.series("reward"))
+        reward = f", reward {rewards[-1][1]:.3g}" if rewards else ""
+        sentences.append(f"{arm.full_label}: step {run.step} of {run.steps}{reward}.")
+    return sentences
+
+
+def _collapses(gathered: Gathered) -> list[Passage]:
+    """Nothing where the runs kept no watch for it."""
+    watched = [run for run in gathered.runs if run.collapse or "collapse" in (run.result or {})]
+    sentences = []
+    for arm in gathered.arms:
+        collapsed = [run for run in arm.runs if run.collapse]
+        if collapsed:
+            share = f"{len(collapsed)} of {count_words(len(arm.runs), 'run')}"
+            sentences.append(f"{arm.full_label}: {share}; {collapse_words(collapsed[0])}")
+    none = f"None, in {count_words(len(watched), 'run')} that watched for it."
+    return [Passage("Collapses", sentences or [none])] if watched else []
+
+
+def _missing(gathered: Gathered) -> list[Passage]:
+    count = sum(run.result is None for run in gathered.runs) + len(gathered.missing)
+    if not count:
+        return []
+    runs = "1 run has no result and is" if count == 1 else f"{count} runs have no result and are"
+    return [Passage("Missing", [f"{runs} in no mean; see the list of runs below."])]

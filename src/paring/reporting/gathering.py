@@ -1,0 +1,192 @@
+"""What a report is about: run folders and study folders in, arms with their runs out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from paring.reporting.differing import differing, repeated, setting_words, written
+from paring.reporting.runs import RunRecord, Values, finite, read_run
+from paring.runtime.folder import STUDY_RECORD, RunFolder
+
+LONGEST_LABEL = 60
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Repetitions of one recipe, ordered by seed; of a study, one of its arms at one of its settings.
+
+    label, place   the words by which it is compared, and the setting at which it is, with others at the same one
+    """
+
+    name: str
+    setting: Mapping[str, object]
+    runs: tuple[RunRecord, ...]
+    label: str = ""
+    place: str = ""
+
+    @property
+    def first(self) -> RunRecord:
+        return self.runs[0]
+
+    @property
+    def full_label(self) -> str:
+        return f"{self.label} ({self.place})" if self.place else self.label
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A value that a study chose for an arm on the validation split, and the score of each value it tried."""
+
+    arm: str
+    setting: Mapping[str, object]
+    key: str
+    value: str
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All that is reported on; `missing` are the things that are not there, in words."""
+
+    title: str
+    question: str
+    arms: tuple[Arm, ...]
+    tuned: tuple[Tuned, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        return [run for arm in self.arms for run in arm.runs]
+
+    def label(self, arm: str, setting: Mapping[str, object]) -> tuple[str, str]:
+        """The label and place of an arm: arms are compared with arms at each setting. Where there is one arm only, its
+        settings are compared with each other."""
+        words = setting_words(setting)
+        alone = len({arm.name for arm in self.arms}) == 1
+        return (words or arm, "") if alone else (arm, words)
+
+
+def gather(folders: Sequence[Path]) -> Gathered:
+    """The runs of these run and study folders. Raises ValueError where a folder is neither, or nothing has begun."""
+    if not folders:
+        raise ValueError("name at least one folder of a run or of a study")
+    # A folder that is named twice is not two runs.
+    unique = {folder.resolve(): folder for folder in folders}.values()
+    studies = [_read_study(folder) for folder in unique if (folder / STUDY_RECORD).is_file()]
+    others = [folder for folder in unique if not (folder / STUDY_RECORD).is_file()]
+    if neither := [folder for folder in others if not RunFolder(folder).recipe.is_file()]:
+        names = f"neither a run ({RunFolder(neither[0]).recipe.name}) nor a study ({STUDY_RECORD})"
+        raise ValueError(f"{neither[0]} holds {names}: name folders that do")
+    alone = [read_run(folder) for folder in others]
+    several = len(studies) > 1 or (studies and alone)
+    missing = [line for study in studies for line in study.missing]
+    arms = [
+        Arm(f"{study.title}: {arm.name}" if several else arm.name, arm.setting, arm.runs)
+        for study in studies
+        for arm in study.arms
+    ] + _arms_of(alone, missing)
+    if not arms:
+        raise ValueError(f"{folders[0]}: none of its runs has begun. {' '.join(missing[:3])}")
+    title = ", ".join(study.title for study in studies) or (alone[0].folder.name if len(alone) == 1 else "")
+    descriptions = {str(run.recipe.get("description", "")) for run in alone}
+    questions = [study.question for study in studies] or (descriptions if len(descriptions) == 1 else [])
+    gathered = Gathered(
+        written(title) or f"{len(alone)} runs",
+        " ".join(filter(None, questions)),
+        tuple(arms),
+        tuple(tuned for study in studies for tuned in study.tuned),
+        tuple(missing),
+    )
+    labels = [gathered.label(arm.name, arm.setting) for arm in arms]
+    labelled = (replace(arm, label=label, place=place) for arm, (label, place) in zip(arms, labels, strict=True))
+    return replace(gathered, arms=tuple(labelled))
+
+
+def _arms_of(runs: Sequence[RunRecord], missing: list[str]) -> list[Arm]:
+    """Runs whose recipes differ in the seed alone are one arm, named by what sets it apart from the others."""
+    groups: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(repeated(run.recipe), sort_keys=True, default=str), []).append(run)
+    recipes = [repeated(group[0].recipe) for group in groups.values()]
+    # What only some recipes have follows from a kind that they differ in.
+    names = [name for name in differing(recipes) if all(name in recipe for recipe in recipes)]
+    labels = [_label(group[0], recipe, names) for group, recipe in zip(groups.values(), recipes, strict=True)]
+    return [
+        Arm(label if labels.count(label) == 1 else _folder_label(group[0]), {}, _by_seed(group, missing))
+        for label, group in zip(labels, groups.values(), strict=True)
+    ]
+
+
+def _label(run: RunRecord, recipe: Values, names: Sequence[str]) -> str:
+    """The objective, or the kind of adapter, and what differs (`lr 0.001`; a kind goes without its name). The folder
+    where that is too long to read."""
+    main = next((key for key in ("objective.kind", "adapter.kind") if key in recipe), None)
+    parts = [written(recipe[main]) if main else run.folder.name]
+    for name in names:
+        last = name.rpartition(".")[2]
+        if name != main:
+            parts.append(written(recipe[name]) if last == "kind" else f"{written(last)} {written(recipe[name])}")
+    label = ", ".join(parts)
+    return label if len(label) <= LONGEST_LABEL else _folder_label(run)
+
+
+def _folder_label(run: RunRecord) -> str:
+    return written(Path(*run.folder.parts[-2:]))
+
+
+def _by_seed(runs: Sequence[RunRecord], missing: list[str]) -> tuple[RunRecord, ...]:
+    """One run a seed, a finished one before another: the same run twice would look like certainty."""
+    chosen: dict[int, RunRecord] = {}
+    for run in sorted(runs, key=lambda run: (run.seed, run.result is None)):
+        if chosen.setdefault(run.seed, run) is not run:
+            missing.append(f"{written(run.folder)} repeats seed {run.seed} of its arm and is left out.")
+    return tuple(chosen.values())
+
+
+def _read_study(folder: Path) -> Gathered:
+    """Raises ValueError if the record is not of the agreed form."""
+    path = folder / STUDY_RECORD
+    try:
+        study = json.loads(path.read_bytes())
+        cells: dict[tuple[str, str], list[RunRecord]] = {}
+        missing: list[str] = []
+        for run in study["runs"]:
+            if run["stage"] != "final":
+                continue
+            runs = cells.setdefault((run["arm"], json.dumps(dict(run["setting"].items()), sort_keys=True)), [])
+            where = _inside(folder, run["folder"])
+            if RunFolder(where).recipe.is_file():
+                runs.append(read_run(where))
+            else:
+                trouble = f": {written(run['error']['words'])}" if run.get("error") else ""
+                missing.append(f"{written(run['folder'])} has not begun{trouble}.")
+        arms = tuple(
+            Arm(written(name), json.loads(setting), _by_seed(runs, missing))
+            for (name, setting), runs in cells.items()
+            if runs
+        )
+        tuned = tuple(_tuned(study["tune"]["key"], chosen) for chosen in study.get("chosen") or [])
+        title, question = written(study["name"]) or folder.name, str(study.get("question") or "")
+    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: damaged, or not the record of a study ({type(error).__name__}: {error})") from error
+    return Gathered(title, question, arms, tuned, tuple(missing))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Raises ValueError for a path that leads out of the study: no other files get into its report."""
+    where = folder / name
+    if not where.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{folder / STUDY_RECORD}: {name!a} lies outside the study")
+    return where
+
+
+def _tuned(key: str, chosen: Mapping) -> Tuned:
+    scores = {written(value): finite(score) for value, score in chosen["scores"].items()}
+    return Tuned(
+        written(chosen["arm"]),
+        dict(chosen["setting"]),
+        written(key),
+        written(chosen["value"]),
+        {value: score for value, score in scores.items() if score is not None},
+    )

@@ -1,0 +1,161 @@
+"""The one list of sections that page and Markdown render."""
+
+from pathlib import Path
+
+from paring.reporting.chart import Gallery, charts_of, look
+from paring.reporting.differing import ABSENT, NOT_A_DIFFERENCE, differing, shared, written
+from paring.reporting.exchanges import exchanges_of, first_and_last
+from paring.reporting.findings import Findings
+from paring.reporting.gathering import Gathered
+from paring.reporting.passages import Passage, Section
+from paring.reporting.rank_grid import rank_pictures
+from paring.reporting.result_passages import result_passages
+from paring.reporting.runs import RunRecord, finite, mapping
+from paring.reporting.series import MOST_CURVES, SHOWN, figures_of, last_tenth, styles_of, tuning_figures
+from paring.runtime.tables import Table
+from paring.runtime.text import count_words, percent
+from paring.settings.recipes import flattened
+
+POINTS, CHARACTERS = 60, 160_000
+"""Points of a curve, and characters of all answers, on a page that has room for them."""
+MOST_OPEN = 12
+"""Runs, and lines on missing things, that stand open."""
+
+
+def sections_of(findings: Findings, *, detail: float = 1.0) -> list[Section]:
+    """The sections that have anything in them, with this share of the points of curves and of the text of answers."""
+    gathered = findings.gathered
+    sections = [
+        Section("answer", "Answer", findings.answer, "lead"),
+        Section("results", "Results", result_passages(findings)),
+        Section("curves", "Curves", _curves(gathered, max(2, round(detail * POINTS)))),
+        Section("samples", "Samples", _samples(gathered, round(detail * CHARACTERS))),
+        Section("ranks", "Ranks", _ranks(gathered)),
+        Section("settings", "Settings", _settings(gathered)),
+        Section("runs", "Runs", _runs(gathered)),
+        Section("reading", "How to read this", _reading(detail), "plain"),
+    ]
+    return [section for section in sections if section.passages]
+
+
+def _curves(gathered: Gathered, points: int) -> list[Passage]:
+    """Figures under their legend, and where the curves end: means of the last tenth, over the runs of an arm."""
+    figures, styles = figures_of(gathered, points=points), styles_of(gathered)
+    if not figures:
+        return []
+    width = figures[0].steps_a_point
+    note = [
+        "A line is the mean over an arm's runs, its band reaches from the lowest run to the highest. Each point is "
+        + ("one step." if width == 1 else f"the mean of {width} steps."),
+        "A cross marks the step that noticed a collapse." if any(run.collapse for run in gathered.runs) else "",
+        "Some runs end before others: a line goes on with those that are left."
+        if any(curve.thins_out for figure in figures for curve in figure.curves)
+        else "",
+        f"The first {MOST_CURVES} of {len(styles)} arms are drawn." if len(styles) > MOST_CURVES else "",
+    ]
+    legend = [(label, *look(number)) for label, number in styles.items()][:MOST_CURVES]
+    shown = [*figures, *(figure for figure in tuning_figures(gathered) if figure.constant is None)]
+    charts = [(figure, charts_of(figure) if figure.constant is None else {}) for figure in shown]
+    gallery = Gallery(legend, charts, all(len(figure.panels) == 1 for figure in figures))
+    ends = [
+        [label, *("" if end is None else f"{end:.3g}" for end in (last_tenth(runs, metric) for metric in SHOWN))]
+        for label, runs in ((arm.full_label, arm.runs) for arm in gathered.arms)
+    ]
+    title = "Where the curves end: means of the last tenth of the steps"
+    return [
+        Passage(sentences=[" ".join(filter(None, note))], figures=[gallery]),
+        Passage(table=Table(("arm", *SHOWN.values()), ends, title), fold=title, unfolded=False),
+    ]
+
+
+def _samples(gathered: Gathered, characters: int) -> list[Passage]:
+    answered = exchanges_of(gathered, characters=characters)
+    waiting = first_and_last(gathered, characters=characters // 4)
+    note = (
+        "Answers to the first held-out problems: nobody chose them. Each arm shows its first finished run. Invisible "
+        "characters, and those that turn the direction of text, are written as escapes; “…” ends a text that was cut."
+    )
+    passages = [Passage(sentences=[note], figures=answered)] if answered or waiting else []
+    return [*passages, *([Passage("Training answers of arms without a result", figures=waiting)] if waiting else [])]
+
+
+def _ranks(gathered: Gathered) -> list[Passage]:
+    pictures, missing = rank_pictures(gathered)
+    note = "Final rank of each module, the mean where a layer has several of a type. Each arm shows its first run."
+    passages = [Passage(sentences=[note], figures=pictures)] if pictures else []
+    return [*passages, *([Passage(sentences=missing)] if missing else [])]
+
+
+def _settings(gathered: Gathered) -> list[Passage]:
+    """What differs between the arms, a column a setting; and what all runs share."""
+    recipes = [arm.first.recipe for arm in gathered.arms]
+    names = [name for name in differing(recipes) if name not in NOT_A_DIFFERENCE]
+    rows = [
+        [arm.full_label, *(written(settings[name]) if name in settings else ABSENT for name in names)]
+        for arm, settings in zip(gathered.arms, map(flattened, recipes), strict=True)
+    ]
+    title = "What differs between the arms"
+    table = Table(("arm", *map(written, names)), rows, title, words=frozenset(range(1, len(names) + 1)))
+    same = [(written(name), written(value)) for name, value in shared([run.recipe for run in gathered.runs]).items()]
+    fold = f"What all runs share: {count_words(len(same), 'setting')}"
+    common = Table(("setting", "value"), same, fold, words=frozenset({1}))
+    all_share = Passage(table=common, fold=fold, unfolded=False, narrow=True)
+    return [*([Passage(title, table=table)] if names else []), all_share]
+
+
+def _runs(gathered: Gathered) -> list[Passage]:
+    """Every run: how far it came, its result, and what its folder lacks; then what is missing, and versions."""
+    rows = [_run_row(arm.full_label, run) for arm in gathered.arms for run in arm.runs]
+    head = ("run", "arm", "seed", "state", "result", "training", "missing")
+    table = Table(head, rows, "Runs", words=frozenset({1, 3, 6}))
+    passages = [Passage(table=table, fold=count_words(len(rows), "run"), unfolded=len(rows) <= MOST_OPEN)]
+    if gathered.missing:
+        fold, unfolded = f"{len(gathered.missing)} missing", len(gathered.missing) <= MOST_OPEN
+        passages.append(Passage(sentences=gathered.missing, fold=fold, unfolded=unfolded))
+    versions = [words for run in gathered.runs if (words := _versions(run))]
+    counts = [(words, str(versions.count(words))) for words in dict.fromkeys(versions)]
+    made_with = Table(("versions", "runs"), counts, "Versions")
+    return [*passages, *([Passage("Versions", table=made_with)] if counts else [])]
+
+
+def _run_row(label: str, run: RunRecord) -> list[str]:
+    after, seconds = run.evaluation("after"), finite(run.ended("training_seconds"))
+    accuracy, loss = finite(after.get("accuracy")), finite(after.get("loss"))
+    result = "" if loss is None else f"{loss:.4f}"
+    return [
+        written(Path(*run.folder.parts[-3:])),
+        label,
+        str(run.seed),
+        run.state,
+        result if accuracy is None else f"{percent(accuracy)} %",
+        "" if seconds is None else f"{seconds:.0f} s",
+        "; ".join(map(written, run.missing)),
+    ]
+
+
+def _versions(run: RunRecord) -> str:
+    versions, threads = mapping(run.ended("versions")), finite(run.ended("threads"))
+    parts = [f"{written(name)} {written(version)}" for name, version in versions.items()]
+    return ", ".join([*parts, *([] if threads is None or not parts else [count_words(int(threads), "thread")])])
+
+
+def _reading(detail: float) -> list[Passage]:
+    small = "To keep this page small, curves have fewer points and answers are cut shorter than usual."
+    return [
+        Passage(
+            sentences=[
+                "Intervals are at 95 %. The interval of several runs is Student’s over seeds: it shows where the mean "
+                "of many more seeds would lie, on the same test problems. That of an accuracy is cut at 0 and 100 %, "
+                "that of a difference at 100 points. The interval of a single run is over its problems: another seed "
+                "may lie outside. On the page, strips beside the means show the interval, the mean (dot) and the seeds "
+                "(strokes), on one scale a table.",
+                "Differences are second less first, and a pair is written in that order. Two arms are compared over "
+                "the seeds that both have (paired t); else over the problems that both answered (McNemar’s exact test "
+                "and Newcombe’s interval for two runs, paired t for several); else unpaired. Up to 12 arms each is "
+                "compared with each; beyond that, each with the first. “p (Holm)” is corrected for the number of such "
+                "tests in this report; below 0.05 a difference counts as beyond chance. Tests over problems beside "
+                "tests over seeds are corrected separately.",
+                "Runs without a result count in the curves and nowhere else." + (f" {small}" if detail < 1 else ""),
+            ]
+        )
+    ]

@@ -1,0 +1,167 @@
+"""The curves of a report: metrics against steps, over the runs of each arm; and scores against tuned values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from statistics import fmean, median
+
+from paring.reporting.gathering import Arm, Gathered
+from paring.reporting.runs import RunRecord, finite
+from paring.runtime.journal import METRICS
+
+SHOWN = {
+    "reward": "Reward",
+    "length": "Length of answers",
+    "kl": "KL from the reference",
+    "entropy": "Entropy",
+    "clip_fraction": "Clip fraction",
+    "loss": "Loss",
+}
+"""Metrics that have a figure, with its title. The loss of reinforcement learning measures no progress and has none."""
+MOST_CURVES = 24
+"""In one panel; up to this number they differ in colour or in dashes."""
+LOGARITHMIC_BEYOND = 20.0
+"""A KL scale is logarithmic where its largest value is this many times the median one."""
+TUNING = (
+    "Accuracy on the validation split after training, by the values that were tried: the wider an arm's plateau, the "
+    "less it depends on the choice."
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """The mean over runs of their means over the steps of a bin, the lowest and the highest run, and their number."""
+
+    step: float
+    mean: float
+    low: float
+    high: float
+    runs: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """An arm's course; `collapses` are the steps that noticed a collapse of one of its runs."""
+
+    label: str
+    style: int
+    points: tuple[Point, ...]
+    runs: int
+    collapses: tuple[float, ...] = ()
+
+    @property
+    def thins_out(self) -> bool:
+        """Whether some of its runs end before others."""
+        return self.points[-1].runs < self.runs
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric.
+
+    panels     the curves by setting, "" where there is none
+    last_step  that of the longest run: where the axis ends
+    axis       the name of the axis below
+    ticks      places on that axis with their texts; none: round numbers
+    """
+
+    metric: str
+    title: str
+    meaning: str
+    panels: dict[str, tuple[Curve, ...]]
+    steps_a_point: int
+    last_step: int
+    axis: str = "step"
+    ticks: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def curves(self) -> list[Curve]:
+        return [curve for curves in self.panels.values() for curve in curves]
+
+    @property
+    def constant(self) -> float | None:
+        """The one value of all steps of all runs, where there is but one."""
+        values = {end for curve in self.curves for point in curve.points for end in (point.low, point.high)}
+        return values.pop() if len(values) == 1 else None
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether one arm would press all others flat against the axis. Only KL: the others have a ceiling, or a 0."""
+        above = [point.mean for curve in self.curves for point in curve.points if point.mean > 0]
+        return self.metric == "kl" and bool(above) and max(above) > LOGARITHMIC_BEYOND * median(above)
+
+
+def figures_of(gathered: Gathered, *, points: int) -> list[Figure]:
+    """A figure for each metric that any run has, of at most `points` points a curve."""
+    longest = max((run.step for run in gathered.runs), default=0)
+    width = max(1, ceil(longest / points))
+    styles = styles_of(gathered)
+    figures = []
+    for metric, title in SHOWN.items():
+        panels: dict[str, tuple[Curve, ...]] = {}
+        for arm in gathered.arms:
+            curve = _curve(arm, metric, width, styles[arm.label])
+            if curve.points:
+                panels[arm.place] = (*panels.get(arm.place, ()), curve)[:MOST_CURVES]
+        if panels:
+            figures.append(Figure(metric, title, METRICS[metric], panels, width, longest))
+    return figures
+
+
+def tuning_figures(gathered: Gathered) -> list[Figure]:
+    """For each tuned setting the scores of the arms, with the values at equal distances in the order of their trial."""
+    styles = styles_of(gathered)
+    figures = []
+    for key in dict.fromkeys(tuned.key for tuned in gathered.tuned):
+        choices = [tuned for tuned in gathered.tuned if tuned.key == key]
+        places = {
+            value: place for place, value in enumerate(dict.fromkeys(v for one in choices for v in one.scores), 1)
+        }
+        panels: dict[str, tuple[Curve, ...]] = {}
+        for one in choices:
+            label, setting = gathered.label(one.arm, one.setting)
+            scores = sorted((places[value], score) for value, score in one.scores.items())
+            points = tuple(Point(place, score, score, score, 1) for place, score in scores)
+            if points and label in styles:
+                panels[setting] = (*panels.get(setting, ()), Curve(label, styles[label], points, 1))
+        if panels and len(places) > 1:
+            ticks = tuple((place, value) for value, place in places.items())
+            figures.append(Figure(key, f"Tuning {key}", TUNING, panels, 1, len(places) + 1, key, ticks))
+    return figures
+
+
+def styles_of(gathered: Gathered) -> dict[str, int]:
+    """A number for each label: the same in all panels."""
+    labels = dict.fromkeys(arm.label for arm in gathered.arms)
+    return {label: number for number, label in enumerate(labels)}
+
+
+def last_tenth(runs: Sequence[RunRecord], metric: str) -> float | None:
+    """The mean over runs of the mean over the last tenth of the steps each has made; None where none has the metric."""
+    series = [[value for _, value in _series(run, metric)] for run in runs]
+    means = [fmean(values[-max(1, len(values) // 10) :]) for values in series if values]
+    return fmean(means) if means else None
+
+
+def _curve(arm: Arm, metric: str, width: int, style: int) -> Curve:
+    runs = arm.runs
+    binned = [bins for run in runs if (bins := _binned(run, metric, width))]
+    points = []
+    for number in sorted({number for bins in binned for number in bins}):
+        values = [bins[number] for bins in binned if number in bins]
+        middle = number * width + (width + 1) / 2
+        points.append(Point(middle, fmean(values), min(values), max(values), len(values)))
+    steps = (finite(run.collapse.get("step") or run.collapse.get("since")) for run in runs if run.collapse)
+    return Curve(arm.label, style, tuple(points), len(binned), tuple(step for step in steps if step is not None))
+
+
+def _binned(run: RunRecord, metric: str, width: int) -> dict[int, float]:
+    """Bin -> mean of the metric over its steps; the first bin is that of the steps 1 to `width`."""
+    bins: dict[int, list[float]] = {}
+    for step, value in _series(run, metric):
+        bins.setdefault((step - 1) // width, []).append(value)
+    return {number: fmean(values) for number, values in bins.items()}
+
+
+def _series(run: RunRecord, metric: str) -> Sequence[tuple[int, float]]:
+    return () if metric == "loss" and run.samples_answers else tuple(run.series(metric))

@@ -1,0 +1,124 @@
+"""A report as plain values, for scripts: summary.json and `paring report --json`."""
+
+from collections.abc import Mapping
+from math import isfinite
+
+from paring.maths.estimates import Difference
+from paring.reporting.contests import Contest, Standing
+from paring.reporting.contrasts import Contrast, Test
+from paring.reporting.differing import NOT_A_DIFFERENCE, differing, shared
+from paring.reporting.effects import Effect
+from paring.reporting.findings import Findings
+from paring.reporting.gathering import Arm
+from paring.reporting.runs import RunRecord, Values
+from paring.reporting.series import SHOWN, last_tenth
+from paring.settings.recipes import flattened
+from paring.types import Json
+
+FORMAT = 2
+"""2: differences are second less first; in format 1 they were first less second."""
+
+
+def as_plain(findings: Findings) -> Json:
+    """Nested lists and dicts with finite numbers only; names are as the folders have them."""
+    gathered = findings.gathered
+    recipes = [run.recipe for run in gathered.runs]
+    names = [name for name in differing(recipes) if name not in NOT_A_DIFFERENCE]
+    return _strict(
+        {
+            "format": FORMAT,
+            "title": gathered.title,
+            "question": gathered.question,
+            "answer": [{"title": passage.title, "sentences": passage.sentences} for passage in findings.answer],
+            "benchmarks": list(map(_contest, findings.contests)),
+            "comparisons": list(map(_contrast, findings.contrasts)),
+            "effects": list(map(_effect, findings.effects)),
+            "arms": [_arm(arm, names) for arm in gathered.arms],
+            "tuning": [
+                {"arm": tuned.arm, "setting": tuned.setting, tuned.key: tuned.value, "scores": tuned.scores}
+                for tuned in gathered.tuned
+            ],
+            "recipe": shared(recipes),
+            "missing": gathered.missing,
+        }
+    )
+
+
+def _contest(contest: Contest) -> Values:
+    better, arms = "higher" if contest.measure.accuracy else "lower", list(map(_standing, contest.standings))
+    return {"benchmark": contest.measure.name, "setting": contest.setting, "better": better, "arms": arms}
+
+
+def _standing(standing: Standing) -> Values:
+    return {
+        "arm": standing.arm.label,
+        "by_seed": standing.values,
+        "mean": standing.mean,
+        "interval": standing.interval,
+        "interval_of": "seeds" if len(standing.runs) > 1 else "problems",
+        "before": standing.before,
+        "answers_sampled": standing.sampled,
+        **{name: standing.mean_of("after", name) for name in ("length", "truncated")},
+    }
+
+
+def _contrast(contrast: Contrast) -> Values:
+    contest, items = contrast.contest, contrast.items
+    return {
+        "benchmark": contest.measure.name,
+        "setting": contest.setting,
+        "first": contrast.first.arm.label,
+        "second": contrast.second.arm.label,
+        "decisive": _test(contrast.decisive),
+        "over_problems": items and _test(items),
+    }
+
+
+def _test(test: Test) -> Values:
+    numbers = _difference(test.difference, test.adjusted)
+    return {"test": test.name, "pairs": test.pairs, **numbers, "beyond_chance": test.beyond_chance}
+
+
+def _effect(effect: Effect) -> Values:
+    """With each pair of arms, whose difference stands without a test of its own."""
+    names = {"benchmark": effect.measure.name, "setting": effect.key, "from": effect.values[0], "to": effect.values[1]}
+    pairs = [
+        {"from": pair[0].arm.full_label, "to": pair[1].arm.full_label, "difference": effect.by_pair(pair).mean}
+        for pair in effect.pairs
+    ]
+    return {**names, "seeds": effect.seeds, **_difference(effect.difference, effect.adjusted), "pairs": pairs}
+
+
+def _difference(found: Difference, adjusted: float) -> Values:
+    return {"difference": found.mean, "interval": found.interval, "p": found.p, "p_holm": adjusted}
+
+
+def _arm(arm: Arm, names: list[str]) -> Values:
+    """`settings` are those in which the runs of the report differ; `last_tenth` of the steps made, means over runs."""
+    recipe, ends = flattened(arm.first.recipe), {metric: last_tenth(arm.runs, metric) for metric in SHOWN}
+    return {
+        "arm": arm.label,
+        "setting": arm.place,
+        "settings": {name: recipe[name] for name in names if name in recipe},
+        "last_tenth": {metric: end for metric, end in ends.items() if end is not None},
+        "runs": list(map(_run, arm.runs)),
+    }
+
+
+def _run(run: RunRecord) -> Values:
+    return {
+        "folder": str(run.folder),
+        **{name: getattr(run, name) for name in ("seed", "state", "step", "steps", "collapse", "missing")},
+        **{name: run.ended(name) for name in ("training_seconds", "versions")},
+    }
+
+
+def _strict(value: object) -> Json:
+    """JSON has no infinity, no date and no tuple: numbers that are not finite become null, what is unknown a text."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)

@@ -1,0 +1,78 @@
+"""The tests between arms: which test is taken, against numbers by hand and SciPy's, and the correction for many."""
+
+import json
+
+import pytest
+
+from paring.reporting.contests import contests_of
+from paring.reporting.contrasts import contrasts_of
+from paring.reporting.gathering import gather
+
+
+def contrasts(*folders):
+    return contrasts_of(contests_of(gather(folders)))
+
+
+def test_seeds_are_paired_by_hand(make_study, tmp_path):
+    # Differences of -2/40, -3/40 and -4/40: mean -3/40, s = 1/40, t = -3 sqrt(3) = -5.196 with 2 degrees of freedom.
+    # p = 1 - t / sqrt(t^2 + 2) = 1 - sqrt(27/29).
+    (found,) = contrasts(make_study(tmp_path / "study", {"rgra": [30, 32, 34], "grpo": [28, 29, 30]}))
+    assert (found.first.label, found.second.label, found.decisive.name) == ("rgra", "grpo", "paired t over seeds")
+    assert found.decisive.difference.mean == pytest.approx(-0.075)
+    assert found.decisive.difference.p == pytest.approx(1 - (27 / 29) ** 0.5, abs=1e-9)
+    assert found.decisive.pairs == 3 and found.decisive.beyond_chance
+
+
+def test_problems_are_paired_beside_the_seeds(make_study, tmp_path):
+    # Problem n is right in the runs with more than n right answers: the arms differ in problems 28 to 33.
+    (found,) = contrasts(make_study(tmp_path / "study", {"rgra": [30, 34], "grpo": [28, 30]}))
+    differences = [(right(n, 28, 30) - right(n, 30, 34)) / 2 for n in range(40)]
+    assert found.items.pairs == 40 and found.items.name == "paired t over problems"
+    assert found.items.difference.mean == pytest.approx(sum(differences) / 40)
+    stats = pytest.importorskip("scipy.stats")
+    assert found.items.difference.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=1e-9)
+
+
+def right(problem, *rights):
+    return sum(problem < count for count in rights)
+
+
+def test_single_runs_are_paired_by_their_problems(make_run, tmp_path):
+    first = make_run(tmp_path / "a", right=30)
+    second = make_run(tmp_path / "b", right=24, objective={"kind": "grpo"})
+    (found,) = contrasts(first, second)
+    # The first alone has six problems right, the second alone none: p = 2 / 2^6.
+    assert found.decisive.name == "McNemar over problems" and found.items is None
+    assert found.decisive.difference.p == pytest.approx(2 / 2**6)
+    assert found.decisive.difference.mean == pytest.approx(-0.15)
+
+
+def test_without_items_shares_are_compared_unpaired(make_run, tmp_path):
+    first = make_run(tmp_path / "a", right=30, items=False)
+    second = make_run(tmp_path / "b", right=24, items=False, objective={"kind": "grpo"})
+    (found,) = contrasts(first, second)
+    # Pooled share 27/40, standard error sqrt(27/40 * 13/40 * 2/40) = 0.10473, z = 0.15 / 0.10473 = 1.4322.
+    assert found.decisive.name == "unpaired shares"
+    assert found.decisive.difference.p == pytest.approx(0.15208, abs=1e-4)
+
+
+def test_single_losses_have_no_test(make_run, tmp_path):
+    runs = [make_run(tmp_path / name, optimiser={"lr": lr}) for name, lr in (("a", 0.1), ("b", 0.2))]
+    for run, loss in zip(runs, (0.5, 0.6), strict=True):
+        (run / "result.json").write_text(json.dumps({"after": {"examples": 7, "loss": loss}}))
+        (run / "items.jsonl").unlink()
+    assert contrasts(*runs) == []
+
+
+def test_every_decisive_test_of_the_report_is_one_family(make_study, tmp_path):
+    arms = {"rgra": [30, 32, 34], "grpo": [28, 29, 30], "raft": [10, 12, 17]}
+    found = contrasts(make_study(tmp_path / "study", arms, updates=(1, 4)))
+    assert len(found) == 6
+    smallest = min(found, key=lambda contrast: contrast.decisive.difference.p)
+    assert smallest.decisive.adjusted == pytest.approx(min(1, 6 * smallest.decisive.difference.p))
+
+
+def test_of_many_arms_each_is_compared_with_the_first(make_run, tmp_path):
+    runs = [make_run(tmp_path / str(number), optimiser={"lr": 1.0 + number}) for number in range(13)]
+    found = contrasts(*runs)
+    assert len(found) == 12 and {contrast.first.label for contrast in found} == {"rgra, lr 1.0"}

@@ -1,0 +1,99 @@
+"""What single settings do: which arms pair, and the numbers by hand."""
+
+import shutil
+
+import pytest
+
+from paring.reporting.findings import as_lines, find
+from paring.reporting.result_passages import effect_table
+
+
+def report_on(*folders):
+    return find(folders)
+
+
+@pytest.fixture
+def grid(make_run, tmp_path):
+    """Two objectives, with and without std, seeds 0 to 2: std off has 4, 5, 6 more right of one, 0, 1, 2 of the
+    other, of 40 problems."""
+    rights = {
+        ("rgra", True): [20, 20, 20],
+        ("rgra", False): [24, 25, 26],
+        ("grpo", True): [30, 30, 30],
+        ("grpo", False): [30, 31, 32],
+    }
+    return [
+        make_run(tmp_path / f"{kind}-{std}-{seed}", seed=seed, right=right, objective={"kind": kind, "std": std})
+        for (kind, std), by_seed in rights.items()
+        for seed, right in enumerate(by_seed)
+    ]
+
+
+def test_pairs_that_differ_in_one_setting_are_pooled_by_hand(grid):
+    """By seed the mean over both pairs is 2, 3, 4 of 40: mean 3/40, s = 1/40, t = 3 sqrt(3) with 2 degrees."""
+    (effect,) = report_on(*grid).effects
+    assert (effect.key, effect.values, len(effect.pairs), effect.seeds) == (
+        "objective.std",
+        ("true", "false"),
+        2,
+        (0, 1, 2),
+    )
+    assert effect.difference.mean == pytest.approx(3 / 40)
+    assert effect.difference.p == pytest.approx(1 - (27 / 29) ** 0.5, abs=1e-9)
+    assert effect.adjusted == effect.difference.p and effect.beyond_chance
+    assert [effect.by_pair(pair).mean for pair in effect.pairs] == pytest.approx([5 / 40, 1 / 40])
+
+
+def test_the_table_has_the_pool_and_each_pair(grid):
+    report = report_on(*grid)
+    table = effect_table(report.effects[0].measure, report.effects)
+    assert [tuple(row[:2]) for row in table.rows] == [
+        ("objective.std true -> false, 2 pairs", "+7.5"),
+        ("rgra, std true -> rgra, std false", "+12.5"),
+        ("grpo, std true -> grpo, std false", "+2.5"),
+    ]
+    assert table.strong == {0}
+    told = as_lines(report.answer)
+    assert any(line.strip().startswith("objective.std true -> false: +7.5 points [") for line in told), told
+
+
+def test_the_direction_is_one_whatever_the_order(grid):
+    turned = grid[:6] + grid[9:] + grid[6:9]
+    (effect,) = report_on(*turned).effects
+    assert effect.values == ("true", "false") and effect.difference.mean == pytest.approx(3 / 40)
+
+
+def test_settings_of_a_study_are_compared_across_its_contests(make_run, make_study, tmp_path):
+    study = make_study(tmp_path / "study", {"rgra": [20, 21], "grpo": [30, 31]}, updates=(1, 4))
+    for seed in (0, 1):
+        folder = study / f"runs/arm-0/updates-4/seed-{seed}"
+        shutil.rmtree(folder)
+        make_run(folder, seed=seed, right=10 + seed, rollout={"updates": 4})
+    (effect,) = report_on(study).effects
+    assert (effect.key, effect.values) == ("rollout.updates", ("1", "4"))
+    assert [effect.by_pair(pair).mean for pair in effect.pairs] == pytest.approx([-10 / 40, 0])
+    table = effect_table(effect.measure, [effect])
+    assert [row[0] for row in table.rows] == ["rollout.updates 1 -> 4, 2 pairs", "rgra", "grpo"]
+
+
+def test_one_pair_that_stands_in_a_contest_is_left_to_the_comparisons(grid):
+    assert report_on(*grid[:6]).effects == []
+
+
+def test_arms_that_differ_in_more_or_in_kind_are_no_pairs(make_run, tmp_path):
+    kinds = [
+        make_run(tmp_path / f"{kind}-{seed}", seed=seed, objective={"kind": kind}, rollout={"updates": updates})
+        for kind, updates in (("rgra", 1), ("grpo", 1), ("gpg", 1), ("raft", 4))
+        for seed in (0, 1)
+    ]
+    assert report_on(*kinds).effects == []
+
+
+def test_a_tuned_value_may_differ_beside_the_setting(make_run, make_study, tmp_path):
+    study = make_study(tmp_path / "study", {"rgra": [20, 21]}, updates=(1, 4))
+    other = make_study(tmp_path / "other", {"rgra": [20, 21], "grpo": [22, 23]}, updates=(1, 4))
+    assert len(report_on(study).effects) == 0  # one arm: its settings are compared with each other as arms
+    folder = other / "runs/arm-0/updates-4/seed-0"
+    shutil.rmtree(folder)
+    make_run(folder, seed=0, right=20, rollout={"updates": 4}, optimiser={"lr": 0.01})
+    assert len(report_on(other).effects[0].pairs) == 2
