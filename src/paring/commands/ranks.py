@@ -24,10 +24,10 @@ def ranks(
         from paring.ranks.reading import read_ranks
         from paring.ranks.words import as_plain, as_text, next_steps
 
-        found = read_ranks(run)
-        written = [str(path) for path in write_figures(found, figures, png=png)] if figures else []
+        moved = read_ranks(run)
+        written = [str(path) for path in write_figures(moved, figures, png=png)] if figures else []
         if as_json:
-            print(json.dumps(as_plain(found) | {"figures": written}))
+            print(json.dumps(as_plain(moved) | {"figures": written}))
             return
         files = [f"written to {path}" for path in written]
-        print("\n".join([as_text(found), "", *files, *next_steps(found, figures=bool(written))]))
+        print("\n".join([as_text(moved), "", *files, *next_steps(moved, figures=bool(written))]))

@@ -56,8 +56,8 @@ def paired(first_P: Sequence[float], second_P: Sequence[float]) -> Paired:
     first, second = sum(first_P) / problems, sum(second_P) / problems
     apart = sum((one - other) ** 2 for one, other in zip(first_P, second_P, strict=True)) / problems
     if not {*first_P, *second_P} <= {0, 1}:
-        found = paired_t(first_P, second_P)
-        return Paired(problems, first, second, found.low, found.high, found.p, BY_SHARES, None, None, apart)
+        student = paired_t(first_P, second_P)
+        return Paired(problems, first, second, student.low, student.high, student.p, BY_SHARES, None, None, apart)
     exact = mcnemar_exact([share == 1 for share in first_P], [share == 1 for share in second_P])
     both = sum(one == other == 1 for one, other in zip(first_P, second_P, strict=True))
     low, high = newcombe_interval(both, exact.first_only, exact.second_only, problems)

@@ -95,11 +95,11 @@ def _over_seeds(first: Standing, second: Standing) -> Test | None:
 
 
 def _over_items(first: Standing, second: Standing) -> Test | None:
-    found = over_problems(first.runs.values(), second.runs.values())
-    if found is None:
+    comparison = over_problems(first.runs.values(), second.runs.values())
+    if comparison is None:
         return None
-    difference = Difference(found.difference, found.low, found.high, found.p)
-    return Test(difference, found.problems, found.test, found.apart == 0)
+    difference = Difference(comparison.difference, comparison.low, comparison.high, comparison.p)
+    return Test(difference, comparison.problems, comparison.test, comparison.apart == 0)
 
 
 def _unpaired(first: Standing, second: Standing) -> Test | None:

@@ -42,7 +42,7 @@ class Effect:
 
 def effects_of(gathered: Gathered, contests: Sequence[Contest]) -> list[Effect]:
     """One effect per setting that is the only difference between two arms: with several such pairs, or with one whose
-    arms meet in no contest. A tuned value may differ beside it: each arm has the best that was found for it."""
+    arms meet in no contest. A tuned value may differ beside it: each arm has its own best."""
     tuned = {choice.key for choice in gathered.tuned}
     effects = []
     for measure in dict.fromkeys(contest.measure for contest in contests):

@@ -111,7 +111,7 @@ def _differences(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
         f"Beyond chance, beside {one.label}: {_some(apart)}.": apart,
         f"The same as {one.label} in every pair: {_some(alike)}.": alike,
         f"Not told apart from {one.label}: {_some(near)}. This does not show them equal: see the intervals.": near,
-        f"Of the other {len(others)} comparisons here {sum(others)} are beyond chance.": len(others) > 1,
+        f"Beyond chance among the other {len(others)} comparisons here: {sum(others)}.": len(others) > 1,
     }
     return [sentence for sentence, needed in sentences.items() if needed]
 

@@ -22,10 +22,10 @@ def choose(run: Path, *, step: int | None, worst: bool, limit: int) -> list[dict
         raise ValueError(
             f"{path} is empty: the run has made no step yet, or is a supervised one, which samples no answers"
         )
-    wanted = rows[-1]["step"] if step is None else step
-    chosen = [row for row in rows if row["step"] == wanted]
+    chosen_step = rows[-1]["step"] if step is None else step
+    chosen = [row for row in rows if row["step"] == chosen_step]
     if not chosen:
-        raise ValueError(f"step {wanted}: {path} holds the steps {rows[0]['step']} to {rows[-1]['step']}")
+        raise ValueError(f"step {chosen_step}: {path} holds the steps {rows[0]['step']} to {rows[-1]['step']}")
     if worst:
         chosen.sort(key=lambda row: row["reward"])
     return chosen[:limit]

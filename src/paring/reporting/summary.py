@@ -89,8 +89,8 @@ def _effect(effect: Effect) -> Values:
     return {**names, "seeds": effect.seeds, **_difference(effect.difference, effect.adjusted), "pairs": pairs}
 
 
-def _difference(found: Difference, adjusted: float) -> Values:
-    return {"difference": found.mean, "interval": found.interval, "p": found.p, "p_holm": adjusted}
+def _difference(difference: Difference, adjusted: float) -> Values:
+    return {"difference": difference.mean, "interval": difference.interval, "p": difference.p, "p_holm": adjusted}
 
 
 def _arm(arm: Arm, names: list[str]) -> Values:
