@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from paring.runtime.folder import RunFolder
-from paring.runtime.journal import explain, read_rows
+from paring.runtime.glossary import explain
+from paring.runtime.journal import read_rows
 
 SMOOTHING = 5
 """Steps of the running mean that is drawn over the values of the single steps."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from paring.runtime.journal import METRICS, explain
+from paring.runtime.glossary import METRICS, explain
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 

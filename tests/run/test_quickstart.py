@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 
 from paring import load_run, train
 from paring.maths.estimates import wilson_interval
-from paring.runtime.journal import METRICS, read_rows
+from paring.runtime.glossary import METRICS
+from paring.runtime.journal import read_rows
 from paring.tasks.arithmetic import Arithmetic
 
 ADAPTER = "adapter/adapter_model.safetensors"

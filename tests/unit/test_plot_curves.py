@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paring.runtime.journal import UnknownMetric
+from paring.runtime.glossary import UnknownMetric
 
 pytest.importorskip("matplotlib")
 TOOL = Path(__file__).parents[2] / "tools" / "plot_curves.py"

@@ -7,7 +7,7 @@ from statistics import fmean, median
 
 from paring.reporting.gathering import Arm, Gathered
 from paring.reporting.runs import RunRecord, finite
-from paring.runtime.journal import METRICS
+from paring.runtime.glossary import METRICS
 
 SHOWN = {
     "reward": "Reward",

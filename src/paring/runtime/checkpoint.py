@@ -107,7 +107,7 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, list[Damage]]:
     Reads only, so a living run is not disturbed. Raises DamagedCheckpoints if there are some and all are damaged.
     """
     damages = []
-    for step, target in _newest_first(folder):
+    for step, target in newest_first(folder):
         try:
             return _read(target, step), damages
         except Unusable as why:
@@ -121,7 +121,7 @@ def _name(step: int) -> str:
     return f"step-{step:06d}"
 
 
-def _newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
+def newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
     """(step, path) by step, whatever the clock says; of two spellings of a step ours comes first."""
     found = set()
     for entry in folder.iterdir() if folder.exists() else ():
@@ -137,7 +137,7 @@ def _rotate(folder: Path, step: int, keep: int) -> None:
     Those above `step`, left by a run that went further, do not count: they must not push out what was just saved.
     """
     complete = 0
-    for found, target in _newest_first(folder):
+    for found, target in newest_first(folder):
         if found > step:
             continue
         if complete == keep:

@@ -1,12 +1,11 @@
 """Which metrics a person watches, how each is written and when it is marked, and how long the run will take."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from paring.runtime.journal import HEALTHY
+from paring.runtime.glossary import HEALTHY, Metrics, is_number
 from paring.runtime.text import duration
+from paring.types import Json
 
 
 @dataclass(frozen=True)
@@ -17,21 +16,17 @@ class Gauge:
     label: str
     write: Callable[[float], str]
 
-    def text(self, value: float | None) -> str:
-        return self.write(value) if _finite(value) else str(value)
+    def text(self, value: Json) -> str:
+        return self.write(value) if is_number(value) else str(value)
 
-    def mark(self, value: float | None) -> str:
+    def mark(self, value: Json) -> str:
         """A tick inside the healthy range, "!" outside it or if not finite, a space where no range is known."""
-        if not _finite(value):
+        if not is_number(value):
             return "!"
         if self.name not in HEALTHY:
             return " "
         low, high = HEALTHY[self.name]
         return "✓" if low <= value <= high else "!"
-
-
-def _finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _percent(value: float) -> str:
@@ -56,7 +51,7 @@ GAUGES = (
 )
 
 
-def gauges_for(metrics: dict[str, Any]) -> list[Gauge]:
+def gauges_for(metrics: Metrics) -> list[Gauge]:
     """The gauges of these metrics. Where there is a reward the loss is left out: it would measure no progress."""
     return [gauge for gauge in GAUGES if gauge.name in metrics and not (gauge.name == "loss" and "reward" in metrics)]
 
@@ -71,7 +66,8 @@ class Pace:
         self._clock = clock
         self._start = self._last = clock()
 
-    def advance(self, step: int) -> None:
+    def advance(self, step: Json) -> None:
+        assert isinstance(step, int), step
         self.done = step
         self._last = self._clock()
 

@@ -3,10 +3,12 @@
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Interruption:
@@ -14,7 +16,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.requested: str | None = None
-        self._previous: dict[signal.Signals, object] = {}
+        self._previous: dict[signal.Signals, _Handler] = {}
 
     @property
     def exit_code(self) -> int:

@@ -1,6 +1,6 @@
 """The live display of a run on a terminal: progress, time left and the health of the training."""
 
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from paring.runtime.gauges import Pace, gauges_for
+from paring.runtime.glossary import Metrics
 from paring.runtime.text import duration
 
 _STYLES = {"✓": "green", "!": "bold red", " ": ""}
@@ -21,7 +22,7 @@ class LiveDisplay:
     def __init__(self, console: Console | None, file: TextIO):
         self._console = Console(file=file) if console is None else console
         self._live: Live | None = None
-        self._metrics: dict[str, Any] = {}
+        self._metrics: Metrics = {}
 
     def start(self, title: str, pace: Pace) -> None:
         self._title = Text(title, style="bold", no_wrap=True, overflow="ellipsis")
@@ -31,10 +32,11 @@ class LiveDisplay:
         # A run that is killed cannot bring the cursor back, so it stays.
         self._console.show_cursor(True)
 
-    def step(self, metrics: dict[str, Any]) -> None:
+    def step(self, metrics: Metrics) -> None:
         self._pace.advance(metrics["step"])
         self._metrics = metrics
-        self._live.refresh()
+        if self._live is not None:
+            self._live.refresh()
 
     def note(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)

@@ -64,6 +64,7 @@ class Stopwatch:
     def __init__(self, clock: Callable[[], float] = time.perf_counter):
         self.seconds: dict[str, float] = {}
         self._clock = clock
+        self._start = clock()
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
@@ -73,9 +74,9 @@ class Stopwatch:
         finally:
             self.seconds[phase] = self.seconds.get(phase, 0.0) + self._clock() - start
 
-    def reset(self) -> None:
-        """Forget all phases: a new step begins. A dictionary taken from `seconds` before stays as it was."""
-        self.seconds = {}
+    def elapsed(self) -> float:
+        """Seconds since this watch was made."""
+        return self._clock() - self._start
 
 
 def _version(name: str) -> str:

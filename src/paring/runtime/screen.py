@@ -4,13 +4,16 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
 from paring.runtime.gauges import Pace, gauges_for
+from paring.runtime.glossary import Metrics
 from paring.runtime.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from paring.runtime.live import LiveDisplay
 
 _IN_EVERY_LINE = {"reward", "accuracy", "loss", "length", "kl"}
 
@@ -36,7 +39,7 @@ class Screen:
         """Begin a run of `total_steps`, of which `done` were made before it was resumed."""
         self._display.start(visible(title), Pace(total_steps, done, self._clock))
 
-    def step(self, metrics: dict[str, Any]) -> None:
+    def step(self, metrics: Metrics) -> None:
         """Show the metrics of a step, "step" among them."""
         self._display.step(metrics)
 
@@ -52,14 +55,14 @@ class Screen:
 class PlainLines:
     """One line a step: for a file, a pipe, or a terminal that can do no more. What is unhealthy is marked."""
 
-    def __init__(self, file: TextIO):
+    def __init__(self, file: IO[str]):
         self._file = file
 
     def start(self, title: str, pace: Pace) -> None:
         self._pace = pace
         self.note(title)
 
-    def step(self, metrics: dict[str, Any]) -> None:
+    def step(self, metrics: Metrics) -> None:
         self._pace.advance(metrics["step"])
         parts = [f"step {self._pace.done}/{self._pace.total}"]
         for gauge in gauges_for(metrics):
@@ -72,14 +75,14 @@ class PlainLines:
         self.note("  ".join([*parts, self._pace.left_text()]))
 
     def note(self, text: str) -> None:
-        encoding = self._file.encoding or "utf-8"
+        encoding = getattr(self._file, "encoding", None) or "utf-8"
         print(text.encode(encoding, "backslashreplace").decode(encoding), file=self._file, flush=True)
 
     def finish(self) -> None:
         pass
 
 
-def _display_on(file: TextIO, console: "Console | None"):
+def _display_on(file: TextIO, console: "Console | None") -> "PlainLines | LiveDisplay":
     if console is None:
         shows_utf8 = (file.encoding or "").lower().replace("-", "") == "utf8"
         if not (file.isatty() and shows_utf8 and os.environ.get("TERM", "dumb") != "dumb"):

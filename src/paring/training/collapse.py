@@ -1,20 +1,19 @@
 """Collapse of a run: its definition, how it is noticed while the run goes on, and its likely cause in words."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from paring.runtime.journal import HEALTHY
+from paring.runtime.glossary import HEALTHY, Metrics, is_number
 from paring.settings.declare import Count, settings
 
 WATCHED = ("reward", "length")
 FIRST_LEVELS = (*WATCHED, "entropy", "grad_norm")
 HIGHEST = ("grad_norm", "kl", "clip_fraction", "ratio_max")
 JUMP = 10.0
-"""A gradient norm so many times its early level is told of."""
+"""A gradient norm of so many times its early level is named as a cause."""
 NOISE = 2.0
 """... and an entropy."""
 
@@ -32,6 +31,17 @@ class Collapse:
     """End the run where it collapses; otherwise it is noted, and the run goes on."""
 
 
+@dataclass(frozen=True)
+class CollapseEvent:
+    """A collapse as it is journalled: reward or length, its share of the early level, the first step below the share,
+    and what a person reads."""
+
+    kind: str
+    share: float
+    since: int
+    words: str
+
+
 @dataclass
 class Watch:
     """What has been seen of a run: part of its checkpoints, so that a resumed run notices the same at the same step."""
@@ -40,30 +50,27 @@ class Watch:
     highest: dict[str, float] = field(default_factory=dict)
     below: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WATCHED, 0))
     """Steps in a row that were below the share."""
-    found: dict[str, Any] | None = None
-    """The first collapse, as it is journalled."""
+    found: CollapseEvent | None = None
+    """The first collapse."""
 
-    def observe(self, metrics: Mapping[str, Any], collapse: Collapse) -> dict[str, Any] | None:
+    def observe(self, metrics: Metrics, collapse: Collapse) -> CollapseEvent | None:
         """Take note of a step; the collapse, at the step where it is noticed."""
-        for name in filter(lambda name: _finite(metrics.get(name)), HIGHEST):
-            self.highest[name] = max(metrics[name], self.highest.get(name, metrics[name]))
+        values = {name: value for name, value in metrics.items() if is_number(value)}
+        for name in filter(values.__contains__, HIGHEST):
+            self.highest[name] = max(values[name], self.highest.get(name, values[name]))
         if len(self.early["reward"]) < collapse.steps:
-            for name in filter(lambda name: _finite(metrics.get(name)), FIRST_LEVELS):
-                self.early[name].append(metrics[name])
+            for name in filter(values.__contains__, FIRST_LEVELS):
+                self.early[name].append(values[name])
             return None
         for name in WATCHED:
-            level = self.level(name)
-            is_below = level > 0 and metrics[name] < collapse.share * level
+            is_below = 0 < self.level(name) and values[name] < collapse.share * self.level(name)
             self.below[name] = self.below[name] + 1 if is_below else 0
         fallen = [name for name in WATCHED if self.below[name] >= collapse.steps]
         if self.found is not None or not fallen:
             return None
-        self.found = {
-            "kind": fallen[0],
-            "share": metrics[fallen[0]] / self.level(fallen[0]),
-            "since": metrics["step"] - collapse.steps + 1,
-            "words": self._words(fallen[0], metrics, collapse),
-        }
+        kind, since = fallen[0], int(values["step"]) - collapse.steps + 1
+        words = self._words(kind, values, collapse)
+        self.found = CollapseEvent(kind, values[kind] / self.level(kind), since, words)
         return self.found
 
     def level(self, name: str) -> float:
@@ -75,73 +82,69 @@ class Watch:
         """It was above what is healthy at some step."""
         return self.highest.get(name, 0.0) > HEALTHY[name][1]
 
-    def _words(self, kind: str, metrics: Mapping[str, Any], collapse: Collapse) -> str:
-        now, early = metrics[kind], self.level(kind)
-        told = (
+    def _words(self, kind: str, values: Mapping[str, float], collapse: Collapse) -> str:
+        now, early = values[kind], self.level(kind)
+        course = (
             f"collapse of the {kind}: {now:.3g} after {early:.3g} early on, and below {collapse.share:.0%} of that for "
             f"{collapse.steps} steps"
         )
         if kind == "length":
-            told += f"; the reward went from {self.level('reward'):.3g} to {metrics['reward']:.3g}"
-            if metrics["reward"] >= self.level("reward"):
-                return f"{told}, so that shorter answers may simply do"
-        return f"{told}. Likely cause: {'; '.join(likely_causes(self, metrics))}"
+            course += f"; the reward went from {self.level('reward'):.3g} to {values['reward']:.3g}"
+            if values["reward"] >= self.level("reward"):
+                return f"{course}, so that shorter answers may simply do"
+        return f"{course}. Likely cause: {'; '.join(likely_causes(self, values))}"
 
 
-def likely_causes(watch: Watch, metrics: Mapping[str, Any]) -> list[str]:
-    """What stands out of the metrics, each with what to change; last what keeps a run down that has fallen."""
-    causes = [*filter(None, (cause(watch, metrics) for cause in (_ratio, _kl, _gradient, _entropy)))]
-    first = causes or [f"no other metric stands out; steps that are too large are the first guess: {_lower(metrics)}"]
-    return [*first, *filter(None, [_signal(watch, metrics)])]
+def likely_causes(watch: Watch, values: Mapping[str, float]) -> list[str]:
+    """What stands out of the metrics of a step, each with what to change; last what keeps a run down that has fallen."""
+    causes = [*filter(None, (cause(watch, values) for cause in (_ratio, _kl, _gradient, _entropy)))]
+    first = causes or [f"no other metric stands out; steps that are too large are the first guess: {_lower(values)}"]
+    return [*first, *filter(None, [_signal(watch, values)])]
 
 
-def _ratio(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
+def _ratio(watch: Watch, values: Mapping[str, float]) -> str | None:
     if not watch.is_high("clip_fraction") and not watch.is_high("ratio_max"):
         return None
     clipped, ratio = watch.highest.get("clip_fraction", 0.0), watch.highest.get("ratio_max", 1.0)
-    told = (f"up to {clipped:.0%} of the tokens clipped, " if clipped else "") + f"ratios up to {ratio:.3g}"
-    return f"updates that went far from the policy that sampled ({told}): fewer updates a rollout, or {_lower(metrics)}"
+    far = (f"up to {clipped:.0%} of the tokens clipped, " if clipped else "") + f"ratios up to {ratio:.3g}"
+    return f"updates that went far from the policy that sampled ({far}): fewer updates a rollout, or {_lower(values)}"
 
 
-def _kl(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
+def _kl(watch: Watch, values: Mapping[str, float]) -> str | None:
     if not watch.is_high("kl"):
         return None
     far = f"{watch.highest['kl']:.3g} nats a token"
-    return f"a policy far from its base (KL up to {far}): {_lower(metrics)}, or raise objective.kl_coef"
+    return f"a policy far from its base (KL up to {far}): {_lower(values)}, or raise objective.kl_coef"
 
 
-def _gradient(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
+def _gradient(watch: Watch, values: Mapping[str, float]) -> str | None:
     early, highest = watch.level("grad_norm"), watch.highest.get("grad_norm", 0.0)
     if early == 0 or highest < JUMP * early:
         return None
-    return f"a gradient norm that jumped from {early:.3g} to {highest:.3g}: {_lower(metrics)}"
+    return f"a gradient norm that jumped from {early:.3g} to {highest:.3g}: {_lower(values)}"
 
 
-def _entropy(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
-    early, now = watch.level("entropy"), metrics.get("entropy")
-    if not _finite(now):
+def _entropy(watch: Watch, values: Mapping[str, float]) -> str | None:
+    early, now = watch.level("entropy"), values.get("entropy")
+    if now is None:
         return None
     course = f"entropy {early:.2g} -> {now:.2g} nats a token"
     if early > 0 and now >= NOISE * early:
-        return f"answers that turned into noise ({course}): {_lower(metrics)}"
+        return f"answers that turned into noise ({course}): {_lower(values)}"
     if now < HEALTHY["entropy"][0]:
         return (
-            f"a policy that tries nothing new any more ({course}): {_lower(metrics)}, or take an objective that also "
+            f"a policy that tries nothing new any more ({course}): {_lower(values)}, or take an objective that also "
             "learns from wrong answers"
         )
     return None
 
 
-def _signal(watch: Watch, metrics: Mapping[str, Any]) -> str | None:
-    share = metrics.get("groups_without_signal")
-    if not _finite(share) or share <= HEALTHY["groups_without_signal"][1]:
+def _signal(watch: Watch, values: Mapping[str, float]) -> str | None:
+    share = values.get("groups_without_signal")
+    if share is None or share <= HEALTHY["groups_without_signal"][1]:
         return None
     return f"no signal that would pull it back ({share:.0%} of the groups have equal rewards)"
 
 
-def _lower(metrics: Mapping[str, Any]) -> str:
-    return f"lower optimiser.lr ({metrics['learning_rate']:g})"
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _lower(values: Mapping[str, float]) -> str:
+    return f"lower optimiser.lr ({values['learning_rate']:g})"

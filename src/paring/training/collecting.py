@@ -1,18 +1,17 @@
 """The rollout of a step: draw problems, sample, score; and where the objective asks for it, replace what is no use."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
 from torch import Tensor
 
-from paring.config import Run
 from paring.maths.advantages import Outcome
+from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.tasks.base import judged
 from paring.training.draws import items_of_step, others_of_step
-from paring.training.record import rewards, weighted
 from paring.training.setup import Setup
 from paring.types import Group, Key, Problem, Score
 
@@ -30,15 +29,20 @@ class Collected:
         return [self.groups[place] for place in self.kept]
 
     def reward_PG(self) -> Tensor:
-        """Of all groups, float64."""
-        return rewards(self.groups, self.scores)
+        """The rewards of all groups: float64. Raises ValueError where one is not a finite number."""
+        reward_PG = torch.tensor([[score.reward for score in row] for row in self.scores], dtype=torch.float64)
+        if not reward_PG.isfinite().all():
+            bad = self.groups[int((~reward_PG.isfinite()).any(-1).nonzero()[0])]
+            raise ValueError(
+                f"the task gave an answer to problem {bad.problem.id} a reward that is not finite: mend score()"
+            )
+        return reward_PG
 
     def outcome(self, longest: int) -> Outcome:
-        """What became of those that are trained on."""
-        scores = [self.scores[place] for place in self.kept]
+        """What became of those that are trained on. Raises as `reward_PG`."""
         return Outcome(
-            rewards(self.kept_groups, scores),
-            torch.tensor([[score.correct for score in row] for row in scores]),
+            self.reward_PG()[self.kept],
+            torch.tensor([[score.correct for score in self.scores[place]] for place in self.kept]),
             torch.tensor([[len(one.tokens) for one in group.completions] for group in self.kept_groups]),
             longest,
         )
@@ -50,19 +54,19 @@ class Collected:
         return value_PG
 
 
-def collect(run: Run, setup: Setup, key: Key, watch: Stopwatch) -> Collected:
+def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch) -> Collected:
     """The groups of step `key.step`. Where the objective redraws, problems whose answers are all right, or all wrong,
     are replaced by others of the training split; those that are still so in the end stay. Which others is a function
-    of (seed, step) alone, and none is sampled twice in a step. Raises as Engine.sample and `rewards` do."""
-    group_size = 1 if setup.objective.from_solutions else run.rollout.group_size
+    of (seed, step) alone, and none is sampled twice in a step. Raises as Engine.sample."""
+    group_size = 1 if setup.objective.from_solutions else rollout.group_size
 
     def sampled(problems: Sequence[Problem]) -> tuple[list[Group], list[list[Score]]]:
         with watch("rollout"):
-            groups = setup.source.sample(problems, group_size, run.rollout.sampling, key)
+            groups = setup.sampler.sample(problems, group_size, rollout.sampling, key)
         with watch("score"):
-            return groups, weighted(judged(run.task, groups), run.rewards)
+            return groups, weighted(judged(setup.task, groups), setup.weights)
 
-    problems = items_of_step(setup.problems, run.rollout.problems, seed=key.seed, step=key.step)
+    problems = items_of_step(setup.problems, rollout.problems, seed=key.seed, step=key.step)
     others = others_of_step(setup.problems, problems, seed=key.seed, step=key.step)
     groups, scores = sampled(problems)
     kept = list(range(len(groups)))
@@ -73,3 +77,14 @@ def collect(run: Run, setup: Setup, key: Key, watch: Stopwatch) -> Collected:
             kept[place] = index
         groups, scores = groups + more_groups, scores + more_scores
     return Collected(groups, scores, kept)
+
+
+def weighted(scores: Sequence[Sequence[Score]], weights: Mapping[str, float]) -> list[list[Score]]:
+    """The scores with the parts of their rewards multiplied by the weights of a recipe's `rewards`."""
+    return [
+        [
+            replace(score, parts={name: part * weights.get(name, 1.0) for name, part in score.parts.items()})
+            for score in row
+        ]
+        for row in scores
+    ]

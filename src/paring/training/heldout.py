@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 
@@ -12,6 +11,7 @@ from paring.policy.model import Policy
 from paring.policy.packing import Labelled, pack_examples
 from paring.settings.complaints import NotFinite
 from paring.settings.declare import Count, CountOrZero, settings
+from paring.types import Json
 
 LARGEST_EXPONENT = 700.0
 """exp() of a larger loss would overflow."""
@@ -37,7 +37,7 @@ class HeldOutLoss:
     perplexity: float
     seconds: float
 
-    def as_plain(self) -> dict[str, Any]:
+    def as_plain(self) -> dict[str, Json]:
         return asdict(self)
 
     def __str__(self) -> str:

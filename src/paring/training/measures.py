@@ -36,6 +36,7 @@ class Measures:
         self.clip_fraction += float(self.objective.clip_fraction(logp, advantage_B, mask_BT, self.whole))
         self.log_ratios.append((logp.policy_BT - logp.old_BT)[mask_BT.bool()].cpu())
         if self.objective.kl_coef:
+            assert logp.reference_BT is not None
             self.kl += float(per_token_mean(k3(logp.reference_BT - logp.policy_BT), mask_BT, self.whole))
 
     def as_plain(self) -> dict[str, float]:

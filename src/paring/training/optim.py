@@ -1,8 +1,8 @@
-"""The optimiser of the adapters: settings, learning-rate schedule, and its state by parameter name."""
+"""The optimiser of the adapters: settings, learning-rate schedule, its state by parameter name, the guard of a step."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import torch
@@ -60,7 +60,7 @@ class Optimiser:
 
     def __init__(self, named: dict[str, Parameter], adam: Adam, gate_rule: GateRule | None = None) -> None:
         self.named = named
-        self.max_grad_norm = adam.max_grad_norm
+        self.lr, self.max_grad_norm = adam.lr, adam.max_grad_norm
         self.gate_rule = gate_rule
         gates = {name.removesuffix(".c"): gate for name, gate in named.items() if name.endswith(".c")}
         assert bool(gates) == (gate_rule is not None), "gates need a rule, and a rule gates"
@@ -127,3 +127,25 @@ class Optimiser:
     def _freshen(self, counts: Mapping[str, int]) -> None:
         """How many components of each adapter came in at the last rank event."""
         self.gated = {path: replace(one, fresh=counts.get(path, 0)) for path, one in self.gated.items()}
+
+
+@dataclass
+class Update:
+    """What came of a batch: the tokens that a pass over it trains on, how many passes were begun, optimiser steps
+    applied, whether the guard dropped one, and the measures of the last pass."""
+
+    tokens: int
+    passes: int = 1
+    applied: int = 0
+    dropped: bool = False
+    measures: dict[str, float] = field(default_factory=dict)
+
+
+def step_if_finite(optimiser: Optimiser, update: Update, lr: float, signal: float = 1.0) -> None:
+    """The guard before the step: a loss or gradient that is not finite drops it, before anything has moved. `signal` is
+    the share of the batch that had something to teach: see GateRule."""
+    update.measures["grad_norm"] = optimiser.clip()
+    update.dropped = not all(math.isfinite(update.measures[name]) for name in ("loss", "grad_norm"))
+    if not update.dropped:
+        optimiser.step(lr, signal)
+        update.applied += 1

@@ -1,58 +1,66 @@
 """How far a run is: what a checkpoint holds, and going on from one."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import TypeAdapter
+from torch import Tensor
 
-from paring.adapters.attach import ranks_of, set_ranks
-from paring.config import AnyRun, Run, differences, load_run
+from paring.adapters.attach import load_state, ranks_of, set_ranks, state
+from paring.config import AnyRun, differences, load_run
 from paring.evaluation.measuring import Answered, Evaluation
+from paring.policy.model import Policy
+from paring.rollout.lagged import LaggedEngine
 from paring.runtime import checkpoint
 from paring.runtime.files import remove_staging
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import Journal
 from paring.runtime.machine import versions
 from paring.runtime.screen import Screen
-from paring.settings.complaints import RunFailed
 from paring.training.collapse import Watch
-from paring.training.optim import Optimiser
-from paring.training.setup import Setup
-from paring.training.sft_setup import SftSetup
-from paring.training.update import Update
+from paring.training.optim import Optimiser, Update
 
 EXAMPLES = 20
-MOST_DROPS_IN_A_ROW = 3
-AnySetup = Setup | SftSetup
+
+
+@dataclass(frozen=True)
+class ShownAnswer:
+    """One answer of an evaluation, for people to read."""
+
+    problem: str
+    question: str
+    gold: str
+    answer: str
+    correct: bool
 
 
 @dataclass(frozen=True)
 class Examined:
-    """An evaluation and the first of its answers, if it has any, as plain values."""
+    """An evaluation as plain values, and the first of its answers, if it has any."""
 
-    evaluation: dict[str, Any]
-    examples: list[dict[str, Any]]
+    evaluation: Mapping[str, object]
+    examples: list[ShownAnswer] = field(default_factory=list)
 
     @classmethod
     def of(cls, evaluation: Evaluation, answered: Answered) -> "Examined":
-        pairs = list(zip(answered.groups, answered.scores, strict=True))[:EXAMPLES]
         examples = [
-            {
-                "problem": group.problem.id,
-                "question": group.problem.messages[-1]["content"],
-                "gold": group.problem.gold,
-                "answer": group.completions[0].text,
-                "correct": scores[0].correct,
-            }
-            for group, scores in pairs
+            ShownAnswer(
+                group.problem.id,
+                group.problem.messages[-1]["content"],
+                group.problem.gold,
+                group.completions[0].text,
+                scores[0].correct,
+            )
+            for group, scores in zip(answered.groups[:EXAMPLES], answered.scores[:EXAMPLES], strict=True)
         ]
         return cls(evaluation.as_plain(), examples)
 
 
 @dataclass
 class Progress:
-    """What a checkpoint holds beside tensors. There is no generator state: noise is a function of the step."""
+    """How far a run is, and what it has measured."""
 
     step: int = 0
     updates: int = 0
@@ -60,7 +68,7 @@ class Progress:
     dropped_in_a_row: int = 0
     seconds: float = 0.0
     watch: Watch = field(default_factory=Watch)
-    before: Examined | None = field(default=None)
+    before: Examined | None = None
 
     def count(self, update: Update, seconds: float) -> None:
         """A step has been made."""
@@ -71,43 +79,74 @@ class Progress:
         self.seconds += seconds
 
 
-def save(
-    folder: RunFolder, setup: AnySetup, optimiser: Optimiser, progress: Progress, journal: Journal, *, keep: int
-) -> None:
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint holds beside tensors. There is no generator state: noise is a function of the step."""
+
+    progress: Progress
+    ranks: dict[str, int]
+    versions: dict[str, str]
+    threads: int
+
+    @classmethod
+    def of(cls, progress: Progress, policy: Policy) -> "State":
+        return cls(progress, ranks_of(policy.adapters), versions(), torch.get_num_threads())
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run moves: the policy's adapters, the optimiser, and the engine that samples, where one does."""
+
+    policy: Policy
+    optimiser: Optimiser
+    sampler: LaggedEngine | None = None
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint holds of them, by file and name."""
+        sampler = self.sampler.tensors() if self.sampler else {}
+        copied = {"sampler": sampler} if sampler else {}
+        return {"adapter": state(self.policy.adapters)} | copied | {"optimiser": self.optimiser.state()}
+
+    def load(self, tensors: Mapping[str, dict[str, Tensor]], ranks: Mapping[str, int]) -> None:
+        """Take over what `tensors` gave. Raises ValueError where they do not fit."""
+        # The ranks first: tensors and moments are of the shapes that the ranks had become.
+        set_ranks(self.policy.adapters, ranks)
+        load_state(self.policy.adapters, tensors["adapter"])
+        if self.sampler:
+            self.sampler.load_tensors(tensors.get("sampler", {}))
+        self.optimiser.load_state(tensors["optimiser"])
+
+
+def save(folder: RunFolder, trained: Trained, progress: Progress, journal: Journal, *, keep: int) -> None:
     """Save a checkpoint, after the journal is on the disk, so that no saved step lacks its record."""
     journal.sync()
-    tensors = setup.tensors() | {"optimiser": optimiser.state()}
-    ranks = ranks_of(setup.policy.adapters)
-    held = {"progress": asdict(progress), "ranks": ranks, "versions": versions(), "threads": torch.get_num_threads()}
-    checkpoint.save(folder.checkpoints, progress.step, tensors, held, keep=keep)
+    held = asdict(State.of(progress, trained.policy))
+    checkpoint.save(folder.checkpoints, progress.step, trained.tensors(), held, keep=keep)
 
 
-def restore(folder: RunFolder, setup: AnySetup, optimiser: Optimiser, journal: Journal, screen: Screen) -> Progress:
+def restore(folder: RunFolder, trained: Trained, journal: Journal, screen: Screen) -> Progress:
     """Go on from the newest complete checkpoint, or from step 0 if the run was ended before its first.
 
     The journal is cut back to it. Damaged newer checkpoints are named and passed over; if all are damaged,
     DamagedCheckpoints (a ValueError) is raised."""
     for place in filter(Path.is_dir, (folder.path, folder.checkpoints)):
         remove_staging(place)
-    found, damages = checkpoint.load_newest(folder.checkpoints)
+    newest, damages = checkpoint.load_newest(folder.checkpoints)
     for damage in damages:
         screen.note(f"passed over a damaged checkpoint: {damage.path}: {damage.why}")
-    if found is None:
+    if newest is None:
         journal.rewind(0)
         screen.note(f"{folder.path} has no checkpoint yet: starting from step 0")
         return Progress()
-    # The ranks first: tensors and moments are of the shapes that the ranks had become.
-    set_ranks(setup.policy.adapters, found.state["ranks"])
-    setup.load_tensors(found.tensors)
-    optimiser.load_state(found.tensors["optimiser"])
-    journal.rewind(found.step)
-    now = {"versions": versions(), "threads": torch.get_num_threads()}
-    changed = [f"{name}: {found.state[name]} -> {value}" for name, value in now.items() if found.state[name] != value]
-    if changed:
+    held = TypeAdapter(State).validate_python(newest.state)
+    trained.load(newest.tensors, held.ranks)
+    journal.rewind(newest.step)
+    now = State.of(held.progress, trained.policy)
+    pairs = {"versions": (held.versions, now.versions), "threads": (held.threads, now.threads)}
+    if changed := [f"{name}: {old} -> {new}" for name, (old, new) in pairs.items() if old != new]:
         screen.note("not the same machine, so the last bits may differ: " + "; ".join(changed))
-    screen.note(f"resumed from {found.path}: {found.step} steps made")
-    held = found.state["progress"]
-    return Progress(**held | {"watch": Watch(**held["watch"]), "before": Examined(**held["before"])})
+    screen.note(f"resumed from {newest.path}: {newest.step} steps made")
+    return held.progress
 
 
 def check_same_run(folder: RunFolder, run: AnyRun) -> None:
@@ -120,39 +159,3 @@ def check_same_run(folder: RunFolder, run: AnyRun) -> None:
             + "\n  ".join(changed)
             + f"\nResume it as it is (paring train --resume {folder.path}), or begin a new run with --out"
         )
-
-
-def is_over(run: AnyRun, progress: Progress) -> bool:
-    """All steps are made, or the run is to end where it collapses, and has."""
-    stops = isinstance(run, Run) and run.collapse.stop
-    return progress.step == run.steps or (stops and progress.watch.found is not None)
-
-
-def save_is_due(run: AnyRun, progress: Progress) -> bool:
-    """At the end and every so many steps, but not after a dropped one: its checkpoint would hold nothing new, and
-    push out the last that is known to be healthy."""
-    is_regular = run.save.every > 0 and progress.step % run.save.every == 0
-    return is_over(run, progress) or (is_regular and not progress.dropped_in_a_row)
-
-
-def stop_if_diverging(folder: RunFolder, progress: Progress) -> None:
-    """Raises RunFailed after too many dropped steps in a row."""
-    if progress.dropped_in_a_row == MOST_DROPS_IN_A_ROW:
-        what = f"the loss or gradient was not finite in {MOST_DROPS_IN_A_ROW} steps in a row"
-        raise RunFailed(diverged(folder, progress, f"{what}, the last of them step {progress.step}"))
-
-
-def diverged(folder: RunFolder, progress: Progress, what: str) -> str:
-    """What to say when a run stops because its numbers are not finite; `what` says which."""
-    # The update after which everything became infinite was itself healthy: only steps before it are beyond doubt.
-    last_finite = progress.step - progress.dropped_in_a_row
-    healthy = [path for path in _saved(folder) if int(path.name.removeprefix("step-")) < last_finite]
-    named = f"the last healthy checkpoint is {healthy[-1]}" if healthy else "there is no healthy checkpoint"
-    return (
-        f"{what}; {named}. The same recipe would come to the same end: lower optimiser.lr or raise optimiser.warmup, "
-        "and begin a new run"
-    )
-
-
-def _saved(folder: RunFolder) -> list[Path]:
-    return sorted(folder.checkpoints.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))

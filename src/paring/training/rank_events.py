@@ -1,6 +1,6 @@
-"""The rank event of L1RA: plan, apply, move the optimiser's state, and tell the journal what became of it."""
+"""The rank event of L1RA: plan, apply, move the optimiser's state, and give the journal its row."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,7 +10,6 @@ from paring.adapters.attach import Adapters, apply_plan, components_of, publishe
 from paring.adapters.gates import GateRule
 from paring.adapters.kinds import Adapter, Gated, L1raReference
 from paring.adapters.ranks import changes_the_function, event_record
-from paring.config import AnyRun
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch
 from paring.training.optim import Optimiser
@@ -19,37 +18,49 @@ PROBE_TOKENS = 256
 """Tokens on which the change of the policy is measured, at most."""
 
 
+@dataclass(frozen=True)
+class RankEvent:
+    """A row of ranks.jsonl: by module path the ranks after the event, ranks removed and given, mean importance of a
+    component and parameters of a rank; what of the budget no module could take; KL(old || new) in nats a token; and
+    whether ranks could be given."""
+
+    step: int
+    ranks: dict[str, int]
+    unassigned: int
+    pruned: dict[str, int]
+    grown: dict[str, int]
+    importance: dict[str, float]
+    cost: dict[str, int]
+    kl: float
+    growth: bool
+
+
 def gate_rule(adapter: Adapter, updates: int) -> GateRule | None:
     """How the gates move in a run of so many updates; None where there are none."""
     return adapter.gate_rule(updates) if isinstance(adapter, Gated) else None
 
 
-def event_is_due(run: AnyRun, step: int) -> bool:
-    """Whether ranks move after step `step`."""
-    return isinstance(run.adapter, Gated) and run.adapter.is_event(step, run.steps)
-
-
-def rank_event(run: AnyRun, policy: Policy, optimiser: Optimiser, probe: PackedBatch, step: int) -> dict[str, Any]:
-    """The event after step `step`: ranks move in place, and with them the optimiser's state. Returns the row of
-    ranks.jsonl. `probe` holds tokens of the step, on which the policy before and after is compared."""
-    adapter, adapters = run.adapter, policy.adapters
-    before = components_of(adapters)
-    plan = adapter.plan(before, step=step, steps=run.steps, matrices_lr=run.optimiser.lr)
-    changes = changes_the_function(plan, before)
-    old_MV = _predictions(policy, probe) if changes else None
-    apply_plan(adapters, plan, adapter.draw, seed=run.seed, step=step)
-    kl = _mean_kl(old_MV, _predictions(policy, probe)) if changes else 0.0
+def rank_event(
+    adapter: Gated, policy: Policy, optimiser: Optimiser, probe: PackedBatch, *, step: int, steps: int, seed: int
+) -> RankEvent:
+    """The event after step `step` of `steps`: ranks move in place, and with them the optimiser's state. `probe` holds
+    tokens of the step, on which the policy before and after is compared."""
+    before = components_of(policy.adapters)
+    plan = adapter.plan(before, step=step, steps=steps, matrices_lr=optimiser.lr)
+    old_MV = _predictions(policy, probe) if changes_the_function(plan, before) else None
+    apply_plan(policy.adapters, plan, adapter.draw, seed=seed, step=step)
+    kl = 0.0 if old_MV is None else _mean_kl(old_MV, _predictions(policy, probe))
     if isinstance(adapter, L1raReference) and plan.moves:
         optimiser.restart()
     else:
         optimiser.transplant(plan.moves)
-    grows = adapter.may_grow(step, run.steps)
-    return {"step": step} | event_record(before, plan, components_of(adapters)) | {"kl": kl, "growth": grows}
+    moved = event_record(before, plan, components_of(policy.adapters))
+    return RankEvent(step=step, **moved, kl=kl, growth=adapter.may_grow(step, steps))
 
 
 def rank_metrics(adapters: Adapters) -> dict[str, float]:
     """What the journal says of gated adapters each step; nothing of others."""
-    gates = [adapter.c_R for adapter in adapters.values() if adapter.c_R is not None]
+    gates: list[Tensor] = [adapter.c_R for adapter in adapters.values() if adapter.c_R is not None]
     if not gates:
         return {}
     gate_R = torch.cat(gates).detach()

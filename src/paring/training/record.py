@@ -1,64 +1,84 @@
-"""What the scores of a step say: its rewards, its metrics, and its answers for the journal."""
+"""What the journal says of a step of reinforcement learning: its metrics, and its answers one by one."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from paring.evaluation.measuring import answers_that_are, mean_length, trait_shares
+from paring.evaluation.measuring import trait_shares
 from paring.maths.advantages import without_signal
-from paring.training.update import Update
-from paring.types import Completion, Group, Score
+from paring.training.collecting import Collected
+from paring.training.optim import Update
+from paring.types import Group, Json, Message
 
 
-def weighted(scores: Sequence[Sequence[Score]], weights: Mapping[str, float]) -> list[list[Score]]:
-    """The scores with the parts of their rewards multiplied by the weights of a recipe's `rewards`."""
+@dataclass(frozen=True)
+class AnswerRow:
+    """A row of samples.jsonl: one answer of a step."""
+
+    step: int
+    problem: str
+    prompt: Sequence[Message]
+    gold: str
+    completion: str
+    tokens: int
+    ended: bool
+    reward: float
+    reward_parts: dict[str, float]
+    correct: bool
+    traits: dict[str, bool]
+    advantage: float
+
+
+def answer_rows(step: int, collected: Collected, advantage_KG: Tensor) -> list[AnswerRow]:
+    """All answers of a step, `advantage_KG` being those of the groups kept."""
+    advantages = collected.of_all(advantage_KG).tolist()
     return [
-        [
-            replace(score, parts={name: part * weights.get(name, 1.0) for name, part in score.parts.items()})
-            for score in row
-        ]
-        for row in scores
+        AnswerRow(
+            step,
+            group.problem.id,
+            group.problem.messages,
+            group.problem.gold,
+            completion.text,
+            len(completion.tokens),
+            completion.ended,
+            score.reward,
+            score.parts,
+            score.correct,
+            score.traits,
+            advantage,
+        )
+        for group, row, advantage_G in zip(collected.groups, collected.scores, advantages, strict=True)
+        for completion, score, advantage in zip(group.completions, row, advantage_G, strict=True)
     ]
 
 
-def rewards(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> Tensor:
-    """reward_PG, float64 [P, G]. Raises ValueError where a task gave a reward that is not a finite number."""
-    reward_PG = torch.tensor([[score.reward for score in row] for row in scores], dtype=torch.float64)
-    if not reward_PG.isfinite().all():
-        bad = groups[int((~reward_PG.isfinite()).any(-1).nonzero()[0])]
-        raise ValueError(
-            f"the task gave an answer to problem {bad.problem.id} a reward that is not finite: mend score()"
-        )
-    return reward_PG
-
-
-def rollout_metrics(
-    groups: Sequence[Group], scores: Sequence[Sequence[Score]], reward_PG: Tensor, *, sampled: bool
-) -> dict[str, Any]:
-    """What the answers of a step say, by the names of the journal's glossary. Solutions, which were not `sampled`, have
-    no entropy, and as groups of one no signal to miss.
+def rollout_metrics(collected: Collected, *, sampled: bool) -> dict[str, Json]:
+    """What the answers of a step say, by the names of the glossary. Solutions, which were not `sampled`, have no
+    entropy, and as groups of one no signal to miss.
 
     The entropy is estimated by -log pi of the sampled tokens: unbiased at temperature 1 with the whole distribution,
     and it costs nothing, where the exact one is a pass over tokens x vocabulary."""
-    answers = [score for group in scores for score in group]
-    completions = [completion for group in groups for completion in group.completions]
+    answers = [score for row in collected.scores for score in row]
+    completions = [completion for group in collected.groups for completion in group.completions]
     lengths = [len(completion.tokens) for completion in completions]
+    by_correctness = {
+        name: [length for length, score in zip(lengths, answers, strict=True) if score.correct == correct]
+        for name, correct in (("length_correct", True), ("length_wrong", False))
+    }
     names = dict.fromkeys(name for score in answers for name in score.parts)
-    parts = {name: sum(score.parts.get(name, 0.0) for score in answers) / len(answers) for name in names}
-    of_samples = {
+    reward_PG = collected.reward_PG()
+    of_samples: dict[str, Json] = {
         "groups_without_signal": float(without_signal(reward_PG).float().mean()),
         "entropy": -sum(sum(completion.logprobs) for completion in completions) / sum(lengths),
     }
     return {
         "reward": float(reward_PG.mean()),
-        "reward_parts": parts,
+        "reward_parts": {name: sum(score.parts.get(name, 0.0) for score in answers) / len(answers) for name in names},
         "accuracy": sum(score.correct for score in answers) / len(answers),
         "traits": trait_shares(answers),
-        "length": mean_length(completions),
-        **_lengths_by_correctness(completions, answers),
+        "length": sum(lengths) / len(lengths),
+        **{name: sum(of_these) / len(of_these) for name, of_these in by_correctness.items() if of_these},
         "length_max": max(lengths),
         "truncated": sum(not completion.ended for completion in completions) / len(completions),
     } | (of_samples if sampled else {})
@@ -73,15 +93,6 @@ def advantage_metrics(advantage_PG: Tensor) -> dict[str, float]:
     }
 
 
-def _lengths_by_correctness(completions: Sequence[Completion], scores: Sequence[Score]) -> dict[str, float]:
-    """Without a mean of answers that are not there."""
-    lengths = {
-        "length_correct": mean_length(answers_that_are(True, completions, scores)),
-        "length_wrong": mean_length(answers_that_are(False, completions, scores)),
-    }
-    return {name: length for name, length in lengths.items() if length is not None}
-
-
 def speed_metrics(groups: Sequence[Group], update: Update, seconds: dict[str, float]) -> dict[str, float]:
     """Where the time of a step went, and tokens a second of sampling and of training."""
     sampled = sum(len(completion.tokens) for group in groups for completion in group.completions)
@@ -89,27 +100,3 @@ def speed_metrics(groups: Sequence[Group], update: Update, seconds: dict[str, fl
         "rollout_tokens_per_second": sampled / seconds["rollout"],
         "training_tokens_per_second": update.tokens * update.passes / seconds["training"],
     }
-
-
-def sample_rows(
-    step: int, groups: Sequence[Group], scores: Sequence[Sequence[Score]], advantage_PG: Tensor
-) -> list[dict[str, Any]]:
-    """One row an answer."""
-    return [
-        {
-            "step": step,
-            "problem": group.problem.id,
-            "prompt": [dict(message) for message in group.problem.messages],
-            "gold": group.problem.gold,
-            "completion": completion.text,
-            "tokens": len(completion.tokens),
-            "ended": completion.ended,
-            "reward": score.reward,
-            "reward_parts": score.parts,
-            "correct": score.correct,
-            "traits": score.traits,
-            "advantage": advantage,
-        }
-        for group, row, advantage_G in zip(groups, scores, advantage_PG.tolist(), strict=True)
-        for completion, score, advantage in zip(group.completions, row, advantage_G, strict=True)
-    ]

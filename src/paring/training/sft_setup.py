@@ -3,47 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-from torch.nn import Parameter
 from transformers import PreTrainedTokenizerBase
 
-from paring.adapters.attach import load_state, parameters_by_name, state
-from paring.config import SftRun, to_toml
+from paring.config import SftRun
 from paring.policy.chat import conversation_tokens
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled
-from paring.runtime.text import visible
 from paring.tasks.examples import Example
 from paring.training.draws import items_of_step
-from paring.training.setup import in_words, load_policy
-
-LONGEST_TEXT = 2000
+from paring.training.setup import load_policy, quoted, shown_before
 
 
 @dataclass(frozen=True)
 class SftSetup:
-    """The policy, the examples it trains on and those held out, and what a person should be told."""
+    """The policy, the examples it trains on and those held out, and notes for the user."""
 
     policy: Policy
     examples: Sequence[Labelled]
     held_out: Sequence[Labelled]
     notes: Sequence[str]
-
-    @property
-    def parameters(self) -> dict[str, Parameter]:
-        """What is trained, by name."""
-        return parameters_by_name(self.policy.adapters)
-
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """What a checkpoint holds of them, by file and name."""
-        return {"adapter": state(self.policy.adapters)}
-
-    def load_tensors(self, tensors: dict[str, dict[str, Tensor]]) -> None:
-        """Take over what `tensors` gave. Raises ValueError where they do not fit."""
-        load_state(self.policy.adapters, tensors["adapter"])
-
-    def __str__(self) -> str:
-        return in_words(self.policy)
 
 
 def prepare(run: SftRun) -> SftSetup:
@@ -53,18 +31,21 @@ def prepare(run: SftRun) -> SftSetup:
     trained, tested = run.data.split()
     policy = load_policy(run)
     longest = min(run.data.longest, policy.context)
-    examples, notes = [], []
-    for what, part in (("training", trained), ("held-out", tested[: run.evaluate.limit])):
+    notes: list[str] = []
+
+    def kept(kind: str, part: Sequence[Example]) -> list[Labelled]:
         read = [labelled(example, policy.tokenizer, run.data.loss_on) for example in part]
-        kept = [example for example in read if len(example.tokens) <= longest]
-        left_out = f"{len(read) - len(kept)} of {len(read)} {what} examples are longer than {longest} tokens"
+        short = [example for example in read if len(example.tokens) <= longest]
+        left_out = f"{len(read) - len(short)} of {len(read)} {kind} examples are longer than {longest} tokens"
         remedy = f"raise data.longest ({run.data.longest}) up to the model's context of {policy.context}"
-        if not kept:
+        if not short:
             raise ValueError(f"{run.data.path}: {left_out}, so none is left: shorten them or {remedy}")
-        if len(kept) < len(read):
+        if len(short) < len(read):
             notes.append(f"{left_out} and left out; to keep them, {remedy}")
-        examples.append(kept)
-    return SftSetup(policy, *examples, notes)
+        return short
+
+    examples, held_out = kept("training", trained), kept("held-out", tested[: run.evaluate.limit])
+    return SftSetup(policy, examples, held_out, notes)
 
 
 def labelled(example: Example, tokenizer: PreTrainedTokenizerBase, loss_on: str) -> Labelled:
@@ -83,21 +64,12 @@ def preview(run: SftRun) -> str:
     setup = prepare(run)
     [first] = items_of_step(setup.examples, 1, seed=run.seed, step=1)
     learned = [first.tokens[place] for place in first.targets]
-    return "\n".join(
-        [
-            to_toml(run),
-            f"# {setup}",
-            *(f"# {note}" for note in setup.notes),
-            f"# {len(setup.examples):,} training and {len(setup.held_out):,} held-out examples; "
-            f"the first, of {len(first.tokens)} tokens:",
-            *_quoted(setup, first.tokens),
-            f"# of which {len(learned)} are learned:",
-            *_quoted(setup, learned),
-            "# nothing was written",
-        ]
-    )
-
-
-def _quoted(setup: SftSetup, tokens: Sequence[int]) -> list[str]:
-    text = visible(setup.policy.tokenizer.decode(tokens), LONGEST_TEXT)
-    return [f"#   {line}" for line in text.split("\n")]
+    counts = f"{len(setup.examples):,} training and {len(setup.held_out):,} held-out examples"
+    data = [
+        *(f"# {note}" for note in setup.notes),
+        f"# {counts}; the first, of {len(first.tokens)} tokens:",
+        *quoted(setup.policy, first.tokens),
+        f"# of which {len(learned)} are learned:",
+        *quoted(setup.policy, learned),
+    ]
+    return shown_before(run, setup.policy, data)

@@ -6,7 +6,7 @@ import pytest
 
 from paring.reporting.gathering import gather
 from paring.reporting.series import MOST_CURVES, figures_of, last_tenth
-from paring.runtime.journal import METRICS
+from paring.runtime.glossary import METRICS
 
 
 def write_metric(folder, metric, values):

@@ -7,7 +7,8 @@ import resource
 
 import pytest
 
-from paring.runtime.journal import HEALTHY, METRICS, Journal, UnknownMetric, explain, read_rows
+from paring.runtime.glossary import HEALTHY, METRICS, UnknownMetric, explain
+from paring.runtime.journal import Journal, read_rows
 
 HOSTILE = '\x1b]0;owned\x07 \x9b2J \ud800 \udfff \u202e \u2028 \0 \U0001f600 </script> [bold] NaN \r\n \\ "'
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from paring.runtime.gauges import GAUGES, Gauge, gauges_for
-from paring.runtime.journal import HEALTHY, METRICS
+from paring.runtime.glossary import HEALTHY, METRICS
 from paring.runtime.screen import Screen
 from paring.runtime.text import duration, visible
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from paring.training.staleness import SamplingPolicy
 
 from paring.adapters.attach import state
-from paring.training.staleness import SamplingPolicy
 
 
 def values(policy):

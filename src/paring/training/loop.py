@@ -1,0 +1,234 @@
+"""The shell of both loops: all that a run does beside its algorithm, from its lock to its result."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Literal, Protocol
+
+import torch
+
+from paring.adapters.attach import published_parameters, ranks_of
+from paring.adapters.kinds import Gated
+from paring.adapters.peft_format import write_peft_folder
+from paring.config import AnyRun, Run, to_toml
+from paring.policy.loading import base_name
+from paring.policy.packing import PackedBatch
+from paring.runtime.checkpoint import newest_first
+from paring.runtime.files import staged_folder
+from paring.runtime.folder import RunFolder, check_free
+from paring.runtime.interruption import Interruption
+from paring.runtime.journal import Journal
+from paring.runtime.lock import run_lock
+from paring.runtime.machine import peak_memory_gb, versions
+from paring.runtime.screen import Screen
+from paring.settings.complaints import NotFinite, RunFailed
+from paring.training.optim import Update
+from paring.training.progress import Examined, Progress, Trained, check_same_run, restore, save
+from paring.training.rank_events import rank_event
+from paring.training.record import AnswerRow
+from paring.training.result import PublishedAdapter, Result, ShownChange, Values
+from paring.types import Json
+
+MOST_DROPS_IN_A_ROW = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step gave: its metrics and answers for the journal, its seconds and its update. `probe` packs tokens of
+    it, on which a rank event compares the policy before and after."""
+
+    metrics: Mapping[str, Json]
+    seconds: float
+    update: Update
+    probe: Callable[[], PackedBatch]
+    answers: Sequence[AnswerRow] = ()
+
+
+class Measured(Protocol):
+    """An evaluation, which prints its main figure."""
+
+    @property
+    def seconds(self) -> float: ...
+
+    def as_plain(self) -> Mapping[str, Json]: ...
+
+
+def ended_already(run: AnyRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Result | None:
+    """The result of a run that is to be resumed and has come to its end, else None.
+
+    Raises ValueError where the folder holds another run, or is not free for a new one."""
+    check_same_run(folder, run) if resume else check_free(folder.path)
+    plain = folder.read_result() if resume else None
+    if plain is None:
+        return None
+    screen.note(f"{folder.path} has come to its end already")
+    return Result(folder.path, Values.from_plain(plain))
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A run under way in its folder, which is locked, with its journal open and interruptions caught."""
+
+    run: AnyRun
+    folder: RunFolder
+    trained: Trained
+    progress: Progress
+    journal: Journal
+    interruption: Interruption
+    screen: Screen
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, run: AnyRun, folder: RunFolder, trained: Trained, *, resume: bool, screen: Screen
+    ) -> Iterator["Loop"]:
+        """Begin the folder, or go on from its newest checkpoint.
+
+        Raises RunIsBusy where another process works in it. A NotFinite within comes out as RunFailed that names the
+        last healthy checkpoint."""
+        if not resume:
+            folder.begin(to_toml(run))
+        with (
+            run_lock(folder.path),
+            closing(Journal(folder.path, ranks=isinstance(run.adapter, Gated))) as journal,
+            Interruption() as interruption,
+        ):
+            progress = restore(folder, trained, journal, screen) if resume else Progress()
+            loop = cls(run, folder, trained, progress, journal, interruption, screen)
+            try:
+                yield loop
+            except NotFinite as error:
+                if progress.before is None:
+                    raise  # the base itself is not finite, which no other recipe would mend
+                raise RunFailed(loop._diverged(f"{error} after step {progress.step}")) from error
+            finally:
+                screen.finish()
+
+    @property
+    def is_over(self) -> bool:
+        """All steps are made, or the run is to end where it collapses, and has."""
+        stops = isinstance(self.run, Run) and self.run.collapse.stop
+        return self.progress.step == self.run.steps or (stops and self.progress.watch.found is not None)
+
+    def begin(self, title: str, held_out: str, examine: Callable[[], Examined]) -> None:
+        """Measure the base on what is `held_out`, unless a checkpoint knows it, and show the run."""
+        if self.progress.before is None:
+            self.screen.note(f"measuring the base on held-out {held_out} ...")
+            self.progress.before = examine()
+        self.screen.start(title, self.run.steps, self.progress.step)
+
+    def steps(self) -> Iterator[int]:
+        """The number of each step to make, until the run is over or interrupted; then it is saved."""
+        while not self.is_over and not self.interruption.requested:
+            yield self.progress.step + 1
+        if not self.is_over:
+            self._save()
+
+    def record(self, step: Step, figure: str, measure: Callable[[], Measured]) -> None:
+        """Journal and show a step, and do what is due after it: measure the `figure`, move ranks, save.
+
+        Raises RunFailed after too many dropped steps in a row."""
+        self.progress.count(step.update, step.seconds)
+        self._publish(step, figure, measure)
+        self._move_ranks(step)
+        if self.progress.dropped_in_a_row == MOST_DROPS_IN_A_ROW:
+            what = f"the loss or gradient was not finite in {MOST_DROPS_IN_A_ROW} steps in a row"
+            raise RunFailed(self._diverged(f"{what}, the last of them step {self.progress.step}"))
+        if self._save_is_due:
+            self._save()
+
+    def interrupted(self) -> Result:
+        """What `train` returns of a run that is not over."""
+        return Result(self.folder.path, exit_code=self.interruption.exit_code)
+
+    def finish(
+        self,
+        after: Examined,
+        *,
+        method: Literal["sft"] | None = None,
+        data: str | None = None,
+        task: str | None = None,
+        objective: str | None = None,
+        validation: Mapping[str, object] | None = None,
+    ) -> Result:
+        """Publish the adapter and write result.json, the last file of a run. The names are those of Values."""
+        run, progress, adapters = self.run, self.progress, self.trained.policy.adapters
+        assert progress.before is not None
+        with staged_folder(self.folder.adapter) as staging:
+            write_peft_folder(staging, adapters, base_model=base_name(run.model.path))
+        values = Values(
+            method=method,
+            data=data,
+            task=task,
+            objective=objective,
+            seed=run.seed,
+            steps=progress.step,
+            updates=progress.updates,
+            dropped_steps=progress.dropped,
+            training_seconds=progress.seconds,
+            peak_memory_gb=peak_memory_gb(),
+            threads=torch.get_num_threads(),
+            versions=versions(),
+            adapter=PublishedAdapter(run.adapter.kind, published_parameters(adapters), ranks_of(adapters)),
+            before=progress.before.evaluation,
+            after=after.evaluation,
+            validation=validation,
+            collapse=progress.watch.found,
+            examples=[
+                ShownChange(**vars(old), after=new.answer, correct_after=new.correct)
+                for old, new in zip(progress.before.examples, after.examples, strict=True)
+            ],
+        )
+        self.folder.write_result(values.as_plain())
+        return Result(self.folder.path, values)
+
+    def _publish(self, step: Step, figure: str, measure: Callable[[], Measured]) -> None:
+        progress, run = self.progress, self.run
+        metrics = dict(step.metrics) | {
+            "seconds": step.seconds,
+            "peak_memory_gb": peak_memory_gb(),
+            "threads": torch.get_num_threads(),
+            "dropped_steps": progress.dropped,
+            "updates": progress.updates,
+        }
+        if run.evaluate.every and progress.step % run.evaluate.every == 0:
+            measured = measure()
+            metrics |= {"evaluation": measured.as_plain(), "seconds_evaluate": measured.seconds}
+            self.screen.note(f"step {progress.step}: {figure} {measured}")
+        if isinstance(run, Run) and (collapse := progress.watch.observe(metrics, run.collapse)):
+            metrics |= {"collapse": asdict(collapse)}
+            self.screen.note(f"step {progress.step}: {collapse.words}")
+        self.journal.record(metrics)
+        self.journal.samples([vars(row) for row in step.answers])
+        self.screen.step(metrics)
+
+    def _move_ranks(self, step: Step) -> None:
+        run, number, trained = self.run, self.progress.step, self.trained
+        if isinstance(run.adapter, Gated) and run.adapter.is_event(number, run.steps):
+            place = {"step": number, "steps": run.steps, "seed": run.seed}
+            event = rank_event(run.adapter, trained.policy, trained.optimiser, step.probe(), **place)
+            self.journal.ranks(vars(event))
+            if trained.sampler:
+                trained.sampler.refresh()
+
+    @property
+    def _save_is_due(self) -> bool:
+        """At the end and every so many steps, but not after a dropped one: its checkpoint would hold nothing new, and
+        push out the last that is known to be healthy."""
+        is_regular = self.run.save.every > 0 and self.progress.step % self.run.save.every == 0
+        return self.is_over or (is_regular and not self.progress.dropped_in_a_row)
+
+    def _save(self) -> None:
+        save(self.folder, self.trained, self.progress, self.journal, keep=self.run.save.keep)
+
+    def _diverged(self, what: str) -> str:
+        """The words for a run that stops because its numbers are not finite; `what` says which."""
+        # The update after which everything became infinite was itself healthy: only steps before it are beyond doubt.
+        last_finite = self.progress.step - self.progress.dropped_in_a_row
+        saved = newest_first(self.folder.checkpoints)
+        healthy = next((path for step, path in saved if step < last_finite), None)
+        named = f"the last healthy checkpoint is {healthy}" if healthy else "there is no healthy checkpoint"
+        return (
+            f"{what}; {named}. The same recipe would come to the same end: lower optimiser.lr or raise "
+            "optimiser.warmup, and begin a new run"
+        )
