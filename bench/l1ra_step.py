@@ -40,7 +40,8 @@ class Ours:
         return training_bytes(self.optimiser.named.values(), self.optimiser.adamw)
 
     def event(self, examples: list[Labelled]) -> None:
-        rank_event(self.run, self.policy, self.optimiser, pack_examples(examples[:1], self.policy.device), STEPS // 2)
+        probe = pack_examples(examples[:1], self.policy.device)
+        rank_event(self.run.adapter, self.policy, self.optimiser, probe, step=STEPS // 2, steps=STEPS, seed=0)
 
 
 class Peer(AdaLora):

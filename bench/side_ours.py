@@ -5,7 +5,9 @@ from copy import copy
 from sys import stderr
 
 from paring import load_run
+from paring.adapters.attach import parameters_by_name
 from paring.config import Run
+from paring.runtime.machine import peak_memory_gb
 from paring.training.optim import Optimiser
 from paring.training.rl import rl_step
 from paring.training.setup import prepare
@@ -36,16 +38,16 @@ def main() -> None:
     work = Work.given()
     run = run_of(work)
     setup = prepare(run)
-    optimiser = Optimiser(setup.parameters, run.optimiser)
+    optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser)
     answer(ready=True)
     for number in range(1, work.steps + 1):
         wait_for_command()
-        metrics = rl_step(run, setup, optimiser, number).metrics
-        phases = {name.removeprefix("seconds_"): spent for name, spent in metrics.items() if "seconds_" in name}
+        step = rl_step(run, setup, optimiser, number)
+        phases = {name.removeprefix("seconds_"): spent for name, spent in step.metrics.items() if "seconds_" in name}
         answer(
-            seconds=metrics["seconds"],
-            tokens=round(metrics["length"] * work.problems * work.group),
-            peak_gb=metrics["peak_memory_gb"],
+            seconds=step.seconds,
+            tokens=round(step.metrics["length"] * work.problems * work.group),
+            peak_gb=peak_memory_gb(),
             phases=phases,
         )
 

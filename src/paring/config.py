@@ -39,16 +39,23 @@ AnyTask = Annotated[
 
 
 @settings
-class Run:
-    """Everything that determines a run. Same run, versions and thread count: same bytes on the CPU."""
+class _AnyMethod:
+    """What every run begins with, whatever its method."""
 
-    method: Literal["rl"] = "rl"
+    method: str
     description: str = ""
     seed: CountOrZero = 0
     steps: Count
     threads: CountOrZero = 0
     """Threads of the matrix library; 0: the number that is best for the machine and the model."""
     model: Model = Model()
+
+
+@settings
+class Run(_AnyMethod):
+    """Everything that determines a run. Same run, versions and thread count: same bytes on the CPU."""
+
+    method: Literal["rl"] = "rl"
     task: AnyTask
     rewards: dict[str, NotNegative] = field(default_factory=dict)
     """Weights of the parts of the task's reward by name; a part that is not named weighs 1."""
@@ -69,16 +76,10 @@ class Run:
 
 
 @settings
-class SftRun:
-    """Everything that determines a supervised run. Same run, versions and thread count: same bytes on the CPU."""
+class SftRun(_AnyMethod):
+    """The same of a supervised run."""
 
     method: Literal["sft"] = "sft"
-    description: str = ""
-    seed: CountOrZero = 0
-    steps: Count
-    threads: CountOrZero = 0
-    """As in Run."""
-    model: Model = Model()
     data: Examples
     batch: Count = 8
     """Examples a step."""
@@ -89,15 +90,17 @@ class SftRun:
 
 
 AnyRun = Run | SftRun
+Plain = dict[str, Any]
+"""A recipe or a run as TOML holds it, before it is checked or after."""
 OWN_TASKS = {"path": "custom", "reward": "reward-functions"}
 METHODS: dict[str, type[AnyRun]] = {"rl": Run, "sft": SftRun}
 
 
-def load_run(name_or_path: str | Path, **overrides: Any) -> AnyRun:
+def load_run(name_or_path: str | Path, **overrides: object) -> AnyRun:
     """A shipped recipe by name, or a TOML file, with overrides: `load_run("quickstart", seed=1,
-    rollout={"group_size": 4})`, or with dotted names, `**{"rollout.group_size": 4}`. Its `method` says of which kind
-    the run is; without one it is reinforcement learning. Where an override chooses another kind of a section, what
-    the recipe says of that section and the new kind does not know is left out.
+    rollout={"group_size": 4})`, or with dotted names, `**{"rollout.group_size": 4}`. Without a `method` the run is
+    reinforcement learning. If an override changes the kind of a section, the recipe's settings that the new kind
+    shares are kept and the others are dropped.
 
     Raises RecipeError (a ValueError) that lists everything wrong at once."""
     data, given = read_recipe(name_or_path), {}
@@ -106,11 +109,11 @@ def load_run(name_or_path: str | Path, **overrides: Any) -> AnyRun:
     _name_own_task(given)
     for key, value in given.items():
         override(data, key, value)
-    _leave_out_what_no_longer_applies(data, read_recipe(name_or_path), given)
+    _drop_what_no_longer_applies(data, read_recipe(name_or_path), given)
     return validate(data, source=str(name_or_path))
 
 
-def _leave_out_what_no_longer_applies(data: dict[str, Any], recipe: dict[str, Any], given: dict[str, Any]) -> None:
+def _drop_what_no_longer_applies(data: Plain, recipe: Plain, given: Plain) -> None:
     """Where `given` overrides chose another kind of a section than its `recipe`, in place."""
     known = valid_keys(METHODS.get(data.get("method", "rl"), Run), data)
     for name, section in recipe.items():
@@ -123,7 +126,7 @@ def _leave_out_what_no_longer_applies(data: dict[str, Any], recipe: dict[str, An
                     del data[name][key]
 
 
-def validate(data: dict[str, Any], *, source: str) -> AnyRun:
+def validate(data: Plain, *, source: str) -> AnyRun:
     """A run from nested plain values. Raises RecipeError."""
     kind = _kind(data.get("method", "rl"), source)
     _name_own_task(data)
@@ -134,7 +137,7 @@ def validate(data: dict[str, Any], *, source: str) -> AnyRun:
         raise RecipeError(source, complaints(error, data, kind)) from None
 
 
-def _name_own_task(data: dict[str, Any]) -> None:
+def _name_own_task(data: Plain) -> None:
     """In place: a `task` of one's own need not be named, since `path` or `reward` says which it is."""
     task = data.get("task")
     if isinstance(task, dict) and "name" not in task:
@@ -143,7 +146,7 @@ def _name_own_task(data: dict[str, Any]) -> None:
             task["name"] = named[0]
 
 
-def _kind(method: Any, source: str) -> type[AnyRun]:
+def _kind(method: object, source: str) -> type[AnyRun]:
     if isinstance(method, str) and method in METHODS:
         return METHODS[method]
     near = get_close_matches(str(method).lower(), METHODS, n=1)
@@ -155,7 +158,7 @@ def task_names() -> list[str]:
     return sorted(choice.name for choice in get_args(get_args(AnyTask)[0]))
 
 
-def task_named(name: str, task_settings: dict[str, Any]) -> AnyTask:
+def task_named(name: str, task_settings: Plain) -> AnyTask:
     """A task by name, with what else it needs. Raises RecipeError."""
     data = {"task": {"name": name, **task_settings}}
     try:
@@ -174,9 +177,9 @@ def to_toml(run: AnyRun) -> str:
     return tomli_w.dumps(as_plain(run))
 
 
-def as_plain(run: AnyRun) -> dict[str, Any]:
+def as_plain(run: AnyRun) -> Plain:
     """Nested plain values, without those that are None."""
-    return _plain(asdict(run))
+    return {key: _plain(value) for key, value in asdict(run).items() if value is not None}
 
 
 def differences(old: AnyRun, new: AnyRun) -> list[str]:
@@ -184,7 +187,7 @@ def differences(old: AnyRun, new: AnyRun) -> list[str]:
     return changes(as_plain(old), as_plain(new))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if item is not None}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import asdict
 
 import pytest
 
@@ -34,8 +35,8 @@ def test_the_event_is_in_the_journal_once_and_in_the_result(collapsed):
 def test_a_run_that_is_to_stop_ends_there_and_is_measured(small_run, collapsed, tmp_path):
     result = train(small_run(HUGE | {"collapse.stop": True}), tmp_path / "run")
     [event] = [row for row in read_rows(collapsed / "metrics.jsonl") if "collapse" in row]
-    assert (result.values["steps"], result.values["collapse"]) == (event["step"], event["collapse"])
-    assert result.values["after"]["problems"] == 4
+    assert (result.values.steps, asdict(result.values.collapse)) == (event["step"], event["collapse"])
+    assert result.values.after["problems"] == 4
 
 
 @pytest.mark.parametrize("stop", ["true", "false"])

@@ -65,7 +65,7 @@ def test_a_step_that_is_not_finite_is_dropped(loss_of_passes, small_run, tmp_pat
         assert row["loss"] is None and row["grad_norm"] is None
         assert row["nonfinite"] == ["loss", "grad_norm"]
     assert "nonfinite" not in rows[0] | rows[3]
-    assert (result.values["dropped_steps"], result.values["updates"], result.values["steps"]) == (2, 2, 4)
+    assert (result.values.dropped_steps, result.values.updates, result.values.steps) == (2, 2, 4)
     # That a dropped step moves nothing is tested in unit/training/test_update.py; it leaves no checkpoint either.
     assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["step-000001", "step-000004"]
     one, four = (adapter_after(tmp_path / "run", step) for step in (1, 4))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from paring.adapters.attach import parameters_by_name
 from paring.config import load_run
 from paring.runtime.memory import give_back_freed_memory
 from paring.training.optim import Optimiser
@@ -24,7 +25,7 @@ def test_a_long_run_does_not_grow(kl_coef):
     """Steps differ in the lengths of prompts and answers, so the first ones still find their room."""
     run = load_run("quickstart", steps=200, threads=1, objective={"kl_coef": kl_coef}, rollout={"problems": 8})
     setup = prepare(run)
-    optimiser = Optimiser(setup.parameters, run.optimiser)
+    optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser)
     held = []
     for number in range(1, 121):
         rl_step(run, setup, optimiser, number)

@@ -48,7 +48,7 @@ def test_solutions_are_learned(tmp_path):
     rows = rows_of(tmp_path / "run")
     assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
     assert all(row["accuracy"] == 1.0 and row["reward"] == pytest.approx(1.1) for row in rows)
-    assert result.values["after"]["traits"]["working"] > result.values["before"]["traits"]["working"] + 0.2
+    assert result.values.after["traits"]["working"] > result.values.before["traits"]["working"] + 0.2
     answers = list(read_rows(tmp_path / "run/samples.jsonl"))
     assert len(answers) == 12 * 16 and all(row["advantage"] == 1.0 for row in answers)
 

@@ -190,6 +190,6 @@ def test_each_held_out_problem_is_recorded(finished_run):
 
 def test_the_validation_split_is_measured_at_the_end_where_that_is_asked(small_run, finished_run, tmp_path):
     asked = {"steps": 1, "evaluate.validation_at_end": True, "evaluate.validation_limit": 5}
-    validation = train(small_run(asked), tmp_path / "run").values["validation"]
+    validation = train(small_run(asked), tmp_path / "run").values.validation
     assert (validation["split"], validation["problems"], validation["temperature"]) == ("validation", 5, 0.0)
     assert json.loads((finished_run / "result.json").read_text())["validation"] is None

@@ -108,10 +108,10 @@ def uninterrupted(paring_child, recipe, tmp_path_factory):
 @pytest.mark.parametrize(
     ("at", "call"),
     [
-        pytest.param("paring.training.rl:rank_event", 1, id="before the first event"),
+        pytest.param("paring.training.loop:rank_event", 1, id="before the first event"),
         pytest.param("paring.training.rank_events:apply_plan", 2, id="within an event"),
         pytest.param("paring.runtime.journal:Journal.ranks", 2, id="before an event is journalled"),
-        pytest.param("paring.training.rl:save", 2, id="between an event and its checkpoint"),
+        pytest.param("paring.training.loop:save", 2, id="between an event and its checkpoint"),
         pytest.param("paring.training.rl:rl_step", 4, id="after the checkpoint of an event"),
     ],
 )

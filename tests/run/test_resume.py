@@ -10,6 +10,7 @@ from paring.runtime.journal import read_rows
 
 SAME_BYTES = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "samples.jsonl", "run.toml")
 LOOP = "paring.training.rl:"
+SHELL = "paring.training.loop:"
 STATE = "adapter.safetensors"
 
 
@@ -59,7 +60,7 @@ def assert_same(folder, expected):
 @pytest.mark.parametrize(
     ("at", "call"),
     [
-        pytest.param(f"{LOOP}Journal", 1, id="right after the folder was begun"),
+        pytest.param(f"{SHELL}Journal", 1, id="right after the folder was begun"),
         pytest.param(f"{LOOP}measure", 1, id="in the evaluation before"),
         pytest.param(f"{LOOP}rl_step", 1, id="before the first step"),
         pytest.param(f"{LOOP}improve", 2, id="in the second step, after its rollout"),
@@ -70,7 +71,7 @@ def assert_same(folder, expected):
         pytest.param(f"{LOOP}improve", 5, id="in the last step"),
         pytest.param("paring.runtime.checkpoint:_remove_old", 1, id="before an old checkpoint is removed"),
         pytest.param(f"{LOOP}measure", 2, id="in the evaluation after"),
-        pytest.param("paring.runtime.folder:write_peft_folder", 1, id="while the adapter is published"),
+        pytest.param(f"{SHELL}write_peft_folder", 1, id="while the adapter is published"),
         pytest.param("paring.runtime.folder:RunFolder.write_result", 1, id="before the result is written"),
     ],
 )

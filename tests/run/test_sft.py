@@ -23,6 +23,7 @@ from paring.training.sft_setup import prepare
 
 SAME_BYTES = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "run.toml")
 LOOP = "paring.training.sft:"
+SHELL = "paring.training.loop:"
 RECIPE = """
 method = "sft"
 steps = 5
@@ -93,7 +94,7 @@ def assert_same(folder, expected):
 def test_the_loss_falls_and_the_result_is_that_of_the_policy(recipe, tmp_path):
     run = load_run(recipe, steps=60, **{"adapter.dropout": 0.0, "evaluate.every": 0})
     result = train(run, tmp_path / "run")
-    before, after = result.values["before"], result.values["after"]
+    before, after = result.values.before, result.values.after
     assert (before["examples"], after["examples"], after["tokens"]) == (8, 8, before["tokens"])
     assert after["loss"] < 0.5 * before["loss"]
     for measured in (before, after):
@@ -134,7 +135,7 @@ def test_what_was_learned_can_be_measured_and_exported(recipe, tmp_path):
 @pytest.mark.parametrize(
     ("at", "call"),
     [
-        pytest.param(f"{LOOP}Journal", 1, id="right after the folder was begun"),
+        pytest.param(f"{SHELL}Journal", 1, id="right after the folder was begun"),
         pytest.param(f"{LOOP}held_out_loss", 1, id="in the evaluation before"),
         pytest.param(f"{LOOP}fit", 1, id="in the first step"),
         pytest.param("paring.runtime.journal:Journal.record", 2, id="before a step's metrics are written"),
@@ -143,7 +144,7 @@ def test_what_was_learned_can_be_measured_and_exported(recipe, tmp_path):
         pytest.param(f"{LOOP}step_if_finite", 4, id="before the fourth update"),
         pytest.param("paring.runtime.checkpoint:_remove_old", 1, id="before an old checkpoint is removed"),
         pytest.param(f"{LOOP}held_out_loss", 3, id="in the evaluation after"),
-        pytest.param("paring.runtime.folder:write_peft_folder", 1, id="while the adapter is published"),
+        pytest.param(f"{SHELL}write_peft_folder", 1, id="while the adapter is published"),
         pytest.param("paring.runtime.folder:RunFolder.write_result", 1, id="before the result is written"),
     ],
 )
@@ -273,9 +274,9 @@ L1RA = [
 @pytest.mark.parametrize(
     ("at", "call"),
     [
-        pytest.param(f"{LOOP}rank_event", 2, id="before an event"),
+        pytest.param(f"{SHELL}rank_event", 2, id="before an event"),
         pytest.param("paring.training.rank_events:apply_plan", 2, id="within an event"),
-        pytest.param(f"{LOOP}save", 2, id="before the checkpoint after it"),
+        pytest.param(f"{SHELL}save", 2, id="before the checkpoint after it"),
     ],
 )
 def test_kill_9_around_the_rank_events_of_a_supervised_run(paring_child, recipe, tmp_path, at, call):

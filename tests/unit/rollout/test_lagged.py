@@ -1,10 +1,11 @@
-"""The policy that samples: when it is refreshed, what it gives back, and that a checkpoint remembers it."""
+"""The engine that lags: when it is refreshed, which policy samples, and that a checkpoint remembers it."""
 
 import pytest
 import torch
-from paring.training.staleness import SamplingPolicy
 
 from paring.adapters.attach import state
+from paring.rollout.lagged import LaggedEngine
+from paring.types import Key
 
 
 def values(policy):
@@ -20,67 +21,85 @@ def train_a_step(policy):
         value.add_(1)
 
 
+class Seen:
+    """An engine that notes with which values it samples."""
+
+    def __init__(self, policy):
+        self.policy, self.held = policy, []
+
+    def sample(self, problems, group_size, sampling, key):
+        self.held.append(values(self.policy))
+        return []
+
+
+def lagged(policy, every):
+    return LaggedEngine(Seen(policy), policy.adapters, every)
+
+
+def sample(engine, step):
+    engine.sample([], 1, None, Key(0, step))
+    return engine.engine.held[-1]
+
+
 @pytest.mark.parametrize(("every", "ages"), [(1, [0] * 6), (2, [0, 1, 0, 1, 0, 1]), (4, [0, 1, 2, 3, 0, 1])])
 def test_what_samples_is_the_policy_of_so_many_steps_ago(make_policy, every, ages):
     policy = make_policy()
-    sampling, history = SamplingPolicy(policy.adapters, every), []
+    engine, history = lagged(policy, every), []
     for step, age in enumerate(ages):
         history.append(values(policy))
-        sampling.begin_step()
-        assert (sampling.age, sampling.is_stale) == (age, age > 0)
-        with sampling.as_it_was():
-            assert same(values(policy), history[step - age])
+        for _ in range(2):  # a redraw is another call of the same step
+            assert same(sample(engine, step), history[step - age])
+            assert (engine.age, engine.older is None) == (age, age == 0)
+        if engine.older:
+            with engine.older():
+                assert same(values(policy), history[step - age])
         assert same(values(policy), history[step]), "the policy trained is untouched"
         train_a_step(policy)
-        sampling.end_step()
 
 
 def test_a_refresh_out_of_turn_begins_a_new_age(make_policy):
     """As after a rank event."""
     policy = make_policy()
-    sampling = SamplingPolicy(policy.adapters, 3)
-    ages = []
+    engine, ages = lagged(policy, 3), []
     for step in range(7):
-        sampling.begin_step()
-        ages.append(sampling.age)
+        sample(engine, step)
+        ages.append(engine.age)
         train_a_step(policy)
-        sampling.end_step()
         if step == 1:
-            sampling.refresh()
+            engine.refresh()
     assert ages == [0, 1, 0, 1, 2, 0, 1]
 
 
-def test_a_checkpoint_holds_it(make_policy):
+@pytest.mark.parametrize("refreshed", [False, True])
+def test_a_checkpoint_holds_it(make_policy, refreshed):
     policy, resumed = make_policy(), make_policy()
-    sampling = SamplingPolicy(policy.adapters, 3)
-    sampling.begin_step()
-    expected = values(policy)
+    engine, again = lagged(policy, 3), lagged(resumed, 3)
+    sample(engine, 1)
     train_a_step(policy)
-    sampling.end_step()
-    again = SamplingPolicy(resumed.adapters, 3)
-    again.load_tensors({name: value.clone() for name, value in sampling.tensors().items()})
-    again.begin_step()
-    assert again.age == 1
-    with again.as_it_was():
-        assert same(values(resumed), expected)
+    if refreshed:
+        engine.refresh()
+    again.load_tensors({name: value.clone() for name, value in engine.tensors().items()})
+    train_a_step(resumed)
+    assert same(sample(again, 2), sample(engine, 2))
+    assert again.age == engine.age == (0 if refreshed else 1)
+    assert again.tensors()["age"] == engine.tensors()["age"]
 
 
 def test_on_policy_nothing_is_remembered(make_policy):
-    sampling = SamplingPolicy(make_policy().adapters, 1)
-    sampling.begin_step()
-    sampling.end_step()
-    assert sampling.tensors() == {} and not sampling.is_stale
-    sampling.load_tensors({})
-    assert not sampling.is_stale
+    engine = lagged(make_policy(), 1)
+    sample(engine, 1)
+    assert engine.tensors() == {} and engine.older is None
+    engine.load_tensors({})
+    assert engine.older is None
 
 
 def test_an_error_within_leaves_the_policy_as_it_was(make_policy):
     policy = make_policy()
-    sampling = SamplingPolicy(policy.adapters, 2)
-    sampling.begin_step()
+    engine = lagged(policy, 2)
+    sample(engine, 1)
     train_a_step(policy)
-    sampling.end_step()
+    sample(engine, 2)
     before = values(policy)
-    with pytest.raises(RuntimeError), sampling.as_it_was():
+    with pytest.raises(RuntimeError), engine.older():
         raise RuntimeError
     assert same(values(policy), before)

@@ -14,7 +14,7 @@ from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
 from paring.runtime.machine import Stopwatch
 from paring.training.optim import Adam, Optimiser
-from paring.training.update import improve
+from paring.training.update import UpdateSettings, Worth, improve
 from paring.types import Key, Problem
 
 SAMPLING = Sampling(max_new_tokens=12, temperature=1.0)
@@ -137,9 +137,10 @@ def test_an_update_is_the_same_with_and_without_a_recording(make_policy, objecti
     for recording in (None, Recording(1e9)):
         policy = make_policy("llama")
         optimiser = Optimiser(parameters_by_name(policy.adapters), Adam(lr=1e-2, epsilon=1e-3))
-        asked = dict(temperature=1.0, lr=1e-2, updates=1, tokens_per_pass=10_000, seed=0, watch=Stopwatch())
-        groups = sampled(policy, recording)
-        measures = improve(policy, optimiser, groups, advantage_PG, objective, **asked | changes).measures
+        settings = UpdateSettings(**{"temperature": 1.0, "tokens_per_pass": 10_000} | changes)
+        worth = Worth(sampled(policy, recording), advantage_PG, torch.ones_like(advantage_PG, dtype=torch.bool), 1)
+        others = {"lr": 1e-2, "seed": 0, "watch": Stopwatch()}
+        measures = improve(policy, optimiser, worth, objective, settings, **others).measures
         values = {name: one.detach().clone() for name, one in parameters_by_name(policy.adapters).items()}
         after[recording is None] = values, measures
     for name, value in after[True][0].items():

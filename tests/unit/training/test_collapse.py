@@ -23,9 +23,9 @@ def test_reward_below_its_share_for_k_steps():
     # The early level is (0.6 + 1.0) / 2 = 0.8, half of which is 0.4.
     found, _ = course([0.6, 1.0, 0.9, 0.39, 0.3, 0.1, 0.0])
     assert list(found) == [5]
-    assert (found[5]["kind"], found[5]["since"]) == ("reward", 4)
-    assert found[5]["share"] == pytest.approx(0.3 / 0.8)
-    assert found[5]["words"].startswith(
+    assert (found[5].kind, found[5].since) == ("reward", 4)
+    assert found[5].share == pytest.approx(0.3 / 0.8)
+    assert found[5].words.startswith(
         "collapse of the reward: 0.3 after 0.8 early on, and below 50% of that for 2 steps. Likely cause: "
     )
 
@@ -48,10 +48,10 @@ def test_what_is_no_collapse(rewards):
 
 def test_length_alone_is_noticed_and_the_reward_s_course_told():
     found, _ = course([0.2, 0.2, 0.1, 0.1], [30.0, 10.0, 9.0, 8.0])
-    assert (found[4]["kind"], found[4]["share"], found[4]["since"]) == ("length", 0.4, 3)
-    assert "; the reward went from 0.2 to 0.1. Likely cause" in found[4]["words"]
+    assert (found[4].kind, found[4].share, found[4].since) == ("length", 0.4, 3)
+    assert "; the reward went from 0.2 to 0.1. Likely cause" in found[4].words
     healthy, _ = course([0.2, 0.2, 0.9, 0.9], [30.0, 10.0, 9.0, 8.0])
-    assert healthy[4]["words"].endswith("the reward went from 0.2 to 0.9, so that shorter answers may simply do")
+    assert healthy[4].words.endswith("the reward went from 0.2 to 0.9, so that shorter answers may simply do")
 
 
 def test_only_the_first_collapse_is_an_event():

@@ -7,6 +7,7 @@ import torch
 
 from paring.config import load_run
 from paring.maths.objectives import Dapo, Rgra, Sft
+from paring.rollout.lagged import LaggedEngine
 from paring.runtime.machine import Stopwatch
 from paring.training.collecting import collect
 from paring.training.draws import items_of_step, others_of_step
@@ -42,11 +43,10 @@ class Mixed:
 
 def collected(objective, task, **changes):
     run = load_run("quickstart", **{"rollout.problems": 4, "rollout.group_size": 3} | changes)
-    object.__setattr__(run, "task", task)
     engine = Spoken()
-    setup = Setup(None, engine, PROBLEMS, objective, engine, None)
+    setup = Setup(None, task, run.rewards, PROBLEMS, objective, engine, LaggedEngine(engine, {}, every=1))
     watch = Stopwatch()
-    return collect(run, setup, Key(0, 2), watch), engine.asked, watch
+    return collect(setup, run.rollout, Key(0, 2), watch), engine.asked, watch
 
 
 def test_without_redraws_the_step_s_problems(monkeypatch):

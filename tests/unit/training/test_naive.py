@@ -23,7 +23,7 @@ from paring.maths.objectives import (
 from paring.policy.model import Policy
 from paring.runtime.machine import Stopwatch
 from paring.training.optim import Adam, Optimiser
-from paring.training.update import improve
+from paring.training.update import UpdateSettings, Worth, improve
 from paring.types import Completion, Group, Problem
 
 TEMPERATURE = 0.9
@@ -141,13 +141,11 @@ def test_loss_and_gradient_off_policy(objective, tiny, tokenizer, with_adapters,
     found = improve(
         policy,
         Optimiser(parameters_by_name(policy.adapters), Adam(max_grad_norm=1e9)),
-        groups,
-        advantage_PG,
+        Worth(groups, advantage_PG, selected_PG, LONGEST),
         objective,
-        **dict(temperature=TEMPERATURE, lr=0.0, updates=1, tokens_per_pass=20, seed=0, watch=Stopwatch()),
-        selected_PG=selected_PG,
-        longest=LONGEST,
-        as_sampled=lambda: exchanged(policy.adapters, moved(policy.adapters)),
+        UpdateSettings(temperature=TEMPERATURE, tokens_per_pass=20),
+        **dict(lr=0.0, seed=0, watch=Stopwatch()),
+        older=lambda: exchanged(policy.adapters, moved(policy.adapters)),
     )
     gradient = torch.cat([one.grad.flatten() for one in parameters_by_name(policy.adapters).values()])
     assert found.measures["loss"] == pytest.approx(float(loss.detach()), rel=1e-4, abs=1e-6)

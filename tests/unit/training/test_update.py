@@ -20,7 +20,7 @@ from paring.runtime.machine import Stopwatch
 from paring.training import measures
 from paring.training.measures import ratio_quantiles
 from paring.training.optim import Adam, Optimiser
-from paring.training.update import cut, improve, slices
+from paring.training.update import UpdateSettings, Worth, cut, improve, slices
 from paring.types import Completion, Group, Problem
 
 TEMPERATURE = 0.9
@@ -49,11 +49,15 @@ def groups():
     return [group(tokens(prompt), [tokens(length) for length in lengths]) for prompt, lengths in LENGTHS]
 
 
-def update(policy, groups, objective, *, optimiser=None, lr=0.01, **changes):
+def update(
+    policy, groups, objective, *, optimiser=None, advantage_PG=ADVANTAGE_PG, lr=0.01, seed=0, watch=None, older=None, **cuts
+):
     """One update with a gradient that is not clipped."""
     optimiser = optimiser or Optimiser(parameters_by_name(policy.adapters), Adam(max_grad_norm=1e9))
-    asked = dict(temperature=TEMPERATURE, lr=lr, updates=1, tokens_per_pass=10_000, seed=0, watch=Stopwatch())
-    return improve(policy, optimiser, groups, ADVANTAGE_PG, objective, **asked | changes)
+    worth = Worth(groups, advantage_PG, torch.ones_like(advantage_PG, dtype=torch.bool), longest=1)
+    settings = UpdateSettings(**{"temperature": TEMPERATURE, "tokens_per_pass": 10_000} | cuts)
+    others = {"lr": lr, "seed": seed, "watch": watch or Stopwatch(), "older": older}
+    return improve(policy, optimiser, worth, objective, settings, **others)
 
 
 def values(policy):
@@ -180,10 +184,7 @@ def test_a_rollout_without_any_signal_still_takes_its_step(make_policy, groups):
     policy = make_policy()
     alike = torch.zeros(3, 3, dtype=torch.float64)
     optimiser = Optimiser(parameters_by_name(policy.adapters), Adam())
-    found = improve(
-        *(policy, optimiser, groups, alike, Rgra()),
-        **dict(temperature=1.0, lr=0.1, updates=1, tokens_per_pass=99, seed=0, watch=Stopwatch()),
-    )
+    found = update(policy, groups, Rgra(), optimiser=optimiser, advantage_PG=alike, lr=0.1, tokens_per_pass=99)
     assert (found.tokens, found.applied, found.dropped) == (0, 1, False)
     assert (found.measures["loss"], found.measures["grad_norm"]) == (0, 0)
 
@@ -203,8 +204,7 @@ def test_groups_without_signal_shrink_no_gate(tiny, tokenizer, groups):
     gates = [one.c_R.detach().clone() for one in policy.adapters.values()]
     assert min(float(c_R.min()) for c_R in gates) < 0.95
     torch.testing.assert_close(gates, [one.c_R for one in expected])
-    asked = dict(temperature=TEMPERATURE, lr=0.0, updates=1, tokens_per_pass=10_000, seed=0, watch=Stopwatch())
-    improve(policy, optimiser, groups, torch.zeros_like(ADVANTAGE_PG), Rgra(), **asked)
+    update(policy, groups, Rgra(), optimiser=optimiser, advantage_PG=torch.zeros_like(ADVANTAGE_PG), lr=0.0)
     torch.testing.assert_close([one.c_R.detach() for one in policy.adapters.values()], gates)
 
 
@@ -216,10 +216,10 @@ def test_the_phases_are_timed(make_policy, groups):
     assert watch.seconds.keys() == {"training", "reference"}
 
 
-def passes(groups, tokens_per_pass, worth_PG=None):
-    worth_PG = torch.ones(3, 3, dtype=torch.bool) if worth_PG is None else worth_PG
+def passes(groups, tokens_per_pass, needed_PG=None):
+    needed_PG = torch.ones(3, 3, dtype=torch.bool) if needed_PG is None else needed_PG
     numbered_PG = torch.arange(9.0).view(3, 3)
-    return list(cut(groups, numbered_PG, worth_PG, tokens_per_pass))
+    return list(cut(groups, numbered_PG, needed_PG, tokens_per_pass))
 
 
 def size(shared) -> int:
@@ -247,9 +247,9 @@ def test_a_continued_group_gets_its_prompt_again(groups):
     assert [len(one.completions) for one in first + second] == [2, 1]
 
 
-def test_cut_leaves_out_what_is_worth_nothing(groups):
-    worth_PG = torch.tensor([[True, False, True], [False] * 3, [False, True, False]])
-    ((shared, advantage_B),) = passes(groups, 10_000, worth_PG)
+def test_cut_leaves_out_what_is_not_needed(groups):
+    needed_PG = torch.tensor([[True, False, True], [False] * 3, [False, True, False]])
+    ((shared, advantage_B),) = passes(groups, 10_000, needed_PG)
     assert advantage_B.tolist() == [0, 2, 7]
     assert [one.prompt for one in shared] == [groups[0].prompt, groups[2].prompt]
     assert passes(groups, 10_000, torch.zeros(3, 3, dtype=torch.bool)) == []
@@ -310,11 +310,9 @@ def test_a_minibatch_is_an_update_of_its_own_problems_by_the_policy_that_sampled
     before = values(in_a_row)
     optimiser = Optimiser(parameters_by_name(in_a_row.adapters), Adam(max_grad_norm=1e9))
     for number in range(3):
-        improve(
-            *(in_a_row, optimiser, groups[number : number + 1], ADVANTAGE_PG[number : number + 1], objective),
-            **dict(temperature=TEMPERATURE, lr=0.01, updates=1, tokens_per_pass=10_000, seed=0, watch=Stopwatch()),
-            as_sampled=lambda: exchanged(in_a_row.adapters, before),
-        )
+        own = slice(number, number + 1)
+        older = {"older": lambda: exchanged(in_a_row.adapters, before)}
+        update(in_a_row, groups[own], objective, optimiser=optimiser, advantage_PG=ADVANTAGE_PG[own], **older)
     expected = values(in_a_row)
     for name, value in values(at_once).items():
         torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
@@ -341,11 +339,8 @@ def test_no_pass_is_made_that_is_not_needed(make_policy, groups, monkeypatch, ch
     policy, real, calls = make_policy(), Policy.log_probs, []
     monkeypatch.setattr(Policy, "log_probs", lambda self, *a, **k: calls.append(1) or real(self, *a, **k))
     stale = changes.pop("stale", False)
-    older = {"as_sampled": lambda: exchanged(policy.adapters, values(policy))} if stale else {}
-    optimiser = Optimiser(parameters_by_name(policy.adapters), Adam())
-    asked = dict(temperature=TEMPERATURE, lr=0.01, updates=1, tokens_per_pass=10_000, seed=0, watch=Stopwatch())
-    signal_PG = torch.tensor([[1.0, -1.0, 0.0]] * 3)
-    improve(policy, optimiser, groups, signal_PG, Rgra(), **asked | changes | older)
+    older = {"older": lambda: exchanged(policy.adapters, values(policy))} if stale else {}
+    update(policy, groups, Rgra(), advantage_PG=torch.tensor([[1.0, -1.0, 0.0]] * 3), **changes, **older)
     assert len(calls) == passes + 2
 
 
@@ -353,7 +348,7 @@ def test_a_sampler_that_is_the_policy_changes_nothing(make_policy, groups):
     ends = []
     for stale in (False, True):
         policy = make_policy()
-        older = {"as_sampled": lambda policy=policy: exchanged(policy.adapters, values(policy))} if stale else {}
+        older = {"older": lambda policy=policy: exchanged(policy.adapters, values(policy))} if stale else {}
         update(policy, groups, Grpo(clip_low=0.01, clip_high=0.01), updates=3, lr=0.02, **older)
         ends.append(values(policy))
     for name, value in ends[0].items():
