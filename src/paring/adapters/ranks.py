@@ -3,7 +3,6 @@
 import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +101,41 @@ def changes_the_function(plan: RankPlan, before: Modules) -> bool:
     return False
 
 
-def event_record(before: Modules, plan: RankPlan, after: Modules) -> dict[str, Any]:
-    """What a row of ranks.jsonl says of an event, but for its step and what it did to the policy."""
-    lost = {path: len(before[path].gate_R) - len(move.kept) for path, move in plan.moves.items()}
-    ranks = {path: len(module.gate_R) for path, module in after.items()}
-    return {
-        "ranks": ranks,
-        "unassigned": plan.unassigned,
-        "pruned": {path: count for path, count in lost.items() if count},
-        "grown": {path: move.grown for path, move in plan.moves.items() if move.grown},
-        "importance": {
-            path: sum(module.importance_R) / ranks[path] if ranks[path] else 0.0 for path, module in after.items()
-        },
-        "cost": {path: module.cost for path, module in before.items()},
-    }
+@dataclass(frozen=True)
+class RankEvent:
+    """A row of ranks.jsonl, by module path: the ranks after the event, those removed and given, the mean importance of
+    a component, and the parameters of a rank. `unassigned` is left of the budget; `kl` is what the event did to the
+    policy, KL(old || new) in nats a token, None where that is not measured; `growth`: whether ranks could be given."""
+
+    step: int
+    ranks: dict[str, int]
+    unassigned: int
+    pruned: dict[str, int]
+    grown: dict[str, int]
+    importance: dict[str, float]
+    cost: dict[str, int]
+    kl: float | None
+    growth: bool
+
+    @classmethod
+    def of(
+        cls, step: int, before: Modules, plan: RankPlan, after: Modules, *, kl: float | None, growth: bool
+    ) -> "RankEvent":
+        lost = {path: len(before[path].gate_R) - len(move.kept) for path, move in plan.moves.items()}
+        ranks = {path: len(module.gate_R) for path, module in after.items()}
+        return cls(
+            step=step,
+            ranks=ranks,
+            unassigned=plan.unassigned,
+            pruned={path: count for path, count in lost.items() if count},
+            grown={path: move.grown for path, move in plan.moves.items() if move.grown},
+            importance={
+                path: sum(module.importance_R) / ranks[path] if ranks[path] else 0.0 for path, module in after.items()
+            },
+            cost={path: module.cost for path, module in before.items()},
+            kl=kl,
+            growth=growth,
+        )
 
 
 def _kept(module: Components, floor: int) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """Collapse of a run: its definition, how it is noticed while the run goes on, and its likely cause in words."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -96,55 +97,31 @@ class Watch:
 
 
 def likely_causes(watch: Watch, values: Mapping[str, float]) -> list[str]:
-    """What stands out of the metrics of a step, each with what to change; last what keeps a run down that has fallen."""
-    causes = [*filter(None, (cause(watch, values) for cause in (_ratio, _kl, _gradient, _entropy)))]
-    first = causes or [f"no other metric stands out; steps that are too large are the first guess: {_lower(values)}"]
-    return [*first, *filter(None, [_signal(watch, values)])]
-
-
-def _ratio(watch: Watch, values: Mapping[str, float]) -> str | None:
-    if not watch.is_high("clip_fraction") and not watch.is_high("ratio_max"):
-        return None
-    clipped, ratio = watch.highest.get("clip_fraction", 0.0), watch.highest.get("ratio_max", 1.0)
-    far = (f"up to {clipped:.0%} of the tokens clipped, " if clipped else "") + f"ratios up to {ratio:.3g}"
-    return f"updates that went far from the policy that sampled ({far}): fewer updates a rollout, or {_lower(values)}"
-
-
-def _kl(watch: Watch, values: Mapping[str, float]) -> str | None:
-    if not watch.is_high("kl"):
-        return None
-    far = f"{watch.highest['kl']:.3g} nats a token"
-    return f"a policy far from its base (KL up to {far}): {_lower(values)}, or raise objective.kl_coef"
-
-
-def _gradient(watch: Watch, values: Mapping[str, float]) -> str | None:
-    early, highest = watch.level("grad_norm"), watch.highest.get("grad_norm", 0.0)
-    if early == 0 or highest < JUMP * early:
-        return None
-    return f"a gradient norm that jumped from {early:.3g} to {highest:.3g}: {_lower(values)}"
-
-
-def _entropy(watch: Watch, values: Mapping[str, float]) -> str | None:
-    early, now = watch.level("entropy"), values.get("entropy")
-    if now is None:
-        return None
+    """What stands out of a step's metrics, each with what to change; last what keeps a run down that has fallen."""
+    highest, lower, causes = watch.highest, f"lower optimiser.lr ({values['learning_rate']:g})", []
+    if watch.is_high("clip_fraction") or watch.is_high("ratio_max"):
+        clipped = highest.get("clip_fraction", 0.0)
+        far = f"up to {clipped:.0%} of the tokens clipped, " if clipped else ""
+        far += f"ratios up to {highest.get('ratio_max', 1.0):.3g}"
+        causes.append(
+            f"updates that went far from the policy that sampled ({far}): fewer updates a rollout, or {lower}"
+        )
+    if watch.is_high("kl"):
+        far = f"KL up to {highest['kl']:.3g} nats a token"
+        causes.append(f"a policy far from its base ({far}): {lower}, or raise objective.kl_coef")
+    early, now = watch.level("grad_norm"), highest.get("grad_norm", 0.0)
+    if early > 0 and now >= JUMP * early:
+        causes.append(f"a gradient norm that jumped from {early:.3g} to {now:.3g}: {lower}")
+    early, now = watch.level("entropy"), values.get("entropy", math.nan)
     course = f"entropy {early:.2g} -> {now:.2g} nats a token"
     if early > 0 and now >= NOISE * early:
-        return f"answers that turned into noise ({course}): {_lower(values)}"
-    if now < HEALTHY["entropy"][0]:
-        return (
-            f"a policy that tries nothing new any more ({course}): {_lower(values)}, or take an objective that also "
-            "learns from wrong answers"
-        )
-    return None
-
-
-def _signal(watch: Watch, values: Mapping[str, float]) -> str | None:
-    share = values.get("groups_without_signal")
-    if share is None or share <= HEALTHY["groups_without_signal"][1]:
-        return None
-    return f"no signal that would pull it back ({share:.0%} of the groups have equal rewards)"
-
-
-def _lower(values: Mapping[str, float]) -> str:
-    return f"lower optimiser.lr ({values['learning_rate']:g})"
+        causes.append(f"answers that turned into noise ({course}): {lower}")
+    elif now < HEALTHY["entropy"][0]:
+        other = "take an objective that also learns from wrong answers"
+        causes.append(f"a policy that tries nothing new any more ({course}): {lower}, or {other}")
+    if not causes:
+        causes.append(f"no other metric stands out; steps that are too large are the first guess: {lower}")
+    silent = values.get("groups_without_signal", 0.0)
+    if silent > HEALTHY["groups_without_signal"][1]:
+        causes.append(f"no signal that would pull it back ({silent:.0%} of the groups have equal rewards)")
+    return causes

@@ -1,4 +1,4 @@
-"""The rollout of a step: draw problems, sample, score; and where the objective asks for it, replace what is no use."""
+"""The rollout of a step: draw problems, sample, score, replace what is no use; and what the journal says of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,13 +7,33 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from paring.maths.advantages import Outcome
+from paring.evaluation.measuring import trait_shares
+from paring.maths.advantages import Outcome, without_signal
 from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.tasks.base import judged
 from paring.training.draws import items_of_step, others_of_step
+from paring.training.optim import Update
 from paring.training.setup import Setup
-from paring.types import Group, Key, Problem, Score
+from paring.types import Group, Json, Key, Message, Problem, Score
+
+
+@dataclass(frozen=True)
+class AnswerRow:
+    """A row of samples.jsonl: one answer of a step."""
+
+    step: int
+    problem: str
+    prompt: Sequence[Message]
+    gold: str
+    completion: str
+    tokens: int
+    ended: bool
+    reward: float
+    reward_parts: dict[str, float]
+    correct: bool
+    traits: dict[str, bool]
+    advantage: float
 
 
 @dataclass(frozen=True)
@@ -47,11 +67,57 @@ class Collected:
             longest,
         )
 
-    def of_all(self, value_KG: Tensor) -> Tensor:
-        """A value of the groups kept as one of all groups, 0 for those that were replaced."""
-        value_PG = value_KG.new_zeros(len(self.groups), *value_KG.shape[1:])
-        value_PG[self.kept] = value_KG
-        return value_PG
+    def metrics(self, *, sampled: bool) -> dict[str, Json]:
+        """What the answers say, by the names of the glossary. Solutions, which were not `sampled`, have no entropy,
+        and as groups of one no signal to miss. Raises as `reward_PG`.
+
+        The entropy is estimated by -log pi of the sampled tokens: unbiased at temperature 1 with the whole
+        distribution, and it costs nothing, where the exact one is a pass over tokens x vocabulary."""
+        scores = [score for row in self.scores for score in row]
+        completions = [completion for group in self.groups for completion in group.completions]
+        lengths = [len(completion.tokens) for completion in completions]
+        by_correctness = {
+            name: [length for length, score in zip(lengths, scores, strict=True) if score.correct == correct]
+            for name, correct in (("length_correct", True), ("length_wrong", False))
+        }
+        names = dict.fromkeys(name for score in scores for name in score.parts)
+        reward_PG = self.reward_PG()
+        of_samples: dict[str, Json] = {
+            "groups_without_signal": float(without_signal(reward_PG).float().mean()),
+            "entropy": -sum(sum(completion.logprobs) for completion in completions) / sum(lengths),
+        }
+        return {
+            "reward": float(reward_PG.mean()),
+            "reward_parts": {name: sum(score.parts.get(name, 0.0) for score in scores) / len(scores) for name in names},
+            "accuracy": sum(score.correct for score in scores) / len(scores),
+            "traits": trait_shares(scores),
+            "length": sum(lengths) / len(lengths),
+            **{name: sum(of_these) / len(of_these) for name, of_these in by_correctness.items() if of_these},
+            "length_max": max(lengths),
+            "truncated": sum(not completion.ended for completion in completions) / len(completions),
+        } | (of_samples if sampled else {})
+
+    def speed(self, update: Update, seconds: dict[str, float]) -> dict[str, float]:
+        """Where the time of the step went, and tokens a second of sampling and of training."""
+        sampled = sum(len(completion.tokens) for group in self.groups for completion in group.completions)
+        return {f"seconds_{phase}": spent for phase, spent in seconds.items()} | {
+            "rollout_tokens_per_second": sampled / seconds["rollout"],
+            "training_tokens_per_second": update.tokens * update.passes / seconds["training"],
+        }
+
+    def rows(self, step: int, advantage_KG: Tensor) -> list[AnswerRow]:
+        """All answers for samples.jsonl; `advantage_KG` is of the groups kept, and 0 is written for those replaced."""
+        advantage_PG = advantage_KG.new_zeros(len(self.groups), *advantage_KG.shape[1:])
+        advantage_PG[self.kept] = advantage_KG
+        return [
+            AnswerRow(
+                *(step, group.problem.id, group.problem.messages, group.problem.gold),
+                *(completion.text, len(completion.tokens), completion.ended),
+                *(score.reward, score.parts, score.correct, score.traits, advantage),
+            )
+            for group, row, advantage_G in zip(self.groups, self.scores, advantage_PG.tolist(), strict=True)
+            for completion, score, advantage in zip(group.completions, row, advantage_G, strict=True)
+        ]
 
 
 def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch) -> Collected:

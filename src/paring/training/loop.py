@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 
@@ -11,6 +11,7 @@ from paring.adapters.attach import published_parameters, ranks_of
 from paring.adapters.kinds import Gated
 from paring.adapters.peft_format import write_peft_folder
 from paring.config import AnyRun, Run, to_toml
+from paring.evaluation.measuring import Evaluation
 from paring.policy.loading import base_name
 from paring.policy.packing import PackedBatch
 from paring.runtime.checkpoint import newest_first
@@ -22,10 +23,11 @@ from paring.runtime.lock import run_lock
 from paring.runtime.machine import peak_memory_gb, versions
 from paring.runtime.screen import Screen
 from paring.settings.complaints import NotFinite, RunFailed
+from paring.training.collecting import AnswerRow
+from paring.training.heldout import HeldOutLoss
 from paring.training.optim import Update
 from paring.training.progress import Examined, Progress, Trained, check_same_run, restore, save
 from paring.training.rank_events import rank_event
-from paring.training.record import AnswerRow
 from paring.training.result import PublishedAdapter, Result, ShownChange, Values
 from paring.types import Json
 
@@ -42,15 +44,6 @@ class Step:
     update: Update
     probe: Callable[[], PackedBatch]
     answers: Sequence[AnswerRow] = ()
-
-
-class Measured(Protocol):
-    """An evaluation, which prints its main figure."""
-
-    @property
-    def seconds(self) -> float: ...
-
-    def as_plain(self) -> Mapping[str, Json]: ...
 
 
 def ended_already(run: AnyRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Result | None:
@@ -124,7 +117,7 @@ class Loop:
         if not self.is_over:
             self._save()
 
-    def record(self, step: Step, figure: str, measure: Callable[[], Measured]) -> None:
+    def record(self, step: Step, figure: str, measure: Callable[[], Evaluation | HeldOutLoss]) -> None:
         """Journal and show a step, and do what is due after it: measure the `figure`, move ranks, save.
 
         Raises RunFailed after too many dropped steps in a row."""
@@ -182,7 +175,7 @@ class Loop:
         self.folder.write_result(values.as_plain())
         return Result(self.folder.path, values)
 
-    def _publish(self, step: Step, figure: str, measure: Callable[[], Measured]) -> None:
+    def _publish(self, step: Step, figure: str, measure: Callable[[], Evaluation | HeldOutLoss]) -> None:
         progress, run = self.progress, self.run
         metrics = dict(step.metrics) | {
             "seconds": step.seconds,

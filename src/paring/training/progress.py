@@ -47,11 +47,8 @@ class Examined:
     def of(cls, evaluation: Evaluation, answered: Answered) -> "Examined":
         examples = [
             ShownAnswer(
-                group.problem.id,
-                group.problem.messages[-1]["content"],
-                group.problem.gold,
-                group.completions[0].text,
-                scores[0].correct,
+                *(group.problem.id, group.problem.messages[-1]["content"], group.problem.gold),
+                *(group.completions[0].text, scores[0].correct),
             )
             for group, scores in zip(answered.groups[:EXAMPLES], answered.scores[:EXAMPLES], strict=True)
         ]
@@ -151,9 +148,7 @@ def restore(folder: RunFolder, trained: Trained, journal: Journal, screen: Scree
 
 def check_same_run(folder: RunFolder, run: AnyRun) -> None:
     """Raises ValueError where the folder holds no run, or another than this one."""
-    held = load_run(folder.existing_recipe())
-    changed = differences(held, run)
-    if changed:
+    if changed := differences(load_run(folder.existing_recipe()), run):
         raise ValueError(
             f"--resume {folder.path}: the recipe is not the one the run began with:\n  "
             + "\n  ".join(changed)

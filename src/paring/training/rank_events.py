@@ -1,7 +1,5 @@
 """The rank event of L1RA: plan, apply, move the optimiser's state, and give the journal its row."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -9,30 +7,13 @@ from torch.nn import functional
 from paring.adapters.attach import Adapters, apply_plan, components_of, published_parameters
 from paring.adapters.gates import GateRule
 from paring.adapters.kinds import Adapter, Gated, L1raReference
-from paring.adapters.ranks import changes_the_function, event_record
+from paring.adapters.ranks import RankEvent, changes_the_function
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch
 from paring.training.optim import Optimiser
 
 PROBE_TOKENS = 256
 """Tokens on which the change of the policy is measured, at most."""
-
-
-@dataclass(frozen=True)
-class RankEvent:
-    """A row of ranks.jsonl: by module path the ranks after the event, ranks removed and given, mean importance of a
-    component and parameters of a rank; what of the budget no module could take; KL(old || new) in nats a token; and
-    whether ranks could be given."""
-
-    step: int
-    ranks: dict[str, int]
-    unassigned: int
-    pruned: dict[str, int]
-    grown: dict[str, int]
-    importance: dict[str, float]
-    cost: dict[str, int]
-    kl: float
-    growth: bool
 
 
 def gate_rule(adapter: Adapter, updates: int) -> GateRule | None:
@@ -54,8 +35,8 @@ def rank_event(
         optimiser.restart()
     else:
         optimiser.transplant(plan.moves)
-    moved = event_record(before, plan, components_of(policy.adapters))
-    return RankEvent(step=step, **moved, kl=kl, growth=adapter.may_grow(step, steps))
+    after, growth = components_of(policy.adapters), adapter.may_grow(step, steps)
+    return RankEvent.of(step, before, plan, after, kl=kl, growth=growth)
 
 
 def rank_metrics(adapters: Adapters) -> dict[str, float]:

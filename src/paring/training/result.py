@@ -86,7 +86,9 @@ class Result:
             return f"interrupted, and saved; go on with:  paring train --resume {name}"
         lines, commands = _of_sft(name, self.values) if self.values.method else _of_rl(name, self.values)
         if self.values.adapter.kind != "lora":
-            lines.append(_of_ranks(self.values.adapter))
+            ranks = self.values.adapter.ranks.values()
+            count = f"{sum(ranks)} in all, {self.values.adapter.parameters:,} parameters"
+            lines.append(f"ranks {min(ranks)} to {max(ranks)}, {count}")
             commands = {f"paring ranks {name}": "where its ranks went, and why"} | commands
         commands[f"paring export {name} --to DIR"] = "the adapter for PEFT, vLLM, ... (--merged: a whole model)"
         return "\n".join([*lines, f"written to {self.folder}", *next_steps(commands)])
@@ -114,7 +116,10 @@ def _of_rl(folder: str, values: Values) -> tuple[list[str], dict[str, str]]:
     )
     time = duration(values.training_seconds)
     line = f"accuracy {before} -> {after} on {after.problems} held-out problems{traits}; {time}"
-    return [line, *_example(values.examples)], {
+    # One answer in full: the first that was wrong before and is right after, else the first of all.
+    shown = next((one for one in values.examples if one.correct_after and not one.correct), values.examples[0])
+    parts = {"question": shown.question, "before": shown.answer, "after": shown.after}
+    return [line, *(f"  {name:<9} {visible(text, LONGEST_ANSWER)}" for name, text in parts.items())], {
         f"paring samples {folder} --worst": "what it still gets wrong",
         f"paring eval {folder} --task {values.task}": "measure it again, or on another task",
     }
@@ -129,15 +134,3 @@ def _of_sft(folder: str, values: Values) -> tuple[list[str], dict[str, str]]:
         f"examples; {duration(values.training_seconds)}"
     )
     return [line], {f"paring eval {folder} --task TASK": "measure its answers"}
-
-
-def _of_ranks(adapter: PublishedAdapter) -> str:
-    ranks = adapter.ranks.values()
-    return f"ranks {min(ranks)} to {max(ranks)}, {sum(ranks)} in all, {adapter.parameters:,} parameters"
-
-
-def _example(examples: list[ShownChange]) -> list[str]:
-    """The first answer that was wrong before and is right after, else the first one."""
-    shown = next((one for one in examples if one.correct_after and not one.correct), examples[0])
-    parts = {"question": shown.question, "before": shown.answer, "after": shown.after}
-    return [f"  {name:<9} {visible(text, LONGEST_ANSWER)}" for name, text in parts.items()]

@@ -16,10 +16,9 @@ from paring.training.loop import Loop, Step
 from paring.training.optim import Optimiser, learning_rate
 from paring.training.progress import Examined, Trained
 from paring.training.rank_events import gate_rule, rank_metrics
-from paring.training.record import advantage_metrics, answer_rows, rollout_metrics, speed_metrics
 from paring.training.result import Result
 from paring.training.setup import Setup, in_words, prepare
-from paring.training.update import UpdateSettings, Worth, improve
+from paring.training.update import Worth, improve
 from paring.types import Key
 
 
@@ -58,26 +57,29 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
     outcome = collected.outcome(run.rollout.max_new_tokens)
     advantage_PG, selected_PG = objective.advantage(outcome), objective.selected(outcome)
     worth = Worth(collected.kept_groups, advantage_PG, selected_PG, outcome.longest)
-    settings = UpdateSettings(
-        temperature=run.rollout.temperature,
-        tokens_per_pass=run.optimiser.tokens_per_pass,
-        updates=run.rollout.updates,
-        minibatches=run.rollout.minibatches,
-    )
-    lr, older = learning_rate(run.optimiser, number, run.steps), setup.sampler.older
+    lr = learning_rate(run.optimiser, number, run.steps)
     update = improve(
-        setup.policy, optimiser, worth, objective, settings, lr=lr, seed=key.number(), watch=watch, older=older
+        setup.policy,
+        optimiser,
+        worth,
+        objective,
+        run.rollout,
+        tokens_per_pass=run.optimiser.tokens_per_pass,
+        lr=lr,
+        seed=key.number(),
+        watch=watch,
+        older=setup.sampler.older,
     )
     metrics = {
         "step": number,
-        **rollout_metrics(collected, sampled=not objective.from_solutions),
-        **advantage_metrics(advantage_PG),
+        **collected.metrics(sampled=not objective.from_solutions),
+        **worth.spread(),
         "redrawn": len(collected.groups) - len(collected.kept),
         "staleness": setup.sampler.age,
         **update.measures,
         "learning_rate": lr,
         **rank_metrics(setup.policy.adapters),
-        **speed_metrics(collected.groups, update, watch.seconds),
+        **collected.speed(update, watch.seconds),
     }
     probe = partial(packed, worth.groups[:1], setup.policy.device)
-    return Step(metrics, watch.elapsed(), update, probe, answer_rows(number, collected, advantage_PG))
+    return Step(metrics, watch.elapsed(), update, probe, collected.rows(number, advantage_PG))

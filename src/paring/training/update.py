@@ -13,6 +13,7 @@ from paring.maths.reducers import Totals
 from paring.maths.surrogates import LogProbs
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch, Shared, pack, packed_size
+from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.training.measures import Measures, kl_of_sample
 from paring.training.optim import Optimiser, Update, step_if_finite
@@ -60,17 +61,13 @@ class Worth:
         """The share of the groups that have something to teach: see GateRule."""
         return float((self.advantage_PG != 0).any(-1).float().mean())
 
-
-@dataclass(frozen=True, kw_only=True)
-class UpdateSettings:
-    """How a rollout is learned from: `updates` times through it, one optimiser step a minibatch each time.
-
-    temperature: that it was sampled at. tokens_per_pass: packed tokens of one forward and backward pass, at most."""
-
-    temperature: float
-    tokens_per_pass: int
-    updates: int = 1
-    minibatches: int = 1
+    def spread(self) -> dict[str, float]:
+        """How the advantages are spread, by the names of the glossary."""
+        return {
+            "advantage_std": float(self.advantage_PG.std()),
+            "positive_advantage": float((self.advantage_PG > 0).double().mean()),
+            "zero_advantage": float((self.advantage_PG == 0).double().mean()),
+        }
 
 
 @dataclass(frozen=True)
@@ -98,14 +95,15 @@ def improve(
     optimiser: Optimiser,
     worth: Worth,
     objective: Objective,
-    settings: UpdateSettings,
+    rollout: Rollout,
     *,
+    tokens_per_pass: int,
     lr: float,
     seed: int,
     watch: Stopwatch,
     older: Callable[[], AbstractContextManager[None]] | None = None,
 ) -> Update:
-    """Go through a rollout as the settings say, with one optimiser step along the objective a minibatch.
+    """Go `rollout.updates` times through a rollout, with one optimiser step along the objective a minibatch.
 
     The first step's own log-probs serve as the old ones, since the policy that sampled is the policy then, and as the
     reference's as long as no adapter changes anything. Those of later minibatches are taken before the first step.
@@ -113,22 +111,23 @@ def improve(
     adapter is computed once. A step with a loss or gradient that is not finite is dropped, and with it the rest of the
     rollout's steps. Until the policy has moved, its forward pass is that of the rollout, where that was recorded.
     `seed` is of the adapters' dropout; `watch` takes the time of the phases "reference" and "training"."""
-    temperature, updates = settings.temperature, settings.updates
+    temperature, updates = rollout.temperature, rollout.updates
     minibatches = [
-        Minibatch.of(policy, worth.part(rows), objective, settings.tokens_per_pass)
-        for rows in slices(len(worth.groups), settings.minibatches)
+        Minibatch.of(policy, worth.part(rows), objective, tokens_per_pass)
+        for rows in slices(len(worth.groups), rollout.minibatches)
     ]
     passes = [one for minibatch in minibatches for one in minibatch.passes]
     with watch("training"):
-        if objective.kl_coef or updates * len(minibatches) > 1 or older:
+        if objective.kl_coef or rollout.optimiser_steps > 1 or older:
             for one in passes:
                 one.trunk = policy.trunk(one.batch)
         with older() if older else nullcontext():
-            later = passes if older else passes[len(minibatches[0].passes) :]
-            _add_old(policy, later, temperature, replay=not older)
+            for one in passes if older else passes[len(minibatches[0].passes) :]:
+                one.old_BT = _fixed(policy, one, temperature, replay=not older)
     if objective.kl_coef and (older or not policy.is_its_reference):
-        with watch("reference"):
-            _add_reference(policy, passes, temperature)
+        with watch("reference"), policy.reference():
+            for one in passes:
+                one.reference_BT = _fixed(policy, one, temperature)
     update = Update(tokens=sum(int(one.batch.mask_BT.sum()) for one in passes))
     whole = worth.totals()
     with watch("training"):
@@ -191,18 +190,9 @@ def cut(
 
 
 @torch.no_grad()
-def _add_reference(policy: Policy, passes: list[Pass], temperature: float) -> None:
-    """Log-probs with the adapters off."""
-    with policy.reference():
-        for one in passes:
-            one.reference_BT = policy.log_probs(one.batch, temperature=temperature, trunk=one.trunk)
-
-
-@torch.no_grad()
-def _add_old(policy: Policy, passes: list[Pass], temperature: float, *, replay: bool) -> None:
+def _fixed(policy: Policy, one: Pass, temperature: float, *, replay: bool = False) -> Tensor:
     """Log-probs of the policy as it is now. `replay`: see Policy.log_probs."""
-    for one in passes:
-        one.old_BT = policy.log_probs(one.batch, temperature=temperature, trunk=one.trunk, replay=replay)
+    return policy.log_probs(one.batch, temperature=temperature, trunk=one.trunk, replay=replay)
 
 
 def _backward(

@@ -10,11 +10,11 @@ from paring.policy.model import Policy
 from paring.policy.packing import packed
 from paring.policy.recording import Recording
 from paring.rollout import folded
-from paring.rollout.engine import Sampling
+from paring.rollout.engine import Rollout, Sampling
 from paring.rollout.local import LocalEngine
 from paring.runtime.machine import Stopwatch
 from paring.training.optim import Adam, Optimiser
-from paring.training.update import UpdateSettings, Worth, improve
+from paring.training.update import Worth, improve
 from paring.types import Key, Problem
 
 SAMPLING = Sampling(max_new_tokens=12, temperature=1.0)
@@ -137,10 +137,12 @@ def test_an_update_is_the_same_with_and_without_a_recording(make_policy, objecti
     for recording in (None, Recording(1e9)):
         policy = make_policy("llama")
         optimiser = Optimiser(parameters_by_name(policy.adapters), Adam(lr=1e-2, epsilon=1e-3))
-        settings = UpdateSettings(**{"temperature": 1.0, "tokens_per_pass": 10_000} | changes)
+        cuts = {"tokens_per_pass": 10_000} | changes
+        repeats = {name: cuts.pop(name) for name in ("updates", "minibatches") if name in cuts}
+        rollout = Rollout(problems=3, group_size=4, max_new_tokens=9, **repeats)
         worth = Worth(sampled(policy, recording), advantage_PG, torch.ones_like(advantage_PG, dtype=torch.bool), 1)
         others = {"lr": 1e-2, "seed": 0, "watch": Stopwatch()}
-        measures = improve(policy, optimiser, worth, objective, settings, **others).measures
+        measures = improve(policy, optimiser, worth, objective, rollout, **cuts, **others).measures
         values = {name: one.detach().clone() for name, one in parameters_by_name(policy.adapters).items()}
         after[recording is None] = values, measures
     for name, value in after[True][0].items():

@@ -84,9 +84,11 @@ def test_rewards_are_weighted_and_the_outcome_is_of_what_is_kept():
     assert outcome.correct_PG.tolist() == [[True, False, False]] * 4
     assert outcome.length_PG.tolist() == [[1, 2, 3]] * 4 and outcome.longest == 9
     assert found.reward_PG().shape == (len(found.groups), 3) and len(found.groups) > 4
-    told_PG = found.of_all(torch.ones(4, 3))
-    assert [index for index, row in enumerate(told_PG.tolist()) if row == [1.0] * 3] == sorted(found.kept)
-    assert told_PG.sum() == 12
+    rows = found.rows(2, torch.ones(4, 3))
+    assert len(rows) == 3 * len(found.groups) and {row.step for row in rows} == {2}
+    advantages = [[row.advantage for row in rows[start : start + 3]] for start in range(0, len(rows), 3)]
+    kept = [index for index, row in enumerate(advantages) if row == [1.0] * 3]
+    assert kept == sorted(found.kept) and sum(map(sum, advantages)) == 12
 
 
 def test_of_solutions_one_a_problem():

@@ -21,9 +21,10 @@ from paring.maths.objectives import (
     Rloo,
 )
 from paring.policy.model import Policy
+from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.training.optim import Adam, Optimiser
-from paring.training.update import UpdateSettings, Worth, improve
+from paring.training.update import Worth, improve
 from paring.types import Completion, Group, Problem
 
 TEMPERATURE = 0.9
@@ -143,8 +144,8 @@ def test_loss_and_gradient_off_policy(objective, tiny, tokenizer, with_adapters,
         Optimiser(parameters_by_name(policy.adapters), Adam(max_grad_norm=1e9)),
         Worth(groups, advantage_PG, selected_PG, LONGEST),
         objective,
-        UpdateSettings(temperature=TEMPERATURE, tokens_per_pass=20),
-        **dict(lr=0.0, seed=0, watch=Stopwatch()),
+        Rollout(problems=3, group_size=3, max_new_tokens=LONGEST, temperature=TEMPERATURE),
+        **dict(tokens_per_pass=20, lr=0.0, seed=0, watch=Stopwatch()),
         older=lambda: exchanged(policy.adapters, moved(policy.adapters)),
     )
     gradient = torch.cat([one.grad.flatten() for one in parameters_by_name(policy.adapters).values()])

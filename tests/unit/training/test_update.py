@@ -16,11 +16,12 @@ from paring.maths.reducers import Totals
 from paring.maths.surrogates import LogProbs
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack, packed_size
+from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.training import measures
 from paring.training.measures import ratio_quantiles
 from paring.training.optim import Adam, Optimiser
-from paring.training.update import UpdateSettings, Worth, cut, improve, slices
+from paring.training.update import Worth, cut, improve, slices
 from paring.types import Completion, Group, Problem
 
 TEMPERATURE = 0.9
@@ -49,15 +50,14 @@ def groups():
     return [group(tokens(prompt), [tokens(length) for length in lengths]) for prompt, lengths in LENGTHS]
 
 
-def update(
-    policy, groups, objective, *, optimiser=None, advantage_PG=ADVANTAGE_PG, lr=0.01, seed=0, watch=None, older=None, **cuts
-):
+def update(policy, groups, objective, *, optimiser=None, advantage_PG=ADVANTAGE_PG, updates=1, minibatches=1, **others):
     """One update with a gradient that is not clipped."""
     optimiser = optimiser or Optimiser(parameters_by_name(policy.adapters), Adam(max_grad_norm=1e9))
     worth = Worth(groups, advantage_PG, torch.ones_like(advantage_PG, dtype=torch.bool), longest=1)
-    settings = UpdateSettings(**{"temperature": TEMPERATURE, "tokens_per_pass": 10_000} | cuts)
-    others = {"lr": lr, "seed": seed, "watch": watch or Stopwatch(), "older": older}
-    return improve(policy, optimiser, worth, objective, settings, **others)
+    sizes = {"problems": len(groups), "group_size": 3, "max_new_tokens": 9}
+    rollout = Rollout(**sizes, temperature=TEMPERATURE, updates=updates, minibatches=minibatches)
+    plain = {"tokens_per_pass": 10_000, "lr": 0.01, "seed": 0, "watch": Stopwatch()}
+    return improve(policy, optimiser, worth, objective, rollout, **plain | others)
 
 
 def values(policy):

@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from paring.adapters.attach import apply_plan, components_of
 from paring.adapters.gates import Factors, GateRule
 from paring.adapters.kinds import Gated, L1raReference, check_events
-from paring.adapters.ranks import changes_the_function, event_record
+from paring.adapters.ranks import RankEvent, changes_the_function
 from paring.integrations.peft.l1ra_config import GatedConfig
 from paring.integrations.peft.l1ra_layer import L1raLinear
 from paring.integrations.peft.l1ra_model import adapters_of, layers_of, note_ranks
@@ -107,9 +107,10 @@ class L1raCallback(TrainerCallback):
         note_ranks(model)
         # What a removal that shows does to the policy is not measured here.
         kl = None if changes_the_function(plan, before) else 0.0
-        row = {"step": step} | event_record(before, plan, components_of(adapters))
-        _append(self.record, row | {"kl": kl, "growth": self.method.may_grow(step, steps)})
-        self._freshen(row["grown"])
+        growth = self.method.may_grow(step, steps)
+        event = RankEvent.of(step, before, plan, components_of(adapters), kl=kl, growth=growth)
+        _append(self.record, vars(event))
+        self._freshen(event.grown)
 
     def _freshen(self, counts: Mapping[str, int]) -> None:
         """How many components of each module came in at the last rank event."""
