@@ -31,7 +31,7 @@ class Journal:
         self._metrics.append([metrics])
 
     def samples(self, rows: Sequence[Mapping[str, Json]]) -> None:
-        """Write the answers of one step, each row with its "step". Any text is welcome. Raises OSError."""
+        """Write the answers of one step, each row with its "step". A text may hold every character. Raises OSError."""
         self._samples.append(rows)
 
     def ranks(self, event: Mapping[str, Json]) -> None:

@@ -103,8 +103,8 @@ class Optimiser:
         self.adamw.state.clear()
 
     def state(self) -> dict[str, Tensor]:
-        """Adam's tensors as `<parameter>/<slot>`; the step count is one of them. Of gates also how many components came
-        in at the last rank event, as `<path>.c/fresh`."""
+        """Adam's tensors as `<parameter>/<slot>`; the step count is one of them. For gates also how many components
+        came in at the last rank event, as `<path>.c/fresh`."""
         held = self.adamw.state
         adam = {f"{name}/{slot}": value for name, p in self.named.items() for slot, value in held[p].items()}
         return adam | {f"{path}.c/fresh": torch.tensor(one.fresh) for path, one in self.gated.items()}
