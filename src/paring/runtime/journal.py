@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paring.runtime.files import sync
+from paring.runtime.folder import RunFolder
 from paring.runtime.glossary import METRICS, Metrics, UnknownMetric
 from paring.types import Json
 
@@ -17,9 +18,9 @@ class Journal:
     exist; a line torn by a kill is cut off."""
 
     def __init__(self, folder: Path, *, ranks: bool = False):
-        self._metrics = _Lines(folder / "metrics.jsonl")
-        self._samples = _Lines(folder / "samples.jsonl")
-        self._ranks = _Lines(folder / "ranks.jsonl") if ranks else None
+        names = RunFolder(folder)
+        self._metrics, self._samples = _Lines(names.metrics), _Lines(names.samples)
+        self._ranks = _Lines(names.ranks) if ranks else None
         self._files = [file for file in (self._metrics, self._samples, self._ranks) if file is not None]
         sync(folder)
 
