@@ -42,8 +42,7 @@ def rgra(run: Run) -> Iterator[float]:
         # Make the better ones likelier, the others less likely: no ratio, no clip, no critic.
         batch = packed(groups, policy.device)  # each prompt stands once for its G answers
         logp_BT = policy.log_probs(batch, temperature=run.rollout.temperature)  # 0 where there is no token
-        length_B = batch.mask_BT.sum(-1)
-        loss = -(advantage_B * logp_BT.sum(-1) / length_B).mean()
+        loss = -(advantage_B * logp_BT.sum(-1) / batch.mask_BT.sum(-1)).mean()
 
         adam.zero_grad()
         loss.backward()

@@ -44,6 +44,17 @@ def test_the_loop_on_one_page_is_the_quickstart(tmp_path):
     assert len((EXAMPLES / "rl_loop.py").read_text().splitlines()) <= 60
 
 
+def test_the_readme_shows_lines_of_the_loop():
+    shown, _, _ = (ROOT / "README.md").read_text().partition("```python\nfor step in")[2].partition("```")
+    loop = {code(line) for line in (EXAMPLES / "rl_loop.py").read_text().splitlines()}
+    assert {code(line) for line in shown.splitlines()[1:]} <= loop
+
+
+def code(line: str) -> str:
+    """A line without its indentation and its comment."""
+    return line.partition("#")[0].strip()
+
+
 def test_the_supervised_loop_is_the_quickstart_on_solutions(tmp_path):
     run = load_run("quickstart", steps=8, objective={"kind": "sft"}, **ONE_THREAD)
     expected = journalled(run, tmp_path / "run", "loss")
