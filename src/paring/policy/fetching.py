@@ -80,7 +80,7 @@ def _convert(file: Path, folder: Path) -> None:
 
     base, tokenizer = load_base(Model(path=str(file), device="cpu"))
     # The weights are plain numbers now; as they came from GGUF, transformers would refuse to save them.
-    base.hf_quantizer = None
-    del base.config.quantization_config
+    vars(base).pop("hf_quantizer", None)
+    vars(base.config).pop("quantization_config", None)
     base.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
