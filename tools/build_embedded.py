@@ -38,6 +38,8 @@ CHAT_TEMPLATE = (
 )
 THREADS = 1
 REPORT = "build.json"
+BESIDE = (REPORT, "README.md", "LICENSE")
+"""The files of the folder that are no part of the model: the report, and its card and licence, written by hand."""
 EMBEDDED = Path(__file__).parents[1] / "src/paring/embedded"
 
 
@@ -248,7 +250,7 @@ def build(base: Base, out: Path, seed: int) -> dict:
         **({} if base.start is None else {"start": base.start.name}),
         "stages": {name: asdict(stage) for name, stage in base.stages.items()},
         "parameters": shipped.num_parameters(),
-        "bytes": sum(file.stat().st_size for file in out.iterdir() if file.name != REPORT),
+        "bytes": sum(file.stat().st_size for file in out.iterdir() if file.name not in BESIDE),
         "percent": {split: measure(shipped, tokenizer, base, problems, seed) for split, problems in splits.items()},
     }
 

@@ -1,31 +1,69 @@
-"""paring: post-train language models by RGRA on low-rank adapters, with nothing they do not need.
+"""paring trains language models by reinforcement learning on verifiable rewards, with low-rank adapters.
 
-import paring
+    import paring
 
-run = paring.load_run("quickstart", seed=1, rollout={"group_size": 4})
-result = paring.train(run, out="runs/mine")
-evaluation = paring.evaluate("runs/mine", task="arithmetic")
+    run = paring.load_run("quickstart", seed=1, rollout={"group_size": 4})
+    result = paring.train(run, out="runs/mine")
+    evaluation = paring.evaluate("runs/mine", task="arithmetic")
+
+The names in `__all__` are public, and so is `paring.integrations.peft`: what they promise changes only with a line in
+the changelog. All else may move (CONTRIBUTING.md).
 """
 
-import os
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from paring.config import load_run
-    from paring.subjects.opening import evaluate
+    from paring.maths.objective import Objective
+    from paring.reporting.compare import compare
+    from paring.reporting.report import report
+    from paring.subjects.opening import evaluate, export
+    from paring.tasks.base import Task
     from paring.training.method import train
+    from paring.types import Problem, Score
+    from paring.verifier.verifier import Verifier
 
-# torch asks for large pages of main memory, which are mapped 512 at a time, where this is set before its first tensor.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+__version__ = "0.1.0"
+__all__ = [
+    "Objective",
+    "Problem",
+    "Score",
+    "Task",
+    "Verifier",
+    "__version__",
+    "compare",
+    "evaluate",
+    "export",
+    "load_run",
+    "report",
+    "train",
+]
 
-__all__ = ["evaluate", "load_run", "train"]
+# Where each public name is defined. No room or file of the package may have the name of one: once it is imported, it
+# would stand in the place of that name.
+_HOMES = {
+    "Objective": "paring.maths.objective",
+    "Problem": "paring.types",
+    "Score": "paring.types",
+    "Task": "paring.tasks.base",
+    "Verifier": "paring.verifier.verifier",
+    "compare": "paring.reporting.compare",
+    "evaluate": "paring.subjects.opening",
+    "export": "paring.subjects.opening",
+    "load_run": "paring.config",
+    "report": "paring.reporting.report",
+    "train": "paring.training.method",
+}
 
-_HOMES = {"load_run": "paring.config", "train": "paring.training.method", "evaluate": "paring.subjects.opening"}
 
-
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import on first use: torch takes seconds, and `paring --help` has no need of it."""
     if name not in _HOMES:
         raise AttributeError(f"paring has no {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(_HOMES[name]), name)
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

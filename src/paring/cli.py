@@ -1,10 +1,14 @@
 """The command line: `paring`, or `python -m paring`. Nothing heavy is imported here: `paring --help` is instant."""
 
+from typing import Annotated
+
 import typer
 
+from paring import __version__
 from paring.commands.compare import compare
 from paring.commands.evaluate import evaluate
 from paring.commands.export import export
+from paring.commands.fetch import fetch
 from paring.commands.plan import plan
 from paring.commands.ranks import ranks
 from paring.commands.recipes import recipes
@@ -25,12 +29,14 @@ COMMANDS = {
     "eval": evaluate,
     "recipes": recipes,
     "export": export,
+    "fetch": fetch,
     "samples": samples,
     "ranks": ranks,
 }
 
+HELP = "Train language models by reinforcement learning on verifiable rewards, or supervised, on low-rank adapters."
+
 app = typer.Typer(
-    help="Train language models by reinforcement learning on verifiable rewards, or supervised, on low-rank adapters.",
     epilog="Start with:  paring train quickstart",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -38,6 +44,21 @@ app = typer.Typer(
 )
 for name, command in COMMANDS.items():
     app.command(name)(command)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"paring {__version__}")
+        raise typer.Exit()
+
+
+@app.callback(help=HELP)
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The command line: quick help, one message for each fault, JSON for scripts."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from paring import __version__
 from paring.cli import app
 from paring.settings.recipes import FOLDER, recipe_names
 
@@ -19,6 +21,7 @@ COMMANDS = (
     "eval",
     "recipes",
     "export",
+    "fetch",
     "samples",
     "ranks",
     "report",
@@ -65,6 +68,18 @@ print("heavy", [name for name in {HEAVY} if name in sys.modules])
         assert command in ended.stdout
 
 
+def test_the_version(paring):
+    assert paring("--version").stdout == f"paring {__version__}\n"
+    by_module = subprocess.run([sys.executable, "-m", "paring", "--version"], capture_output=True, text=True)
+    assert by_module.stdout == f"paring {__version__}\n"
+
+
+def test_shells_can_complete_commands():
+    environment = os.environ | {"_PARING_COMPLETE": "complete_bash", "COMP_WORDS": "paring re", "COMP_CWORD": "1"}
+    ended = subprocess.run([sys.executable, "-m", "paring"], capture_output=True, text=True, env=environment)
+    assert set(ended.stdout.split()) == {"recipes", "report", "reward-check"}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(paring, command):
     ended = paring(command, "--help")
@@ -79,6 +94,7 @@ def test_promised_options(paring):
         "plan": "--memory --kind --find --prompt",
         "eval": "--task --limit",
         "export": "--to",
+        "fetch": "--to",
         "samples": "--step",
     }
     for command, options in promised.items():
@@ -124,6 +140,7 @@ def test_promised_options(paring):
         (["export", "embedded", "--to", "x"], "error: embedded holds no adapter: give the folder of a run"),
         (["export", "embedded"], "'--to'"),
         (["export", "embedded", "--to", "x", "--merged", "--portable"], "choose one"),
+        (["fetch", "nothing"], "error: model 'nothing': unknown; choices: smollm2"),
         (["samples", "nothing"], "error: nothing holds no samples.jsonl: give the folder of a run"),
         (["report", "nothing"], "error: nothing holds neither a run (run.toml) nor a study (study.json): name"),
         (["report"], "Missing argument"),

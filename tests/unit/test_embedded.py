@@ -11,11 +11,11 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import paring
+from paring.policy.loading import EMBEDDED, SHIPPED
 from paring.tasks.arithmetic import Arithmetic
 
-EMBEDDED = Path(paring.__file__).parent / "embedded"
 BUILDER = Path(__file__).parents[2] / "tools/build_embedded.py"
+LICENCE = Path(__file__).parents[2] / "LICENSE"
 TASK = Arithmetic()
 
 
@@ -48,10 +48,21 @@ def test_weights_are_widened_when_loaded(model):
     assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
 
 
-def test_report_describes_the_folder(model):
+def test_report_describes_the_folder(builder, model):
     report = json.loads((EMBEDDED / "build.json").read_text())
     assert report["parameters"] == sum(weight.numel() for weight in model.parameters())
-    assert report["bytes"] == sum(file.stat().st_size for file in EMBEDDED.iterdir() if file.name != "build.json")
+    assert report["bytes"] == sum(file.stat().st_size for file in EMBEDDED.iterdir() if file.name not in builder.BESIDE)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_card_has_the_figures_of_the_report(name):
+    card = (SHIPPED[name] / "README.md").read_text()
+    report = json.loads((SHIPPED[name] / "build.json").read_text())
+    assert f"{report['parameters']:,} parameters" in card
+    for way in ("greedy", "sampled", "forced"):
+        figures = (report["percent"]["test"][f"{way}_{what}"] for what in ("correct", "working", "well_formed"))
+        assert " | ".join(f"{figure} %" for figure in figures) in card
+    assert (SHIPPED[name] / "LICENSE").read_text() == LICENCE.read_text()
 
 
 @pytest.mark.parametrize(

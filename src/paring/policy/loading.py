@@ -22,6 +22,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
 
+from paring.runtime.memory import ask_for_large_pages
 from paring.settings.declare import settings
 
 HUB_SECONDS = 10
@@ -49,6 +50,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Only safetensors and GGUF are read (no pickle) and no code of a repository is run.
     Raises ValueError: nothing there or broken, not a causal language model, no end-of-sequence token, no such
     device."""
+    ask_for_large_pages()
     source, options = _source(model.path)
     device = _device(model.device)
     quantised = _quantised(model, device)

@@ -1,9 +1,13 @@
 """Freed memory stays with the process: seen by the page faults of a block taken a second time."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from paring.policy.loading import Model, load_base
+from paring.runtime.memory import ask_for_large_pages
 
 TAKE_TWICE = """
 import ctypes, resource, sys
@@ -74,3 +78,15 @@ print(before - resident())
 def test_holes_are_given_back_on_demand():
     given = int(subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True).stdout)
     assert given > 150_000_000
+
+
+def test_large_pages_are_asked_for_when_a_model_is_loaded(monkeypatch):
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+    load_base(Model())
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+
+
+def test_the_user_s_own_setting_of_large_pages_stays(monkeypatch):
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    ask_for_large_pages()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
