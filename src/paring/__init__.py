@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paring.config import load_run
-    from paring.subjects.opening import evaluate
+    from paring.subjects.evaluate import evaluate
     from paring.training.method import train
 
 # torch asks for large pages of main memory, which are mapped 512 at a time, where this is set before its first tensor.
@@ -21,7 +21,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 __all__ = ["evaluate", "load_run", "train"]
 
-_HOMES = {"load_run": "paring.config", "train": "paring.training.method", "evaluate": "paring.subjects.opening"}
+_HOMES = {"load_run": "paring.config", "train": "paring.training.method", "evaluate": "paring.subjects.evaluate"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """How far a run is: what a checkpoint holds, and going on from one."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import torch
 
 from paring.adapters.attach import ranks_of, set_ranks
 from paring.config import AnyRun, Run, differences, load_run
-from paring.evaluation.measuring import Answered, Evaluation
+from paring.evaluation.items import Item
+from paring.evaluation.measuring import Evaluation
 from paring.runtime import checkpoint
 from paring.runtime.files import remove_staging
 from paring.runtime.folder import RunFolder
@@ -35,17 +37,16 @@ class Examined:
     examples: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, evaluation: Evaluation, answered: Answered) -> "Examined":
-        pairs = list(zip(answered.groups, answered.scores, strict=True))[:EXAMPLES]
+    def of(cls, evaluation: Evaluation, items: Sequence[Item]) -> "Examined":
         examples = [
             {
-                "problem": group.problem.id,
-                "question": group.problem.messages[-1]["content"],
-                "gold": group.problem.gold,
-                "answer": group.completions[0].text,
-                "correct": scores[0].correct,
+                "problem": item.problem,
+                "question": item.question,
+                "gold": item.gold,
+                "answer": item.answers[0].text,
+                "correct": item.answers[0].correct,
             }
-            for group, scores in pairs
+            for item in items[:EXAMPLES]
         ]
         return cls(evaluation.as_plain(), examples)
 

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paring.evaluation.measuring import answers_that_are, mean_length, trait_shares
+from paring.evaluation.items import Response, items_of
+from paring.evaluation.measuring import mean_length, trait_shares
 from paring.maths.advantages import without_signal
 from paring.training.update import Update
-from paring.types import Completion, Group, Score
+from paring.types import Group, Score
 
 
 def weighted(scores: Sequence[Sequence[Score]], weights: Mapping[str, float]) -> list[list[Score]]:
@@ -45,7 +46,8 @@ def rollout_metrics(
     and it costs nothing, where the exact one is a pass over tokens x vocabulary."""
     answers = [score for group in scores for score in group]
     completions = [completion for group in groups for completion in group.completions]
-    lengths = [len(completion.tokens) for completion in completions]
+    responses = [response for item in items_of(groups, scores) for response in item.answers]
+    lengths = [response.tokens for response in responses]
     names = dict.fromkeys(name for score in answers for name in score.parts)
     parts = {name: sum(score.parts.get(name, 0.0) for score in answers) / len(answers) for name in names}
     of_samples = {
@@ -57,8 +59,8 @@ def rollout_metrics(
         "reward_parts": parts,
         "accuracy": sum(score.correct for score in answers) / len(answers),
         "traits": trait_shares(answers),
-        "length": mean_length(completions),
-        **_lengths_by_correctness(completions, answers),
+        "length": mean_length(responses),
+        **_lengths_by_correctness(responses),
         "length_max": max(lengths),
         "truncated": sum(not completion.ended for completion in completions) / len(completions),
     } | (of_samples if sampled else {})
@@ -73,11 +75,11 @@ def advantage_metrics(advantage_PG: Tensor) -> dict[str, float]:
     }
 
 
-def _lengths_by_correctness(completions: Sequence[Completion], scores: Sequence[Score]) -> dict[str, float]:
+def _lengths_by_correctness(responses: Sequence[Response]) -> dict[str, float]:
     """Without a mean of answers that are not there."""
     lengths = {
-        "length_correct": mean_length(answers_that_are(True, completions, scores)),
-        "length_wrong": mean_length(answers_that_are(False, completions, scores)),
+        "length_correct": mean_length([response for response in responses if response.correct]),
+        "length_wrong": mean_length([response for response in responses if not response.correct]),
     }
     return {name: length for name, length in lengths.items() if length is not None}
 

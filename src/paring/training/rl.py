@@ -10,7 +10,8 @@ import torch
 
 from paring.adapters.kinds import Gated
 from paring.config import Run, to_toml
-from paring.evaluation.measuring import Answered, Evaluation, measure
+from paring.evaluation.items import Item
+from paring.evaluation.measuring import Evaluation, measure
 from paring.policy.packing import packed
 from paring.runtime.folder import RunFolder, free_folder
 from paring.runtime.interruption import Interruption
@@ -93,12 +94,12 @@ def train(run: Run, out: str | Path | None = None, *, resume: bool = False, scre
                 save(folder, setup, optimiser, progress, journal, keep=run.save.keep)
                 return Result(folder.path, exit_code=interruption.exit_code)
             screen.note("measuring the trained policy ...")
-            evaluation, answered = _test(run, setup)
-            folder.write_items(answered.items())
+            evaluation, items = _test(run, setup)
+            folder.write_items([item.as_plain() for item in items])
             named = {"task": run.task.name, "objective": run.objective.kind}
             validation = _validate(run, setup).as_plain() if run.evaluate.validation_at_end else None
             found = {"validation": validation, "collapse": progress.watch.found}
-            return finished(run, named, folder, setup, progress, Examined.of(evaluation, answered), found)
+            return finished(run, named, folder, setup, progress, Examined.of(evaluation, items), found)
         except NotFinite as error:
             raise RunFailed(diverged(folder, progress, f"{error} after step {progress.step}")) from error
         finally:
@@ -168,7 +169,7 @@ def _publish(run: Run, setup: Setup, step: Step, progress: Progress, journal: Jo
     screen.step(metrics)
 
 
-def _test(run: Run, setup: Setup) -> tuple[Evaluation, Answered]:
+def _test(run: Run, setup: Setup) -> tuple[Evaluation, list[Item]]:
     """Greedy answers to the test split: the accuracy before or after."""
     sampling = replace(run.rollout.sampling, temperature=0.0)
     return measure(setup.engine, run.task, "test", limit=run.evaluate.limit, sampling=sampling)
