@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from paring.maths.objective import Objective
     from paring.reporting.compare import compare
     from paring.reporting.report import report
-    from paring.subjects.opening import evaluate, export
+    from paring.subjects.evaluate import evaluate
+    from paring.subjects.export import export
     from paring.tasks.base import Task
     from paring.training.method import train
     from paring.types import Problem, Score
@@ -49,8 +50,8 @@ _HOMES = {
     "Task": "paring.tasks.base",
     "Verifier": "paring.verifier.verifier",
     "compare": "paring.reporting.compare",
-    "evaluate": "paring.subjects.opening",
-    "export": "paring.subjects.opening",
+    "evaluate": "paring.subjects.evaluate",
+    "export": "paring.subjects.export",
     "load_run": "paring.config",
     "report": "paring.reporting.report",
     "train": "paring.training.method",

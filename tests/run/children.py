@@ -10,8 +10,8 @@ import json
 import os
 import sys
 
-from paring import cli
-from paring.subjects import opening  # noqa: F401 - all is imported before the first fork
+from paring import cli  # all is imported before the first fork
+from paring.subjects import evaluate  # noqa: F401
 from paring.training import rl  # noqa: F401
 
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from paring.subjects.opening import export
+from paring.subjects.export import export
 
 ASKED = ("--task", "arithmetic:20,sums-and-products:10", "--rows", 4, "--samples", 2, "--temperature", 1)
 LIMITED = (*ASKED, "--max-new-tokens", 8)
@@ -34,10 +34,10 @@ def assert_same(folder, expected):
 @pytest.mark.parametrize(
     ("at", "call"),
     [
-        ("paring.evaluation.answering:judged", 3),
+        ("paring.evaluation.exam:judged", 3),
         ("paring.evaluation.items:os.fsync", 4),
         ("paring.evaluation.answering:Clock.note", 11),
-        ("paring.subjects.evaluating:write_outputs", 1),
+        ("paring.subjects.evaluate:write_outputs", 1),
     ],
 )
 def test_killed(paring_child, tmp_path, whole, at, call):
@@ -57,7 +57,7 @@ def test_interrupted(paring_child, tmp_path, whole):
         *LIMITED,
         "--out",
         folder,
-        at="paring.evaluation.answering:judged",
+        at="paring.evaluation.exam:judged",
         call=3,
         signal=signal.SIGINT,
     )
@@ -81,6 +81,6 @@ def test_a_run_its_adapter_and_its_merged_model_answer_alike(paring_child, finis
 def test_a_run_against_its_base(paring_child, finished_run, tmp_path):
     ended = paring_child("eval", finished_run, "--limit", 8, "--compare", "embedded", "--out", tmp_path / "out")
     assert ended.code == 0, ended.output
-    assert "comparison on the same problems" in ended.output
+    assert "comparison, second less first" in ended.output
     compared = json.loads((tmp_path / "out" / "results.json").read_text())["tasks"][0]["comparison"]
     assert compared["problems"] == 8 and 0 <= compared["p"] <= 1

@@ -9,7 +9,8 @@ from transformers import AutoModelForCausalLM
 from paring import train
 from paring.policy.loading import EMBEDDED
 from paring.policy.packing import Shared, pack
-from paring.subjects.opening import export, open_subject
+from paring.subjects.export import export
+from paring.subjects.opening import open_subject
 
 
 @pytest.fixture(scope="module")

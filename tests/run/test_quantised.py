@@ -12,7 +12,8 @@ from paring.policy.packing import packed
 from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
 from paring.runtime.journal import read_rows
-from paring.subjects.opening import export, open_subject
+from paring.subjects.export import export
+from paring.subjects.opening import open_subject
 from paring.tasks.arithmetic import Arithmetic
 from paring.types import Key
 

@@ -185,7 +185,7 @@ def test_each_held_out_problem_is_recorded(finished_run):
     after = json.loads((finished_run / "result.json").read_text())["after"]
     assert [row["problem"] for row in items] == [problem.id for problem in Arithmetic().problems("test")[:4]]
     assert sum(row["correct"] for row in items) == after["correct"]
-    assert sum(row["tokens"] for row in items) / len(items) == after["length"]
+    assert sum(row["answers"][0]["tokens"] for row in items) / len(items) == after["length"]
 
 
 def test_the_validation_split_is_measured_at_the_end_where_that_is_asked(small_run, finished_run, tmp_path):

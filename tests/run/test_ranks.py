@@ -12,7 +12,8 @@ from paring import train
 from paring.adapters.attach import ranks_of
 from paring.policy.loading import EMBEDDED
 from paring.runtime.journal import read_rows
-from paring.subjects.opening import export, open_subject
+from paring.subjects.export import export
+from paring.subjects.opening import open_subject
 
 KINDS = {
     "l1ra": {"kind": "l1ra", "rank": 4, "events": 3, "shrink": 60.0, "reach": 3.0, "settle": 0.3},

@@ -28,6 +28,21 @@ FAMILIES = {
 }
 
 
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</style><img src=x onerror=alert(1)>",
+    "\x1b[2J\x1b]0;title\x07 | *bold* [link](javascript:alert(1))",
+    "\u202egnp.exe \u200b\x00\x08",
+    "half \ud800 a pair",
+    "a\nb\r\nc\td",
+)
+
+
+@pytest.fixture(params=HOSTILE, ids=range(len(HOSTILE)))
+def hostile(request) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Tiny tensors: more threads only wait for each other."""

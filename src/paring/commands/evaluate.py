@@ -21,7 +21,7 @@ def evaluate(
     temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    compare: Annotated[str | None, typer.Option(metavar="OTHER", help="Ask this run or model the same.")] = None,
+    compare: Annotated[str | None, typer.Option(metavar="OTHER", help="A second one: OTHER less the first.")] = None,
     data: Annotated[Path | None, typer.Option(help="DIR of DIR/gsm8k/test.jsonl ...; by default the hub.")] = None,
     style: Annotated[str | None, typer.Option(help="boxed or think-answer; by default as the run trained.")] = None,
     shots: Annotated[int | None, typer.Option(min=0, help="Worked examples before a benchmark's question.")] = None,
@@ -34,11 +34,11 @@ def evaluate(
     """Measure a run, a model or an adapter on tasks and benchmarks."""
     with errors_in_words(debug):
         one_of("--broken", broken, ("mend", "keep", "drop"))
-        from paring.evaluation.asked import asked
         from paring.evaluation.presentation import lines
-        from paring.subjects.evaluating import evaluate_on
+        from paring.evaluation.request import request_of
+        from paring.subjects.evaluate import evaluate_on
 
-        wanted = asked(
+        request = request_of(
             subject=subject,
             compare=compare,
             tasks=tuple(name.strip() for name in (task or "").split(",") if name.strip()),
@@ -54,11 +54,11 @@ def evaluate(
             seed=seed,
             rows=rows,
         )
-        outcome = evaluate_on(wanted, out)
-        if outcome.results is None:
+        done = evaluate_on(request, out)
+        if done.results is None:
             kept = f"kept in {out}: the same command goes on" if out else "nothing was kept: give --out DIR to go on"
             print(f"stopped; {kept}", file=sys.stderr)
-            raise typer.Exit(outcome.exit_code)
-        print(json.dumps(outcome.results.for_scripts()) if as_json else "\n".join(lines(outcome.results)))
-        if outcome.files and not as_json:
-            print("\n".join(["", *(f"written to {path}" for path in outcome.files)]))
+            raise typer.Exit(done.exit_code)
+        print(json.dumps(done.results.for_scripts()) if as_json else "\n".join(lines(done.results)))
+        if done.files and not as_json:
+            print("\n".join(["", *(f"written to {path}" for path in done.files)]))

@@ -24,8 +24,8 @@ def export(
     if merged and portable:
         raise typer.BadParameter("--merged writes no adapter that could be --portable: choose one")
     with errors_in_words(debug):
-        from paring.subjects.opening import engine_note
-        from paring.subjects.opening import export as write
+        from paring.subjects.export import engine_note
+        from paring.subjects.export import export as write
 
         folder = write(run, to, merged=merged, layout="portable" if portable else "compact")
         kind, note = ("model", None) if merged else ("adapter", engine_note(folder))

@@ -1,57 +1,58 @@
 """One subject answers all exams, chunk by chunk, and goes on where it was stopped."""
 
 import json
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paring.evaluation.asked import Asked
-from paring.evaluation.exams import Exam
-from paring.evaluation.items import Item, Items, item
-from paring.rollout.engine import Engine, Sampling
+from paring.evaluation.exam import Exam
+from paring.evaluation.items import Item, ItemFile
+from paring.evaluation.measuring import Evaluation, evaluation_of, mean_length
+from paring.evaluation.request import Request
+from paring.rollout.engine import Engine
 from paring.runtime.interruption import Interruption
 from paring.runtime.screen import Screen
-from paring.tasks.base import judged
-from paring.types import Key
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Of each task the items, and the seconds it took to have and to judge the answers."""
+class Answered:
+    """The items of a task, and their record."""
 
-    items: dict[str, list[Item]]
-    seconds: dict[str, float]
+    items: list[Item]
+    evaluation: Evaluation
 
 
 def answer(
     engine: Engine,
     *,
     exams: Sequence[Exam],
-    samplings: Mapping[str, Sampling],
-    asked: Asked,
+    request: Request,
     folder: Path,
-    who: str,
+    title: str,
     screen: Screen,
     interruption: Interruption,
-) -> Answers | None:
-    """Answer what is not yet on record in `folder`; None where that was interrupted, with whole chunks on record.
+) -> list[Answered] | None:
+    """Answer what is not yet on record in `folder`, task by task; None where that was interrupted, with whole chunks
+    on record.
 
     What is on record never depends on when it was interrupted: chunks are cut at the same places always."""
     folder.mkdir(parents=True, exist_ok=True)
-    answers = Answers({}, {})
+    answers = []
     for exam in exams:
-        record = Items(folder / f"{exam.name}.jsonl", asked.problems_at_once)
-        clock = Clock(folder / f"{exam.name}.seconds.jsonl")
+        stem = re.sub(r"[^\w-]", "_", exam.name)
+        record = ItemFile(folder / f"{stem}.jsonl", request.problems_at_once)
+        clock = Clock(folder / f"{stem}.seconds.jsonl")
         items = record.read(len(exam.problems))
         chunks = list(record.chunks(len(items), len(exam.problems)))
         finished = -(-len(items) // record.chunk)
         if chunks:
-            screen.start(f"{who}: {exam.name}", finished + len(chunks), finished)
+            screen.start(f"{title}: {exam.name}", finished + len(chunks), finished)
         try:
             for number, places in enumerate(chunks, start=finished + 1):
                 start = time.perf_counter()
-                new = _answered(engine, exam, places, samplings[exam.name], asked)
+                new = exam.answered(engine, places, request)
                 record.append(new)
                 clock.note(places, seconds := time.perf_counter() - start)
                 items += new
@@ -60,23 +61,17 @@ def answer(
                     return None
         finally:
             screen.finish()
-        answers.items[exam.name], answers.seconds[exam.name] = items, clock.total()
+        how = {"temperature": request.temperature, "seconds": clock.total()}
+        answers.append(Answered(items, evaluation_of(items, exam.name, "test", **how)))
     return answers
 
 
-def _answered(engine: Engine, exam: Exam, places: range, sampling: Sampling, asked: Asked) -> list[Item]:
-    problems = exam.problems[places.start : places.stop]
-    groups = engine.sample(problems, asked.samples, sampling, Key(asked.seed, step=0))
-    scored = zip(places, groups, judged(exam.task, groups), strict=True)
-    return [item(group, scores, exam.facts(place)) for place, group, scores in scored]
-
-
 def _so_far(items: Sequence[Item]) -> dict[str, float]:
-    answers = [answer for item in items for answer in item["answers"]]
+    responses = [response for item in items for response in item.answers]
     return {
-        "accuracy": sum(answer["correct"] for answer in answers) / len(answers),
-        "length": sum(answer["tokens"] for answer in answers) / len(answers),
-        "truncated": sum(not answer["ended"] for answer in answers) / len(answers),
+        "accuracy": sum(response.correct for response in responses) / len(responses),
+        "length": mean_length(responses) or 0.0,
+        "truncated": sum(not response.ended for response in responses) / len(responses),
     }
 
 
@@ -91,7 +86,7 @@ class Clock:
             file.write(json.dumps({"first": places.start, "problems": len(places), "seconds": seconds}) + "\n")
 
     def total(self) -> float:
-        """Of a chunk that was answered twice, since a kill came between items and clock, the last time counts."""
+        """For a chunk that was answered twice, since a kill came between items and clock, the last time counts."""
         if not self.path.is_file():
             return 0.0
         lines = [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]

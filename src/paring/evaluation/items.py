@@ -1,39 +1,95 @@
-"""The answers on record: one line a problem, appended by whole chunks, so that a killed evaluation goes on."""
+"""Answers on record: one item a problem, one JSON line each, appended by whole chunks."""
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from paring.types import Group, Score
+from pydantic import TypeAdapter, ValidationError
 
-Item = dict[str, Any]
-"""{"problem", "gold", "row", "labels", "flaw", "answers": [{"correct", "why", "answer", "tokens", "ended", ...}]}"""
-
-
-def item(group: Group, scores: Sequence[Score], facts: dict[str, Any]) -> Item:
-    """What is written of one problem."""
-    answers = [
-        {
-            "correct": score.correct,
-            "why": score.why or ("right" if score.correct else "wrong"),
-            "answer": score.answer,
-            "reward": score.reward,
-            "traits": score.traits,
-            "tokens": len(completion.tokens),
-            "ended": completion.ended,
-            "text": completion.text,
-        }
-        for completion, score in zip(group.completions, scores, strict=True)
-    ]
-    return {"problem": group.problem.id, "gold": group.problem.gold} | facts | {"answers": answers}
+from paring.types import Group, Json, Score
 
 
 @dataclass(frozen=True)
-class Items:
-    """One file of items. A chunk is written at once and synced; what a kill left of one is cut off on reading."""
+class Response:
+    """A model's answer and its verdict.
+
+    why      the class of the verdict: right, wrong, or another of the task's own
+    answer   what the task read in the text as the answer; None where it read none
+    tokens   how many there are; `ended`: the last one ends the text, which was not cut off
+    """
+
+    correct: bool
+    why: str
+    answer: str | None
+    reward: float
+    traits: Mapping[str, bool]
+    tokens: int
+    ended: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """A problem and its answers. Benchmarks add its row in the data, labels such as its subject, and its flaw."""
+
+    problem: str
+    question: str
+    gold: str
+    answers: tuple[Response, ...]
+    row: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    flaw: str | None = None
+
+    @property
+    def right(self) -> int:
+        """How many answers are right."""
+        return sum(response.correct for response in self.answers)
+
+    @property
+    def share(self) -> float:
+        """The share of answers that are right."""
+        return self.right / len(self.answers)
+
+    def as_plain(self) -> dict[str, Json]:
+        """One JSON object. `correct` sums up its answers: true or false for a single one, else the share."""
+        correct = self.answers[0].correct if len(self.answers) == 1 else self.share
+        plain: dict[str, Json] = {"problem": self.problem, "correct": correct}
+        return plain | asdict(self)
+
+
+_ITEM = TypeAdapter(Item)
+
+
+def items_of(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> list[Item]:
+    """The items of groups and their scores, [P][G]."""
+    return [
+        Item(
+            problem=group.problem.id,
+            question=group.problem.messages[-1]["content"] if group.problem.messages else "",
+            gold=group.problem.gold,
+            answers=tuple(
+                Response(
+                    correct=score.correct,
+                    why=score.why or ("right" if score.correct else "wrong"),
+                    answer=score.answer,
+                    reward=score.reward,
+                    traits=score.traits,
+                    tokens=len(completion.tokens),
+                    ended=completion.ended,
+                    text=completion.text,
+                )
+                for completion, score in zip(group.completions, row, strict=True)
+            ),
+        )
+        for group, row in zip(groups, scores, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class ItemFile:
+    """Items in a file. A chunk is written at once and synced; what a kill left of one is cut off on reading."""
 
     path: Path
     chunk: int
@@ -50,7 +106,7 @@ class Items:
 
     def append(self, items: Sequence[Item]) -> None:
         # ASCII only: a lone surrogate can be written, and `cat` sends no control character of a model to a terminal.
-        text = "".join(json.dumps(one, allow_nan=False) + "\n" for one in items)
+        text = "".join(json.dumps(item.as_plain(), allow_nan=False) + "\n" for item in items)
         with self.path.open("ab") as file:
             file.write(text.encode("ascii"))
             file.flush()
@@ -64,9 +120,7 @@ class Items:
 
 def _parsed(line: bytes, place: str) -> Item:
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        found = None
-    if not (isinstance(found, dict) and isinstance(found.get("answers"), list)):
-        raise ValueError(f"{place}: damaged; remove the file to answer its problems again")
-    return found
+        # Not validate_json, which takes no lone surrogate.
+        return _ITEM.validate_python(json.loads(line))
+    except (ValidationError, ValueError, RecursionError):
+        raise ValueError(f"{place}: damaged; remove the file to answer its problems again") from None

@@ -1,15 +1,21 @@
-"""Measure a policy on held-out problems."""
+"""Measure answers to problems that are not trained on: the one record of an evaluation, and its figures."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from paring.evaluation.items import Item, Response, items_of
 from paring.maths.estimates import bootstrap_interval, wilson_interval
+from paring.maths.repeated import majority_at, pass_at
 from paring.rollout.engine import Engine, Sampling
+from paring.runtime.text import accuracy_words, percent, percent_interval
 from paring.settings.declare import Count, CountOrZero, settings
 from paring.tasks.base import Task, judged
-from paring.types import Completion, Group, Key, Score, Split
+from paring.types import Json, Key, Score, Split
+
+NO_ANSWER = "no answer"
+"""The verifier's class of a text that holds no answer."""
 
 
 @settings
@@ -26,8 +32,36 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """A share, or a chance, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{percent(self.value)} {percent_interval(self.low, self.high)}"
+
+
+@dataclass(frozen=True)
+class PartRate(Rate):
+    """The accuracy on some of the problems, such as those of one subject."""
+
+    problems: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """Accuracy with its 95 % interval over `problems` x `samples` answers, and what else was seen."""
+    """Accuracy over `problems` x `samples` answers, and what else was measured. Printed, it is the accuracy.
+
+    interval           of 95 %: Wilson's for one answer a problem, else a bootstrap over problems
+    pass_at, maj_at    by k, where there are several answers a problem
+    truncated          share of answers that were cut off; `no_answer`: of those that hold none
+    verdicts           answers by the class of their verdict; `traits`: shares of answers
+    tokens             of all answers; `length`: their mean, then that of right and of wrong ones, None without any
+    seconds            to sample and to judge all answers, on the machine that did
+    by                 label -> value -> the accuracy there
+    """
 
     task: str
     split: Split
@@ -37,53 +71,26 @@ class Evaluation:
     correct: int
     accuracy: float
     interval: tuple[float, float]
-    traits: dict[str, float]
+    pass_at: Mapping[int, Rate]
+    maj_at: Mapping[int, Rate]
+    truncated: float
+    no_answer: float
+    verdicts: Mapping[str, int]
+    traits: Mapping[str, float]
+    tokens: int
     length: float
     length_correct: float | None
     length_wrong: float | None
-    """Mean tokens of the right and of the wrong answers; None where there are none."""
-    truncated: float
     seconds: float
+    by: Mapping[str, Mapping[str, PartRate]]
 
-    def as_plain(self) -> dict[str, Any]:
-        return asdict(self) | {"interval": list(self.interval)}
-
-    def lines(self) -> list[str]:
-        """For people."""
-        how = "greedy" if self.temperature == 0 else f"temperature {self.temperature:g}"
-        answers = f"{self.problems} problems" + (f" x {self.samples} answers" if self.samples > 1 else "")
-        return [
-            f"{self.task}: accuracy {self} on {answers} ({self.split} split, {how})",
-            *(f"answers with {name.replace('_', ' ')}: {100 * share:.1f} %" for name, share in self.traits.items()),
-            f"mean length {self.length:.1f} tokens{self._by_correctness()}, cut off {100 * self.truncated:.1f} %, "
-            f"{self.seconds:.1f} s",
-        ]
-
-    def _by_correctness(self) -> str:
-        lengths = {"right": self.length_correct, "wrong": self.length_wrong}
-        told = [f"{which} {length:.1f}" for which, length in lengths.items() if length is not None]
-        return f" ({', '.join(told)})"
+    def as_plain(self) -> dict[str, Json]:
+        plain: dict[str, Json] = asdict(self)
+        return plain | {"interval": list(self.interval)}
 
     def __str__(self) -> str:
         """Accuracy with its interval, in per cent."""
-        low, high = self.interval
-        return f"{100 * self.accuracy:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The answers to the problems, and what the task says of them."""
-
-    groups: list[Group]
-    scores: list[list[Score]]
-
-    def items(self) -> list[dict[str, Any]]:
-        """One row an answer, by which two runs can be compared problem by problem."""
-        return [
-            {"problem": group.problem.id, "correct": score.correct, "tokens": len(completion.tokens)}
-            for group, row in zip(self.groups, self.scores, strict=True)
-            for completion, score in zip(group.completions, row, strict=True)
-        ]
+        return accuracy_words(self.accuracy, *self.interval)
 
 
 def measure(
@@ -95,51 +102,89 @@ def measure(
     sampling: Sampling,
     samples: int = 1,
     key: Key = Key(seed=0, step=0),  # noqa: B008 - frozen
-) -> tuple[Evaluation, Answered]:
-    """Answer the first `limit` problems of a split.
-
-    The interval is Wilson's for one answer a problem. Several answers to one problem are not independent: then it is
-    a bootstrap over problems."""
+) -> tuple[Evaluation, list[Item]]:
+    """Answer the first `limit` problems of a split, of which there is at least one, and judge the answers."""
     start = time.perf_counter()
-    problems = task.problems(split)[:limit]
-    groups = engine.sample(problems, samples, sampling, key)
-    answered = Answered(groups, judged(task, groups))
-    scores = [score for group in answered.scores for score in group]
-    completions = [completion for group in answered.groups for completion in group.completions]
-    correct = sum(score.correct for score in scores)
-    interval = wilson_interval(correct, len(scores))
-    if samples > 1:
-        interval = bootstrap_interval([sum(s.correct for s in group) / samples for group in answered.scores], seed=0)
-    evaluation = Evaluation(
-        task=task.name,
+    groups = engine.sample(task.problems(split)[:limit], samples, sampling, key)
+    items = items_of(groups, judged(task, groups))
+    seconds = time.perf_counter() - start
+    return evaluation_of(items, task.name, split, temperature=sampling.temperature, seconds=seconds), items
+
+
+def evaluation_of(items: Sequence[Item], task: str, split: Split, *, temperature: float, seconds: float) -> Evaluation:
+    """The record of items, of which there is at least one, each with as many answers."""
+    responses = [response for item in items for response in item.answers]
+    samples = len(items[0].answers)
+    ks = ks_of(samples) if samples > 1 else []
+    accuracy = _accuracy(items)
+    verdicts = Counter(response.why for response in responses)
+    return Evaluation(
+        task=task,
         split=split,
-        problems=len(problems),
+        problems=len(items),
         samples=samples,
-        temperature=sampling.temperature,
-        correct=correct,
-        accuracy=correct / len(scores),
-        interval=interval,
-        traits=trait_shares(scores),
-        length=mean_length(completions),
-        length_correct=mean_length(answers_that_are(True, completions, scores)),
-        length_wrong=mean_length(answers_that_are(False, completions, scores)),
-        truncated=sum(not completion.ended for completion in completions) / len(completions),
-        seconds=time.perf_counter() - start,
+        temperature=temperature,
+        correct=sum(item.right for item in items),
+        accuracy=accuracy.value,
+        interval=(accuracy.low, accuracy.high),
+        pass_at={k: _mean(items, lambda item, k=k: pass_at(k, item.right, samples)) for k in ks},
+        maj_at={k: _mean(items, lambda item, k=k: _majority(item, k)) for k in ks},
+        truncated=sum(not response.ended for response in responses) / len(responses),
+        no_answer=verdicts[NO_ANSWER] / len(responses),
+        verdicts=dict(sorted(verdicts.items())),
+        traits=trait_shares(responses),
+        tokens=sum(response.tokens for response in responses),
+        length=sum(response.tokens for response in responses) / len(responses),
+        length_correct=mean_length([response for response in responses if response.correct]),
+        length_wrong=mean_length([response for response in responses if not response.correct]),
+        seconds=seconds,
+        by={label: _by_value(items, label) for label in dict.fromkeys(name for item in items for name in item.labels)},
     )
-    return evaluation, answered
 
 
-def mean_length(completions: Sequence[Completion]) -> float | None:
+def ks_of(samples: int) -> list[int]:
+    """The k of pass@k and maj@k: powers of two up to the number of answers, and that number."""
+    return sorted({2**power for power in range(samples.bit_length())} | {samples})
+
+
+def mean_length(responses: Sequence[Response]) -> float | None:
     """In tokens; None where there are none."""
-    return sum(len(completion.tokens) for completion in completions) / len(completions) if completions else None
+    return sum(response.tokens for response in responses) / len(responses) if responses else None
 
 
-def answers_that_are(correct: bool, completions: Sequence[Completion], scores: Sequence[Score]) -> list[Completion]:
-    """The right or the wrong ones of answers."""
-    return [completion for completion, score in zip(completions, scores, strict=True) if score.correct == correct]
-
-
-def trait_shares(scores: Sequence[Score]) -> dict[str, float]:
+def trait_shares(answers: Sequence[Score | Response]) -> dict[str, float]:
     """Share of the answers that show each trait; an answer without a trait's name does not show it."""
-    names = dict.fromkeys(name for score in scores for name in score.traits)
-    return {name: sum(score.traits.get(name, False) for score in scores) / len(scores) for name in names}
+    names = dict.fromkeys(name for answer in answers for name in answer.traits)
+    return {name: sum(answer.traits.get(name, False) for answer in answers) / len(answers) for name in names}
+
+
+def _accuracy(items: Sequence[Item]) -> Rate:
+    """The share of right answers. Several answers to one problem are not independent, so problems are resampled."""
+    right, answers = sum(item.right for item in items), sum(len(item.answers) for item in items)
+    if answers == len(items):
+        return Rate(right / answers, *wilson_interval(right, answers))
+    return Rate(right / answers, *bootstrap_interval([item.share for item in items], seed=0))
+
+
+def _mean(items: Sequence[Item], value_of: Callable[[Item], float]) -> Rate:
+    values = [value_of(item) for item in items]
+    return Rate(sum(values) / len(values), *bootstrap_interval(values, seed=0))
+
+
+def _majority(item: Item, k: int) -> float:
+    """The chance of maj@k. All right answers are one answer; wrong ones are the same where their texts are, spaces
+    apart. For a task that reads no answer the whole text votes."""
+    votes = [("right", "") if response.correct else _wrong_vote(response) for response in item.answers]
+    return majority_at(k, votes, ("right", ""))
+
+
+def _wrong_vote(response: Response) -> tuple[str, str] | None:
+    text = response.text if response.answer is None else response.answer
+    return None if response.why == NO_ANSWER else ("wrong", "".join(text.split()))
+
+
+def _by_value(items: Sequence[Item], label: str) -> dict[str, PartRate]:
+    parts: dict[str, list[Item]] = {}
+    for item in items:
+        parts.setdefault(item.labels.get(label, ""), []).append(item)
+    return {value: PartRate(**asdict(_accuracy(part)), problems=len(part)) for value, part in sorted(parts.items())}

@@ -1,36 +1,48 @@
-"""The files that an evaluation leaves: results as JSON, Markdown and HTML, and what the hub takes."""
+"""The files that an evaluation leaves: results as JSON, Markdown and HTML, and what the Hugging Face hub takes."""
 
 import html
 import json
 from pathlib import Path
 
-from paring.evaluation.hub import model_card, result_files
+from huggingface_hub import EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
+from huggingface_hub.utils import yaml_dump
+
+from paring.evaluation.benchmarks.benchmark import Benchmark
+from paring.evaluation.benchmarks.catalogue import benchmark_named
 from paring.evaluation.presentation import tables
 from paring.evaluation.results import Results
 from paring.runtime.files import write_durably
+from paring.runtime.page import page
+from paring.runtime.tables import escaped, plain_html
+from paring.runtime.text import percent_interval
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
 body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-.wide { overflow-x: auto; }
+.scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #8884; }
-th:first-child { text-align: left; font-weight: 500; }
+th, td { padding: .2rem .7rem; text-align: left; white-space: nowrap; border-bottom: 1px solid #8884; }
+.n { text-align: right; }
 li { font-size: .87rem; }
 """
+MISSING = (
+    "its name and licence",
+    "what it was trained on, and how",
+    "what it is for, and what it is not for",
+)
+"""What a model card needs and only its author knows."""
 
 
 def write_outputs(folder: Path, results: Results) -> list[Path]:
     """Write all of them into `folder`, each complete or as it was. Raises OSError."""
     texts = {
         "results.json": json.dumps(results.as_plain(), indent=2, allow_nan=False) + "\n",
-        "results.md": "\n\n".join(table.as_markdown() for table in tables(results)) + "\n",
-        "results.html": page(results),
-        "model-card.md": model_card(results),
+        "results.md": _markdown(results) + "\n",
+        "results.html": _page(results),
+        "model-card.md": _model_card(results),
     }
-    texts |= {f".eval_results/{name}": text for name, text in result_files(results).items()}
+    texts |= {f".eval_results/{name}": text for name, text in _result_files(results).items()}
     for name, text in texts.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
@@ -38,14 +50,44 @@ def write_outputs(folder: Path, results: Results) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def page(results: Results) -> str:
-    """One self-contained page without script, whose policy allows no request; every text in it is escaped."""
-    sections = "\n".join(table.as_html() for table in tables(results))
+def _markdown(results: Results) -> str:
+    return "\n\n".join("\n".join([f"## {escaped(table.title)}", "", *table.as_markdown()]) for table in tables(results))
+
+
+def _page(results: Results) -> str:
+    sections = [
+        f"<section><h2>{plain_html(table.title)}</h2>\n{table.as_html()}</section>" for table in tables(results)
+    ]
     settings = html.escape(json.dumps(results.as_plain() | {"tasks": None}, indent=2))
+    request = f"<details><summary>The request</summary><pre>{settings}</pre></details>"
+    return page("Evaluation", "\n".join(["<h1>Evaluation</h1>", *sections, request]), STYLE)
+
+
+def _result_files(results: Results) -> dict[str, str]:
+    """A YAML file for each benchmark that has a data set on the hub: accuracy in per cent, and how it was measured.
+
+    The hub shows an entry where the data set has registered itself as a benchmark with a task of this id
+    (https://huggingface.co/docs/hub/eval-results)."""
+    files = {}
+    for about, one in ((task.about, task.evaluation) for task in results.tasks):
+        benchmark = benchmark_named(one.task)
+        if isinstance(benchmark, Benchmark) and benchmark.hub is not None and about.title == benchmark.title:
+            notes = (
+                f"{results.request.how}, {about.style} prompts, {about.shots} shots, {one.problems} of "
+                f"{benchmark.rows} problems, 95 % interval {percent_interval(*one.interval)}; paring"
+            )
+            value = round(100 * one.accuracy, 2)
+            entry = EvalResultEntry(dataset_id=benchmark.hub.name, task_id=one.task, value=value, notes=notes)
+            files[f"{one.task}.yaml"] = yaml_dump(eval_result_entries_to_yaml([entry]))
+    return files
+
+
+def _model_card(results: Results) -> str:
+    """A draft: what was measured is filled in, what only its author knows is named as missing."""
+    data = ModelCardData(base_model=results.base, tags=["paring"], license=None)
+    missing = "\n".join(f"- [ ] {part}" for part in MISSING)
+    versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     return (
-        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Evaluation</title>\n<style>{STYLE}</style></head>\n<body>\n<h1>Evaluation</h1>\n{sections}\n"
-        f"<details><summary>What was asked</summary><pre>{settings}</pre></details>\n</body>\n</html>\n"
+        f"---\n{data.to_yaml()}\n---\n\n# Model card (draft)\n\nTo be written by the author:\n\n{missing}\n\n"
+        f"# Evaluation\n\nMeasured by `paring eval` ({versions}).\n\n{_markdown(results)}\n"
     )

@@ -1,21 +1,21 @@
 """Results as tables, and as a line a figure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
-from paring.evaluation.comparison import SIZES, Comparison
-from paring.evaluation.figures import Share, Summary
-from paring.evaluation.results import Results
-from paring.evaluation.tables import Table
-from paring.runtime.text import visible
+from paring.evaluation.benchmarks.benchmark import Flaw
+from paring.evaluation.measuring import Evaluation
+from paring.evaluation.request import sampling_words
+from paring.evaluation.results import SIZES, Comparison, Results
+from paring.runtime.tables import Table
+from paring.runtime.text import percent, percent_interval, points, points_interval, visible
 
 
 def lines(results: Results) -> list[str]:
     """For a terminal: one task in words with its subjects and levels, several as tables."""
-    if len(results.summaries) == 1 and not results.comparison:
-        task, summary = next(iter(results.summaries.items()))
-        breakdowns = [table.as_text() for table in _breakdowns(results)]
-        return [*map(visible, _in_words(results, task, summary)), *(f"\n{table}" for table in breakdowns)]
-    return ["\n\n".join(table.as_text() for table in _tables_of_all(results))]
+    if len(results.tasks) == 1 and results.request.compare is None:
+        words = [visible(line) for line in [*_words(results.tasks[0].evaluation), *_notes(results)]]
+        return [*words, *(line for table in _breakdowns(results) for line in ("", *table.as_text()))]
+    return "\n\n".join("\n".join(table.as_text()) for table in _tables_of_all(results)).split("\n")
 
 
 def tables(results: Results) -> list[Table]:
@@ -24,109 +24,104 @@ def tables(results: Results) -> list[Table]:
 
 
 def _tables_of_all(results: Results) -> list[Table]:
-    found = [_accuracies(results, results.asked.subject, results.summaries)]
-    if results.comparison:
-        found.append(_accuracies(results, str(results.asked.compare), results.others))
-        found.append(_comparisons(results))
-    return [*found, _verdicts(results)]
+    request, titles = results.request, [task.about.title for task in results.tasks]
+    evaluations = [task.evaluation for task in results.tasks]
+    notes, how = list(_notes(results)), request.how
+    shown = [_accuracies(titles, evaluations, f"{request.subject} ({how})", notes)]
+    others = [task.other for task in results.tasks if task.other is not None]
+    if others:
+        shown += [_accuracies(titles, others, f"{request.compare} ({how})", notes), _comparisons(results)]
+    return [*shown, _verdicts(titles, evaluations, request.subject)]
 
 
-def _accuracies(results: Results, who: str, summaries: Mapping[str, Summary]) -> Table:
-    ks = sorted({k for summary in summaries.values() for k in summary.pass_at} - {1})
-    header = ["task", "problems", "accuracy %", *(f"{kind}@{k} %" for k in ks for kind in ("pass", "maj"))]
-    header += ["cut off %", "no answer %", "tokens", "s an answer"]
-    rows = []
-    for task, summary in summaries.items():
-        several = [str(by[k]) if k in by else "-" for k in ks for by in (summary.pass_at, summary.maj_at)]
-        answers = summary.problems * summary.samples
-        cost = [f"{summary.length:.0f}", f"{summary.seconds / answers:.2f}"]
-        failed = [_percent(summary.truncated), _percent(summary.no_answer)]
-        title = results.about[task]["title"]
-        rows.append([title, str(summary.problems), str(summary.accuracy), *several, *failed, *cost])
-    return Table(f"{who} ({results.asked.how})", header, rows, list(_notes(results)))
+def _accuracies(titles: Sequence[str], evaluations: Sequence[Evaluation], title: str, notes: Sequence[str]) -> Table:
+    ks = sorted({k for one in evaluations for k in one.pass_at} - {1})
+    several = [f"{kind}@{k} %" for k in ks for kind in ("pass", "maj")]
+    head = ["task", "problems", "accuracy %", *several, "cut off %", "no answer %", "tokens", "s an answer"]
+    rows = [
+        [
+            name,
+            str(one.problems),
+            f"{percent(one.accuracy)} {percent_interval(*one.interval)}",
+            *(str(by[k]) for k in ks for by in (one.pass_at, one.maj_at)),
+            percent(one.truncated),
+            percent(one.no_answer),
+            f"{one.length:.0f}",
+            f"{one.seconds / (one.problems * one.samples):.2f}",
+        ]
+        for name, one in zip(titles, evaluations, strict=True)
+    ]
+    return Table(head, rows, title, notes)
 
 
 def _comparisons(results: Results) -> Table:
-    header = ["task", "problems", "difference, points", "only first", "only second", "p", "p (Holm)"]
-    header += [f"n for {100 * size:.0f}" for size in SIZES]
+    head = ["task", "problems", "difference, points", "only first", "only second", "p", "p (Holm)"]
+    first, second = results.request.subject, results.request.compare
     notes = [
-        f"difference: {results.asked.subject} minus {results.asked.compare}, paired over problems, 95 % bootstrap",
-        "p: McNemar's exact test with one answer a problem, else the bootstrap's; Holm: adjusted for all tasks here",
+        f"first: {first}; second: {second}; difference: second less first, with its 95 % interval",
+        "p: McNemar's exact test with one answer a problem, else Student's paired test over problems; "
+        "Holm: adjusted for all tasks here",
         "n for d: problems needed to see a difference of d points in 4 of 5 cases at the 5 % level",
     ]
-    rows = [[results.about[task]["title"], *_compared(one)] for task, one in results.comparison.items()]
-    return Table("comparison on the same problems", header, rows, notes)
+    rows = [[task.about.title, *_cells(task.comparison)] for task in results.tasks if task.comparison is not None]
+    return Table([*head, *(f"n for {100 * size:.0f}" for size in SIZES)], rows, "comparison, second less first", notes)
 
 
-def _compared(comparison: Comparison) -> list[str]:
-    apart, found = comparison.discordant, comparison.difference
+def _cells(comparison: Comparison) -> list[str]:
+    pair = comparison.paired
     return [
-        str(comparison.problems),
-        f"{100 * found.mean:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]",
-        "-" if apart is None else str(apart.first_only),
-        "-" if apart is None else str(apart.second_only),
-        f"{comparison.p:.3g}",
+        str(pair.problems),
+        f"{points(pair.difference)} {points_interval(pair.low, pair.high)}",
+        *("-" if count is None else str(count) for count in (pair.first_only, pair.second_only)),
+        f"{pair.p:.3g}",
         f"{comparison.p_holm:.3g}",
-        *(f"{comparison.needed[size]:,}" for size in SIZES),
+        *(f"{pair.needed(size):,}" for size in SIZES),
     ]
 
 
-def _verdicts(results: Results) -> Table:
-    classes = sorted({name for summary in results.summaries.values() for name in summary.verdicts})
-    rows = [
-        [results.about[task]["title"], *(str(summary.verdicts.get(name, 0)) for name in classes)]
-        for task, summary in results.summaries.items()
-    ]
-    return Table(f"verdicts: {results.asked.subject}", ["task", *classes], rows)
+def _verdicts(titles: Sequence[str], evaluations: Sequence[Evaluation], subject: str) -> Table:
+    classes = sorted({name for one in evaluations for name in one.verdicts})
+    counts = [[str(one.verdicts.get(name, 0)) for name in classes] for one in evaluations]
+    return Table(
+        ["task", *classes], [[name, *row] for name, row in zip(titles, counts, strict=True)], f"verdicts: {subject}"
+    )
 
 
 def _breakdowns(results: Results) -> Iterator[Table]:
-    for task, summary in results.summaries.items():
-        for label, values in summary.by.items():
-            rows = [
-                [value or "-", str(one["problems"]), str(Share(one["value"], one["low"], one["high"]))]
-                for value, one in values.items()
-            ]
-            yield Table(f"{results.about[task]['title']} by {label}", [label, "problems", "accuracy %"], rows)
+    for task in results.tasks:
+        for label, values in task.evaluation.by.items():
+            rows = [[value or "-", str(part.problems), str(part)] for value, part in values.items()]
+            yield Table([label, "problems", "accuracy %"], rows, f"{task.about.title} by {label}")
 
 
 def _notes(results: Results) -> Iterator[str]:
     yield from results.notes
-    for task, about in results.about.items():
-        asked = results.summaries[task].problems
-        if about.get("style"):
-            yield f"{task}: style {about['style']}, {about['shots']} shots, the first {asked} problems"
-        if about.get("note"):
-            yield f"{task}: {about['note']}"
-        if about.get("mended"):
-            rows = ", ".join(f"{flaw['row']} ({flaw['reason']})" for flaw in about["mended"])
-            yield f"{task}: judged by a gold of ours: row {rows}"
-        if about.get("left_out"):
-            rows = ", ".join(f"{flaw['row']} ({flaw['reason']})" for flaw in about["left_out"])
-            yield f"{task}: left out: row {rows}"
-        if about.get("as_published"):
-            rows = ", ".join(str(flaw["row"]) for flaw in about["as_published"])
-            yield f"{task}: known to be broken, and kept as published: row {rows}"
+    for about, one in ((task.about, task.evaluation) for task in results.tasks):
+        if about.style is not None:
+            yield f"{one.task}: style {about.style}, {about.shots} shots, the first {one.problems} problems"
+        if about.note:
+            yield f"{one.task}: {about.note}"
+        if about.mended:
+            yield f"{one.task}: judged by a gold of ours: row {_rows(about.mended)}"
+        if about.left_out:
+            yield f"{one.task}: left out: row {_rows(about.left_out)}"
+        if about.as_published:
+            rows = ", ".join(str(flaw.row) for flaw in about.as_published)
+            yield f"{one.task}: known to be broken, and kept as published: row {rows}"
 
 
-def _in_words(results: Results, task: str, summary: Summary) -> Iterator[str]:
-    answers = f"{summary.problems} problems" + (f" x {summary.samples} answers" if summary.samples > 1 else "")
-    temperature = results.asked.temperature
-    how = "greedy" if temperature == 0 else f"temperature {temperature:g}"
-    share = summary.accuracy
-    interval = f"[{100 * share.low:.1f}, {100 * share.high:.1f}]"
-    yield f"{task}: accuracy {100 * share.value:.1f} % {interval} on {answers} (test split, {how})"
-    for k in sorted(summary.pass_at.keys() - {1}):
-        yield f"pass@{k} {summary.pass_at[k]} %, maj@{k} {summary.maj_at[k]} %"
-    for name, part in summary.traits.items():
-        yield f"answers with {name.replace('_', ' ')}: {_percent(part)} %"
-    yield "verdicts: " + ", ".join(f"{number} {name}" for name, number in summary.verdicts.items())
-    lengths = {"right": summary.length_correct, "wrong": summary.length_wrong}
-    told = ", ".join(f"{which} {length:.1f}" for which, length in lengths.items() if length is not None)
-    cut = f"cut off {_percent(summary.truncated)} %"
-    yield f"mean length {summary.length:.1f} tokens ({told}), {cut}, {summary.seconds:.1f} s"
-    yield from _notes(results)
+def _rows(flaws: Sequence[Flaw]) -> str:
+    return ", ".join(f"{flaw.row} ({flaw.reason})" for flaw in flaws)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+def _words(one: Evaluation) -> Iterator[str]:
+    answers = f"{one.problems} problems" + (f" x {one.samples} answers" if one.samples > 1 else "")
+    yield f"{one.task}: accuracy {one} on {answers} (test split, {sampling_words(one.temperature)})"
+    for k in sorted(one.pass_at.keys() - {1}):
+        yield f"pass@{k} {one.pass_at[k]} %, maj@{k} {one.maj_at[k]} %"
+    for name, share in one.traits.items():
+        yield f"answers with {name.replace('_', ' ')}: {percent(share)} %"
+    yield "verdicts: " + ", ".join(f"{number} {name}" for name, number in one.verdicts.items())
+    lengths = {"right": one.length_correct, "wrong": one.length_wrong}
+    means = ", ".join(f"{kind} {length:.1f}" for kind, length in lengths.items() if length is not None)
+    yield f"mean length {one.length:.1f} tokens ({means}), cut off {percent(one.truncated)} %, {one.seconds:.1f} s"

@@ -1,13 +1,13 @@
-"""paring as a model of lm-evaluation-harness (`lm_eval --model paring --model_args model=RUN`): what is generated."""
+"""paring as a model of lm-evaluation-harness: `lm_eval --model paring --model_args model=RUN`, generating only."""
 
 import copy
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
-from lm_eval.api.registry import register_model
+from lm_eval.api.instance import Instance  # pyright: ignore[reportMissingImports] - an extra, as below
+from lm_eval.api.model import LM  # pyright: ignore[reportMissingImports]
+from lm_eval.api.registry import register_model  # pyright: ignore[reportMissingImports]
 
 from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
@@ -31,7 +31,7 @@ class PolicyUnderTest(LM):
     rows    answers decoded at once
     """
 
-    def __init__(self, model: str, seed: int = 0, rows: int = 32, **given_by_the_harness: Any) -> None:
+    def __init__(self, model: str, seed: int = 0, rows: int = 32, **given_by_the_harness: object) -> None:
         unknown = given_by_the_harness.keys() - {"batch_size", "max_batch_size", "device"}
         if unknown:
             raise ValueError(f"model_args: {', '.join(sorted(unknown))}: unknown; there are model, seed and rows")
@@ -45,52 +45,48 @@ class PolicyUnderTest(LM):
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
         """The answers, each up to the first of its stop texts. Raises ValueError for settings that are not known and
         for prompts that leave no room in the context: none is cut."""
-        asked = [_asked(instance) for instance in requests]
-        answers = [""] * len(asked)
-        for sampling in dict.fromkeys(sampling for _, sampling, _ in asked):
-            places = [place for place, (_, wanted, _) in enumerate(asked) if wanted == sampling]
-            groups = self._engine.sample(_problems([asked[place][0] for place in places]), 1, sampling, self._key)
+        prompts, samplings, stops = zip(*map(_parts_of, requests), strict=True) if requests else ((), (), ())
+        answers = [""] * len(prompts)
+        for sampling in dict.fromkeys(samplings):
+            places = [place for place, one in enumerate(samplings) if one == sampling]
+            groups = self._engine.sample(_problems([prompts[place] for place in places]), 1, sampling, self._key)
             for place, group in zip(places, groups, strict=True):
-                answers[place] = _up_to(group.completions[0].text, asked[place][2])
+                answers[place] = _up_to(group.completions[0].text, stops[place])
                 self.cache_hook.add_partial("generate_until", requests[place].args, answers[place])
         return answers
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        return self._tokenizer.apply_chat_template(
+        prompt = self._tokenizer.apply_chat_template(
             chat_history, tokenize=False, add_generation_prompt=add_generation_prompt
         )
+        return str(prompt)
 
     @property
     def tokenizer_name(self) -> str:
         return self._tokenizer.name_or_path.replace("/", "__")
 
     def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> NoReturn:
-        _refuse_loglikelihood()
+        raise NotImplementedError(
+            "--model paring answers tasks that generate (output_type: generate_until); for tasks of log-likelihood, "
+            "`paring export RUN --to DIR --merged` and use --model hf --model_args pretrained=DIR"
+        )
 
-    def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> NoReturn:
-        _refuse_loglikelihood()
-
-
-def _refuse_loglikelihood() -> NoReturn:
-    raise NotImplementedError(
-        "--model paring answers tasks that generate (output_type: generate_until); for tasks of log-likelihood, "
-        "`paring export RUN --to DIR --merged` and use --model hf --model_args pretrained=DIR"
-    )
+    loglikelihood_rolling = loglikelihood
 
 
-def _asked(instance: Instance) -> tuple[str, Sampling, tuple[str, ...]]:
+def _parts_of(instance: Instance) -> tuple[str, Sampling, tuple[str, ...]]:
     """Prompt, sampling and stop texts of a request."""
-    prompt, wanted = instance.args
-    unknown = wanted.keys() - SETTINGS
+    prompt, given = instance.args
+    unknown = given.keys() - SETTINGS
     if unknown:
         raise ValueError(f"generation_kwargs: {', '.join(sorted(unknown))}: unknown here; known: {sorted(SETTINGS)}")
-    until = wanted.get("until") or ()
+    until = given.get("until") or ()
     stops = (until,) if isinstance(until, str) else tuple(until)
     sampling = Sampling(
-        max_new_tokens=int(wanted.get("max_gen_toks", LONGEST_ANSWER)),
-        temperature=float(wanted.get("temperature", 1.0)) if wanted.get("do_sample") else 0.0,
-        top_p=float(wanted.get("top_p", 1.0)),
-        top_k=int(wanted.get("top_k", 0)),
+        max_new_tokens=int(given.get("max_gen_toks", LONGEST_ANSWER)),
+        temperature=float(given.get("temperature", 1.0)) if given.get("do_sample") else 0.0,
+        top_p=float(given.get("top_p", 1.0)),
+        top_k=int(given.get("top_k", 0)),
     )
     return prompt, sampling, stops
 
@@ -113,6 +109,6 @@ def _up_to(text: str, stops: Sequence[str]) -> str:
 
 if __name__ == "__main__":
     # Versions of the harness that do not look for plugins know the model once this file was run.
-    from lm_eval.__main__ import cli_evaluate
+    from lm_eval.__main__ import cli_evaluate  # pyright: ignore[reportMissingImports]
 
     cli_evaluate()

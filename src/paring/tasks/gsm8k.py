@@ -11,8 +11,10 @@ from paring.tasks.reasoning import corrects_itself, has_equation
 from paring.tasks.rows import Row, read_hub, read_jsonl, reject_repeats
 from paring.tasks.styles import STYLES, Style, prompt
 from paring.types import Problem, Score, Split
-from paring.verifier.extraction import marked_answer
-from paring.verifier.integers import integer, same_integer
+from paring.verifier import Gold
+from paring.verifier.extraction import answer_or_mark, marked_answer
+from paring.verifier.integers import integer
+from paring.verifier.verdicts import decide
 
 FIELDS = ("question", "answer")
 VALIDATION_PROBLEMS = 500
@@ -34,8 +36,8 @@ class Gsm8k:
     test_data        a .jsonl file to test on instead of the test set of `data`
     train_problems   how many rows of the training set are trained on: the first in hash order of (seed, question)
     subset_seed      another seed is another draw
-    style            how the question is put and where the answer must stand (tasks/styles.py): the paper's tags, or a
-                     box as benchmarks ask for it
+    style            how the question is put, and the form that is rewarded (tasks/styles.py): the paper's tags, or a
+                     box as benchmarks want it
     """
 
     name: Literal["gsm8k"] = "gsm8k"
@@ -63,17 +65,19 @@ class Gsm8k:
     def score(self, problem: Problem, text: str) -> Score:
         """0.1 if the text has the style's form (tasks/format.py) plus 1.0 if its answer is the gold.
 
-        The answer is what the last `<answer>` pair or the last box holds; in a text without one, what follows the last
-        `####` on its line, so that a base model which writes neither has a signal too. It has to be an integer and
-        nothing else (verifier/integers.py); a number that merely stands last counts for nothing.
+        The answer is what the last box or `<answer>` pair holds, in either style; in a text with neither, what follows
+        the last `####` on its line, so that a base model which writes neither has a signal too. The verifier compares
+        it with the gold (docs/verifier.md); a number that merely stands last counts for nothing.
         Traits, of what stands before the answer: `working`, there is a `=` in it, and `self_correction`
         (tasks/reasoning.py).
         """
-        style = STYLES[self.style]
-        answer = style.answer_in(text)
-        correct = same_integer(marked_answer(text) if answer is None else answer, problem.gold)
-        parts = {"format": FORMAT_REWARD * style.followed_by(text), "correct": CORRECT_REWARD * correct}
-        return Score(parts, correct, {"working": has_equation(text), "self_correction": corrects_itself(text)})
+        verdict = decide(Gold.read(problem.gold, kind="integer"), text, answer_in=answer_or_mark)
+        parts = {
+            "format": FORMAT_REWARD * STYLES[self.style].followed_by(text),
+            "correct": CORRECT_REWARD * verdict.correct,
+        }
+        traits = {"working": has_equation(text), "self_correction": corrects_itself(text)}
+        return Score(parts, verdict.correct, traits, why=verdict.why, answer=verdict.answer)
 
     def _problem(self, row: Row) -> Problem:
         gold, style = _gold(row), STYLES[self.style]
@@ -112,7 +116,7 @@ def _gold(row: Row) -> int:
 
 
 def _worked(answer: str, gold: int, style: Style) -> str:
-    """The solution of the data in the form that is asked for, without its calculator marks such as <<2*3=6>>; empty
+    """The solution of the data in the form of the style, without its calculator marks such as <<2*3=6>>; empty
     where nothing stands before the gold."""
     working = CALCULATION.sub("", answer.rpartition("####")[0]).strip()
     return style.written(working, str(gold)) if working else ""

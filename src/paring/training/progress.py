@@ -1,6 +1,6 @@
 """How far a run is: what a checkpoint holds, and going on from one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from paring.adapters.attach import load_state, ranks_of, set_ranks, state
 from paring.config import AnyRun, differences, load_run
-from paring.evaluation.measuring import Answered, Evaluation
+from paring.evaluation.items import Item
+from paring.evaluation.measuring import Evaluation
 from paring.policy.model import Policy
 from paring.rollout.lagged import LaggedEngine
 from paring.runtime import checkpoint
@@ -44,13 +45,10 @@ class Examined:
     examples: list[ShownAnswer] = field(default_factory=list)
 
     @classmethod
-    def of(cls, evaluation: Evaluation, answered: Answered) -> "Examined":
+    def of(cls, evaluation: Evaluation, items: Sequence[Item]) -> "Examined":
         examples = [
-            ShownAnswer(
-                *(group.problem.id, group.problem.messages[-1]["content"], group.problem.gold),
-                *(group.completions[0].text, scores[0].correct),
-            )
-            for group, scores in zip(answered.groups[:EXAMPLES], answered.scores[:EXAMPLES], strict=True)
+            ShownAnswer(item.problem, item.question, item.gold, item.answers[0].text, item.answers[0].correct)
+            for item in items[:EXAMPLES]
         ]
         return cls(evaluation.as_plain(), examples)
 

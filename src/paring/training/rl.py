@@ -42,10 +42,10 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
         if not loop.is_over:
             return loop.interrupted()
         screen.note("measuring the trained policy ...")
-        evaluation, answered = test()
-        folder.write_items(answered.items())
+        evaluation, items = test()
+        folder.write_items([item.as_plain() for item in items])
         validation = validate()[0].as_plain() if run.evaluate.validation_at_end else None
-        after = Examined.of(evaluation, answered)
+        after = Examined.of(evaluation, items)
         return loop.finish(after, task=run.task.name, objective=run.objective.kind, validation=validation)
 
 

@@ -35,6 +35,12 @@ def final_answer(text: str) -> str | None:
     return tagged if within is None else within
 
 
+def answer_or_mark(text: str) -> str | None:
+    """`final_answer`, or without box and tags what follows the last `####` on its line, as GSM8K's solutions end."""
+    answer = final_answer(text)
+    return marked_answer(text) if answer is None else answer
+
+
 def last_box(text: str) -> str | None:
     """What the last `\\boxed{ … }` or `\\fbox{ … }` with all its braces holds, stripped; None without one.
 

@@ -1,5 +1,6 @@
 """What is said of one answer: the verdict, reached here wherever no algebra is needed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,9 +61,10 @@ class _Elsewhere:
         raise _Refused if any(map(explodes, answer)) else _NotHere
 
 
-def decide(gold: Gold, text: str) -> Verdict:
-    """The verdict on a whole text. Raises NeedsAlgebra where it takes algebra, and nothing else, whatever the text."""
-    answer = final_answer(text)
+def decide(gold: Gold, text: str, answer_in: Callable[[str], str | None] = final_answer) -> Verdict:
+    """The verdict on a whole text, by the answer that `answer_in` finds in it. Raises NeedsAlgebra where it takes
+    algebra, and nothing else, whatever the text."""
+    answer = answer_in(text)
     if not answer:
         return Verdict(False, "no answer", answer)
     try:

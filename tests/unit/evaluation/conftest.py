@@ -1,4 +1,4 @@
-"""Items made by hand, hostile texts, and a benchmark with an engine that answers as it is told."""
+"""Items made by hand, small data sets, and an engine that answers by a script."""
 
 import json
 from pathlib import Path
@@ -7,21 +7,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from paring.evaluation.items import Item, Response
 from paring.types import Completion, Group, Key
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "</style><img src=x onerror=alert(1)>",
-    "\x1b[2J\x1b]0;title\x07 | *bold* [link](javascript:alert(1))",
-    "\u202egnp.exe \u200b\x00\x08",
-    "half \ud800 a pair",
-    "a\nb\r\nc\td",
-)
-
-
-@pytest.fixture(params=HOSTILE, ids=range(len(HOSTILE)))
-def hostile(request) -> str:
-    return request.param
 
 
 @pytest.fixture
@@ -39,20 +26,20 @@ def make_item():
     why = {"r": "right", "w": "wrong", "v": "wrong", "n": "no answer", "-": "no answer"}
 
     def make(problem, answers, **labels):
-        rows = [
-            {
-                "correct": letter == "r",
-                "why": why[letter],
-                "answer": None if letter in "n-" else letter,
-                "reward": float(letter == "r"),
-                "traits": {},
-                "tokens": 10 + number,
-                "ended": letter != "-",
-                "text": f"it is {letter}",
-            }
+        responses = [
+            Response(
+                correct=letter == "r",
+                why=why[letter],
+                answer=None if letter in "n-" else letter,
+                reward=float(letter == "r"),
+                traits={},
+                tokens=10 + number,
+                ended=letter != "-",
+                text=f"it is {letter}",
+            )
             for number, letter in enumerate(answers)
         ]
-        return {"problem": problem, "gold": "r", "row": 0, "labels": labels, "answers": rows}
+        return Item(problem, "Which letter?", "r", tuple(responses), row=0, labels=labels)
 
     return make
 

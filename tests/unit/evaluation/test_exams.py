@@ -1,12 +1,13 @@
-"""From what is asked to exams: which task a name means, limits, styles."""
+"""From a request to exams: which task a name means, limits, styles."""
 
 import pytest
 
 from paring.config import load_run
-from paring.evaluation.asked import asked
 from paring.evaluation.benchmarks.benchmark_task import BenchmarkTask
-from paring.evaluation.exams import exams, style_for
+from paring.evaluation.exam import About
+from paring.evaluation.request import request_of
 from paring.settings.complaints import RecipeError
+from paring.subjects.choosing import exams_of, style_for
 from paring.tasks.arithmetic import Arithmetic
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.styles import Boxed, ThinkAnswer
@@ -14,11 +15,12 @@ from paring.verifier import Verifier
 
 
 def wanted(**changes):
-    return asked(subject="embedded", **changes)
+    return request_of(subject="embedded", **changes)
 
 
 def chosen(run=None, **changes):
-    return exams(wanted(**changes), run, Boxed(), Verifier())
+    request = wanted(**changes)
+    return exams_of(request, run, style_for(request, run)[0], Verifier())
 
 
 @pytest.fixture
@@ -37,56 +39,90 @@ def test_a_benchmark_by_name_with_its_limit(data):
     (exam,) = chosen(tasks=("AMC-23:5",), data=data, limit=7)
     assert isinstance(exam.task, BenchmarkTask)
     assert (exam.name, len(exam.problems)) == ("amc23", 5)
-    assert exam.facts(2) == {"row": 2, "labels": {}}
+    assert exam.about().title == "AMC23" and exam.about().style == "boxed"
     assert [len(exam.problems) for exam in chosen(tasks=("amc23", "arithmetic:9"), data=data, limit=7)] == [7, 9]
     assert len(chosen(tasks=("amc23",), data=data)[0].problems) == 12
 
 
 def test_a_task_with_settings_of_its_own(data):
     (exam,) = chosen(tasks=("sums-and-products",), task_settings={"largest": 3})
-    assert exam.task.largest == 3 and exam.facts(0) == {} and exam.about() == {"title": "sums-and-products"}
+    assert exam.task.largest == 3 and exam.about() == About("sums-and-products", None, 0)
 
 
-def test_a_run_s_own_task_and_the_benchmark_of_the_same_name(gsm8k_run):
+def test_gsm8k_is_one_task(gsm8k_run):
+    """Whether a run's own or not, with data or settings given or not: the task that is trained on."""
     run, folder = gsm8k_run
+    tests = list(run.task.problems("test"))
+    for changes in ({}, {"tasks": ("gsm8k",)}, {"tasks": ("GSM-8K",)}, {"tasks": ("gsm8k",), "data": str(folder)}):
+        (exam,) = chosen(run, **changes)
+        assert isinstance(exam.task, Gsm8k) and list(exam.problems) == tests
+        assert exam.about().title == "GSM8K" and exam.about().style == "think-answer"
     assert chosen(run)[0].task == run.task
-    assert chosen(run, task_settings={"subset_seed": 3})[0].task.subset_seed == 3
-    assert isinstance(chosen(run, tasks=("gsm8k",), task_settings={"subset_seed": 3})[0].task, Gsm8k)
-    style, notes = style_for(wanted(), run)
-    (exam,) = exams(wanted(tasks=("gsm8k",), data=str(folder)), run, style, Verifier())
-    assert isinstance(exam.task, BenchmarkTask) and (style, notes) == (ThinkAnswer(), [])
-    assert list(exam.problems) == list(run.task.problems("test"))
+    for tasks in ((), ("gsm8k",)):
+        assert chosen(run, tasks=tasks, task_settings={"subset_seed": 3})[0].task.subset_seed == 3
+    (exam,) = chosen(tasks=("gsm8k",), data=str(folder))
+    assert [(one.id, one.gold) for one in exam.problems] == [(one.id, one.gold) for one in tests]
+    assert exam.task.style == "boxed" and exam.about().style == "boxed"
+    (exam,) = chosen(tasks=("gsm8k",), task_settings={"data": str(folder / "gsm8k"), "style": "think-answer"})
+    assert list(exam.problems) == tests
 
 
-def test_a_style_that_is_not_the_run_s_is_said(gsm8k_run):
+def test_shots_stand_before_the_questions_of_gsm8k_too(gsm8k_run, scripted):
     run, _ = gsm8k_run
-    said = ["gsm8k trained in the style think-answer, and is asked in boxed"]
-    assert style_for(wanted(style="boxed"), run) == (Boxed(), said)
+    (exam,) = chosen(run, shots=2)
+    roles = [message["role"] for message in exam.problems[0].messages]
+    assert roles == ["system", *["user", "assistant"] * 2, "user"]
+    assert exam.problems[0].messages[-1]["content"] == "Question: What is 5?"
+    text = "<answer> 5 </answer>\n\nQuestion: What is 1?\n\n<answer> 1 </answer>"
+    (item,) = exam.answered(scripted(lambda problem, member: text), range(1), wanted())
+    assert item.right == 1 and item.answers[0].text == text
+
+
+def test_a_missing_file_of_gsm8k_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gsm8k/test\.jsonl: there is no such file\. Put test\.jsonl of"):
+        chosen(tasks=("gsm8k",), data=str(tmp_path))
+
+
+def test_a_style_that_is_not_the_run_s_is_noted(gsm8k_run):
+    run, _ = gsm8k_run
+    notes = ["gsm8k trained in the style think-answer, and is measured in boxed"]
+    assert style_for(wanted(style="boxed"), run) == (Boxed(), notes)
+    assert chosen(run, style="boxed")[0].task.style == "boxed"
     assert style_for(wanted(style="think-answer"), run) == (ThinkAnswer(), [])
 
 
-def test_a_run_of_no_known_style_and_none_at_all(small_run, gsm8k_run):
-    said = ["arithmetic trained with other prompts than benchmarks are asked with: boxed"]
-    assert style_for(wanted(), small_run()) == (Boxed(), said)
-    assert style_for(wanted(style="think-answer"), None) == (ThinkAnswer(), [])
+def test_benchmarks_have_the_style_in_which_the_run_trained(gsm8k_run, data):
     run, folder = gsm8k_run
     (folder / "gsm8k" / "train.jsonl").unlink()
+    assert chosen(run, tasks=("amc23",), data=data)[0].about().style == "think-answer"
+
+
+def test_a_run_of_no_known_style_and_none_at_all(small_run):
+    notes = ["arithmetic trained with other prompts than benchmarks have: boxed"]
+    assert style_for(wanted(), small_run()) == (Boxed(), notes)
+    assert style_for(wanted(style="think-answer"), None) == (ThinkAnswer(), [])
+    run = load_run("quickstart", task={"name": "questions", "train": "absent.jsonl"})
     assert "not known" in style_for(wanted(), run)[1][0]
 
 
-def test_broken_rows_are_told(real):
+def test_broken_rows_are_listed(real):
     (exam,) = chosen(tasks=("cn_middle_school:80",), data=real)
     about = exam.about()
-    assert [flaw["row"] for flaw in about["mended"]] == [13, 75]
-    assert [flaw["row"] for flaw in about["left_out"]] == [21] and about["as_published"] == []
+    assert [flaw.row for flaw in about.mended] == [13, 75]
+    assert [flaw.row for flaw in about.left_out] == [21] and about.as_published == ()
     (exam,) = chosen(tasks=("cn_middle_school",), data=real, broken="keep")
-    assert [flaw["row"] for flaw in exam.about()["as_published"]] == [13, 21, 75, 90]
-    assert exam.facts(21)["flaw"].startswith("any negative number is right")
+    assert [flaw.row for flaw in exam.about().as_published] == [13, 21, 75, 90]
+
+
+def test_items_of_a_benchmark_hold_row_labels_and_flaw(real, scripted):
+    (exam,) = chosen(tasks=("cn_middle_school:22",), data=real, broken="keep")
+    (item,) = exam.answered(scripted(lambda problem, member: "2"), range(21, 22), wanted())
+    assert item.row == 21 and item.labels == {"kind": "open"} and item.flaw.startswith("any negative number is right")
 
 
 def test_the_digest_is_of_prompts_and_golds(data):
     def digest(**changes):
-        return chosen(tasks=("amc23",), data=data, **changes)[0].digest
+        return chosen(tasks=("amc23",), data=data, **changes)[0].identity()["digest"]
 
     assert digest() == digest() != digest(limit=3)
     assert digest() != digest(shots=1)

@@ -2,28 +2,34 @@
 
 import pytest
 
-from paring.evaluation.items import Items, item
+from paring.evaluation.items import Item, ItemFile, items_of
 from paring.types import Completion, Group, Problem, Score
 
-GROUP = Group(Problem("p/1", (), "7"), (1, 2), (Completion((3, 4), (0.0, 0.0), "\x1b[2J \ud800 7", False),))
+ASKED = ({"role": "system", "content": "s"}, {"role": "user", "content": "3 + 4?"})
+GROUP = Group(Problem("p/1", ASKED, "7"), (1, 2), (Completion((3, 4), (0.0, 0.0), "\x1b[2J \ud800 7", False),))
 
 
 @pytest.fixture
 def record(tmp_path):
-    return Items(tmp_path / "items.jsonl", chunk=2)
+    return ItemFile(tmp_path / "items.jsonl", chunk=2)
 
 
 def one(number):
-    return {"problem": f"p/{number}", "answers": []}
+    return Item(f"p/{number}", "?", "7", items_of([GROUP], [[Score({}, True)]])[0].answers)
 
 
 def test_what_is_written_of_a_problem():
-    scored = item(GROUP, [Score({"a": 1.0, "b": 0.1}, True, {"working": True}, why="right", answer="7")], {"row": 5})
-    assert scored == {
+    scores = [Score({"a": 1.0, "b": 0.1}, True, {"working": True}, why="right", answer="7")]
+    (item,) = items_of([GROUP], [scores])
+    assert item.as_plain() == {
         "problem": "p/1",
+        "correct": True,
+        "question": "3 + 4?",
         "gold": "7",
-        "row": 5,
-        "answers": [
+        "row": None,
+        "labels": {},
+        "flaw": None,
+        "answers": (
             {
                 "correct": True,
                 "why": "right",
@@ -33,21 +39,33 @@ def test_what_is_written_of_a_problem():
                 "tokens": 2,
                 "ended": False,
                 "text": "\x1b[2J \ud800 7",
-            }
-        ],
+            },
+        ),
     }
+
+
+def test_correct_stands_at_the_top_of_a_line(make_item):
+    """By it two runs are compared, problem by problem: a truth value for one answer, else their share."""
+    answers = ("r", "w", "rw", "rrrw")
+    assert [make_item("p", letters).as_plain()["correct"] for letters in answers] == [True, False, 0.5, 0.75]
 
 
 @pytest.mark.parametrize(("correct", "why"), [(True, "right"), (False, "wrong")])
 def test_a_task_that_gives_no_reason(correct, why):
-    assert item(GROUP, [Score({}, correct)], {})["answers"][0]["why"] == why
+    assert items_of([GROUP], [[Score({}, correct)]])[0].answers[0].why == why
 
 
 def test_hostile_text_comes_back_as_it_was_and_is_ascii_on_disk(record):
-    written = item(GROUP, [Score({}, False)], {})
-    record.append([written, written])
-    assert record.read(2) == [written, written]
+    written = items_of([GROUP], [[Score({}, False)]])
+    record.append([*written, *written])
+    assert record.read(2) == [*written, *written]
     assert record.path.read_bytes().isascii() and b"\x1b" not in record.path.read_bytes()
+
+
+def test_labels_and_flaws_come_back(record, make_item):
+    items = [make_item("p/1", "rw", subject="Algebra"), Item("p/2", "?", "1", one(2).answers, 3, {}, "broken")]
+    record.append(items)
+    assert record.read(2) == items
 
 
 def test_nothing_yet(record):
@@ -60,7 +78,7 @@ def test_a_torn_chunk_is_cut_off(record, torn, kept):
     whole = record.path.read_bytes()
     record.append([one(2), one(3)])
     record.path.write_bytes(record.path.read_bytes()[: len(record.path.read_bytes()) - torn])
-    assert [row["problem"] for row in record.read(6)] == [f"p/{n}" for n in range(kept)]
+    assert [item.problem for item in record.read(6)] == [f"p/{n}" for n in range(kept)]
     assert record.path.read_bytes().startswith(whole) and record.path.read_bytes().count(b"\n") == kept
 
 

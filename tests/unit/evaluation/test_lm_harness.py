@@ -50,10 +50,10 @@ def test_the_harness_counts_as_many_right_as_we_do(manager):
         bootstrap_iters=0,
     )
     sampling = Sampling(max_new_tokens=24, temperature=0.0)
-    ours, answered = measure(
+    ours, items = measure(
         LocalEngine(open_subject("embedded").policy), Arithmetic(), "test", limit=NUMBER, sampling=sampling
     )
-    bare = [group.completions[0].text == f"<answer>{group.problem.gold}</answer>" for group in answered.groups]
+    bare = [item.answers[0].text == f"<answer>{item.gold}</answer>" for item in items]
     assert found["results"]["sums"]["exact_match,none"] == sum(bare) / NUMBER
     assert 0 < sum(bare) <= ours.correct
 

@@ -102,7 +102,7 @@ def test_a_repeated_question_is_refused(folder):
         ("<think>9 * 2 = 18</think><answer>18</answer>", 0.1, 1.0, True),
         ("<think>easy</think>\n<answer>$18.00</answer>", 0.1, 1.0, False),
         ("<think>9 * 2 = 17</think><answer>17</answer>", 0.1, 0.0, True),
-        ("<think>18</think><answer>18 dollars</answer>", 0.1, 0.0, False),
+        ("<think>18</think><answer>18 dollars</answer>", 0.1, 1.0, False),
         ("<answer>18</answer>", 0.0, 1.0, False),
         ("<answer>18</answer> 9 * 2 = 18", 0.0, 1.0, False),
         ("<answer>17</answer> #### 18", 0.0, 0.0, False),
@@ -114,7 +114,7 @@ def test_a_repeated_question_is_refused(folder):
         ("<answer>18", 0.0, 0.0, False),
         ("", 0.0, 0.0, False),
         ("\ud800\x00<answer>\u202e18</answer>", 0.0, 0.0, False),
-        ("<answer>" * 100_000 + "18" + "</answer>" * 100_000, 0.0, 1.0, False),
+        ("<answer>" * 10_000 + "18" + "</answer>" * 10_000, 0.0, 1.0, False),
         ("<answer>9**9**9**9</answer>", 0.0, 0.0, False),
     ],
     ids=lambda value: ascii(value)[:30],
@@ -136,13 +136,31 @@ def test_score(text, form, right, working):
         ("\\boxed{18", 0.0, 0.0, False),
         ("\\boxed{ }", 0.0, 0.0, False),
         ("9 * 2 = 18\n#### 18", 0.0, 1.0, True),
-        ("<think>9 * 2 = 18</think><answer>18</answer>", 0.0, 0.0, True),
+        ("<think>9 * 2 = 18</think><answer>18</answer>", 0.0, 1.0, True),
     ],
 )
 def test_score_of_boxed_answers(text, form, right, working):
     score = Gsm8k(style="boxed").score(Problem("gsm8k/0", (), "18"), text)
     assert score.parts == {"format": form, "correct": right}
     assert score.traits["working"] is working
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("\\boxed{1}", True),
+        ("<answer>1</answer>", True),
+        ("#### 1", True),
+        ("1", False),
+        ("\\boxed{2}\n#### 1", False),
+        ("\\boxed{}\n#### 1", False),
+        ("<answer>2</answer> \\boxed{1}", True),
+        ("\\boxed{1} <answer>2</answer>", False),
+    ],
+)
+def test_an_answer_is_right_in_either_style(text, right):
+    for style in ("boxed", "think-answer"):
+        assert Gsm8k(style=style).score(Problem("gsm8k/0", (), "1"), text).correct is right
 
 
 def test_the_style_decides_how_it_asks_and_what_its_solutions_look_like(folder):

@@ -2,9 +2,9 @@
 
 from paring.tasks.format import follows_think_answer
 from paring.tasks.gsm8k import Gsm8k
-from paring.tasks.styles import BOXED_PROMPT, STYLES, Boxed, Example, ThinkAnswer, own_answer, prompt, style_of
+from paring.tasks.styles import BOXED_PROMPT, STYLES, Boxed, Shot, ThinkAnswer, own_answer, prompt, style_of
 
-TWO = (Example("1 + 1?", "One more than 1.", "2"), Example("2 + 3?", "Count on.", "5"))
+TWO = (Shot("1 + 1?", "One more than 1.", "2"), Shot("2 + 3?", "Count on.", "5"))
 
 
 def contents(messages):
@@ -33,8 +33,8 @@ def test_examples_are_written_in_the_style():
 
 def test_what_a_base_model_asks_itself_next_is_not_its_answer():
     text = "7, \\boxed{7}\n\nQuestion: 1 + 1?\n\n\\boxed{2}"
-    assert own_answer(text, TWO) == "7, \\boxed{7}"
-    assert own_answer(text, ()) == text
+    assert own_answer(text) == "7, \\boxed{7}"
+    assert own_answer("7, \\boxed{7}") == "7, \\boxed{7}"
 
 
 def test_the_style_of_a_prompt_is_known_by_its_system_turn(tmp_path):

@@ -1,14 +1,15 @@
-"""What a benchmark says of itself, and how its rows are found and read."""
+"""The declaration of a benchmark, and how its rows are located and read."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from paring.tasks.order import digest
 from paring.tasks.rows import check_text, field_of, hub_values, jsonl_values
-from paring.tasks.styles import Example
+from paring.tasks.styles import Shot
 from paring.verifier import Kind
+
+AnyKind = Kind | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -21,27 +22,27 @@ class Record:
     def text(self, *names: str) -> str:
         """The text of the first of these fields that is there. Raises ValueError naming the place."""
         name = next((name for name in names if isinstance(self.value, dict) and name in self.value), names[0])
-        found = field_of(self.value, name, self.place)
-        check_text(found, f"field {name!r}", self.place)
-        return found
+        text = field_of(self.value, name, self.place)
+        check_text(text, f"field {name!r}", self.place)
+        return str(text)
 
     def field(self, name: str) -> object:
         return field_of(self.value, name, self.place)
 
     def label(self, *names: str) -> str:
         """What a row says of itself beside question and answer, as text; empty where it says nothing."""
-        found = self.value if isinstance(self.value, dict) else {}
-        return next((str(found[name]) for name in names if found.get(name) not in (None, "")), "")
+        row = self.value if isinstance(self.value, dict) else {}
+        return next((str(row[name]) for name in names if row.get(name) not in (None, "")), "")
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a row asks. Any of `golds` is right; `kind` is the verifier's, "auto" where it shows in the gold; results
-    are broken down by `labels`, such as {"subject": "Algebra", "level": "3"}."""
+    """The question of a row, of whose `golds` any is right. `kind` is the verifier's, "auto" where the gold shows it;
+    results are broken down by `labels`, such as {"subject": "Algebra", "level": "3"}."""
 
     text: str
     golds: tuple[str, ...]
-    kind: Kind | Literal["auto"] = "auto"
+    kind: AnyKind = "auto"
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -54,7 +55,7 @@ class Flaw:
     question: str
     reason: str
     golds: tuple[str, ...] = ()
-    kind: Kind | Literal["auto"] = "auto"
+    kind: AnyKind = "auto"
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,11 @@ class Hub:
 class Benchmark:
     """Where the data of a benchmark are, how a row is read, and what is known to be wrong with them.
 
-    fields     what a row holds, for errors
     rows       how many there are
-    folder     of DIR/folder/test.jsonl, where data are read from a folder
-    hub        None: no copy is known there
+    fields     what a row holds, for errors
+    read       None: a task of this name in paring.tasks reads and judges the rows
     origin     where the file can be had
+    hub        None: no copy is known there
     examples   worked ones, of which `shots` are shown by default
     note       what a reader of its results should know
     """
@@ -83,36 +84,42 @@ class Benchmark:
     title: str
     rows: int
     fields: tuple[str, ...]
-    read: Callable[[Record], Question]
+    read: Callable[[Record], Question] | None
     origin: str
     hub: Hub | None = None
-    examples: tuple[Example, ...] = ()
+    examples: tuple[Shot, ...] = ()
     shots: int = 0
     flaws: tuple[Flaw, ...] = ()
     note: str = ""
+
+    @property
+    def parts(self) -> tuple["Benchmark", ...]:
+        return (self,)
 
     def questions(self, data: str | None) -> Iterator[tuple[Question, str]]:
         """What each row asks, and its place: from the folder `data`, else from the hub.
 
         Raises FileNotFoundError where there are no data, saying where they can be had; ValueError for a broken row;
         ModuleNotFoundError without the extra that reads the hub."""
+        assert self.read is not None, f"{self.name} is read by the task of this name"
         for value, place in self._values(data):
             yield self.read(Record(value, place)), place
 
+    def file(self, data: str) -> Path:
+        """Its file below the folder `data`. Raises FileNotFoundError, saying where it can be had."""
+        file = Path(data).expanduser() / self.name / "test.jsonl"
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: there is no such file. {self._remedy()}")
+        return file
+
     def _values(self, data: str | None) -> Iterator[tuple[object, str]]:
         if data is not None:
-            yield from jsonl_values(self._file(Path(data).expanduser()), self.fields)
+            yield from jsonl_values(self.file(data), self.fields)
         elif self.hub is not None:
             for config in self.hub.configs:
                 yield from hub_values(self.hub.name, config, self.hub.split)
         else:
             raise FileNotFoundError(f"{self.name}: no copy on the hub is known. {self._remedy()}")
-
-    def _file(self, folder: Path) -> Path:
-        file = folder / self.name / "test.jsonl"
-        if not file.is_file():
-            raise FileNotFoundError(f"{file}: there is no such file. {self._remedy()}")
-        return file
 
     def _remedy(self) -> str:
         hub = f", or leave --data away to read {self.hub.name} from the hub" if self.hub else ""
@@ -127,15 +134,8 @@ class Together:
     title: str
     parts: tuple[Benchmark, ...]
     note: str
+    examples: tuple[Shot, ...] = ()
+    shots: int = 0
 
 
 AnyBenchmark = Benchmark | Together
-
-
-def parts_of(benchmark: AnyBenchmark) -> tuple[Benchmark, ...]:
-    return benchmark.parts if isinstance(benchmark, Together) else (benchmark,)
-
-
-def fingerprint(question: str) -> str:
-    """By what a row is known: 16 hexadecimal digits of its question."""
-    return digest(question)

@@ -3,25 +3,25 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal
 
-from paring.evaluation.benchmarks.benchmark import AnyBenchmark, Benchmark, Flaw, Question, fingerprint, parts_of
-from paring.tasks.styles import Boxed, Example, Style, own_answer, prompt
+from paring.evaluation.benchmarks.benchmark import AnyBenchmark, AnyKind, Benchmark, Flaw, Question
+from paring.tasks.order import digest
+from paring.tasks.styles import Boxed, Style, prompt
 from paring.types import Problem, Score, Split
-from paring.verifier import Gold, Kind, Verifier
+from paring.verifier import Gold, Verifier
 
 Broken = Literal["mend", "keep", "drop"]
-BROKEN: tuple[Broken, ...] = get_args(Broken)
 """What to do with rows known to be broken. mend: judge by the right gold where it is known, and leave the others out.
 keep: all rows and golds as published. drop: leave all of them out."""
 
 
 @dataclass(frozen=True)
-class Item:
-    """One problem of a benchmark: its row, any of whose golds is right, and what is known to be wrong with it."""
+class BenchmarkRow:
+    """A problem of a benchmark: its row, of whose golds any is right, and what is known to be wrong with it."""
 
     problem: Problem
-    row: int
+    number: int
     golds: tuple[Gold, ...]
     labels: dict[str, str]
     flaw: Flaw | None
@@ -29,60 +29,42 @@ class Item:
 
 @dataclass(frozen=True)
 class BenchmarkTask:
-    """The test problems of a benchmark, and the verifier's check.
-
-    style      how it asks and where the answer must stand
-    shots      worked examples before the question; None: as many as the benchmark has by default
-    data       DIR of DIR/name/test.jsonl; None: the hub
-    broken     see BROKEN
-    """
+    """The test problems of a benchmark, and the verifier's check. Without the folder `data` they are the hub's."""
 
     benchmark: AnyBenchmark
     style: Style = Boxed()  # noqa: RUF009 - frozen
-    shots: int | None = None
     data: str | None = None
     broken: Broken = "mend"
     verifier: Verifier = field(default_factory=Verifier)
-
-    def __post_init__(self) -> None:
-        if self.broken not in BROKEN:
-            raise ValueError(f"broken = {self.broken!r}: unknown; choices: {', '.join(BROKEN)}")
-        for part in parts_of(self.benchmark):
-            if not 0 <= (self.shots or 0) <= len(part.examples):
-                raise ValueError(f"shots = {self.shots}: {part.name} has 0 to {len(part.examples)} examples")
 
     @property
     def name(self) -> str:
         return self.benchmark.name
 
     def problems(self, split: Split) -> Sequence[Problem]:
-        """The test problems, in the order of the data. Raises ValueError for other splits, and as `items` does."""
+        """The test problems, in the order of the data. Raises ValueError for other splits, and as `rows` does."""
         if split != "test":
             raise ValueError(f"{self.name} is a benchmark: it has a test split, and no {split} split to train on")
-        return [item.problem for item in self.items]
+        return [row.problem for row in self.rows]
 
     @cached_property
-    def items(self) -> list[Item]:
-        """What is asked. Raises FileNotFoundError without data, ValueError for a row that cannot be read or, unless
-        it is known to be broken, has no gold."""
-        found = [item for part in parts_of(self.benchmark) for item in self._items_of(part)]
-        if not found:
+    def rows(self) -> list[BenchmarkRow]:
+        """Raises FileNotFoundError without data, ValueError for a row that cannot be read or, unless it is known to be
+        broken, has no gold."""
+        rows = [row for part in self.benchmark.parts for row in self._rows_of(part)]
+        if not rows:
             raise ValueError(f"{self.name}: the data hold no problem that can be judged")
-        return found
+        return rows
 
     @cached_property
-    def left_out(self) -> list[Flaw]:
-        """The broken rows that are not asked."""
-        asked = {item.flaw for item in self.items}
-        return [flaw for flaw in self.broken_rows if flaw not in asked]
+    def left_out(self) -> tuple[Flaw, ...]:
+        """The broken rows that are no problem here."""
+        met = {row.flaw for row in self.rows}
+        return tuple(flaw for part in self.benchmark.parts for flaw in part.flaws if flaw not in met)
 
-    @property
-    def broken_rows(self) -> list[Flaw]:
-        return [flaw for part in parts_of(self.benchmark) for flaw in part.flaws]
-
-    def check(self, asked: Sequence[Problem]) -> None:
+    def check(self, problems: Sequence[Problem]) -> None:
         """Raises ModuleNotFoundError, before any work, if judging these may need an extra that is not there."""
-        self.verifier.check(gold for problem in asked for gold in self._golds[problem.id])
+        self.verifier.check(gold for problem in problems for gold in self._golds[problem.id])
 
     def score(self, problem: Problem, text: str) -> Score:
         """1 if the answer is one of the golds, see `score_all`."""
@@ -91,32 +73,26 @@ class BenchmarkTask:
     def score_all(self, pairs: Sequence[tuple[Problem, str]]) -> list[Score]:
         """1 if the answer is any of the problem's golds, by the rules of docs/verifier.md. All in one batch, so that
         what needs a worker does not wait for the others."""
-        asked = [
-            (place, gold, own_answer(text, self._examples(problem)))
-            for place, (problem, text) in enumerate(pairs)
-            for gold in self._golds[problem.id]
-        ]
-        best: dict[int, Score] = {}
-        for (place, _, _), verdict in zip(asked, self.verifier.judge([(g, t) for _, g, t in asked]), strict=True):
-            if place not in best or verdict.correct:
-                reward = {"correct": float(verdict.correct)}
-                best[place] = Score(reward, verdict.correct, why=verdict.why, answer=verdict.answer)
-        return [best.get(place, Score({"correct": 0.0}, False, why="no gold")) for place in range(len(pairs))]
+        places = [place for place, (problem, _) in enumerate(pairs) for _ in self._golds[problem.id]]
+        verdicts = self.verifier.judge([(gold, text) for problem, text in pairs for gold in self._golds[problem.id]])
+        scores = [Score({"correct": 0.0}, False, why="no gold") for _ in pairs]
+        judged: set[int] = set()
+        for place, verdict in zip(places, verdicts, strict=True):
+            if verdict.correct or place not in judged:
+                parts = {"correct": float(verdict.correct)}
+                scores[place] = Score(parts, verdict.correct, why=verdict.why, answer=verdict.answer)
+                judged.add(place)
+        return scores
 
     @cached_property
     def _golds(self) -> dict[str, tuple[Gold, ...]]:
-        return {item.problem.id: item.golds for item in self.items}
+        return {row.problem.id: row.golds for row in self.rows}
 
-    def _examples(self, problem: Problem) -> Sequence[Example]:
-        part = next(part for part in parts_of(self.benchmark) if part.name == problem.id.partition("/")[0])
-        return shown_examples(part, self.shots)
-
-    def _items_of(self, part: Benchmark) -> Iterator[Item]:
+    def _rows_of(self, part: Benchmark) -> Iterator[BenchmarkRow]:
         flaws = {flaw.question: flaw for flaw in part.flaws}
-        examples = shown_examples(part, self.shots)
         seen: dict[str, int] = {}
-        for row, (question, place) in enumerate(part.questions(self.data)):
-            mark = fingerprint(question.text)
+        for number, (question, place) in enumerate(part.questions(self.data)):
+            mark = digest(question.text)
             seen[mark] = seen.get(mark, 0) + 1
             flaw = flaws.get(mark)
             if not question.golds and flaw is None:
@@ -129,16 +105,11 @@ class BenchmarkTask:
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from error
             name = f"{part.name}/{mark}" + (f"-{seen[mark]}" if seen[mark] > 1 else "")
-            problem = Problem(name, prompt(self.style, question.text, examples), " or ".join(written))
-            yield Item(problem, row, golds, question.labels, flaw)
+            problem = Problem(name, prompt(self.style, question.text), " or ".join(written))
+            yield BenchmarkRow(problem, number, golds, question.labels, flaw)
 
-    def _accepted(self, question: Question, flaw: Flaw | None) -> tuple[tuple[str, ...], Kind | Literal["auto"]]:
+    def _accepted(self, question: Question, flaw: Flaw | None) -> tuple[tuple[str, ...], AnyKind]:
         """The golds that count, and their kind."""
         if flaw is None or self.broken == "keep":
             return question.golds, question.kind
         return ((), "auto") if self.broken == "drop" else (flaw.golds, flaw.kind)
-
-
-def shown_examples(part: Benchmark, shots: int | None) -> tuple[Example, ...]:
-    """The examples before a question of this benchmark."""
-    return part.examples[: part.shots if shots is None else shots]

@@ -12,21 +12,8 @@ from paring.evaluation.benchmarks.math500 import MATH500
 from paring.evaluation.benchmarks.mmlu_stem import MMLU_STEM
 from paring.evaluation.benchmarks.olympiadbench import OLYMPIADBENCH
 
-BENCHMARKS: tuple[AnyBenchmark, ...] = (
-    GSM8K,
-    MATH,
-    MATH500,
-    OLYMPIADBENCH,
-    AMC23,
-    GAOKAO2023_EN,
-    CMATH,
-    CN_MIDDLE_SCHOOL,
-    MMLU_STEM,
-    GAOKAO2024_I,
-    GAOKAO2024_II,
-    GAOKAO2024_MIX,
-    GAOKAO2024,
-)
+_SINGLE = (GSM8K, MATH, MATH500, OLYMPIADBENCH, AMC23, GAOKAO2023_EN, CMATH, CN_MIDDLE_SCHOOL, MMLU_STEM)
+BENCHMARKS: tuple[AnyBenchmark, ...] = (*_SINGLE, GAOKAO2024_I, GAOKAO2024_II, GAOKAO2024_MIX, GAOKAO2024)
 
 
 def benchmark_named(name: str) -> AnyBenchmark | None:

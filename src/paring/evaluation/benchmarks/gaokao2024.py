@@ -59,6 +59,7 @@ GAOKAO2024 = Together(
     name="gaokao2024",
     title="Gaokao2024",
     parts=(GAOKAO2024_I, GAOKAO2024_II, GAOKAO2024_MIX),
+    examples=MATHEMATICS,
     note="119 rows are 89 different questions: 11 of I and 11 of II stand in mix too, the last of both is the same, "
     "and 8 stand twice within mix. Their mean counts those twice or three times.",
 )

@@ -4,25 +4,11 @@ from paring.evaluation.benchmarks.benchmark import Benchmark, Flaw, Hub, Questio
 from paring.evaluation.benchmarks.worked import CHOICE
 
 LETTERS = "ABCD"
-SUBJECTS = (
-    "abstract_algebra",
-    "astronomy",
-    "college_biology",
-    "college_chemistry",
-    "college_computer_science",
-    "college_mathematics",
-    "college_physics",
-    "computer_security",
-    "conceptual_physics",
-    "electrical_engineering",
-    "elementary_mathematics",
-    "high_school_biology",
-    "high_school_chemistry",
-    "high_school_computer_science",
-    "high_school_mathematics",
-    "high_school_physics",
-    "high_school_statistics",
-    "machine_learning",
+SUBJECTS = tuple(
+    "abstract_algebra astronomy college_biology college_chemistry college_computer_science college_mathematics "
+    "college_physics computer_security conceptual_physics electrical_engineering elementary_mathematics "
+    "high_school_biology high_school_chemistry high_school_computer_science high_school_mathematics "
+    "high_school_physics high_school_statistics machine_learning".split()
 )
 
 

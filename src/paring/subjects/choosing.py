@@ -1,0 +1,88 @@
+"""From the names of a request to exams: which task a name means, and in which style it is put."""
+
+from dataclasses import asdict
+from difflib import get_close_matches
+
+from paring.config import Run, task_named, task_names
+from paring.evaluation.benchmarks.benchmark_task import BenchmarkTask
+from paring.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_named
+from paring.evaluation.benchmarks.gsm8k import GSM8K
+from paring.evaluation.exam import Exam, exam_of
+from paring.evaluation.request import Request
+from paring.tasks.base import Task
+from paring.tasks.gsm8k import Gsm8k
+from paring.tasks.styles import STYLES, Boxed, Style, style_of
+from paring.verifier import Verifier
+
+
+def exams_of(request: Request, run: Run | None, style: Style, verifier: Verifier) -> list[Exam]:
+    """The tasks of an evaluation; `run` is the subject's where it is one of reinforcement learning. All benchmarks
+    share the verifier, and so its workers.
+
+    Raises ValueError for an unknown task (with the nearest name), a limit above a task's size, a task twice;
+    FileNotFoundError where data are missing, saying how to get them; ModuleNotFoundError without an extra it needs."""
+    names = request.tasks or (() if run is None else (run.task.name,))
+    if not names:
+        raise ValueError(f"name a task: {', '.join(known_tasks())}")
+    exams = []
+    for given in names:
+        name, colon, own_limit = given.partition(":")
+        if colon and not (own_limit.isdecimal() and int(own_limit)):
+            raise ValueError(f"task {given!r}: behind the colon a number from 1 is its limit, such as {name}:100")
+        limit = int(own_limit) if colon else request.limit
+        benchmark = benchmark_named(name)
+        task = _task(name if benchmark is None else benchmark.name, request, run, style, verifier)
+        exams.append(exam_of(task, limit=limit, shots=request.shots, benchmark=benchmark))
+    chosen = [exam.name for exam in exams]
+    if repeated := {name for name in chosen if chosen.count(name) > 1}:
+        raise ValueError(f"tasks: {', '.join(sorted(repeated))} stands there twice")
+    return exams
+
+
+def known_tasks() -> list[str]:
+    return sorted({*task_names(), *(benchmark.name for benchmark in BENCHMARKS)})
+
+
+def style_for(request: Request, run: Run | None) -> tuple[Style, list[str]]:
+    """The style of prompts, and what the results must say of it: given, else as the run was trained, else boxed."""
+    if request.style is not None and request.style not in STYLES:
+        raise ValueError(f"style = {request.style!r}: unknown; choices: {', '.join(STYLES)}")
+    given = None if request.style is None else STYLES[request.style]
+    if run is None:
+        return given or Boxed(), []
+    try:
+        trained = _trained_in(run.task)
+    except (FileNotFoundError, ModuleNotFoundError):
+        return given or Boxed(), ["the data of the run are not here, so the style of its prompts is not known"]
+    style = given or trained or Boxed()
+    if trained is None:
+        return style, [f"{run.task.name} trained with other prompts than benchmarks have: {style.kind}"]
+    notes = [f"{run.task.name} trained in the style {trained.kind}, and is measured in {style.kind}"]
+    return style, [] if style == trained else notes
+
+
+def _trained_in(task: Task) -> Style | None:
+    return STYLES[task.style] if isinstance(task, Gsm8k) else style_of(task.problems("train")[0].messages)
+
+
+def _task(name: str, request: Request, run: Run | None, style: Style, verifier: Verifier) -> Task:
+    """The run's own task, with its own settings; else a task of a recipe; else a benchmark. Settings of the request
+    stand over all others."""
+    settings = request.task_settings
+    if name == GSM8K.name:  # trained on too, it takes the style and the data of benchmarks
+        given = {} if request.data is None else {"data": str(GSM8K.file(request.data).parent), "test_data": None}
+        settings = {"style": style.kind} | given | settings
+    if run is not None and name == run.task.name:
+        held = {key: value for key, value in asdict(run.task).items() if value is not None}
+        return task_named(name, held | settings)
+    if name in task_names():
+        return task_named(name, settings)
+    benchmark = benchmark_named(name)
+    if benchmark is not None and settings:
+        raise ValueError(f"{name} is a benchmark and takes no KEY=VALUE: see --style, --shots, --data and --broken")
+    if benchmark is not None:
+        return BenchmarkTask(benchmark, style, request.data, request.broken, verifier)
+    known = known_tasks()
+    near = get_close_matches(name.lower().replace("-", "_"), known, n=1) or get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ValueError(f"task {name!r}: unknown; {hint}Choices: {', '.join(known)}")

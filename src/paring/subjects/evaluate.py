@@ -1,0 +1,173 @@
+"""`paring.evaluate` and `paring eval`: a subject answers, its answers go on record, and their figures are returned."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from paring.evaluation.answering import answer
+from paring.evaluation.exam import Exam, exam_of
+from paring.evaluation.measuring import Evaluation
+from paring.evaluation.outputs import write_outputs
+from paring.evaluation.request import Request, request_of
+from paring.evaluation.results import Results, task_results
+from paring.policy.model import Policy
+from paring.rollout.engine import Engine
+from paring.rollout.local import LocalEngine
+from paring.runtime.files import write_durably
+from paring.runtime.interruption import Interruption
+from paring.runtime.lock import run_lock
+from paring.runtime.machine import versions
+from paring.runtime.screen import Screen
+from paring.settings.recipes import changes
+from paring.subjects.choosing import exams_of, style_for
+from paring.subjects.opening import Subject, open_subject
+from paring.tasks.base import Task
+from paring.types import Json
+from paring.verifier import Verifier
+
+REQUEST = "evaluation.json"
+SUBJECT, OTHER = "items", "other-items"
+
+
+def evaluate(
+    subject: str | Path,
+    task: str | Task | None = None,
+    *,
+    limit: int | None = None,
+    samples: int = 1,
+    temperature: float = 0.0,
+    max_new_tokens: int | None = None,
+    seed: int = 0,
+    task_settings: Mapping[str, object] | None = None,
+    data: str | Path | None = None,
+    style: str | None = None,
+    shots: int | None = None,
+    broken: str = "mend",
+    rows: int = 32,
+    out: str | Path | None = None,
+    screen: Screen | None = None,
+) -> Evaluation:
+    """Measure a run, model or adapter on the test problems of a task or benchmark, as `paring eval` does: the options
+    are the same, see Request. The task is a name or an object of your own; None: the one that the run trained on.
+
+    Greedy by default; for `samples` > 1 give a temperature. With a folder `out` every answer is kept, and the same call
+    goes on where it was stopped. Progress is shown on `screen`, by default standard error.
+    Raises as `evaluate_on` does, and KeyboardInterrupt, after the chunk in hand, where it was interrupted."""
+    name = task if isinstance(task, str) or task is None else task.name
+    request = request_of(
+        subject=str(subject),
+        tasks=() if name is None else (name,),
+        task_settings=dict(task_settings or {}),
+        limit=limit,
+        samples=samples,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        style=style,
+        shots=shots,
+        broken=broken,
+        data=None if data is None else str(data),
+        seed=seed,
+        rows=rows,
+    )
+    own = None if isinstance(task, str) else task
+    results = evaluate_on(request, out, task=own, screen=screen).results
+    if results is None:
+        raise KeyboardInterrupt
+    return results.tasks[0].evaluation
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The results, or None where the evaluation was interrupted; then `exit_code` is the shell's word for it."""
+
+    results: Results | None
+    files: list[Path]
+    exit_code: int = 0
+
+
+def evaluate_on(
+    request: Request,
+    out: str | Path | None = None,
+    *,
+    task: Task | None = None,
+    screen: Screen | None = None,
+    engine_of: Callable[[Policy, int], Engine] = LocalEngine,
+) -> Evaluated:
+    """Answer every task of the request, or the object `task`, by the subject and by the other. With a folder `out`
+    everything is kept there, item by item, and the same call goes on where it was stopped, to the same items. Without,
+    nothing is left on disk.
+
+    Raises ValueError or FileNotFoundError, before any answer, for what is wrong with tasks, data, models or folder;
+    NotFinite for a model whose probabilities are no numbers."""
+    place = TemporaryDirectory() if out is None else nullcontext(str(Path(out).expanduser()))
+    with Verifier() as verifier, place as name:
+        subject, folder = open_subject(request.subject), Path(name)
+        exams, notes = _exams(request, task, subject, verifier)
+        base = subject.base
+        _begin(folder, _record(request, exams, subject))
+        with run_lock(folder), Interruption() as interruption:
+            answered = partial(
+                answer, exams=exams, request=request, screen=screen or Screen(sys.stderr), interruption=interruption
+            )
+            engine = engine_of(subject.policy, request.rows)
+            first, second = answered(engine, folder=folder / SUBJECT, title=request.subject), []
+            if first is not None and request.compare is not None:
+                del subject, engine  # two large models may not fit beside each other
+                engine = engine_of(_other(request, exams).policy, request.rows)
+                second = answered(engine, folder=folder / OTHER, title=request.compare)
+            if first is None or second is None:
+                return Evaluated(None, [], interruption.exit_code)
+            results = Results(request, base, task_results(exams, first, second), notes, versions())
+            return Evaluated(results, [] if out is None else write_outputs(folder, results))
+
+
+def _exams(request: Request, task: Task | None, subject: Subject, verifier: Verifier) -> tuple[list[Exam], list[str]]:
+    """What the subject answers, and what the results must say of it."""
+    style, notes = style_for(request, subject.run)
+    own = [] if task is None else [exam_of(task, limit=request.limit)]
+    exams = own or exams_of(request, subject.run, style, verifier)
+    if request.compare is not None and (short := [exam.name for exam in exams if len(exam.problems) < 2]):
+        raise ValueError(f"{short[0]}: a comparison needs two problems at least")
+    longest = {} if subject.run is None else {subject.run.task.name: subject.run.rollout.max_new_tokens}
+    fitted = [exam.fitted(subject.policy, request.max_new_tokens or longest.get(exam.name)) for exam in exams]
+    return fitted, notes if any(exam.benchmark for exam in exams) else []
+
+
+def _other(request: Request, exams: Sequence[Exam]) -> Subject:
+    """The other model, whose context must hold the same prompts and answers. Raises ValueError."""
+    other = open_subject(str(request.compare))
+    for exam in exams:
+        exam.fitted(other.policy, exam.max_new_tokens)
+    return other
+
+
+def _record(request: Request, exams: Sequence[Exam], subject: Subject) -> dict[str, Json]:
+    """What must be the same for an evaluation to go on."""
+    return {
+        "request": request.as_plain() | {"data": None},
+        "tasks": {exam.name: exam.identity() for exam in exams},
+        "subject": subject.identity(),
+        "other": None if request.compare is None else _other(request, exams).identity(),
+    }
+
+
+def _begin(folder: Path, record: Mapping[str, Json]) -> None:
+    """Make the folder, or see that it holds this very evaluation. Raises ValueError otherwise."""
+    file, text = folder / REQUEST, json.dumps(record, indent=2, default=str) + "\n"
+    try:
+        if not file.is_file():
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise ValueError(f"{folder} holds something else: choose another folder with --out")
+            folder.mkdir(parents=True, exist_ok=True)
+            write_durably(file, text.encode())
+            return
+        held, now = json.loads(file.read_text(encoding="utf-8")), json.loads(text)
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written: {error.strerror}. Choose another with --out") from error
+    if held != now:
+        raise ValueError(f"{folder} holds another evaluation ({'; '.join(changes(held, now))}): choose another --out")
