@@ -1,7 +1,7 @@
 """The adapters that a recipe can ask for: LoRA, and L1RA in two variants. Settings, and what follows from them."""
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, Strict
 
@@ -168,7 +168,7 @@ Adapter = Annotated[Lora | L1ra | L1raReference, Field(discriminator="kind")]
 Gated = L1ra | L1raReference
 
 
-def check_events(adapter: Any, steps: int) -> None:
+def check_events(adapter: Adapter, steps: int) -> None:
     """Raises ValueError where the schedule of rank events does not fit a run of `steps`."""
     if isinstance(adapter, Gated) and adapter.events > steps:
         raise ValueError(

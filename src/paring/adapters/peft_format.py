@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from safetensors.torch import save
@@ -17,12 +17,12 @@ from paring.adapters.lowrank import LowRankLinear
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
-Layout = Literal["compact", "portable"]
+FolderLayout = Literal["compact", "portable"]
 """compact: each module at its own rank, by rank_pattern and alpha_pattern, for PEFT and vLLM. portable: every module
 padded with zeros to the largest rank, without patterns, for readers that know one rank alone (SGLang, llama.cpp)."""
 
 
-def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layout: Layout = "compact") -> None:
+def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layout: FolderLayout = "compact") -> None:
     """Write into an empty `folder` what PeftModel.from_pretrained(base, folder) reads, to the same logits.
 
     Adapters of one rank and scale without gates are written as they are. Of all others gates and scale are folded into
@@ -46,7 +46,7 @@ def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layo
     pattern = {f"^{re.escape(path)}": rank for path, rank in ranks.items() if rank != largest}
     dropout = next(iter(adapters.values())).dropout
     config = _config(factors, largest, scale, pattern, dropout, base_model)
-    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / CONFIG).write_bytes(f"{json.dumps(config, indent=2, sort_keys=True)}\n".encode())
     tensors = {}
     for path, (A_RI, B_OR) in factors.items():
         tensors[f"base_model.model.{path}.lora_A.weight"] = A_RI.contiguous()
@@ -86,7 +86,7 @@ def _padded(A_RI: Tensor, B_OR: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 def _config(
     modules: Iterable[str], rank: int, scale: float, pattern: dict[str, int], dropout: float, base_model: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """adapter_config.json. `pattern` holds what differs from `rank`; then alpha = rank everywhere."""
     alpha = round(scale * rank, 9)
     return {

@@ -4,8 +4,8 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from paring.adapters.kinds import Lora
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import CONFIG, WEIGHTS
 
+LORA = TypeAdapter(Lora)
 TENSOR = re.compile(r"base_model\.model\.(?P<path>.+)\.lora_(?P<matrix>[AB])\.weight")
 
 # Keys of adapter_config.json that do not change what the tensors compute: which modules were chosen (the tensors tell
@@ -47,25 +48,24 @@ def read_peft_folder(folder: Path) -> PeftLora:
     """
     config = _read_config(folder / CONFIG)
     tensors = _read_tensors(folder)
-    rank_of, alpha_of = config.get("rank_pattern") or {}, config.get("alpha_pattern") or {}
-    wrong, scales = [], {}
-    for path, (A_RI, B_OR) in tensors.items():
-        try:
-            # What is absent has PEFT's default.
-            settings = Lora(
-                rank=pattern_value(rank_of, path, config.get("r", 8)),
-                alpha=pattern_value(alpha_of, path, config.get("lora_alpha", 8)),
-                dropout=config.get("lora_dropout", 0.0),
-                scaling="rank-stabilised" if config.get("use_rslora") else "plain",
-            )
-        except ValueError as error:
-            raise ValueError(f"{folder / CONFIG}: r, lora_alpha or lora_dropout cannot be used: {error}") from error
-        scales[path] = settings.scale
-        if not A_RI.shape[0] == B_OR.shape[1] == settings.rank:
-            wrong.append(f"{path} (rank {settings.rank}, tensors of {A_RI.shape[0]} and {B_OR.shape[1]})")
+    base_model = config.get("base_model_name_or_path")
+    try:
+        settings = {path: _settings_of(config, path) for path in tensors}
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG}: r, lora_alpha or lora_dropout cannot be used: {error}") from error
+    wrong = [
+        f"{path} (rank {settings[path].rank}, tensors of {A_RI.shape[0]} and {B_OR.shape[1]})"
+        for path, (A_RI, B_OR) in tensors.items()
+        if not A_RI.shape[0] == B_OR.shape[1] == settings[path].rank
+    ]
     if wrong:
         raise ValueError(f"{folder / WEIGHTS}: the rank is not the one that {CONFIG} gives in {first_five(wrong)}")
-    return PeftLora(settings.dropout, tensors, scales, config.get("base_model_name_or_path"))
+    return PeftLora(
+        next(iter(settings.values())).dropout,
+        tensors,
+        {path: one.scale for path, one in settings.items()},
+        base_model if isinstance(base_model, str) else None,
+    )
 
 
 def attach_from_peft(model: nn.Module, folder: Path) -> dict[str, LowRankLinear]:
@@ -91,12 +91,13 @@ def attach_from_peft(model: nn.Module, folder: Path) -> dict[str, LowRankLinear]
     return adapters
 
 
-def pattern_value(patterns: dict[str, Any], path: str, default: Any) -> Any:
-    """What rank_pattern or alpha_pattern says of a module: the first key that names it, or the end of its path, wins.
+def pattern_value(patterns: object, path: str, default: object) -> object:
+    """The value that rank_pattern or alpha_pattern has for a module: the first key that names it, or the end of its
+    path, wins. Without patterns, `default`.
 
     Raises ValueError for a key that is more than an escaped name: a regular expression out of a file could run for
     ever, and tools write names."""
-    for key, value in patterns.items():
+    for key, value in patterns.items() if isinstance(patterns, dict) else ():
         written = key.removeprefix("^").removesuffix("$")
         if re.search(r"\\[0-9A-Za-z]|[\^$*+?{}\[\]|()]", re.sub(r"\\[^0-9A-Za-z]", "", written)):
             raise ValueError(f"the pattern {key!r} is more than a module's name: write one key a module")
@@ -106,7 +107,19 @@ def pattern_value(patterns: dict[str, Any], path: str, default: Any) -> Any:
     return default
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _settings_of(config: dict[str, object], path: str) -> Lora:
+    """What adapter_config.json says of one module; what is absent has PEFT's default. Raises ValueError."""
+    values = {
+        "rank": pattern_value(config.get("rank_pattern"), path, config.get("r", 8)),
+        "alpha": pattern_value(config.get("alpha_pattern"), path, config.get("lora_alpha", 8)),
+        "dropout": config.get("lora_dropout", 0.0),
+        "scaling": "rank-stabilised" if config.get("use_rslora") else "plain",
+    }
+    # By way of JSON, of which strict settings take an object.
+    return LORA.validate_json(json.dumps(values))
+
+
+def _read_config(path: Path) -> dict[str, object]:
     if not path.is_file():
         raise ValueError(f"{path} does not exist: a PEFT folder holds {CONFIG} and {WEIGHTS}")
     try:

@@ -42,7 +42,8 @@ class _TokenLogProbs(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_N: Tensor):
+    # once_differentiable leaves no names of arguments, which the base class has.
+    def backward(ctx, grad_N: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         return (grad_N[:, None] * ctx.slope_ND).to(ctx.slope_ND.dtype), None, None, None
 
 

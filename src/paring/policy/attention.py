@@ -13,7 +13,9 @@ NAME = "paring"
 class Layout(Protocol):
     """How the tokens of one forward pass lie, and which of them look at which."""
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None):
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+    ) -> Tensor:
         """Attention of one layer. query [B, H, N, D]; key and value [B, H_kv, N, D], new tokens only.
         window: a token sees itself and the window - 1 tokens before it; None: all before it.
         Returns [B, N, H, D]."""
@@ -41,7 +43,9 @@ def attention(
             "does not do: choose a model without (Llama, Qwen2, Qwen3, Mistral, ...)"
         )
     scale = 1 / math.sqrt(query.shape[-1]) if scaling is None else scaling
-    return layout.attend(module.layer_idx, query, key, value, scale=scale, window=sliding_window), None
+    layer = module.layer_idx
+    assert isinstance(layer, int)
+    return layout.attend(layer, query, key, value, scale=scale, window=sliding_window), None
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, attention)

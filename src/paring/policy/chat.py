@@ -3,14 +3,10 @@
 from collections.abc import Sequence
 
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from paring.policy.packing import Labelled
 from paring.types import Message
-
-QUIETLY = {"verbose": False}
-"""No warning of a long prompt: those that exceed the context are refused, in our own words."""
-
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
     """The prompt up to where the model answers. A tokenizer without a chat template gets the contents as plain
@@ -18,7 +14,7 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
     Raises ValueError where the template refuses the messages."""
     if tokenizer.chat_template is None:
         text = "\n\n".join(message["content"] for message in messages) + "\n"
-        return tuple(tokenizer(text, **QUIETLY).input_ids)
+        return _tokens(tokenizer, text)
     return _rendered(tokenizer, messages, add_generation_prompt=True)
 
 
@@ -50,14 +46,19 @@ def conversation_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[M
 
 
 def _plain(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Labelled:
-    """Of a base model without a template: one answer, which ends with the end-of-sequence token."""
-    *asked, answer = messages
-    if any(message["role"] == "assistant" for message in asked):
+    """A base model without a template learns one answer, which ends with the end-of-sequence token."""
+    *before, answer = messages
+    if any(message["role"] == "assistant" for message in before):
         raise ValueError("the model has no chat template, so a conversation can have one answer only: split it")
-    prompt = prompt_tokens(tokenizer, asked)
-    written = tokenizer(answer["content"], add_special_tokens=False, **QUIETLY).input_ids
-    answered = (*written, tokenizer.eos_token_id)
+    prompt, end = prompt_tokens(tokenizer, before), tokenizer.eos_token_id
+    assert isinstance(end, int), end
+    answered = (*_tokens(tokenizer, answer["content"], special=False), end)
     return Labelled((*prompt, *answered), (False,) * len(prompt) + (True,) * len(answered))
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = True) -> tuple[int, ...]:
+    """No warning of a long prompt: those that exceed the context are refused, in our own words."""
+    return tuple(tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
 
 
 def _rendered(
@@ -68,16 +69,19 @@ def _rendered(
             list(messages),
             add_generation_prompt=add_generation_prompt,
             return_dict=True,
-            tokenizer_kwargs=QUIETLY,
+            tokenizer_kwargs={"verbose": False},
         )
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)
         raise ValueError(
             f"the model's chat template refuses messages of the roles {roles}: {error}; choose a model that takes them"
         ) from error
+    assert isinstance(rendered, BatchEncoding)
     return tuple(rendered["input_ids"])
 
 
 def answer_text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
     """A completion as text, without special tokens."""
-    return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    text = tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    assert isinstance(text, str)
+    return text

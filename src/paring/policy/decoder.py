@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from paring.adapters.lowrank import LowRankLinear
 from paring.policy.attention import Layout
 from paring.policy.fused import rms_norm, rotated, swiglu
+from paring.policy.llama import LlamaAttention, LlamaLayer, LlamaModel, RmsNorm, head_norms
 
 WRITTEN_OUT = frozenset({"LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model"})
 
@@ -49,7 +50,8 @@ class Shape:
 class Layer(Protocol):
     """A decoder layer, cut where the layout of the pass must act."""
 
-    shape: Shape
+    @property
+    def shape(self) -> Shape: ...
 
     def queries_keys_values(self, hidden: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
         """From hidden states [B, N, D], all rotated: [B, N, H, D], [B, N, H_kv, D], [B, N, H_kv, D]."""
@@ -64,13 +66,16 @@ class Layer(Protocol):
         ...
 
 
+LayerKind = TypeVar("LayerKind", bound=Layer)
+
+
 @dataclass(frozen=True)
-class Decoder:
+class Decoder(Generic[LayerKind]):
     """Token embeddings, layers, final norm. `activation_bytes` bounds what a forward pass with a gradient keeps for
     its backward: the first layers keep their input alone and are computed again where all would not fit."""
 
-    model: PreTrainedModel
-    layers: Sequence[Layer]
+    model: LlamaModel
+    layers: Sequence[LayerKind]
     activation_bytes: float = math.inf
 
     def __call__(self, token_BN: Tensor, position_BN: Tensor, layout: Layout, trunk: Tensor | None = None) -> Tensor:
@@ -140,7 +145,7 @@ class ModuleLayer:
     """A layer as its modules compute it, adapters included, with a gradient. `product` says how a linear module gives
     its output: a replay knows it already."""
 
-    module: nn.Module
+    module: LlamaLayer
     shape: Shape
     product: Product = computed
 
@@ -152,8 +157,7 @@ class ModuleLayer:
             for name in ("q_proj", "k_proj", "v_proj")
         )
         query, key = head_normed(attention, query, key)
-        turned = (rotated(heads, rotary.cosine, rotary.sine) for heads in (query, key))
-        return *turned, value
+        return rotated(query, rotary.cosine, rotary.sine), rotated(key, rotary.cosine, rotary.sine), value
 
     def with_attention(self, hidden: Tensor, attended: Tensor) -> Tensor:
         return hidden + self.product("o_proj", self.module.self_attn.o_proj, attended)
@@ -172,28 +176,25 @@ def is_written_out(model: PreTrainedModel) -> bool:
 
 
 def decoder(
-    model: PreTrainedModel,
-    layer: Callable[[nn.Module, Shape], Layer] = ModuleLayer,
-    *,
-    activation_bytes: float = math.inf,
-) -> Decoder:
+    model: PreTrainedModel, layer: Callable[[LlamaLayer, Shape], LayerKind], *, activation_bytes: float = math.inf
+) -> Decoder[LayerKind]:
     """The written-out decoder of a model, its layers made by `layer`."""
-    base = model.base_model
+    assert is_written_out(model), type(model).__name__
+    base = cast(LlamaModel, model.base_model)
     return Decoder(base, [layer(module, _shape(module.self_attn)) for module in base.layers], activation_bytes)
 
 
-def normed(norm: nn.Module, hidden: Tensor) -> Tensor:
+def normed(norm: RmsNorm, hidden: Tensor) -> Tensor:
     return rms_norm(hidden, norm.weight, norm.variance_epsilon)
 
 
-def head_normed(attention: nn.Module, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-    """Qwen3 normalises each head before it is rotated; the others do not."""
-    if getattr(attention, "q_norm", None) is None:
-        return query, key
-    return normed(attention.q_norm, query), normed(attention.k_norm, key)
+def head_normed(attention: LlamaAttention, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and keys, each head normalised where the architecture does so."""
+    norms = head_norms(attention)
+    return (query, key) if norms is None else (normed(norms[0], query), normed(norms[1], key))
 
 
-def _shape(attention: nn.Module) -> Shape:
+def _shape(attention: LlamaAttention) -> Shape:
     size, config = attention.head_dim, attention.config
     # Mistral keeps its window in the config alone, the others say for each layer whether it has one.
     by_layer = getattr(attention, "sliding_window", None)

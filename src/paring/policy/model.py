@@ -1,7 +1,7 @@
 """The policy: a frozen base, its adapters, its tokenizer; hidden states, logits and log-probs."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +15,7 @@ from paring.adapters.lowrank import LowRankLinear
 from paring.maths.logprobs import token_logprobs
 from paring.policy import attention
 from paring.policy.attention import Layout
-from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
+from paring.policy.decoder import WRITTEN_OUT, Decoder, ModuleLayer, decoder, is_written_out
 from paring.policy.loading import end_tokens
 from paring.policy.packing import PackedBatch, Shared, pack
 from paring.policy.replay import replayed
@@ -53,9 +53,16 @@ class Policy:
         """The most tokens that a prompt and its answer may have together."""
         return self.model.config.get_text_config().max_position_embeddings
 
+    @property
+    def head(self) -> nn.Linear:
+        """The output embeddings [V, D], which `check_fits` has found to be a plain linear layer."""
+        head = self.model.get_output_embeddings()
+        assert isinstance(head, nn.Linear)
+        return head
+
     def logits(self, hidden_BD: Tensor) -> Tensor:
         """[B, V] in fp32, for the few positions where a token is drawn."""
-        return self.model.get_output_embeddings()(hidden_BD).float()
+        return self.head(hidden_BD).float()
 
     def log_probs(
         self, batch: PackedBatch, *, temperature: float, trunk: Tensor | None = None, replay: bool = False
@@ -65,12 +72,12 @@ class Policy:
         have no dropout, so that the forward pass is taken from the batch's recording, where it has one."""
         given = (batch.token_N[None], batch.position_N[None], batch.layout)
         if replay and batch.known is not None:
+            assert isinstance(self.hidden, Decoder), "only the written-out decoder is recorded"
             hidden_ND = replayed(self.hidden, *given, batch.known)[0]
         else:
             hidden_ND = self.hidden(*given, **({} if trunk is None else {"trunk": trunk}))[0]
-        head_VD = self.model.get_output_embeddings().weight
         logp_M = token_logprobs(
-            hidden_ND.index_select(0, batch.predictor_M), head_VD, batch.target_M, temperature=temperature
+            hidden_ND.index_select(0, batch.predictor_M), self.head.weight, batch.target_M, temperature=temperature
         )
         return batch.spread(logp_M)
 
@@ -91,7 +98,7 @@ class Policy:
         return switched_off(self.model)
 
     @contextmanager
-    def training(self):
+    def training(self) -> Iterator[None]:
         """Within it, the adapters' dropout acts. The base stays in eval mode: it is never trained."""
         for adapter in self.adapters.values():
             adapter.train()
@@ -136,7 +143,7 @@ def forward(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Fo
 
     Raises ValueError where that is asked to keep less for its backward than it does."""
     if is_written_out(model):
-        return decoder(model, activation_bytes=activation_bytes)
+        return decoder(model, ModuleLayer, activation_bytes=activation_bytes)
     if activation_bytes < math.inf:
         raise ValueError(
             f"optimiser.activations_gb bounds the memory of {', '.join(sorted(WRITTEN_OUT))} only, and this is a "
