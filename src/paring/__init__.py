@@ -7,7 +7,6 @@ result = paring.train(run, out="runs/mine")
 evaluation = paring.evaluate("runs/mine", task="arithmetic")
 """
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
     from paring.config import load_run
     from paring.subjects.opening import evaluate
     from paring.training.method import train
-
-# torch asks for large pages of main memory, which are mapped 512 at a time, where this is set before its first tensor.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 __all__ = ["evaluate", "load_run", "train"]
 

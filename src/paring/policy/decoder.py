@@ -175,7 +175,12 @@ def is_written_out(model: PreTrainedModel) -> bool:
     return type(model.base_model).__name__ in WRITTEN_OUT and config.hidden_act == "silu"
 
 
-def decoder(
+def decoder(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Decoder[ModuleLayer]:
+    """The written-out decoder of a model over its own modules, adapters included."""
+    return decoder_of(model, ModuleLayer, activation_bytes=activation_bytes)
+
+
+def decoder_of(
     model: PreTrainedModel, layer: Callable[[LlamaLayer, Shape], LayerKind], *, activation_bytes: float = math.inf
 ) -> Decoder[LayerKind]:
     """The written-out decoder of a model, its layers made by `layer`."""

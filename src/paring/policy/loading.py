@@ -22,6 +22,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
 
+from paring.runtime.memory import ask_for_large_pages
 from paring.settings.declare import settings
 
 HUB_SECONDS = 10
@@ -51,6 +52,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Only safetensors and GGUF are read (no pickle) and no code of a repository is run.
     Raises ValueError: nothing there or broken, not a causal language model, no end-of-sequence token, no such
     device."""
+    ask_for_large_pages()
     source, options = _source(model.path)
     device = _device(model.device)
     quantised = _quantised(model, device)
@@ -159,7 +161,8 @@ def _source(path: str) -> tuple[str, Mapping[str, str | bool]]:
     if local.is_dir():
         return str(local), {"local_files_only": True}
     below_a_folder = "/" in path and local.parent.is_dir()  # a slip in a local path: the hub need not be asked
-    if below_a_folder or path.startswith((".", "/", "~")) or path.count("/") > 1 or local.suffix == ".gguf":
+    is_local = local.is_absolute() or path.startswith((".", "~")) or "\\" in path
+    if below_a_folder or is_local or path.count("/") > 1 or local.suffix == ".gguf":
         raise ValueError(
             f"model.path = {path!r}: there is no such folder or file. Give a Hugging Face folder, a .gguf file, a hub "
             f'name such as "HuggingFaceTB/SmolLM2-135M-Instruct", or one that ships: {", ".join(SHIPPED)}'

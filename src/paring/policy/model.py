@@ -15,7 +15,7 @@ from paring.adapters.lowrank import LowRankLinear
 from paring.maths.logprobs import token_logprobs
 from paring.policy import attention
 from paring.policy.attention import Layout
-from paring.policy.decoder import WRITTEN_OUT, Decoder, ModuleLayer, decoder, is_written_out
+from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
 from paring.policy.loading import end_tokens
 from paring.policy.packing import PackedBatch, Shared, pack
 from paring.policy.replay import replayed
@@ -143,7 +143,7 @@ def forward(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Fo
 
     Raises ValueError where that is asked to keep less for its backward than it does."""
     if is_written_out(model):
-        return decoder(model, ModuleLayer, activation_bytes=activation_bytes)
+        return decoder(model, activation_bytes=activation_bytes)
     if activation_bytes < math.inf:
         raise ValueError(
             f"optimiser.activations_gb bounds the memory of {', '.join(sorted(WRITTEN_OUT))} only, and this is a "

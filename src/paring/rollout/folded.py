@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from paring.adapters.lowrank import LowRankLinear
-from paring.policy.decoder import Rotary, Shape, decoder, is_written_out
+from paring.policy.decoder import Rotary, Shape, decoder_of, is_written_out
 from paring.policy.llama import LlamaLayer, RmsNorm, head_norms
 from paring.policy.model import Forward, Policy
 from paring.policy.recording import Recording
@@ -36,7 +36,7 @@ def sampler(policy: Policy, recording: Recording | None = None, *, tokens: int =
     if kernel == "plain" or not is_written_out(policy.model) or not _is_dense(policy.model):
         return Sampler(policy.hidden, policy.logits)
     head = PackedLinear(policy.head.weight, None, kernel)
-    folded = decoder(policy.model, partial(FoldedLayer, kernel=kernel))
+    folded = decoder_of(policy.model, partial(FoldedLayer, kernel=kernel))
     if recording is not None:
         recording.begin(len(folded.layers), folded.layers[0].widths, tokens)
         for number, layer in enumerate(folded.layers):

@@ -9,7 +9,7 @@ step-000010/
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,7 +71,7 @@ class CheckpointNotSaved(OSError):
     """The disk refused a checkpoint; the earlier ones are untouched."""
 
 
-def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any], *, keep: int) -> Path:
+def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], state: Mapping[str, object], *, keep: int) -> Path:
     """Write `folder`/step-000010 durably, then remove all but the newest `keep` complete checkpoints up to `step`.
 
     tensors: file stem -> name -> tensor of any shape, type and device; its bytes come back exactly.

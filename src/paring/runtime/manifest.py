@@ -2,8 +2,8 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from paring.runtime.files import sha256_of
 
@@ -37,7 +37,7 @@ def checked_names(folder: Path, step: int) -> list[str]:
             raise Unusable(f"manifest.json does not describe a checkpoint of step {step}")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> object:
     """The value in a JSON file. Raises Unusable if it is missing, unreadable or not strict JSON."""
     try:
         return json.loads(path.read_bytes(), parse_constant=_refuse_constant)
@@ -49,14 +49,14 @@ def read_json(path: Path) -> Any:
         raise Unusable(f"{path.name} is not JSON: {error}") from error
 
 
-def json_bytes(value: dict[str, Any]) -> bytes:
+def json_bytes(value: Mapping[str, object]) -> bytes:
     """Strict JSON that reads back as the same value. Raises ValueError on a number that is not finite."""
     text = json.dumps(value, allow_nan=False, indent=1)
     assert json.loads(text) == value, "JSON would change this value: it keeps no tuples and no keys but strings"
     return text.encode()
 
 
-def _check_file(folder: Path, name: str, entry: Any) -> None:
+def _check_file(folder: Path, name: str, entry: object) -> None:
     match entry:
         case {"bytes": int(size), "sha256": str(digest)} if _FILE.fullmatch(name):
             pass

@@ -1,6 +1,7 @@
 """Loading: what is read, and the message for what cannot be: it names model.path and what to do."""
 
 import json
+import os
 import shutil
 import string
 
@@ -10,6 +11,7 @@ from tokenizers import Tokenizer, models
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from paring.policy.loading import EMBEDDED, Model, base_name, load_base
+from paring.runtime.memory import LARGE_PAGES
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +50,15 @@ def test_a_folder_gives_what_was_saved_in_it(tiny, tokenizer, tmp_path, family):
     assert expected.keys() == dict(loaded.named_parameters()).keys()
     assert all(torch.equal(parameter, expected[name]) for name, parameter in loaded.named_parameters())
     assert loaded_tokenizer.eos_token_id == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "1"), ("0", "0")])
+def test_large_pages_are_asked_for_unless_the_environment_says_otherwise(monkeypatch, chosen, expected):
+    monkeypatch.setenv(LARGE_PAGES, chosen or "")
+    if chosen is None:
+        monkeypatch.delenv(LARGE_PAGES)
+    load_base(Model(device="cpu"))
+    assert os.environ[LARGE_PAGES] == expected
 
 
 def test_dtype_is_the_one_asked_for():

@@ -154,7 +154,7 @@ def _was_skipped(optimizer: Optimizer) -> bool:
 
 
 def _append(record: Path, row: dict[str, object]) -> None:
-    with record.open("a", encoding="ascii") as file:
+    with record.open("a", encoding="ascii", newline="\n") as file:
         file.write(json.dumps(row) + "\n")
 
 
@@ -165,5 +165,5 @@ def _rewind(record: Path, step: int) -> dict[str, int]:
         return {}
     lines = [line for line in record.read_text(encoding="ascii").splitlines(keepends=True) if line.endswith("\n")]
     kept = [line for line in lines if json.loads(line)["step"] <= step]
-    record.write_text("".join(kept), encoding="ascii")
+    record.write_text("".join(kept), encoding="ascii", newline="\n")
     return json.loads(kept[-1])["grown"] if kept else {}
