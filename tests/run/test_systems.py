@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-
 BLOCKED = """
 import importlib.util, json, sys, warnings
 

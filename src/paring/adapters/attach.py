@@ -51,7 +51,11 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int) -> dict[str, LowRan
 
 def linear_modules(model: nn.Module) -> dict[str, nn.Module]:
     """Path -> module of all that can carry an adapter, output embeddings included, in the model's order."""
-    return {path: module for path, module in _modules(model) if path and isinstance(module, LinearLike)}
+    return {
+        path: module
+        for path, module in model.named_modules()
+        if path and isinstance(module, nn.Module) and isinstance(module, LinearLike)
+    }
 
 
 def targeted_modules(model: nn.Module, targets: Targets) -> dict[str, nn.Module]:
@@ -136,12 +140,12 @@ def set_ranks(adapters: Adapters, ranks: Mapping[str, int]) -> None:
 
 def components_of(adapters: Adapters) -> dict[str, Components]:
     """What a rank event knows of each adapter; all must be gated."""
-    found = {}
+    components = {}
     for path, adapter in adapters.items():
         assert adapter.c_R is not None, f"{path} has no gates"
         cost = adapter.in_features + adapter.out_features
-        found[path] = Components(tuple(adapter.c_R.tolist()), tuple(adapter.strength_R().tolist()), cost)
-    return found
+        components[path] = Components(tuple(adapter.c_R.tolist()), tuple(adapter.strength_R().tolist()), cost)
+    return components
 
 
 def apply_plan(adapters: Adapters, plan: RankPlan, draw: Draw, *, seed: int, step: int) -> None:
@@ -208,11 +212,6 @@ def parameters_by_name(adapters: Adapters) -> dict[str, nn.Parameter]:
         if adapter.c_R is not None:
             parameters[f"{path}.c"] = adapter.c_R
     return parameters
-
-
-def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """torch's own, with the types that its hints leave out."""
-    yield from model.named_modules()
 
 
 def _matches(path: str, target: str) -> bool:

@@ -10,7 +10,7 @@ from paring.adapters.lowrank import Draw, normal_rows, plain_scale, rank_stabili
 from paring.adapters.ranks import Modules, RankPlan, plan_as_reference, plan_ranks
 from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, Share, settings
 
-# Strict settings take a list for a tuple only where told so, and TOML knows lists alone.
+# Strict settings take a list for a tuple only where that is declared, and TOML knows lists alone.
 Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
 Targets = Literal["all-linear"] | Names
 """Every linear module but the output embeddings, or module names: whole paths or their last components, as in PEFT."""

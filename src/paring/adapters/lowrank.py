@@ -58,7 +58,7 @@ class LowRankLinear(nn.Module):
     `enabled = False` leaves the base alone. `resize` alone changes the rank; `scale` never changes.
 
     `base` must be LinearLike. `dropout` acts on the input of the update while training; its mask comes from torch's
-    global generator, the only one that activation checkpointing restores: who trains with dropout seeds it.
+    global generator, the only one that activation checkpointing restores: the caller seeds it.
     """
 
     def __init__(
@@ -168,8 +168,8 @@ def _replace(parameter: nn.Parameter, value: Tensor) -> None:
 
 
 class _WithUpdate(torch.autograd.Function):
-    """y + s B A x, written over y. Of the size of x and y only x is kept for the backward, and that is usually kept
-    by its neighbours as well; of its own it keeps u = A x, rank numbers a token."""
+    """y + s B A x, written over y. The backward needs x, which the neighbours of the layer usually keep as well, and
+    u = A x, rank numbers a token."""
 
     @staticmethod
     def forward(ctx, y: Tensor, x: Tensor, A_RI: Tensor, B_OR: Tensor, scale: float) -> Tensor:

@@ -25,9 +25,9 @@ padded with zeros to the largest rank, without patterns, for readers that know o
 def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layout: FolderLayout = "compact") -> None:
     """Write into an empty `folder` what PeftModel.from_pretrained(base, folder) reads, to the same logits.
 
-    Adapters of one rank and scale without gates are written as they are. Of all others gates and scale are folded into
-    the factors, in fp32, so that alpha = rank in every module and any reader's scale is 1; components with a gate at
-    0, and modules without a component, are left out. The same adapters give the same bytes.
+    Adapters of one rank and scale without gates are written as they are. In all others, gates and scale are folded
+    into the factors, in fp32, so that alpha = rank in every module and any reader's scale is 1; components with a
+    gate at 0, and modules without a component, are left out. The same adapters give the same bytes.
     """
     assert adapters, "there is no adapter to write"
     factors = {path: (one.A_RI.detach(), one.B_OR.detach()) for path, one in adapters.items()}

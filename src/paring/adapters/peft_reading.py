@@ -18,8 +18,8 @@ from paring.adapters.peft_format import CONFIG, WEIGHTS
 LORA = TypeAdapter(Lora)
 TENSOR = re.compile(r"base_model\.model\.(?P<path>.+)\.lora_(?P<matrix>[AB])\.weight")
 
-# Keys of adapter_config.json that do not change what the tensors compute: which modules were chosen (the tensors tell
-# it better than target_modules does), how A was drawn, and who wrote the file for what.
+# Keys of adapter_config.json that do not change what the tensors compute: which modules were chosen (the tensors show
+# it better than target_modules does), how A was drawn, which tool wrote the file for what.
 WITHOUT_EFFECT = frozenset(
     "auto_mapping base_model_name_or_path eva_config exclude_modules inference_mode layers_pattern layers_to_transform "
     "megatron_core peft_version qalora_group_size revision target_modules task_type".split()
@@ -74,19 +74,19 @@ def attach_from_peft(model: nn.Module, folder: Path) -> dict[str, LowRankLinear]
     Returns module path -> adapter. Raises ValueError, the model untouched, as read_peft_folder and attach do, and if
     the model lacks modules of the folder or has them in other shapes.
     """
-    found = read_peft_folder(folder)
-    misfits = _misfits(model, found)
+    stored = read_peft_folder(folder)
+    misfits = _misfits(model, stored)
     if misfits:
         raise ValueError(
-            f"{folder} is an adapter of another base model (it names {found.base_model!r}): {first_five(misfits)}"
+            f"{folder} is an adapter of another base model (it names {stored.base_model!r}): {first_five(misfits)}"
         )
     # Neither seed nor rank nor alpha matter: every value is overwritten.
-    adapters = attach(model, Lora(dropout=found.dropout, targets=tuple(found.tensors)), seed=0)
+    adapters = attach(model, Lora(dropout=stored.dropout, targets=tuple(stored.tensors)), seed=0)
     for path, adapter in adapters.items():
-        adapter.scale = found.scales[path]
-    set_ranks(adapters, {path: len(A_RI) for path, (A_RI, _) in found.tensors.items()})
-    A = {f"{path}.A": A_RI for path, (A_RI, _) in found.tensors.items()}
-    B = {f"{path}.B": B_OR for path, (_, B_OR) in found.tensors.items()}
+        adapter.scale = stored.scales[path]
+    set_ranks(adapters, {path: len(A_RI) for path, (A_RI, _) in stored.tensors.items()})
+    A = {f"{path}.A": A_RI for path, (A_RI, _) in stored.tensors.items()}
+    B = {f"{path}.B": B_OR for path, (_, B_OR) in stored.tensors.items()}
     load_state(adapters, A | B)
     return adapters
 
@@ -142,7 +142,7 @@ def _read_tensors(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     """Module path -> (A_RI, B_OR), in the order of the paths."""
     path = folder / WEIGHTS
     if not path.is_file():
-        pickled = sorted(found.name for found in folder.glob("*.bin"))
+        pickled = sorted(file.name for file in folder.glob("*.bin"))
         why = f"; {pickled[0]} is a pickle, which may run code when read: save it again with PEFT" if pickled else ""
         raise ValueError(f"{path} does not exist{why}")
     try:
@@ -161,11 +161,11 @@ def _read_tensors(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     return {module: (pair["A"], pair["B"]) for module, pair in sorted(by_path.items())}
 
 
-def _misfits(model: nn.Module, found: PeftLora) -> list[str]:
+def _misfits(model: nn.Module, stored: PeftLora) -> list[str]:
     """What of the folder the model has no module for, one line each."""
     linear = linear_modules(model)
     misfits = []
-    for path, (A_RI, B_OR) in found.tensors.items():
+    for path, (A_RI, B_OR) in stored.tensors.items():
         if path not in linear:
             misfits.append(f"{path} is no linear module of the model")
         elif (have := (linear[path].in_features, linear[path].out_features)) != (A_RI.shape[1], B_OR.shape[0]):

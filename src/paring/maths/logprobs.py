@@ -19,7 +19,7 @@ def token_logprobs(hidden_ND: Tensor, head_VD: Tensor, token_N: Tensor, *, tempe
     Args:
         hidden_ND: last hidden states [N, D].
         head_VD: the output embedding [V, D], frozen.
-        token_N: int64 [N], the tokens whose log-probs are asked.
+        token_N: int64 [N], the tokens whose log-probs are computed.
         temperature: of the sampling distribution, > 0.
     """
     assert not head_VD.requires_grad, "the chunked backward gives the head no gradient: freeze it"

@@ -8,6 +8,7 @@ from transformers import BatchEncoding, PreTrainedTokenizerBase
 from paring.policy.packing import Labelled
 from paring.types import Message
 
+
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
     """The prompt up to where the model answers. A tokenizer without a chat template gets the contents as plain
     paragraphs, as a base model expects. (transformers renders templates in its sandbox.)
@@ -19,12 +20,12 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
 
 
 def conversation_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Labelled:
-    """A conversation whose last turn is the assistant's; learned is what the model has to write of it.
+    """A conversation whose last turn is the assistant's; the model learns the tokens that it has to write.
 
-    Of each assistant turn that is what its rendering adds to the prompt that `prompt_tokens` gives for the messages
-    before it, and so the end-of-turn token too. Without a chat template: prompt, answer, end-of-sequence token.
-    Raises ValueError where a rendering does not begin with the one before it, since then what is learned is not
-    what will be asked."""
+    Those are, for each assistant turn, the tokens that its rendering adds to the prompt that `prompt_tokens` gives for
+    the messages before it, the end-of-turn token among them. Without a chat template: prompt, answer, end-of-sequence
+    token. Raises ValueError where a rendering does not begin with the one before it: the model would learn to answer
+    other prompts than those it will get."""
     if tokenizer.chat_template is None:
         return _plain(tokenizer, messages)
     tokens: tuple[int, ...] = ()

@@ -110,7 +110,7 @@ class Decoder(Generic[LayerKind]):
         return hidden
 
     def rotary(self, hidden: Tensor, position_BN: Tensor) -> Rotary:
-        """Of these positions, in the precision and on the device of the hidden states."""
+        """The embedding of these positions, in the precision and on the device of the hidden states."""
         cosine, sine = self.model.rotary_emb(hidden, position_BN)
         return Rotary(cosine[:, :, None], sine[:, :, None])
 

@@ -42,8 +42,8 @@ class Model:
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     quantisation: Literal["none", "4bit", "8bit"] = "none"
-    """Of the frozen linear layers, by bitsandbytes: NF4 with double quantisation, as in QLoRA (arXiv 2305.14314), or
-    LLM.int8(). The adapters stay in fp32. Needs the extra `quantised`."""
+    """How bitsandbytes stores the frozen linear layers: NF4 with double quantisation, as in QLoRA (arXiv 2305.14314),
+    or LLM.int8(). The adapters stay in fp32. Needs the extra `quantised`."""
 
 
 def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -160,7 +160,7 @@ def _source(path: str) -> tuple[str, Mapping[str, str | bool]]:
         return str(local.parent), {"gguf_file": local.name}
     if local.is_dir():
         return str(local), {"local_files_only": True}
-    below_a_folder = "/" in path and local.parent.is_dir()  # a slip in a local path: the hub need not be asked
+    below_a_folder = "/" in path and local.parent.is_dir()  # a slip in a local path, and no name on the hub
     is_local = local.is_absolute() or path.startswith((".", "~")) or "\\" in path
     if below_a_folder or is_local or path.count("/") > 1 or local.suffix == ".gguf":
         raise ValueError(
@@ -188,12 +188,12 @@ def _check_causal(config: PreTrainedConfig) -> None:
         raise ValueError(f"{', '.join(named) or config.model_type} is no causal language model, and only such answer")
 
 
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
+def _device(name: str) -> torch.device:
+    if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not torch.cuda.is_available():
         raise ValueError('model.device = "cuda": torch sees no GPU here; use "auto" or "cpu"')
-    return torch.device(wanted)
+    return torch.device(name)
 
 
 @contextmanager

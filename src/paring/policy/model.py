@@ -123,15 +123,15 @@ def check_fits(model: PreTrainedModel) -> None:
     with torch.no_grad():
         expected_NV = model(input_ids=probe_N[None], use_cache=False).logits[0].float()
         model.set_attn_implementation(attention.NAME)
-        # The 8 tokens as a prompt of 5 and, twice, a completion whose inputs are the other 3: who does not ask the
-        # layout lets the second see the first.
+        # The 8 tokens as a prompt of 5 and, twice, a completion whose inputs are the other 3: an attention that
+        # ignores the layout lets the second see the first.
         completion = [*probe_N[5:].tolist(), 0]
         batch = pack([Shared(probe_N[:5].tolist(), [completion, completion])], model.device)
         expected_NV = torch.cat([expected_NV, expected_NV[5:]])
         hidden_ND = forward(model)(batch.token_N[None], batch.position_N[None], batch.layout)[0]
-        found_NV = (hidden_ND @ head.weight.T).float()
+        computed_NV = (hidden_ND @ head.weight.T).float()
     tolerance = 1e-3 if model.dtype == torch.float32 else 5e-2
-    if (found_NV - expected_NV).abs().max() > tolerance * expected_NV.abs().max().clamp(min=1):
+    if (computed_NV - expected_NV).abs().max() > tolerance * expected_NV.abs().max().clamp(min=1):
         raise ValueError(
             f"{type(model).__name__} does not compute its logits from hidden states and head alone, or attends in a "
             "way that packed batches do not: choose a plain decoder (Llama, Qwen2, Qwen3, Mistral, ...)"
@@ -141,7 +141,7 @@ def check_fits(model: PreTrainedModel) -> None:
 def forward(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Forward:
     """Our own forward pass where the architecture is written out, transformers' elsewhere.
 
-    Raises ValueError where that is asked to keep less for its backward than it does."""
+    Raises ValueError where transformers' own should keep less for its backward than it does."""
     if is_written_out(model):
         return decoder(model, activation_bytes=activation_bytes)
     if activation_bytes < math.inf:

@@ -46,7 +46,7 @@ class Recording:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all tokens so far found room."""
+        """Whether there was room for all tokens so far."""
         return self.rows <= self.room
 
 
@@ -61,7 +61,7 @@ class Trace:
     completions: list[Tensor]
 
     def of_prompt(self) -> "Trace":
-        """Without the completions, of which those that are wanted can be added."""
+        """The prompt alone, to which completions can be added."""
         return replace(self, completions=[])
 
     @property

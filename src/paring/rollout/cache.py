@@ -80,8 +80,8 @@ class Rows:
 
     def keep(self, live_L: Tensor) -> Tensor:
         """Only these rows go on: bool [L]. The last of them take the places of those that leave, so that only they
-        are copied. Returns which row stands where from now on: int64 [L], the new one. Groups of which no row goes on give
-        their prompt's keys back."""
+        are copied. Returns which row stands where from now on: int64 [L], the new one. A group whose rows all leave
+        gives its prompt's keys back."""
         live = int(live_L.sum())
         row_L = torch.arange(live, device=live_L.device)
         left_L, moved_L = (~live_L[:live]).nonzero()[:, 0], live_L[live:].nonzero()[:, 0] + live

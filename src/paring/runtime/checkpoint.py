@@ -71,7 +71,9 @@ class CheckpointNotSaved(OSError):
     """The disk refused a checkpoint; the earlier ones are untouched."""
 
 
-def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], state: Mapping[str, object], *, keep: int) -> Path:
+def save(
+    folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], state: Mapping[str, object], *, keep: int
+) -> Path:
     """Write `folder`/step-000010 durably, then remove all but the newest `keep` complete checkpoints up to `step`.
 
     tensors: file stem -> name -> tensor of any shape, type and device; its bytes come back exactly.

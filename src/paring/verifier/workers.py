@@ -100,8 +100,8 @@ class Workers:
     def ask(self, questions: Sequence[str]) -> list[str]:
         """The answer to each question, a line; TIMEOUT or KILLED for one that was the end of its process.
 
-        Raises RuntimeError if processes do not start at all, and OSError on Windows, where nobody can wait for the words
-        of several processes at once."""
+        Raises RuntimeError if processes do not start at all, and OSError on Windows, where a process cannot wait for
+        several others at once."""
         if sys.platform == "win32":
             raise OSError("what is compared in processes of its own needs Linux or macOS: on Windows, use its WSL")
         with self._lock:

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from paring.runtime.machine import Stopwatch, all_cpus, available_cpus, main_memory, peak_memory_gb, threads_for, versions
+from paring.runtime.machine import (
+    Stopwatch,
+    all_cpus,
+    available_cpus,
+    main_memory,
+    peak_memory_gb,
+    threads_for,
+    versions,
+)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

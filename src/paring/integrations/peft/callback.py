@@ -21,7 +21,6 @@ from paring.integrations.peft.l1ra_layer import L1raLinear
 from paring.integrations.peft.l1ra_model import adapters_of, config_of, configs_of, layers_of, note_ranks
 from paring.integrations.peft.l1ra_optimiser import bare, follow, separate, transplant
 
-
 # torch's hints leave out its operators on lists of tensors.
 _norms = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]
 
@@ -82,7 +81,13 @@ class L1raCallback(TrainerCallback):
         self.signal = float(any(torch.stack(norms).tolist())) if norms else 0.0
 
     def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, optimizer: Optimizer, **_: object
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        optimizer: Optimizer,
+        **_: object,
     ) -> None:
         if not _was_skipped(optimizer):
             self.rule.apply_(list(self.gated.values()), self.signal)

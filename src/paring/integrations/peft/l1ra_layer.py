@@ -1,7 +1,7 @@
 """The layer of L1RA in PEFT: y = W x + s B diag(c) A x over any linear base, several adapters side by side."""
 
 import warnings
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
@@ -11,6 +11,9 @@ from transformers.pytorch_utils import Conv1D
 
 from paring.adapters.lowrank import LinearLike, LowRankLinear
 from paring.integrations.peft.l1ra_config import GatedConfig
+
+if TYPE_CHECKING:
+    from peft.utils.quantization_utils import QuantizationBackend
 
 
 class Weight(nn.Module):
@@ -22,16 +25,8 @@ class Weight(nn.Module):
         self.weight = nn.Parameter(value)
         self.rank_axis = rank_axis
 
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Tensor],
-        prefix: str,
-        local_metadata: dict[str, object],
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
+    # What it does not read it hands on, whatever torch adds to it.
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         loaded = state_dict.get(f"{prefix}weight")
         if loaded is not None and loaded.dim() == self.weight.dim():
             shape = list(self.weight.shape)
@@ -39,9 +34,7 @@ class Weight(nn.Module):
             if shape != list(self.weight.shape):
                 self.weight.grad = None
                 self.weight.data = self.weight.new_empty(shape)
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class L1raLinear(nn.Module, BaseTunerLayer):
@@ -177,23 +170,13 @@ def _features(base: nn.Module) -> tuple[int, int]:
     )
 
 
-class MergeBackend(Protocol):
-    """PEFT's way to read and write a quantised weight."""
-
-    supports_merge: bool
-
-    def get_base_weight(self, base_layer: nn.Module, /) -> Tensor: ...
-
-    def set_base_weight(self, peft_layer: nn.Module, weight_data: Tensor, /) -> None: ...
-
-
 def _weight(by_name: nn.ModuleDict, adapter: str) -> nn.Parameter:
     held = by_name[adapter]
     assert isinstance(held, Weight)
     return held.weight
 
 
-def _quantization(base: nn.Module) -> MergeBackend:
+def _quantization(base: nn.Module) -> "QuantizationBackend":
     """PEFT's way to read and write a quantised weight. Raises ValueError where there is none."""
     try:
         from peft.utils.quantization_utils import resolve_quantization_backend  # from PEFT 0.20 on

@@ -47,7 +47,7 @@ def separate(optimizer: Optimizer, gates: Sequence[Tensor], lr: float) -> dict[s
     """The optimiser's group of the gates, made where there is none: `lr`, no weight decay.
 
     What the optimiser saves keeps the groups that it had before: Trainer builds a new optimiser with these and loads
-    the state before any callback is asked. Raises ValueError where the optimiser does not hold all gates.
+    the state before it calls any callback. Raises ValueError where the optimiser does not hold all gates.
     """
     ids = {id(gate) for gate in gates}
     holders = [group for group in optimizer.param_groups if any(id(one) in ids for one in group["params"])]
