@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def changes_the_function(plan: RankPlan, before: Modules) -> bool:
     return False
 
 
-def event_record(before: Modules, plan: RankPlan, after: Modules) -> dict[str, object]:
+def event_record(before: Modules, plan: RankPlan, after: Modules) -> dict[str, Any]:
     """What a row of ranks.jsonl says of an event, but for its step and what it did to the policy."""
     lost = {path: len(before[path].gate_R) - len(move.kept) for path, move in plan.moves.items()}
     ranks = {path: len(module.gate_R) for path, module in after.items()}

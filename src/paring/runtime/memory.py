@@ -7,8 +7,6 @@ import ctypes
 import os
 import sys
 
-LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
-"""torch's variable: it reads it once, when the first tensor of a process takes memory."""
 LARGEST_BLOCK = 2**30
 """Blocks up to this many bytes come from memory that is kept."""
 # Parameters of glibc's mallopt, from malloc.h.
@@ -16,13 +14,13 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 def ask_for_large_pages() -> None:
-    """Let torch take main memory in large pages, which are mapped 512 at a time, unless the environment says otherwise.
-    Before the first tensor; later it changes nothing."""
-    os.environ.setdefault(LARGE_PAGES, "1")
+    """Let torch take main memory in pages of 2 MB, 512 small ones at a time. It acts before the process's first tensor
+    only, and leaves a setting of the user's as it is."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library do so, for this process. False where it is not glibc, which has no such setting."""
+    """Tell the C library so, for this process. False where it is not glibc, which has no such setting."""
     if not _is_glibc():
         return False
     mallopt = ctypes.CDLL(None).mallopt

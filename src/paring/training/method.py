@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from paring.config import AnyRun, Run
-from paring.runtime.memory import ask_for_large_pages
 from paring.runtime.screen import Screen
 from paring.training import rl, setup, sft, sft_setup
 from paring.training.result import Result
@@ -11,7 +10,6 @@ from paring.training.result import Result
 
 def train(run: AnyRun, out: str | Path | None = None, *, resume: bool = False, screen: Screen | None = None) -> Result:
     """Post-train a model as the run says. See `rl.train` and `sft.train`, which raise alike."""
-    ask_for_large_pages()
     loop = rl.train if isinstance(run, Run) else sft.train
     return loop(run, out, resume=resume, screen=screen)
 

@@ -11,7 +11,6 @@ from tokenizers import Tokenizer, models
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from paring.policy.loading import EMBEDDED, Model, base_name, load_base
-from paring.runtime.memory import LARGE_PAGES
 
 
 @pytest.fixture(autouse=True)
@@ -54,11 +53,11 @@ def test_a_folder_gives_what_was_saved_in_it(tiny, tokenizer, tmp_path, family):
 
 @pytest.mark.parametrize(("chosen", "expected"), [(None, "1"), ("0", "0")])
 def test_large_pages_are_asked_for_unless_the_environment_says_otherwise(monkeypatch, chosen, expected):
-    monkeypatch.setenv(LARGE_PAGES, chosen or "")
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", chosen or "")
     if chosen is None:
-        monkeypatch.delenv(LARGE_PAGES)
+        monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
     load_base(Model(device="cpu"))
-    assert os.environ[LARGE_PAGES] == expected
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == expected
 
 
 def test_dtype_is_the_one_asked_for():

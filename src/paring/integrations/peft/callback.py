@@ -119,7 +119,7 @@ class L1raCallback(TrainerCallback):
         kl = None if changes_the_function(plan, before) else 0.0
         row = {"step": step} | event_record(before, plan, components_of(adapters))
         _append(self.record, row | {"kl": kl, "growth": self.method.may_grow(step, steps)})
-        self._freshen({path: move.grown for path, move in plan.moves.items()})
+        self._freshen(row["grown"])
 
     def _freshen(self, counts: Mapping[str, int]) -> None:
         """How many components of each module came in at the last rank event."""
