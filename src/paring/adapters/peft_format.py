@@ -17,12 +17,12 @@ from paring.adapters.lowrank import LowRankLinear
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
-FolderLayout = Literal["compact", "portable"]
+Layout = Literal["compact", "portable"]
 """compact: each module at its own rank, by rank_pattern and alpha_pattern, for PEFT and vLLM. portable: every module
 padded with zeros to the largest rank, without patterns, for readers that know one rank alone (SGLang, llama.cpp)."""
 
 
-def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layout: FolderLayout = "compact") -> None:
+def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layout: Layout = "compact") -> None:
     """Write into an empty `folder` what PeftModel.from_pretrained(base, folder) reads, to the same logits.
 
     Adapters of one rank and scale without gates are written as they are. In all others, gates and scale are folded

@@ -10,7 +10,7 @@ NAME = "paring"
 """The name under which a model finds this attention: config._attn_implementation."""
 
 
-class Layout(Protocol):
+class TokenLayout(Protocol):
     """How the tokens of one forward pass lie, and which of them look at which."""
 
     def attend(
@@ -29,7 +29,7 @@ def attention(
     value: Tensor,
     attention_mask: None,
     *,
-    layout: Layout,
+    layout: TokenLayout,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,

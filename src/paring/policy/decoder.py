@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from paring.adapters.lowrank import LowRankLinear
-from paring.policy.attention import Layout
+from paring.policy.attention import TokenLayout
 from paring.policy.fused import rms_norm, rotated, swiglu
 from paring.policy.llama import LlamaAttention, LlamaLayer, LlamaModel, RmsNorm, head_norms
 
@@ -38,7 +38,7 @@ class Rotary:
 
 @dataclass(frozen=True)
 class Shape:
-    """What attention needs to know of a layer. window: see Layout."""
+    """What attention needs to know of a layer. window: see TokenLayout."""
 
     heads: int
     key_heads: int
@@ -78,7 +78,9 @@ class Decoder(Generic[LayerKind]):
     layers: Sequence[LayerKind]
     activation_bytes: float = math.inf
 
-    def __call__(self, token_BN: Tensor, position_BN: Tensor, layout: Layout, trunk: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, token_BN: Tensor, position_BN: Tensor, layout: TokenLayout, trunk: Tensor | None = None
+    ) -> Tensor:
         """Last hidden states [B, N, D] of the tokens, which attend as the layout says. `trunk`: what `below` gave for
         the same tokens, which then need not be computed again."""
         first = 0 if trunk is None else self.first_adapted
@@ -86,7 +88,7 @@ class Decoder(Generic[LayerKind]):
         hidden = self._layers(range(first, len(self.layers)), hidden, position_BN, layout)
         return normed(self.model.norm, hidden)
 
-    def below(self, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor | None:
+    def below(self, token_BN: Tensor, position_BN: Tensor, layout: TokenLayout) -> Tensor | None:
         """Hidden states below the first layer that has an adapter: the same for the policy, its reference and every
         update of a rollout. None where the first layer has one."""
         if self.first_adapted == 0:
@@ -100,7 +102,7 @@ class Decoder(Generic[LayerKind]):
         adapted = (any(isinstance(m, LowRankLinear) for m in layer.modules()) for layer in self.model.layers)
         return next((number for number, has_adapter in enumerate(adapted) if has_adapter), 0)
 
-    def _layers(self, numbers: range, hidden: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
+    def _layers(self, numbers: range, hidden: Tensor, position_BN: Tensor, layout: TokenLayout) -> Tensor:
         rotary = self.rotary(hidden, position_BN)
         kept = int(min(len(self.layers), self.activation_bytes / (position_BN.numel() * self.bytes_per_token)))
         for number in numbers:
@@ -124,7 +126,7 @@ class Decoder(Generic[LayerKind]):
         return (4 * config.hidden_size + heads + 3 * config.intermediate_size) * self.model.dtype.itemsize
 
 
-def through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: Layout) -> Tensor:
+def through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: TokenLayout) -> Tensor:
     """Hidden states after layer `number`, from those before it."""
     query, key, value = (heads.transpose(1, 2) for heads in layer.queries_keys_values(hidden, rotary))
     shape = layer.shape

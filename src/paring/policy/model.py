@@ -14,7 +14,7 @@ from paring.adapters.attach import switched_off
 from paring.adapters.lowrank import LowRankLinear
 from paring.maths.logprobs import token_logprobs
 from paring.policy import attention
-from paring.policy.attention import Layout
+from paring.policy.attention import TokenLayout
 from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
 from paring.policy.loading import end_tokens
 from paring.policy.packing import PackedBatch, Shared, pack
@@ -152,7 +152,7 @@ def forward(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Fo
     return partial(by_transformers, model)
 
 
-def by_transformers(model: PreTrainedModel, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
+def by_transformers(model: PreTrainedModel, token_BN: Tensor, position_BN: Tensor, layout: TokenLayout) -> Tensor:
     """The plain forward pass; its attention asks the layout by way of paring.policy.attention."""
     out = model.base_model(input_ids=token_BN, position_ids=position_BN, use_cache=False, layout=layout)
     return out.last_hidden_state

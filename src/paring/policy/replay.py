@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from paring.adapters.lowrank import LowRankLinear
-from paring.policy.attention import Layout
+from paring.policy.attention import TokenLayout
 from paring.policy.decoder import Decoder, ModuleLayer, Rotary, Shape, normed, through
 from paring.policy.recording import Known
 
@@ -42,7 +42,7 @@ def unpaired(features: Tensor, head_size: int) -> Tensor:
     return features.unflatten(-1, (-1, head_size // 2, 2)).transpose(-1, -2).flatten(-3)
 
 
-def replayed(decoder: Decoder, token_1N: Tensor, position_1N: Tensor, layout: Layout, known: Known) -> Tensor:
+def replayed(decoder: Decoder, token_1N: Tensor, position_1N: Tensor, layout: TokenLayout, known: Known) -> Tensor:
     """Last hidden states [1, N, D] as the rollout computed them; a gradient goes to the adapters as it would through
     the decoder itself."""
     # Autograd asks a function for its backward only where an input has a gradient.
@@ -80,7 +80,9 @@ def _gradient(of: Callable[[Tensor], Tensor], hidden: Tensor, grad: Tensor) -> T
     return hidden.grad
 
 
-def _layer(decoder: Decoder, number: int, hidden: Tensor, *, rotary: Rotary, layout: Layout, known: Known) -> Tensor:
+def _layer(
+    decoder: Decoder, number: int, hidden: Tensor, *, rotary: Rotary, layout: TokenLayout, known: Known
+) -> Tensor:
     shape = decoder.layers[number].shape
     outputs = outputs_of(number, hidden.detach(), shape, known)
 

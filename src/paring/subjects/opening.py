@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from paring.adapters.attach import load_state, merge, set_ranks
-from paring.adapters.peft_format import FolderLayout, write_peft_folder
+from paring.adapters.peft_format import Layout, write_peft_folder
 from paring.adapters.peft_reading import attach_from_peft, read_peft_folder
 from paring.config import Run, load_run, task_named, task_names
 from paring.evaluation.measuring import Evaluation, measure
@@ -87,9 +87,9 @@ def evaluate(
     return measure(engine, chosen, "test", limit=len(problems), sampling=sampling, samples=samples, key=key)[0]
 
 
-def export(subject: str | Path, to: str | Path, *, merged: bool = False, layout: FolderLayout = "compact") -> Path:
+def export(subject: str | Path, to: str | Path, *, merged: bool = False, layout: Layout = "compact") -> Path:
     """Write a run's adapter as a PEFT folder with its tokenizer, or `merged` into a whole Hugging Face model. `layout`
-    matters where the modules' ranks differ: see peft_format.FolderLayout.
+    matters where the modules' ranks differ: see peft_format.Layout.
 
     Complete or not at all. Raises ValueError where `to` is not free or cannot be written, or there is no adapter."""
     source, target = Path(subject).expanduser(), Path(to).expanduser()
@@ -119,7 +119,7 @@ def engine_note(adapter: Path) -> str | None:
     return f"the largest rank is {largest}: start vLLM with --max-lora-rank {fitting}"
 
 
-def _write(opened: Subject, folder: Path, *, merged: bool, layout: FolderLayout) -> None:
+def _write(opened: Subject, folder: Path, *, merged: bool, layout: Layout) -> None:
     policy = opened.policy
     policy.tokenizer.save_pretrained(folder)
     if merged:

@@ -12,7 +12,7 @@ from peft.utils.other import get_pattern_key
 from torch import nn
 
 from paring.adapters.lowrank import LowRankLinear
-from paring.adapters.peft_format import FolderLayout, write_peft_folder
+from paring.adapters.peft_format import Layout, write_peft_folder
 from paring.integrations.peft.l1ra_config import GatedConfig, L1raConfig, L1raReferenceConfig
 from paring.integrations.peft.l1ra_layer import L1raLinear
 
@@ -114,9 +114,7 @@ def note_ranks(model: nn.Module) -> None:
             configs[name] = noted
 
 
-def save_as_lora(
-    model: nn.Module, folder: str | Path, *, adapter: str = "default", layout: FolderLayout = "compact"
-) -> None:
+def save_as_lora(model: nn.Module, folder: str | Path, *, adapter: str = "default", layout: Layout = "compact") -> None:
     """Write an L1RA adapter of a causal language model as a plain LoRA folder, gates and scale folded into the factors:
     PEFT and vLLM read layout "compact", SGLang and llama.cpp "portable". Nobody who reads it needs paring.
 
