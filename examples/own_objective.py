@@ -6,8 +6,8 @@ paring train quickstart objective.kind=custom objective.path=examples/own_object
 from torch import Tensor
 
 from paring.maths.advantages import Outcome, standardised
-from paring.maths.objective import Objective
-from paring.maths.surrogates import LogProbs, importance_ratio
+from paring.maths.objective import LogProbs, Objective
+from paring.maths.surrogates import importance_ratio
 
 
 class Capped(Objective):

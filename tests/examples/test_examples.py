@@ -14,7 +14,7 @@ from paring import load_run, train
 from paring.cli import app
 from paring.config import Run
 from paring.maths.advantages import Outcome
-from paring.maths.surrogates import LogProbs
+from paring.maths.objective import LogProbs
 from paring.tasks.own_task import Custom
 from paring.tasks.reward_functions import RewardFunctions
 

@@ -1,14 +1,38 @@
 """What an objective is: how an outcome becomes advantages, what each token gains by them, and how that is summed."""
 
-from typing import cast
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from paring.maths.advantages import Outcome
 from paring.maths.kl import KL_ESTIMATORS
-from paring.maths.reducers import REDUCERS, Totals, per_token_mean
-from paring.maths.surrogates import ClipHigh, ClipLow, LogProbs, clipped_surrogate, importance_ratio, runs_away
+
+Reduce = Literal["per-sequence", "per-token", "constant", "sum"]
+
+
+@dataclass(frozen=True)
+class LogProbs:
+    """log pi(o_bt) under three policies, [B, T] each, 0 where mask_BT is 0.
+
+    policy: being trained, carries the gradient. old: the one that sampled. reference: adapters off; needed only
+    where `objective.kl_coef` is not 0."""
+
+    policy_BT: Tensor
+    old_BT: Tensor
+    reference_BT: Tensor | None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Size of the whole batch of an update. A micro-batch divides by these, so its cut does not change the sum.
+
+    Only the completions that the objective selects are counted; `longest` is the most tokens one may have."""
+
+    sequences: int
+    tokens: int
+    longest: int = 1
 
 
 class Objective:
@@ -64,20 +88,36 @@ class Objective:
         return per_token_mean(self.clipped(logp, advantage_B[:, None], mask_BT).to(mask_BT.dtype), mask_BT, totals)
 
 
-class ClippedRatio(Objective):
-    """Objectives whose tokens gain PPO's surrogate, min[ rho_bt A_b, clip(rho_bt, 1 - clip_low, 1 + clip_high) A_b ].
+def per_sequence_mean(value_BT: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:
+    """1/B sum_b 1/|o_b| sum_t v_bt, with B of the whole batch: every completion weighs the same."""
+    length_B = mask_BT.sum(-1).clamp(min=1)
+    return ((value_BT * mask_BT).sum(-1) / length_B).sum() / totals.sequences
 
-    Where no advantage is negative the lower bound cannot act, and a kind leaves it "off"."""
 
-    clip_low = "off"
-    clip_high = "off"
+def per_token_mean(value_BT: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:
+    """1 / (sum_b |o_b|) sum_bt v_bt, with the tokens of the whole batch: every token weighs the same."""
+    return (value_BT * mask_BT).sum() / totals.tokens
 
-    def gain(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
-        return clipped_surrogate(importance_ratio(logp), advantage_B1, *self._clip())
 
-    def clipped(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
-        return runs_away(importance_ratio(logp), advantage_B1, *self._clip())
+def per_constant(value_BT: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:
+    """1 / (B L) sum_bt v_bt, with L the longest length allowed: a token weighs the same in every batch
+    (Dr. GRPO, arXiv 2503.20783)."""
+    return (value_BT * mask_BT).sum() / (totals.sequences * totals.longest)
 
-    def _clip(self) -> tuple[ClipLow, ClipHigh]:
-        """The bounds. Without an annotation above, which would make settings of them, they have the type str."""
-        return cast(ClipLow, self.clip_low), cast(ClipHigh, self.clip_high)
+
+def per_sequence_sum(value_BT: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:
+    """1/B sum_b sum_t v_bt: the log-prob of a completion is the sum over its tokens."""
+    return (value_BT * mask_BT).sum() / totals.sequences
+
+
+REDUCERS = {
+    "per-sequence": per_sequence_mean,
+    "per-token": per_token_mean,
+    "constant": per_constant,
+    "sum": per_sequence_sum,
+}
+
+
+def cross_entropy(logp_BT: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:
+    """-1 / (sum_b |o_b|) sum_bt log pi(o_bt): the supervised loss in nats a token; a micro-batch gives its part."""
+    return -per_token_mean(logp_BT, mask_BT, totals)

@@ -4,29 +4,17 @@ rho_bt = pi_bt / pi_old_bt, and A_b is advantage_B1. Bounds are 1 - low and 1 + 
 """
 
 import math
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import Field
 from torch import Tensor
 
 from paring.maths.kl import LARGEST_LOG_RATIO
+from paring.maths.objective import LogProbs, Objective
 from paring.settings.declare import Positive
 
 ClipLow = Annotated[float, Field(gt=0, le=1)] | Literal["off"]
 ClipHigh = Positive | Literal["off"]
-
-
-@dataclass(frozen=True)
-class LogProbs:
-    """log pi(o_bt) under three policies, [B, T] each, 0 where mask_BT is 0.
-
-    policy: being trained, carries the gradient. old: the one that sampled. reference: adapters off; needed only
-    where `objective.kl_coef` is not 0."""
-
-    policy_BT: Tensor
-    old_BT: Tensor
-    reference_BT: Tensor | None
 
 
 def importance_ratio(logp: LogProbs) -> Tensor:
@@ -66,3 +54,22 @@ def outside(ratio_BT: Tensor, low: ClipLow, high: ClipHigh) -> Tensor:
 
 def _bounds(low: ClipLow, high: ClipHigh) -> tuple[float, float]:
     return (0.0 if low == "off" else 1 - low), (math.inf if high == "off" else 1 + high)
+
+
+class ClippedRatio(Objective):
+    """Objectives whose tokens gain PPO's surrogate, min[ rho_bt A_b, clip(rho_bt, 1 - clip_low, 1 + clip_high) A_b ].
+
+    Where no advantage is negative the lower bound cannot act, and a kind leaves it "off"."""
+
+    clip_low = "off"
+    clip_high = "off"
+
+    def gain(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
+        return clipped_surrogate(importance_ratio(logp), advantage_B1, *self._clip())
+
+    def clipped(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
+        return runs_away(importance_ratio(logp), advantage_B1, *self._clip())
+
+    def _clip(self) -> tuple[ClipLow, ClipHigh]:
+        """The bounds. Without an annotation above, which would make settings of them, they have the type str."""
+        return cast(ClipLow, self.clip_low), cast(ClipHigh, self.clip_high)

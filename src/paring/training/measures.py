@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 from paring.maths.kl import LARGEST_LOG_RATIO, k3
-from paring.maths.objective import Objective
-from paring.maths.reducers import Totals, per_token_mean
-from paring.maths.surrogates import LogProbs
+from paring.maths.objective import LogProbs, Objective, Totals, per_token_mean
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack
 from paring.types import Group

@@ -7,7 +7,7 @@ import torch
 
 from paring.adapters.attach import parameters_by_name
 from paring.config import SftRun
-from paring.maths.reducers import Totals, cross_entropy
+from paring.maths.objective import Totals, cross_entropy
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled, pack_examples
 from paring.runtime.folder import RunFolder

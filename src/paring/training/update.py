@@ -8,9 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from paring.maths.objective import Objective
-from paring.maths.reducers import Totals
-from paring.maths.surrogates import LogProbs
+from paring.maths.objective import LogProbs, Objective, Totals
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch, Shared, pack, packed_size
 from paring.rollout.engine import Rollout

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from paring.maths.reducers import Totals, cross_entropy
+from paring.maths.objective import Totals, cross_entropy
 from paring.policy.packing import Labelled, pack_examples
 
 CPU = torch.device("cpu")

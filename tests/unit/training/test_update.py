@@ -10,10 +10,8 @@ from paring.adapters.attach import attach, exchanged, parameters_by_name
 from paring.adapters.gates import Factors, Proximal
 from paring.adapters.kinds import L1ra, Lora
 from paring.maths.kl import k3
-from paring.maths.objective import Objective
+from paring.maths.objective import LogProbs, Objective, Totals
 from paring.maths.objectives import Grpo, Rgra
-from paring.maths.reducers import Totals
-from paring.maths.surrogates import LogProbs
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack, packed_size
 from paring.rollout.engine import Rollout

@@ -14,12 +14,11 @@ from paring.maths.advantages import (
     standardised,
 )
 from paring.maths.kl import KlEstimator
-from paring.maths.objective import ClippedRatio, Objective
-from paring.maths.reducers import Reduce
+from paring.maths.objective import LogProbs, Objective, Reduce
 from paring.maths.surrogates import (
     ClipHigh,
     ClipLow,
-    LogProbs,
+    ClippedRatio,
     bounded,
     clipped_surrogate,
     importance_ratio,

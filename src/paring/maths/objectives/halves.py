@@ -5,16 +5,8 @@ from typing import Literal
 from torch import Tensor
 
 from paring.maths.advantages import Outcome, best_of_group, centred, group_relative, mixed, positive_part, raw
-from paring.maths.objective import ClippedRatio, Objective
-from paring.maths.reducers import Reduce
-from paring.maths.surrogates import (
-    ClipHigh,
-    ClipLow,
-    LogProbs,
-    importance_ratio,
-    outside,
-    runs_away,
-)
+from paring.maths.objective import LogProbs, Objective, Reduce
+from paring.maths.surrogates import ClipHigh, ClipLow, ClippedRatio, importance_ratio, outside, runs_away
 from paring.settings.declare import NotNegative, settings
 
 

@@ -4,8 +4,7 @@ from typing import Literal
 
 import torch
 
-from paring.maths.objective import Objective
-from paring.maths.surrogates import LogProbs
+from paring.maths.objective import LogProbs, Objective
 from paring.settings.declare import settings
 from paring.settings.own_code import class_in
 

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from paring.maths.advantages import Outcome, RawReward, best_of_group, group_relative, positive_part, raw
 from paring.maths.kl import KlEstimator
-from paring.maths.objective import ClippedRatio, Objective
-from paring.maths.reducers import Reduce
-from paring.maths.surrogates import ClipHigh, ClipLow
+from paring.maths.objective import Objective, Reduce
+from paring.maths.surrogates import ClipHigh, ClipLow, ClippedRatio
 from paring.settings.declare import NotNegative, settings
 
 

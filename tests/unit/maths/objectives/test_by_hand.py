@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from paring.maths.objective import LogProbs, Totals
 from paring.maths.objectives import (
     Cispo,
     Dapo,
@@ -23,8 +24,6 @@ from paring.maths.objectives import (
     Sft,
     Wapo,
 )
-from paring.maths.reducers import Totals
-from paring.maths.surrogates import LogProbs
 
 # Two completions of 3 tokens and of 1, with the ratios 1.5, 1, 0.5 and 0.5.
 MASK_BT = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]])

@@ -5,9 +5,8 @@ from typing import get_args
 import pytest
 import torch
 
+from paring.maths.objective import LogProbs, Totals
 from paring.maths.objectives import AnyObjective, OfFamily, OfHalves, OfPaper, OwnObjective
-from paring.maths.reducers import Totals
-from paring.maths.surrogates import LogProbs
 
 MASK_BT = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], dtype=torch.float64)
 TOTALS = Totals(sequences=3, tokens=7, longest=5)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from paring.maths.advantages import Outcome
+from paring.maths.objective import LogProbs, Totals
 from paring.maths.objectives import (
     Cispo,
     Dapo,
@@ -23,8 +24,6 @@ from paring.maths.objectives import (
     Rloo,
     Wapo,
 )
-from paring.maths.reducers import Totals
-from paring.maths.surrogates import LogProbs
 
 P, G, T = 4, 5, 9
 

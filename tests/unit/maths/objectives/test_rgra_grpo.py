@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from paring.maths.kl import KL_ESTIMATORS
+from paring.maths.objective import REDUCERS, LogProbs, Totals
 from paring.maths.objectives import Grpo, Rgra
-from paring.maths.reducers import REDUCERS, Totals
-from paring.maths.surrogates import LogProbs
 
 # Two completions of 3 tokens and of 1.
 MASK_BT = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]])

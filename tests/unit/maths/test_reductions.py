@@ -2,7 +2,7 @@
 
 import torch
 
-from paring.maths.reducers import Totals, per_constant, per_sequence_mean, per_sequence_sum, per_token_mean
+from paring.maths.objective import Totals, per_constant, per_sequence_mean, per_sequence_sum, per_token_mean
 
 # Two completions of 3 tokens and of 1, of at most 5.
 MASK_BT = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
