@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from measuring import in_turn, median_ratio, options, report
-from paring.rollout.cache import Prompts, Rows
+from paring.rollout.cache import Prefill, Rows
 
 FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -22,13 +22,13 @@ class FusedRows(Rows):
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: None):
         rows, heads, _, size = query.shape
-        query_BHRD = query.reshape(rows, key.shape[1], -1, size)
-        own_key_BHKD, own_value_BHKD = self._own(layer, key, value, window)
-        own, own_normaliser = FUSED(query_BHRD, own_key_BHKD, own_value_BHKD, scale=scale)
+        query_LHUD = query.reshape(rows, key.shape[1], -1, size)
+        own_key_LHKD, own_value_LHKD = self._own(layer, key, value, window)
+        own, own_normaliser = FUSED(query_LHUD, own_key_LHKD, own_value_LHKD, scale=scale)
         prompt_key_PHKD, prompt_value_PHKD = self.prompt_layers[layer]
-        table_PSHRD = query_BHRD.unflatten(0, self.row_PS.shape)
-        groups, places, key_heads, repeats, _ = table_PSHRD.shape
-        query_PHQD = table_PSHRD.transpose(1, 2).reshape(groups, key_heads, places * repeats, size)
+        table_PGHUD = query_LHUD.unflatten(0, self.row_PG.shape)
+        groups, places, key_heads, repeats, _ = table_PGHUD.shape
+        query_PHQD = table_PGHUD.transpose(1, 2).reshape(groups, key_heads, places * repeats, size)
         bias_PHQK = self._bias(window, prompt_key_PHKD.shape[2])[::places, ..., : prompt_key_PHKD.shape[2]]
         bias_PHQK = bias_PHQK.expand(-1, -1, places * repeats, -1)
         parts = FUSED(query_PHQD, prompt_key_PHKD, prompt_value_PHKD, attn_mask=bias_PHQK, scale=scale)
@@ -44,7 +44,7 @@ def decoded(kind: type[Rows], arguments: Namespace) -> tuple[float, Tensor]:
     """Seconds a step, and what came out of the last."""
     torch.manual_seed(0)
     device, groups = torch.device("cpu"), arguments.rows // arguments.group
-    prompts = Prompts([arguments.prompt] * groups, device)
+    prompts = Prefill([arguments.prompt] * groups, device)
     for layer in range(arguments.layers):
         packed = torch.randn(2, 1, arguments.key_heads, arguments.prompt * groups, arguments.head_size)
         prompts.layers[layer] = tuple(prompts._padded(part) for part in packed)

@@ -45,7 +45,7 @@ class Side:
 
     def __init__(self, script: str, work: Work) -> None:
         command = [sys.executable, str(Path(__file__).with_name(script)), json.dumps(asdict(work))]
-        # The questions come from paring, which asks torch for large pages: the peer must be as its users have it.
+        # paring loads the peer's model, and asks torch for large pages: the peer must be as its users have it.
         environment = os.environ | ({"THP_MEM_ALLOC_ENABLE": "0"} if script == TRL else {})
         self.process = Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=environment)
         self._answer()

@@ -3,19 +3,22 @@
 A tensor's name ends in its axes:
 
     P problems   G completions of a problem   B completions of a batch (P x G, flat)   T tokens of a completion
-    N tokens of a packed row   M tokens of it that are predicted   C those of a chunk   V vocabulary
-    L rows of a rollout under way   S sequences of an attention block   Q queries   K keys   H heads   D features
-    I inputs   O outputs   R ranks
+    N tokens of a packed row   M tokens of it that are predicted   C tokens of a chunk   S spans of a packed row
+    V vocabulary   J segments of the vocabulary   W tokens of a segment   E end tokens   L rows of a rollout under way
+    Q queries   K keys   H heads   U query heads that share a key head   D features   I inputs   O outputs
+    R components of an adapter, its rank   Z components of all adapters together
+
+A 1 stands for an axis of length 1.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from paring.policy.recording import Trace
+    from torch import Tensor
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 """Plain values, as JSON and TOML hold them."""
@@ -46,15 +49,28 @@ class Completion:
     ended: bool
 
 
+class Recorded(Protocol):
+    """Where an engine has kept its forward pass over a group (policy/recording.py)."""
+
+    @property
+    def completions(self) -> "list[Tensor]":
+        """The kept rows of each completion's tokens: int64."""
+        ...
+
+    def of_prompt(self) -> "Recorded":
+        """The prompt alone, to which completions can be added."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """A problem, its prompt as token ids, and the completions sampled for it. `trace`: where the engine has kept its
-    forward pass over them, if it has (policy/recording.py)."""
+    forward pass over them, if it has."""
 
     problem: Problem
     prompt: tuple[int, ...]
     completions: tuple[Completion, ...]
-    trace: "Trace | None" = field(default=None, compare=False, repr=False)
+    trace: Recorded | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ Adapters = Mapping[str, LowRankLinear]
 
 @runtime_checkable
 class EmbeddingModel(Protocol):
-    """A model that tells its token embeddings and its output embeddings (the head), as those of transformers do."""
+    """A model that gives its token embeddings and its output embeddings (the head), as those of transformers do."""
 
     def get_input_embeddings(self) -> nn.Module: ...
 
@@ -51,7 +51,11 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int) -> dict[str, LowRan
 
 def linear_modules(model: nn.Module) -> dict[str, nn.Module]:
     """Path -> module of all that can carry an adapter, output embeddings included, in the model's order."""
-    return {path: module for path, module in model.named_modules() if path and isinstance(module, LinearLike)}
+    return {
+        path: module
+        for path, module in model.named_modules()
+        if path and isinstance(module, nn.Module) and isinstance(module, LinearLike)
+    }
 
 
 def targeted_modules(model: nn.Module, targets: Targets) -> dict[str, nn.Module]:
@@ -59,7 +63,7 @@ def targeted_modules(model: nn.Module, targets: Targets) -> dict[str, nn.Module]
 
     Raises ValueError if a target matches nothing, or if one is an output embedding tied to the input's.
     """
-    head = model.get_output_embeddings() if isinstance(model, EmbeddingModel) else None
+    head, is_tied = _head(model)
     linear = linear_modules(model)
     if targets == "all-linear":
         chosen = {path: module for path, module in linear.items() if module is not head}
@@ -71,7 +75,7 @@ def targeted_modules(model: nn.Module, targets: Targets) -> dict[str, nn.Module]
             names = ", ".join(sorted({path.rpartition(".")[2] for path in linear}))
             raise ValueError(f"target {target!r} matches no linear module of the model, whose last names are: {names}")
     chosen = {path: module for path, module in linear.items() if any(_matches(path, target) for target in targets)}
-    if head is not None and any(module is head for module in chosen.values()) and _is_tied(model):
+    if is_tied and any(module is head for module in chosen.values()):
         raise ValueError("targets include the output embeddings, which share the weight of the input's: leave them out")
     return chosen
 
@@ -94,7 +98,7 @@ def merge(model: nn.Module) -> None:
     """
     adapters = adapters_of(model)
     for adapter in adapters.values():
-        adapter.require_dense()
+        adapter.dense_base()
     for path, adapter in adapters.items():
         model.set_submodule(path, adapter.merge())
 
@@ -136,14 +140,12 @@ def set_ranks(adapters: Adapters, ranks: Mapping[str, int]) -> None:
 
 def components_of(adapters: Adapters) -> dict[str, Components]:
     """What a rank event knows of each adapter; all must be gated."""
-    return {
-        path: Components(
-            tuple(adapter.c_R.tolist()),
-            tuple(adapter.strength_R().tolist()),
-            adapter.in_features + adapter.out_features,
-        )
-        for path, adapter in adapters.items()
-    }
+    components = {}
+    for path, adapter in adapters.items():
+        assert adapter.c_R is not None, f"{path} has no gates"
+        cost = adapter.in_features + adapter.out_features
+        components[path] = Components(tuple(adapter.c_R.tolist()), tuple(adapter.strength_R().tolist()), cost)
+    return components
 
 
 def apply_plan(adapters: Adapters, plan: RankPlan, draw: Draw, *, seed: int, step: int) -> None:
@@ -217,9 +219,13 @@ def _matches(path: str, target: str) -> bool:
     return path == target or path.endswith(f".{target}")
 
 
-def _is_tied(model: EmbeddingModel) -> bool:
+def _head(model: nn.Module) -> tuple[nn.Module | None, bool]:
+    """The output embeddings of a model that has some, and whether they share a weight with the input's."""
+    head = model.get_output_embeddings() if isinstance(model, EmbeddingModel) else None
+    if head is None or not isinstance(model, EmbeddingModel):
+        return None, False
     inputs = {id(parameter) for parameter in model.get_input_embeddings().parameters()}
-    return any(id(parameter) in inputs for parameter in model.get_output_embeddings().parameters())
+    return head, any(id(parameter) in inputs for parameter in head.parameters())
 
 
 def _generator(seed: int, path: str) -> torch.Generator:

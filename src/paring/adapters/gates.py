@@ -9,6 +9,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+# torch's hints leave out its operators on lists of tensors.
+_clamp_min_, _clamp_max_, _sub_ = torch._foreach_clamp_min_, torch._foreach_clamp_max_, torch._foreach_sub_  # pyright: ignore[reportPrivateImportUsage]
+
 Budget = Literal["parameters", "ranks"]
 
 
@@ -24,9 +27,10 @@ class Factors:
 
 
 class GateRule(Protocol):
-    """`lr` is Adam's learning rate for the gates: constant, with neither warm-up nor schedule."""
-
-    lr: float
+    @property
+    def lr(self) -> float:
+        """Adam's learning rate for the gates: constant, with neither warm-up nor schedule."""
+        ...
 
     def apply_(self, adapters: Sequence[Factors], signal: float = 1.0) -> None:
         """After Adam's step: L1 and projection, in place. `signal` is the share of the batch that had something to
@@ -52,15 +56,15 @@ class Proximal:
     @torch.no_grad()
     def apply_(self, adapters: Sequence[Factors], signal: float = 1.0) -> None:
         gates = [one.c_R for one in adapters]
-        torch._foreach_clamp_min_(gates, 0.0)  # what Adam drove below 0 has no negative importance
-        value_C = torch.cat([self._values(one) for one in adapters])
+        _clamp_min_(gates, 0.0)  # what Adam drove below 0 has no negative importance
+        value_Z = torch.cat([self._values(one) for one in adapters])
         # As long as B is 0 all values are, and 0 / 0 stands for no weight.
-        weight_C = (1 - value_C / (self.nominate * value_C.mean())).clamp(min=0).nan_to_num(0.0)
-        weight_C *= torch.cat([_is_old(one) for one in adapters])
-        taus = (self.shrink * signal * weight_C).split([len(c_R) for c_R in gates])
-        torch._foreach_sub_(gates, taus)
-        torch._foreach_clamp_min_(gates, 0.0)
-        torch._foreach_clamp_max_(gates, 1.0)
+        weight_Z = (1 - value_Z / (self.nominate * value_Z.mean())).clamp(min=0).nan_to_num(0.0)
+        weight_Z *= torch.cat([_is_old(one) for one in adapters])
+        taus = (self.shrink * signal * weight_Z).split([len(c_R) for c_R in gates])
+        _sub_(gates, taus)
+        _clamp_min_(gates, 0.0)
+        _clamp_max_(gates, 1.0)
 
     def _values(self, one: Factors) -> Tensor:
         """v [R]."""

@@ -1,7 +1,7 @@
 """The adapters that a recipe can ask for: LoRA, and L1RA in two variants. Settings, and what follows from them."""
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, Strict
 
@@ -10,7 +10,7 @@ from paring.adapters.lowrank import Draw, normal_rows, plain_scale, rank_stabili
 from paring.adapters.ranks import Modules, RankPlan, plan_as_reference, plan_ranks
 from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, Share, settings
 
-# Strict settings take a list for a tuple only where told so, and TOML knows lists alone.
+# Strict settings take a list for a tuple only where that is declared, and TOML knows lists alone.
 Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
 Targets = Literal["all-linear"] | Names
 """Every linear module but the output embeddings, or module names: whole paths or their last components, as in PEFT."""
@@ -168,7 +168,7 @@ Adapter = Annotated[Lora | L1ra | L1raReference, Field(discriminator="kind")]
 Gated = L1ra | L1raReference
 
 
-def check_events(adapter: Any, steps: int) -> None:
+def check_events(adapter: Adapter, steps: int) -> None:
     """Raises ValueError where the schedule of rank events does not fit a run of `steps`."""
     if isinstance(adapter, Gated) and adapter.events > steps:
         raise ValueError(

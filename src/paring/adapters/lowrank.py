@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import chain
 from math import sqrt
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ class LinearLike(Protocol):
     in_features: int
     out_features: int
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __call__(self, x: Tensor, /) -> Tensor: ...
 
 
 def plain_scale(alpha: float, rank: int) -> float:
@@ -58,7 +58,7 @@ class LowRankLinear(nn.Module):
     `enabled = False` leaves the base alone. `resize` alone changes the rank; `scale` never changes.
 
     `base` must be LinearLike. `dropout` acts on the input of the update while training; its mask comes from torch's
-    global generator, the only one that activation checkpointing restores: who trains with dropout seeds it.
+    global generator, the only one that activation checkpointing restores: the caller seeds it.
     """
 
     def __init__(
@@ -131,16 +131,16 @@ class LowRankLinear(nn.Module):
         In place: the parameters stay the same objects, as optimisers hold them by identity. Call it between an
         optimiser's step and the next forward pass, when no graph of an earlier one is held, and move the optimiser's
         state as well."""
-        kept_K = torch.tensor(kept, dtype=torch.int64, device=self.A_RI.device)
+        place_R = torch.tensor(kept, dtype=torch.int64, device=self.A_RI.device)
         grown = len(grown_RI)
-        A_KI, B_OK = self.A_RI.index_select(0, kept_K), self.B_OR.index_select(1, kept_K)
-        _replace(self.A_RI, torch.cat([A_KI, grown_RI.to(A_KI)]))
-        _replace(self.B_OR, torch.cat([B_OK, B_OK.new_zeros(len(B_OK), grown)], dim=1))
+        A_RI, B_OR = self.A_RI.index_select(0, place_R), self.B_OR.index_select(1, place_R)
+        _replace(self.A_RI, torch.cat([A_RI, grown_RI.to(A_RI)]))
+        _replace(self.B_OR, torch.cat([B_OR, B_OR.new_zeros(len(B_OR), grown)], dim=1))
         if self.c_R is not None:
-            _replace(self.c_R, torch.cat([self.c_R.index_select(0, kept_K), self.c_R.new_ones(grown)]))
+            _replace(self.c_R, torch.cat([self.c_R.index_select(0, place_R), self.c_R.new_ones(grown)]))
 
-    def require_dense(self) -> None:
-        """Raise ValueError unless the base is a dense nn.Linear, into which alone the adapter can be merged.
+    def dense_base(self) -> nn.Linear:
+        """The base, if it is a dense nn.Linear, into which alone the adapter can be merged. Raises ValueError if not.
 
         The types must be exact: quantised layers derive from nn.Linear, or hold a weight that derives from Parameter.
         """
@@ -149,6 +149,7 @@ class LowRankLinear(nn.Module):
                 f"an adapter merges into a dense nn.Linear only, and this base is a {type(self.base).__name__}, "
                 "quantised or otherwise: load the model without quantisation, attach the adapter there, then merge"
             )
+        return self.base
 
     @torch.no_grad()
     def merge(self) -> nn.Linear:
@@ -156,10 +157,9 @@ class LowRankLinear(nn.Module):
 
         Raises ValueError if the base is not a dense nn.Linear.
         """
-        self.require_dense()
-        weight_OI = self.base.weight
-        weight_OI.copy_(weight_OI.float() + self.delta_OI())
-        return self.base
+        base = self.dense_base()
+        base.weight.copy_(base.weight.float() + self.delta_OI())
+        return base
 
 
 def _replace(parameter: nn.Parameter, value: Tensor) -> None:
@@ -168,8 +168,8 @@ def _replace(parameter: nn.Parameter, value: Tensor) -> None:
 
 
 class _WithUpdate(torch.autograd.Function):
-    """y + s B A x, written over y. Of the size of x and y only x is kept for the backward, and that is usually kept
-    by its neighbours as well; of its own it keeps u = A x, rank numbers a token."""
+    """y + s B A x, written over y. The backward needs x, which the neighbours of the layer usually keep as well, and
+    u = A x, rank numbers a token."""
 
     @staticmethod
     def forward(ctx, y: Tensor, x: Tensor, A_RI: Tensor, B_OR: Tensor, scale: float) -> Tensor:
@@ -186,7 +186,8 @@ class _WithUpdate(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dy: Tensor):
+    # once_differentiable leaves no names of arguments, which the base class has.
+    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         """du = s dy B, dx = du A, dA = du' x, dB = s dy' u."""
         x_NI, u_NR, A_RI, B_OR = ctx.saved_tensors
         dy_NO = dy.reshape(-1, dy.shape[-1]).to(B_OR.dtype)

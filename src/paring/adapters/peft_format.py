@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from safetensors.torch import save
@@ -25,9 +25,9 @@ padded with zeros to the largest rank, without patterns, for readers that know o
 def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layout: Layout = "compact") -> None:
     """Write into an empty `folder` what PeftModel.from_pretrained(base, folder) reads, to the same logits.
 
-    Adapters of one rank and scale without gates are written as they are. Of all others gates and scale are folded into
-    the factors, in fp32, so that alpha = rank in every module and any reader's scale is 1; components with a gate at
-    0, and modules without a component, are left out. The same adapters give the same bytes.
+    Adapters of one rank and scale without gates are written as they are. In all others, gates and scale are folded
+    into the factors, in fp32, so that alpha = rank in every module and any reader's scale is 1; components with a
+    gate at 0, and modules without a component, are left out. The same adapters give the same bytes.
     """
     assert adapters, "there is no adapter to write"
     factors = {path: (one.A_RI.detach(), one.B_OR.detach()) for path, one in adapters.items()}
@@ -46,7 +46,7 @@ def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layo
     pattern = {f"^{re.escape(path)}": rank for path, rank in ranks.items() if rank != largest}
     dropout = next(iter(adapters.values())).dropout
     config = _config(factors, largest, scale, pattern, dropout, base_model)
-    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / CONFIG).write_bytes(f"{json.dumps(config, indent=2, sort_keys=True)}\n".encode())
     tensors = {}
     for path, (A_RI, B_OR) in factors.items():
         tensors[f"base_model.model.{path}.lora_A.weight"] = A_RI.contiguous()
@@ -86,7 +86,7 @@ def _padded(A_RI: Tensor, B_OR: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 def _config(
     modules: Iterable[str], rank: int, scale: float, pattern: dict[str, int], dropout: float, base_model: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """adapter_config.json. `pattern` holds what differs from `rank`; then alpha = rank everywhere."""
     alpha = round(scale * rank, 9)
     return {

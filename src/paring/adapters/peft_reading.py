@@ -4,8 +4,8 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -15,10 +15,11 @@ from paring.adapters.kinds import Lora
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import CONFIG, WEIGHTS
 
+LORA = TypeAdapter(Lora)
 TENSOR = re.compile(r"base_model\.model\.(?P<path>.+)\.lora_(?P<matrix>[AB])\.weight")
 
-# Keys of adapter_config.json that do not change what the tensors compute: which modules were chosen (the tensors tell
-# it better than target_modules does), how A was drawn, and who wrote the file for what.
+# Keys of adapter_config.json that do not change what the tensors compute: which modules were chosen (the tensors show
+# it better than target_modules does), how A was drawn, which tool wrote the file for what.
 WITHOUT_EFFECT = frozenset(
     "auto_mapping base_model_name_or_path eva_config exclude_modules inference_mode layers_pattern layers_to_transform "
     "megatron_core peft_version qalora_group_size revision target_modules task_type".split()
@@ -47,25 +48,24 @@ def read_peft_folder(folder: Path) -> PeftLora:
     """
     config = _read_config(folder / CONFIG)
     tensors = _read_tensors(folder)
-    rank_of, alpha_of = config.get("rank_pattern") or {}, config.get("alpha_pattern") or {}
-    wrong, scales = [], {}
-    for path, (A_RI, B_OR) in tensors.items():
-        try:
-            # What is absent has PEFT's default.
-            settings = Lora(
-                rank=pattern_value(rank_of, path, config.get("r", 8)),
-                alpha=pattern_value(alpha_of, path, config.get("lora_alpha", 8)),
-                dropout=config.get("lora_dropout", 0.0),
-                scaling="rank-stabilised" if config.get("use_rslora") else "plain",
-            )
-        except ValueError as error:
-            raise ValueError(f"{folder / CONFIG}: r, lora_alpha or lora_dropout cannot be used: {error}") from error
-        scales[path] = settings.scale
-        if not A_RI.shape[0] == B_OR.shape[1] == settings.rank:
-            wrong.append(f"{path} (rank {settings.rank}, tensors of {A_RI.shape[0]} and {B_OR.shape[1]})")
+    base_model = config.get("base_model_name_or_path")
+    try:
+        settings = {path: _settings_of(config, path) for path in tensors}
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG}: r, lora_alpha or lora_dropout cannot be used: {error}") from error
+    wrong = [
+        f"{path} (rank {settings[path].rank}, tensors of {A_RI.shape[0]} and {B_OR.shape[1]})"
+        for path, (A_RI, B_OR) in tensors.items()
+        if not A_RI.shape[0] == B_OR.shape[1] == settings[path].rank
+    ]
     if wrong:
         raise ValueError(f"{folder / WEIGHTS}: the rank is not the one that {CONFIG} gives in {first_five(wrong)}")
-    return PeftLora(settings.dropout, tensors, scales, config.get("base_model_name_or_path"))
+    return PeftLora(
+        next(iter(settings.values())).dropout,
+        tensors,
+        {path: one.scale for path, one in settings.items()},
+        base_model if isinstance(base_model, str) else None,
+    )
 
 
 def attach_from_peft(model: nn.Module, folder: Path) -> dict[str, LowRankLinear]:
@@ -74,29 +74,30 @@ def attach_from_peft(model: nn.Module, folder: Path) -> dict[str, LowRankLinear]
     Returns module path -> adapter. Raises ValueError, the model untouched, as read_peft_folder and attach do, and if
     the model lacks modules of the folder or has them in other shapes.
     """
-    found = read_peft_folder(folder)
-    misfits = _misfits(model, found)
+    stored = read_peft_folder(folder)
+    misfits = _misfits(model, stored)
     if misfits:
         raise ValueError(
-            f"{folder} is an adapter of another base model (it names {found.base_model!r}): {first_five(misfits)}"
+            f"{folder} is an adapter of another base model (it names {stored.base_model!r}): {first_five(misfits)}"
         )
     # Neither seed nor rank nor alpha matter: every value is overwritten.
-    adapters = attach(model, Lora(dropout=found.dropout, targets=tuple(found.tensors)), seed=0)
+    adapters = attach(model, Lora(dropout=stored.dropout, targets=tuple(stored.tensors)), seed=0)
     for path, adapter in adapters.items():
-        adapter.scale = found.scales[path]
-    set_ranks(adapters, {path: len(A_RI) for path, (A_RI, _) in found.tensors.items()})
-    A = {f"{path}.A": A_RI for path, (A_RI, _) in found.tensors.items()}
-    B = {f"{path}.B": B_OR for path, (_, B_OR) in found.tensors.items()}
+        adapter.scale = stored.scales[path]
+    set_ranks(adapters, {path: len(A_RI) for path, (A_RI, _) in stored.tensors.items()})
+    A = {f"{path}.A": A_RI for path, (A_RI, _) in stored.tensors.items()}
+    B = {f"{path}.B": B_OR for path, (_, B_OR) in stored.tensors.items()}
     load_state(adapters, A | B)
     return adapters
 
 
-def pattern_value(patterns: dict[str, Any], path: str, default: Any) -> Any:
-    """What rank_pattern or alpha_pattern says of a module: the first key that names it, or the end of its path, wins.
+def pattern_value(patterns: object, path: str, default: object) -> object:
+    """The value that rank_pattern or alpha_pattern has for a module: the first key that names it, or the end of its
+    path, wins. Without patterns, `default`.
 
     Raises ValueError for a key that is more than an escaped name: a regular expression out of a file could run for
     ever, and tools write names."""
-    for key, value in patterns.items():
+    for key, value in patterns.items() if isinstance(patterns, dict) else ():
         written = key.removeprefix("^").removesuffix("$")
         if re.search(r"\\[0-9A-Za-z]|[\^$*+?{}\[\]|()]", re.sub(r"\\[^0-9A-Za-z]", "", written)):
             raise ValueError(f"the pattern {key!r} is more than a module's name: write one key a module")
@@ -106,7 +107,19 @@ def pattern_value(patterns: dict[str, Any], path: str, default: Any) -> Any:
     return default
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _settings_of(config: dict[str, object], path: str) -> Lora:
+    """What adapter_config.json says of one module; what is absent has PEFT's default. Raises ValueError."""
+    values = {
+        "rank": pattern_value(config.get("rank_pattern"), path, config.get("r", 8)),
+        "alpha": pattern_value(config.get("alpha_pattern"), path, config.get("lora_alpha", 8)),
+        "dropout": config.get("lora_dropout", 0.0),
+        "scaling": "rank-stabilised" if config.get("use_rslora") else "plain",
+    }
+    # By way of JSON, of which strict settings take an object.
+    return LORA.validate_json(json.dumps(values))
+
+
+def _read_config(path: Path) -> dict[str, object]:
     if not path.is_file():
         raise ValueError(f"{path} does not exist: a PEFT folder holds {CONFIG} and {WEIGHTS}")
     try:
@@ -129,7 +142,7 @@ def _read_tensors(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     """Module path -> (A_RI, B_OR), in the order of the paths."""
     path = folder / WEIGHTS
     if not path.is_file():
-        pickled = sorted(found.name for found in folder.glob("*.bin"))
+        pickled = sorted(file.name for file in folder.glob("*.bin"))
         why = f"; {pickled[0]} is a pickle, which may run code when read: save it again with PEFT" if pickled else ""
         raise ValueError(f"{path} does not exist{why}")
     try:
@@ -148,11 +161,11 @@ def _read_tensors(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     return {module: (pair["A"], pair["B"]) for module, pair in sorted(by_path.items())}
 
 
-def _misfits(model: nn.Module, found: PeftLora) -> list[str]:
+def _misfits(model: nn.Module, stored: PeftLora) -> list[str]:
     """What of the folder the model has no module for, one line each."""
     linear = linear_modules(model)
     misfits = []
-    for path, (A_RI, B_OR) in found.tensors.items():
+    for path, (A_RI, B_OR) in stored.tensors.items():
         if path not in linear:
             misfits.append(f"{path} is no linear module of the model")
         elif (have := (linear[path].in_features, linear[path].out_features)) != (A_RI.shape[1], B_OR.shape[0]):

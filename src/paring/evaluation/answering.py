@@ -82,12 +82,12 @@ class Clock:
     path: Path
 
     def note(self, places: range, seconds: float) -> None:
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps({"first": places.start, "problems": len(places), "seconds": seconds}) + "\n")
 
     def total(self) -> float:
         """For a chunk that was answered twice, since a kill came between items and clock, the last time counts."""
         if not self.path.is_file():
             return 0.0
-        lines = [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
+        lines = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
         return sum({line["first"]: line["seconds"] for line in lines}.values())

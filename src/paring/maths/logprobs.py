@@ -19,7 +19,7 @@ def token_logprobs(hidden_ND: Tensor, head_VD: Tensor, token_N: Tensor, *, tempe
     Args:
         hidden_ND: last hidden states [N, D].
         head_VD: the output embedding [V, D], frozen.
-        token_N: int64 [N], the tokens whose log-probs are asked.
+        token_N: int64 [N], the tokens whose log-probs are computed.
         temperature: of the sampling distribution, > 0.
     """
     assert not head_VD.requires_grad, "the chunked backward gives the head no gradient: freeze it"
@@ -42,7 +42,8 @@ class _TokenLogProbs(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_N: Tensor):
+    # once_differentiable leaves no names of arguments, which the base class has.
+    def backward(ctx, grad_N: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         return (grad_N[:, None] * ctx.slope_ND).to(ctx.slope_ND.dtype), None, None, None
 
 

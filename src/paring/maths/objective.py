@@ -1,12 +1,14 @@
 """What an objective is: how an outcome becomes advantages, what each token gains by them, and how that is summed."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from paring.maths.advantages import Outcome
 from paring.maths.kl import KL_ESTIMATORS
 from paring.maths.reducers import REDUCERS, Totals, per_token_mean
-from paring.maths.surrogates import LogProbs, clipped_surrogate, importance_ratio, runs_away
+from paring.maths.surrogates import ClipHigh, ClipLow, LogProbs, clipped_surrogate, importance_ratio, runs_away
 
 
 class Objective:
@@ -71,7 +73,11 @@ class ClippedRatio(Objective):
     clip_high = "off"
 
     def gain(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
-        return clipped_surrogate(importance_ratio(logp), advantage_B1, self.clip_low, self.clip_high)
+        return clipped_surrogate(importance_ratio(logp), advantage_B1, *self._clip())
 
     def clipped(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
-        return runs_away(importance_ratio(logp), advantage_B1, self.clip_low, self.clip_high)
+        return runs_away(importance_ratio(logp), advantage_B1, *self._clip())
+
+    def _clip(self) -> tuple[ClipLow, ClipHigh]:
+        """The bounds. Without an annotation above, which would make settings of them, they have the type str."""
+        return cast(ClipLow, self.clip_low), cast(ClipHigh, self.clip_high)

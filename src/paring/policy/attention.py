@@ -10,10 +10,12 @@ NAME = "paring"
 """The name under which a model finds this attention: config._attn_implementation."""
 
 
-class Layout(Protocol):
+class TokenLayout(Protocol):
     """How the tokens of one forward pass lie, and which of them look at which."""
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None):
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+    ) -> Tensor:
         """Attention of one layer. query [B, H, N, D]; key and value [B, H_kv, N, D], new tokens only.
         window: a token sees itself and the window - 1 tokens before it; None: all before it.
         Returns [B, N, H, D]."""
@@ -27,7 +29,7 @@ def attention(
     value: Tensor,
     attention_mask: None,
     *,
-    layout: Layout,
+    layout: TokenLayout,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
@@ -41,7 +43,9 @@ def attention(
             "does not do: choose a model without (Llama, Qwen2, Qwen3, Mistral, ...)"
         )
     scale = 1 / math.sqrt(query.shape[-1]) if scaling is None else scaling
-    return layout.attend(module.layer_idx, query, key, value, scale=scale, window=sliding_window), None
+    layer = module.layer_idx
+    assert isinstance(layer, int)
+    return layout.attend(layer, query, key, value, scale=scale, window=sliding_window), None
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, attention)

@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from paring.policy.packing import Labelled
 from paring.types import Message
-
-QUIETLY = {"verbose": False}
-"""No warning of a long prompt: those that exceed the context are refused, in our own words."""
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
@@ -18,17 +15,17 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
     Raises ValueError where the template refuses the messages."""
     if tokenizer.chat_template is None:
         text = "\n\n".join(message["content"] for message in messages) + "\n"
-        return tuple(tokenizer(text, **QUIETLY).input_ids)
+        return _tokens(tokenizer, text)
     return _rendered(tokenizer, messages, add_generation_prompt=True)
 
 
 def conversation_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Labelled:
-    """A conversation whose last turn is the assistant's; learned is what the model has to write of it.
+    """A conversation whose last turn is the assistant's; the model learns the tokens that it has to write.
 
-    Of each assistant turn that is what its rendering adds to the prompt that `prompt_tokens` gives for the messages
-    before it, and so the end-of-turn token too. Without a chat template: prompt, answer, end-of-sequence token.
-    Raises ValueError where a rendering does not begin with the one before it, since then what is learned is not
-    what will be asked."""
+    Those are, for each assistant turn, the tokens that its rendering adds to the prompt that `prompt_tokens` gives for
+    the messages before it, the end-of-turn token among them. Without a chat template: prompt, answer, end-of-sequence
+    token. Raises ValueError where a rendering does not begin with the one before it: the model would learn to answer
+    other prompts than those it will get."""
     if tokenizer.chat_template is None:
         return _plain(tokenizer, messages)
     tokens: tuple[int, ...] = ()
@@ -50,14 +47,19 @@ def conversation_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[M
 
 
 def _plain(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Labelled:
-    """Of a base model without a template: one answer, which ends with the end-of-sequence token."""
-    *asked, answer = messages
-    if any(message["role"] == "assistant" for message in asked):
+    """A base model without a template learns one answer, which ends with the end-of-sequence token."""
+    *before, answer = messages
+    if any(message["role"] == "assistant" for message in before):
         raise ValueError("the model has no chat template, so a conversation can have one answer only: split it")
-    prompt = prompt_tokens(tokenizer, asked)
-    written = tokenizer(answer["content"], add_special_tokens=False, **QUIETLY).input_ids
-    answered = (*written, tokenizer.eos_token_id)
+    prompt, end = prompt_tokens(tokenizer, before), tokenizer.eos_token_id
+    assert isinstance(end, int), end
+    answered = (*_tokens(tokenizer, answer["content"], special=False), end)
     return Labelled((*prompt, *answered), (False,) * len(prompt) + (True,) * len(answered))
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = True) -> tuple[int, ...]:
+    """No warning of a long prompt: those that exceed the context are refused, in our own words."""
+    return tuple(tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
 
 
 def _rendered(
@@ -68,16 +70,19 @@ def _rendered(
             list(messages),
             add_generation_prompt=add_generation_prompt,
             return_dict=True,
-            tokenizer_kwargs=QUIETLY,
+            tokenizer_kwargs={"verbose": False},
         )
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)
         raise ValueError(
             f"the model's chat template refuses messages of the roles {roles}: {error}; choose a model that takes them"
         ) from error
+    assert isinstance(rendered, BatchEncoding)
     return tuple(rendered["input_ids"])
 
 
 def answer_text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
     """A completion as text, without special tokens."""
-    return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    text = tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    assert isinstance(text, str)
+    return text

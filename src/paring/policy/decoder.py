@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from paring.adapters.lowrank import LowRankLinear
-from paring.policy.attention import Layout
+from paring.policy.attention import TokenLayout
 from paring.policy.fused import rms_norm, rotated, swiglu
+from paring.policy.llama import LlamaAttention, LlamaLayer, LlamaModel, RmsNorm, head_norms
 
 WRITTEN_OUT = frozenset({"LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model"})
 
@@ -37,7 +38,7 @@ class Rotary:
 
 @dataclass(frozen=True)
 class Shape:
-    """What attention needs to know of a layer. window: see Layout."""
+    """What attention needs to know of a layer. window: see TokenLayout."""
 
     heads: int
     key_heads: int
@@ -49,7 +50,8 @@ class Shape:
 class Layer(Protocol):
     """A decoder layer, cut where the layout of the pass must act."""
 
-    shape: Shape
+    @property
+    def shape(self) -> Shape: ...
 
     def queries_keys_values(self, hidden: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
         """From hidden states [B, N, D], all rotated: [B, N, H, D], [B, N, H_kv, D], [B, N, H_kv, D]."""
@@ -64,16 +66,21 @@ class Layer(Protocol):
         ...
 
 
+LayerKind = TypeVar("LayerKind", bound=Layer)
+
+
 @dataclass(frozen=True)
-class Decoder:
+class Decoder(Generic[LayerKind]):
     """Token embeddings, layers, final norm. `activation_bytes` bounds what a forward pass with a gradient keeps for
     its backward: the first layers keep their input alone and are computed again where all would not fit."""
 
-    model: PreTrainedModel
-    layers: Sequence[Layer]
+    model: LlamaModel
+    layers: Sequence[LayerKind]
     activation_bytes: float = math.inf
 
-    def __call__(self, token_BN: Tensor, position_BN: Tensor, layout: Layout, trunk: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, token_BN: Tensor, position_BN: Tensor, layout: TokenLayout, trunk: Tensor | None = None
+    ) -> Tensor:
         """Last hidden states [B, N, D] of the tokens, which attend as the layout says. `trunk`: what `below` gave for
         the same tokens, which then need not be computed again."""
         first = 0 if trunk is None else self.first_adapted
@@ -81,7 +88,7 @@ class Decoder:
         hidden = self._layers(range(first, len(self.layers)), hidden, position_BN, layout)
         return normed(self.model.norm, hidden)
 
-    def below(self, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor | None:
+    def below(self, token_BN: Tensor, position_BN: Tensor, layout: TokenLayout) -> Tensor | None:
         """Hidden states below the first layer that has an adapter: the same for the policy, its reference and every
         update of a rollout. None where the first layer has one."""
         if self.first_adapted == 0:
@@ -95,7 +102,7 @@ class Decoder:
         adapted = (any(isinstance(m, LowRankLinear) for m in layer.modules()) for layer in self.model.layers)
         return next((number for number, has_adapter in enumerate(adapted) if has_adapter), 0)
 
-    def _layers(self, numbers: range, hidden: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
+    def _layers(self, numbers: range, hidden: Tensor, position_BN: Tensor, layout: TokenLayout) -> Tensor:
         rotary = self.rotary(hidden, position_BN)
         kept = int(min(len(self.layers), self.activation_bytes / (position_BN.numel() * self.bytes_per_token)))
         for number in numbers:
@@ -105,7 +112,7 @@ class Decoder:
         return hidden
 
     def rotary(self, hidden: Tensor, position_BN: Tensor) -> Rotary:
-        """Of these positions, in the precision and on the device of the hidden states."""
+        """The embedding of these positions, in the precision and on the device of the hidden states."""
         cosine, sine = self.model.rotary_emb(hidden, position_BN)
         return Rotary(cosine[:, :, None], sine[:, :, None])
 
@@ -119,7 +126,7 @@ class Decoder:
         return (4 * config.hidden_size + heads + 3 * config.intermediate_size) * self.model.dtype.itemsize
 
 
-def through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: Layout) -> Tensor:
+def through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: TokenLayout) -> Tensor:
     """Hidden states after layer `number`, from those before it."""
     query, key, value = (heads.transpose(1, 2) for heads in layer.queries_keys_values(hidden, rotary))
     shape = layer.shape
@@ -140,7 +147,7 @@ class ModuleLayer:
     """A layer as its modules compute it, adapters included, with a gradient. `product` says how a linear module gives
     its output: a replay knows it already."""
 
-    module: nn.Module
+    module: LlamaLayer
     shape: Shape
     product: Product = computed
 
@@ -152,8 +159,7 @@ class ModuleLayer:
             for name in ("q_proj", "k_proj", "v_proj")
         )
         query, key = head_normed(attention, query, key)
-        turned = (rotated(heads, rotary.cosine, rotary.sine) for heads in (query, key))
-        return *turned, value
+        return rotated(query, rotary.cosine, rotary.sine), rotated(key, rotary.cosine, rotary.sine), value
 
     def with_attention(self, hidden: Tensor, attended: Tensor) -> Tensor:
         return hidden + self.product("o_proj", self.module.self_attn.o_proj, attended)
@@ -171,29 +177,31 @@ def is_written_out(model: PreTrainedModel) -> bool:
     return type(model.base_model).__name__ in WRITTEN_OUT and config.hidden_act == "silu"
 
 
-def decoder(
-    model: PreTrainedModel,
-    layer: Callable[[nn.Module, Shape], Layer] = ModuleLayer,
-    *,
-    activation_bytes: float = math.inf,
-) -> Decoder:
+def decoder(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Decoder[ModuleLayer]:
+    """The written-out decoder of a model over its own modules, adapters included."""
+    return decoder_of(model, ModuleLayer, activation_bytes=activation_bytes)
+
+
+def decoder_of(
+    model: PreTrainedModel, layer: Callable[[LlamaLayer, Shape], LayerKind], *, activation_bytes: float = math.inf
+) -> Decoder[LayerKind]:
     """The written-out decoder of a model, its layers made by `layer`."""
-    base = model.base_model
+    assert is_written_out(model), type(model).__name__
+    base = cast(LlamaModel, model.base_model)
     return Decoder(base, [layer(module, _shape(module.self_attn)) for module in base.layers], activation_bytes)
 
 
-def normed(norm: nn.Module, hidden: Tensor) -> Tensor:
+def normed(norm: RmsNorm, hidden: Tensor) -> Tensor:
     return rms_norm(hidden, norm.weight, norm.variance_epsilon)
 
 
-def head_normed(attention: nn.Module, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-    """Qwen3 normalises each head before it is rotated; the others do not."""
-    if getattr(attention, "q_norm", None) is None:
-        return query, key
-    return normed(attention.q_norm, query), normed(attention.k_norm, key)
+def head_normed(attention: LlamaAttention, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and keys, each head normalised where the architecture does so."""
+    norms = head_norms(attention)
+    return (query, key) if norms is None else (normed(norms[0], query), normed(norms[1], key))
 
 
-def _shape(attention: nn.Module) -> Shape:
+def _shape(attention: LlamaAttention) -> Shape:
     size, config = attention.head_dim, attention.config
     # Mistral keeps its window in the config alone, the others say for each layer whether it has one.
     by_layer = getattr(attention, "sliding_window", None)

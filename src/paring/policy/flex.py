@@ -33,7 +33,9 @@ class FlexLayout:
         )
         self._masks: dict[int | None, BlockMask] = {}
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None):
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+    ) -> Tensor:
         attention = _compiled() if query.is_cuda else flex_attention
         grouped = query.shape[1] != key.shape[1]
         out_1HND = attention(query, key, value, block_mask=self._mask(window), scale=scale, enable_gqa=grouped)

@@ -21,7 +21,7 @@ class Span:
     prefix_length: int = 0
 
 
-class Block:
+class PaddedBlock:
     """Spans of similar length, attended to as one padded batch: S rows of Q queries over K keys."""
 
     def __init__(self, spans: Sequence[Span], device: torch.device) -> None:
@@ -72,10 +72,12 @@ class PackedLayout:
     """Attention over one packed row of N tokens."""
 
     def __init__(self, spans: Sequence[Span], device: torch.device) -> None:
-        self.blocks = [Block(alike, device) for alike in _alike([span for span in spans if span.length])]
+        self.blocks = [PaddedBlock(alike, device) for alike in _alike([span for span in spans if span.length])]
         self.restore_N = self._restore().to(device)
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None):
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+    ) -> Tensor:
         query_NHD, key_NHD, value_NHD = (heads[0].transpose(0, 1) for heads in (query, key, value))
         out = [block.attend(query_NHD, key_NHD, value_NHD, scale=scale, window=window) for block in self.blocks]
         return torch.cat(out).index_select(0, self.restore_N)[None]
@@ -96,9 +98,9 @@ def _alike(spans: list[Span]) -> list[list[Span]]:
     """Cut the spans into lists that pad little: the same kind (with or without a prefix) and similar lengths."""
     alike: list[list[Span]] = []
     for span in sorted(spans, key=lambda span: (span.prefix_length > 0, -span.length, span.start)):
-        longest = alike[-1][0] if alike else None
-        same_kind = longest is not None and bool(longest.prefix_length) == bool(span.prefix_length)
-        if same_kind and span.length >= LEAST_FILL * longest.length:
+        longest = alike[-1][0] if alike else span
+        same_kind = bool(longest.prefix_length) == bool(span.prefix_length)
+        if alike and same_kind and span.length >= LEAST_FILL * longest.length:
             alike[-1].append(span)
         else:
             alike.append([span])

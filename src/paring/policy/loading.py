@@ -1,11 +1,11 @@
 """A base model and its tokenizer from the package, a folder, a GGUF file or the hub."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from logging import ERROR, getLogger
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from huggingface_hub import HfApi
@@ -28,6 +28,8 @@ from paring.settings.declare import settings
 HUB_SECONDS = 10
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 SHIPPED = {"embedded": EMBEDDED, "embedded-chains": EMBEDDED.with_name("embedded-chains")}
+PACKS_AGAIN = "support_avx512bf16_for_cpu"
+"""bitsandbytes' attribute of a 4-bit layer."""
 NEEDED = "a model is a config.json, a tokenizer and .safetensors files, or a .gguf file; pickled weights are not read"
 
 
@@ -40,8 +42,8 @@ class Model:
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     quantisation: Literal["none", "4bit", "8bit"] = "none"
-    """Of the frozen linear layers, by bitsandbytes: NF4 with double quantisation, as in QLoRA (arXiv 2305.14314), or
-    LLM.int8(). The adapters stay in fp32. Needs the extra `quantised`."""
+    """How bitsandbytes stores the frozen linear layers: NF4 with double quantisation, as in QLoRA (arXiv 2305.14314),
+    or LLM.int8(). The adapters stay in fp32. Needs the extra `quantised`."""
 
 
 def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -59,7 +61,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
             _check_causal(config)
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
-            base, loaded = AutoModelForCausalLM.from_pretrained(
+            found = AutoModelForCausalLM.from_pretrained(
                 source,
                 dtype=getattr(torch, model.dtype),
                 trust_remote_code=False,
@@ -71,11 +73,13 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     # Over a broken file the libraries raise what they like: SafetensorError, KeyError, even a bare Exception.
     except Exception as error:
         raise ValueError(f"{_refusal(model, source, error)} ({NEEDED})") from error
-    if loaded["missing_keys"]:
+    # With output_loading_info there are two, which transformers' hints leave out.
+    base, loaded = cast("tuple[PreTrainedModel, dict[str, set[str]]]", found)
+    if missing := loaded["missing_keys"]:
         # transformers would go on with random numbers in their place.
-        names = ", ".join(sorted(loaded["missing_keys"])[:3])
+        names = ", ".join(sorted(missing)[:3])
         raise ValueError(
-            f"model.path = {model.path!r}: {len(loaded['missing_keys'])} of its weights are missing ({names}, ...): "
+            f"model.path = {model.path!r}: {len(missing)} of its weights are missing ({names}, ...): "
             "fetch or write the model again"
         )
     if tokenizer.eos_token_id is None:
@@ -85,7 +89,10 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         )
     if quantised:
         _keep_the_precision(base)
-    return (base if quantised else base.to(device)).eval().requires_grad_(False), tokenizer
+    else:
+        base.to(device)  # pyright: ignore[reportArgumentType]  transformers wraps it and loses its signature
+    base.eval().requires_grad_(False)
+    return base, tokenizer
 
 
 def read_config(model: Model) -> PreTrainedConfig:
@@ -102,7 +109,7 @@ def read_config(model: Model) -> PreTrainedConfig:
     return config
 
 
-def _quantised(model: Model, device: torch.device) -> dict[str, Any]:
+def _quantised(model: Model, device: torch.device) -> dict[str, object]:
     """transformers' arguments for a quantised base, which goes to its device while it is loaded."""
     if model.quantisation == "none":
         return {}
@@ -131,7 +138,7 @@ def _keep_the_precision(base: PreTrainedModel) -> None:
     bf16 then, and fails where in-features are no multiple of 64 or out-features none of 32."""
     for module in base.modules():
         if type(module).__name__ == "Linear4bit":
-            module.support_avx512bf16_for_cpu = False
+            setattr(module, PACKS_AGAIN, False)
 
 
 def base_name(path: str) -> str:
@@ -147,14 +154,15 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> fr
     return frozenset(token for token in [*ends, tokenizer.eos_token_id] if token is not None)
 
 
-def _source(path: str) -> tuple[str, dict[str, str | bool]]:
+def _source(path: str) -> tuple[str, Mapping[str, str | bool]]:
     local = SHIPPED.get(path) or Path(path).expanduser()
     if local.suffix == ".gguf" and local.is_file():
         return str(local.parent), {"gguf_file": local.name}
     if local.is_dir():
         return str(local), {"local_files_only": True}
-    below_a_folder = "/" in path and local.parent.is_dir()  # a slip in a local path: the hub need not be asked
-    if below_a_folder or path.startswith((".", "/", "~")) or path.count("/") > 1 or local.suffix == ".gguf":
+    below_a_folder = "/" in path and local.parent.is_dir()  # a slip in a local path, and no name on the hub
+    is_local = local.is_absolute() or path.startswith((".", "~")) or "\\" in path
+    if below_a_folder or is_local or path.count("/") > 1 or local.suffix == ".gguf":
         raise ValueError(
             f"model.path = {path!r}: there is no such folder or file. Give a Hugging Face folder, a .gguf file, a hub "
             f'name such as "HuggingFaceTB/SmolLM2-135M-Instruct", or one that ships: {", ".join(SHIPPED)}'
@@ -180,12 +188,12 @@ def _check_causal(config: PreTrainedConfig) -> None:
         raise ValueError(f"{', '.join(named) or config.model_type} is no causal language model, and only such answer")
 
 
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
+def _device(name: str) -> torch.device:
+    if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not torch.cuda.is_available():
         raise ValueError('model.device = "cuda": torch sees no GPU here; use "auto" or "cpu"')
-    return torch.device(wanted)
+    return torch.device(name)
 
 
 @contextmanager

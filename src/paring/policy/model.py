@@ -1,7 +1,7 @@
 """The policy: a frozen base, its adapters, its tokenizer; hidden states, logits and log-probs."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +14,7 @@ from paring.adapters.attach import switched_off
 from paring.adapters.lowrank import LowRankLinear
 from paring.maths.logprobs import token_logprobs
 from paring.policy import attention
-from paring.policy.attention import Layout
+from paring.policy.attention import TokenLayout
 from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
 from paring.policy.loading import end_tokens
 from paring.policy.packing import PackedBatch, Shared, pack
@@ -53,9 +53,16 @@ class Policy:
         """The most tokens that a prompt and its answer may have together."""
         return self.model.config.get_text_config().max_position_embeddings
 
+    @property
+    def head(self) -> nn.Linear:
+        """The output embeddings [V, D], which `check_fits` has found to be a plain linear layer."""
+        head = self.model.get_output_embeddings()
+        assert isinstance(head, nn.Linear)
+        return head
+
     def logits(self, hidden_BD: Tensor) -> Tensor:
         """[B, V] in fp32, for the few positions where a token is drawn."""
-        return self.model.get_output_embeddings()(hidden_BD).float()
+        return self.head(hidden_BD).float()
 
     def log_probs(
         self, batch: PackedBatch, *, temperature: float, trunk: Tensor | None = None, replay: bool = False
@@ -65,12 +72,12 @@ class Policy:
         have no dropout, so that the forward pass is taken from the batch's recording, where it has one."""
         given = (batch.token_N[None], batch.position_N[None], batch.layout)
         if replay and batch.known is not None:
+            assert isinstance(self.hidden, Decoder), "only the written-out decoder is recorded"
             hidden_ND = replayed(self.hidden, *given, batch.known)[0]
         else:
             hidden_ND = self.hidden(*given, **({} if trunk is None else {"trunk": trunk}))[0]
-        head_VD = self.model.get_output_embeddings().weight
         logp_M = token_logprobs(
-            hidden_ND.index_select(0, batch.predictor_M), head_VD, batch.target_M, temperature=temperature
+            hidden_ND.index_select(0, batch.predictor_M), self.head.weight, batch.target_M, temperature=temperature
         )
         return batch.spread(logp_M)
 
@@ -91,7 +98,7 @@ class Policy:
         return switched_off(self.model)
 
     @contextmanager
-    def training(self):
+    def training(self) -> Iterator[None]:
         """Within it, the adapters' dropout acts. The base stays in eval mode: it is never trained."""
         for adapter in self.adapters.values():
             adapter.train()
@@ -116,15 +123,15 @@ def check_fits(model: PreTrainedModel) -> None:
     with torch.no_grad():
         expected_NV = model(input_ids=probe_N[None], use_cache=False).logits[0].float()
         model.set_attn_implementation(attention.NAME)
-        # The 8 tokens as a prompt of 5 and, twice, a completion whose inputs are the other 3: who does not ask the
-        # layout lets the second see the first.
+        # The 8 tokens as a prompt of 5 and, twice, a completion whose inputs are the other 3: an attention that
+        # ignores the layout lets the second see the first.
         completion = [*probe_N[5:].tolist(), 0]
         batch = pack([Shared(probe_N[:5].tolist(), [completion, completion])], model.device)
         expected_NV = torch.cat([expected_NV, expected_NV[5:]])
         hidden_ND = forward(model)(batch.token_N[None], batch.position_N[None], batch.layout)[0]
-        found_NV = (hidden_ND @ head.weight.T).float()
+        computed_NV = (hidden_ND @ head.weight.T).float()
     tolerance = 1e-3 if model.dtype == torch.float32 else 5e-2
-    if (found_NV - expected_NV).abs().max() > tolerance * expected_NV.abs().max().clamp(min=1):
+    if (computed_NV - expected_NV).abs().max() > tolerance * expected_NV.abs().max().clamp(min=1):
         raise ValueError(
             f"{type(model).__name__} does not compute its logits from hidden states and head alone, or attends in a "
             "way that packed batches do not: choose a plain decoder (Llama, Qwen2, Qwen3, Mistral, ...)"
@@ -134,7 +141,7 @@ def check_fits(model: PreTrainedModel) -> None:
 def forward(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Forward:
     """Our own forward pass where the architecture is written out, transformers' elsewhere.
 
-    Raises ValueError where that is asked to keep less for its backward than it does."""
+    Raises ValueError where transformers' own should keep less for its backward than it does."""
     if is_written_out(model):
         return decoder(model, activation_bytes=activation_bytes)
     if activation_bytes < math.inf:
@@ -145,7 +152,7 @@ def forward(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Fo
     return partial(by_transformers, model)
 
 
-def by_transformers(model: PreTrainedModel, token_BN: Tensor, position_BN: Tensor, layout: Layout) -> Tensor:
+def by_transformers(model: PreTrainedModel, token_BN: Tensor, position_BN: Tensor, layout: TokenLayout) -> Tensor:
     """The plain forward pass; its attention asks the layout by way of paring.policy.attention."""
     out = model.base_model(input_ids=token_BN, position_ids=position_BN, use_cache=False, layout=layout)
     return out.last_hidden_state

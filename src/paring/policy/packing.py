@@ -12,8 +12,8 @@ from torch import Tensor
 
 from paring.policy.flex import FlexLayout
 from paring.policy.layout import PackedLayout, Span
-from paring.policy.recording import Known, Trace, known
-from paring.types import Group
+from paring.policy.recording import Known, known
+from paring.types import Group, Recorded
 
 TILE = 128
 """Tokens of the row that the fused kernel of a GPU works on at a time."""
@@ -43,7 +43,7 @@ class Shared:
 
     prompt: Sequence[int]
     completions: Sequence[Sequence[int]]
-    trace: Trace | None = None
+    trace: Recorded | None = None
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from paring.types import Recorded
+
 
 @dataclass(eq=False)
 class Recording:
     """Outputs of the matrix products of every layer, for each token that a rollout fed; row n is of the n-th token.
 
-    parts: by name, [layers, rows, F]: `heads`, the queries, keys and values before norm and rotation; `gate_up`; and
+    parts: by name, [layers, rows, O]: `heads`, the queries, keys and values before norm and rotation; `gate_up`; and
     the hidden states `after_attention` and `after_mlp`, residual connections included. They hold `most_bytes` at most,
     and serve one rollout after the other: to fetch their memory anew each time would cost more than it saves."""
 
@@ -32,7 +34,7 @@ class Recording:
         self.rows, self.rollout = 0, self.rollout + 1
 
     def keep(self, layer: int, name: str, product: Tensor) -> None:
-        """What this layer gives for the tokens that are next, [..., F]."""
+        """What this layer gives for the tokens that are next, [..., O]."""
         rows = product.flatten(0, -2)
         if self.rows + len(rows) <= self.room:
             self.parts[name][layer, self.rows : self.rows + len(rows)] = rows
@@ -44,7 +46,7 @@ class Recording:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all tokens so far found room."""
+        """Whether there was room for all tokens so far."""
         return self.rows <= self.room
 
 
@@ -59,7 +61,7 @@ class Trace:
     completions: list[Tensor]
 
     def of_prompt(self) -> "Trace":
-        """Without the completions, of which those that are wanted can be added."""
+        """The prompt alone, to which completions can be added."""
         return replace(self, completions=[])
 
     @property
@@ -75,13 +77,14 @@ class Known:
     row_N: Tensor
 
     def part(self, layer: int, name: str) -> Tensor:
-        """[1, N, F]; see Recording for the names."""
+        """[1, N, O]; see Recording for the names."""
         return self.recording.parts[name][layer].index_select(0, self.row_N)[None]
 
 
-def known(traces: Sequence[Trace | None]) -> Known | None:
+def known(traces: Sequence[Recorded | None]) -> Known | None:
     """What is known of groups that are packed in this order; None unless it is known of all of them."""
-    if not traces or not all(trace is not None and trace.holds for trace in traces):
+    held = [trace for trace in traces if isinstance(trace, Trace) and trace.holds]
+    if not held or len(held) < len(traces):
         return None
-    rows = [row for trace in traces for row in (trace.prompt, *trace.completions)]
-    return Known(traces[0].recording, torch.cat(rows))
+    rows = [row for trace in held for row in (trace.prompt, *trace.completions)]
+    return Known(held[0].recording, torch.cat(rows))

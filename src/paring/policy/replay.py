@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from paring.adapters.lowrank import LowRankLinear
-from paring.policy.attention import Layout
+from paring.policy.attention import TokenLayout
 from paring.policy.decoder import Decoder, ModuleLayer, Rotary, Shape, normed, through
 from paring.policy.recording import Known
 
@@ -42,7 +42,7 @@ def unpaired(features: Tensor, head_size: int) -> Tensor:
     return features.unflatten(-1, (-1, head_size // 2, 2)).transpose(-1, -2).flatten(-3)
 
 
-def replayed(decoder: Decoder, token_1N: Tensor, position_1N: Tensor, layout: Layout, known: Known) -> Tensor:
+def replayed(decoder: Decoder, token_1N: Tensor, position_1N: Tensor, layout: TokenLayout, known: Known) -> Tensor:
     """Last hidden states [1, N, D] as the rollout computed them; a gradient goes to the adapters as it would through
     the decoder itself."""
     # Autograd asks a function for its backward only where an input has a gradient.
@@ -58,7 +58,8 @@ class _Replay(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor):
+    # once_differentiable leaves no names of arguments, which the base class has.
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         decoder, token_1N, position_1N, layout, known = ctx.given
         last = known.part(len(decoder.layers) - 1, "after_mlp")
         grad = _gradient(lambda hidden: normed(decoder.model.norm, hidden), last, grad)
@@ -75,10 +76,13 @@ def _gradient(of: Callable[[Tensor], Tensor], hidden: Tensor, grad: Tensor) -> T
     with torch.enable_grad():
         hidden = hidden.detach().requires_grad_()
         torch.autograd.backward(of(hidden), grad)
+    assert hidden.grad is not None
     return hidden.grad
 
 
-def _layer(decoder: Decoder, number: int, hidden: Tensor, *, rotary: Rotary, layout: Layout, known: Known) -> Tensor:
+def _layer(
+    decoder: Decoder, number: int, hidden: Tensor, *, rotary: Rotary, layout: TokenLayout, known: Known
+) -> Tensor:
     shape = decoder.layers[number].shape
     outputs = outputs_of(number, hidden.detach(), shape, known)
 
@@ -90,11 +94,11 @@ def _layer(decoder: Decoder, number: int, hidden: Tensor, *, rotary: Rotary, lay
 
 def as_computed(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """`y`, which the module gives for x, with the module's gradient. The base must be dense, and without dropout."""
-    if isinstance(module, LowRankLinear):
-        if module.enabled and module.rank:
-            return _AsComputed.apply(x, y, module.base.weight, module.A_RI, module.gated_OR, module.scale)
-        module = module.base
-    return _AsComputed.apply(x, y, module.weight, None, None, 0.0)
+    base = module.base if isinstance(module, LowRankLinear) else module
+    assert isinstance(base, nn.Linear), type(base).__name__
+    if isinstance(module, LowRankLinear) and module.enabled and module.rank:
+        return _AsComputed.apply(x, y, base.weight, module.A_RI, module.gated_OR, module.scale)
+    return _AsComputed.apply(x, y, base.weight, None, None, 0.0)
 
 
 class _AsComputed(torch.autograd.Function):
@@ -110,7 +114,8 @@ class _AsComputed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dy: Tensor):
+    # once_differentiable leaves no names of arguments, which the base class has.
+    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         """dx = dy W + du A with du = s dy B, dA = du' x, dB = s dy' u."""
         x_NI, u_NR, weight_OI, A_RI, B_OR = ctx.saved_tensors
         dy_NO = dy.reshape(-1, dy.shape[-1])

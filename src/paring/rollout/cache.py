@@ -1,5 +1,7 @@
 """Keys and values of a rollout: each prompt's once for its group, and each row's own tokens."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -8,11 +10,12 @@ from paring.policy.layout import PackedLayout, Span
 
 BLOCK = 32
 """Own tokens for which room is made at a time."""
-Layers = dict[int, tuple[Tensor, Tensor]]
+KeysValues = tuple[Tensor, Tensor]
+Layers = dict[int, KeysValues]
 """Keys and values of each layer."""
 
 
-class Prompts:
+class Prefill:
     """Layout of the prefill: prompts packed in one row, whose keys and values are kept, padded, for their groups."""
 
     def __init__(self, lengths: list[int], device: torch.device) -> None:
@@ -24,7 +27,9 @@ class Prompts:
         self.index_PK = (start_P[:, None] + slots).clamp(max=sum(lengths) - 1)
         self.layers: Layers = {}
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None):
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+    ) -> Tensor:
         self.layers[layer] = (self._padded(key), self._padded(value))
         return self.layout.attend(layer, query, key, value, scale=scale, window=window)
 
@@ -34,7 +39,7 @@ class Prompts:
 
 
 class Rows:
-    """Layout of a decoding step: B rows of one new token, each after its group's prompt and its own tokens.
+    """Layout of a decoding step: L rows of one new token, each after its group's prompt and its own tokens.
 
     Products with a prompt's keys and values, which stand there once, are taken for all rows of its group together,
     those with the own tokens' row by row; between them is one softmax over both. torch's fused kernel would need two
@@ -47,90 +52,92 @@ class Rows:
     def __init__(self, device: torch.device) -> None:
         self.slot = 0
         self.prompt_length_P = torch.zeros(0, dtype=torch.int64, device=device)
-        self.group_B = torch.zeros_like(self.prompt_length_P)
-        self.first_B = torch.zeros_like(self.prompt_length_P)
+        self.group_L = torch.zeros_like(self.prompt_length_P)
+        self.first_L = torch.zeros_like(self.prompt_length_P)
         self.prompt_layers: Layers = {}
         self.own_layers: Layers = {}
         self._biases: dict[int | None, Tensor] = {}
 
     @property
-    def position_B1(self) -> Tensor:
+    def position_L1(self) -> Tensor:
         """Position of the new token of each row."""
-        return (self.prompt_length_P[self.group_B] + self.slot - self.first_B)[:, None]
+        return (self.prompt_length_P[self.group_L] + self.slot - self.first_L)[:, None]
 
-    def join(self, prompts: Prompts, group_size: int) -> None:
+    def join(self, prompts: Prefill, group_size: int) -> None:
         """`group_size` new rows for each prompt, after the rows that are there."""
-        groups, device = len(prompts.length_P), self.group_B.device
-        if len(self.group_B) == 0:
+        groups, device = len(prompts.length_P), self.group_L.device
+        if len(self.group_L) == 0:
             self.slot, self.own_layers, self.prompt_layers = 0, {}, {}
-        new_B = torch.arange(groups, device=device).repeat_interleave(group_size)
-        self.group_B = torch.cat([self.group_B, new_B + len(self.prompt_length_P)])
-        self.first_B = torch.cat([self.first_B, torch.full_like(new_B, self.slot)])
+        new_L = torch.arange(groups, device=device).repeat_interleave(group_size)
+        self.group_L = torch.cat([self.group_L, new_L + len(self.prompt_length_P)])
+        self.first_L = torch.cat([self.first_L, torch.full_like(new_L, self.slot)])
         self.prompt_length_P = torch.cat([self.prompt_length_P, prompts.length_P])
         for layer, new in prompts.layers.items():
             self.prompt_layers[layer] = _stacked(self.prompt_layers.get(layer), new)
         for layer, held in self.own_layers.items():
-            self.own_layers[layer] = tuple(torch.cat([h, h.new_zeros(len(new_B), *h.shape[1:])]) for h in held)
+            self.own_layers[layer] = _both(held, lambda h: torch.cat([h, h.new_zeros(len(new_L), *h.shape[1:])]))
         self._arrange()
 
-    def keep(self, live_B: Tensor) -> Tensor:
-        """Only these rows go on: bool [B]. The last of them take the places of those that leave, so that only they
-        are copied. Returns which row stands where from now on: int64 [B']. Groups of which no row goes on give their
-        prompt's keys back."""
-        live = int(live_B.sum())
-        row_B = torch.arange(live, device=live_B.device)
-        left_B, moved_B = (~live_B[:live]).nonzero()[:, 0], live_B[live:].nonzero()[:, 0] + live
-        row_B[left_B] = moved_B
-        self.first_B = self.first_B[row_B]
-        unseen = int(self.first_B.min()) if live else 0
+    def keep(self, live_L: Tensor) -> Tensor:
+        """Only these rows go on: bool [L]. The last of them take the places of those that leave, so that only they
+        are copied. Returns which row stands where from now on: int64 [L], the new one. A group whose rows all leave
+        gives its prompt's keys back."""
+        live = int(live_L.sum())
+        row_L = torch.arange(live, device=live_L.device)
+        left_L, moved_L = (~live_L[:live]).nonzero()[:, 0], live_L[live:].nonzero()[:, 0] + live
+        row_L[left_L] = moved_L
+        self.first_L = self.first_L[row_L]
+        unseen = int(self.first_L.min()) if live else 0
         for layer, held in self.own_layers.items():
             for part in held:
-                part[left_B] = part[moved_B]
-            self.own_layers[layer] = tuple(part[:live, :, unseen:] for part in held)
-        self.slot, self.first_B = self.slot - unseen, self.first_B - unseen
-        going_P, self.group_B = self.group_B[row_B].unique(return_inverse=True)
+                part[left_L] = part[moved_L]
+            self.own_layers[layer] = _both(held, lambda part: part[:live, :, unseen:])
+        self.slot, self.first_L = self.slot - unseen, self.first_L - unseen
+        going_P, self.group_L = self.group_L[row_L].unique(return_inverse=True)
         if len(going_P) < len(self.prompt_length_P):
             self.prompt_length_P = self.prompt_length_P[going_P]
             self.prompt_layers = {n: (k[going_P], v[going_P]) for n, (k, v) in self.prompt_layers.items()}
         self._arrange()
-        return row_B
+        return row_L
 
     def advance(self) -> None:
         """The step's new tokens count as own tokens from now on."""
         self.slot += 1
         self._biases = {}
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None):
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+    ) -> Tensor:
         rows, heads, _, size = query.shape
-        query_BHRD = query.reshape(rows, key.shape[1], -1, size)
+        query_LHUD = query.reshape(rows, key.shape[1], -1, size)
         prompt_key_PHKD, prompt_value_PHKD = self.prompt_layers[layer]
-        own_key_BHKD, own_value_BHKD = self._own(layer, key, value, window)
-        score_BHRK = torch.cat([self._by_group(query_BHRD, prompt_key_PHKD.mT), query_BHRD @ own_key_BHKD.mT], dim=-1)
-        slots = [prompt_key_PHKD.shape[2], own_key_BHKD.shape[2]]
-        weight_BHRK = (score_BHRK.float() * scale).add_(self._bias(window, slots[0])).softmax(-1).to(value.dtype)
-        prompt_weight, own_weight = weight_BHRK.split(slots, dim=-1)
-        out_BHRD = self._by_group(prompt_weight, prompt_value_PHKD) + own_weight @ own_value_BHKD
-        return out_BHRD.reshape(rows, 1, heads, size)
+        own_key_LHKD, own_value_LHKD = self._own(layer, key, value, window)
+        score_LHUK = torch.cat([self._by_group(query_LHUD, prompt_key_PHKD.mT), query_LHUD @ own_key_LHKD.mT], dim=-1)
+        slots = [prompt_key_PHKD.shape[2], own_key_LHKD.shape[2]]
+        weight_LHUK = (score_LHUK.float() * scale).add_(self._bias(window, slots[0])).softmax(-1).to(value.dtype)
+        prompt_weight, own_weight = weight_LHUK.split(slots, dim=-1)
+        out_LHUD = self._by_group(prompt_weight, prompt_value_PHKD) + own_weight @ own_value_LHKD
+        return out_LHUD.reshape(rows, 1, heads, size)
 
     def _arrange(self) -> None:
-        """Row b stands at [group_B[b], place_B[b]] of the [P, S] table of rows by group; free places repeat row 0."""
-        row_B = torch.arange(len(self.group_B), device=self.group_B.device)
-        count_P = torch.bincount(self.group_B, minlength=len(self.prompt_length_P))
-        order_B = self.group_B.argsort(stable=True)
-        self.place_B = torch.empty_like(row_B)
-        self.place_B[order_B] = row_B - (count_P.cumsum(0) - count_P)[self.group_B[order_B]]
-        self.row_PS = self.group_B.new_zeros(len(count_P), int(count_P.max()) if len(count_P) else 0)
-        self.row_PS[self.group_B, self.place_B] = row_B
-        self._is_in_order = torch.equal(self.row_PS.flatten(), row_B)
+        """Row l stands at [group_L[l], place_L[l]] of the [P, G] table of rows by group; free places repeat row 0."""
+        row_L = torch.arange(len(self.group_L), device=self.group_L.device)
+        count_P = torch.bincount(self.group_L, minlength=len(self.prompt_length_P))
+        order_L = self.group_L.argsort(stable=True)
+        self.place_L = torch.empty_like(row_L)
+        self.place_L[order_L] = row_L - (count_P.cumsum(0) - count_P)[self.group_L[order_L]]
+        self.row_PG = self.group_L.new_zeros(len(count_P), int(count_P.max()) if len(count_P) else 0)
+        self.row_PG[self.group_L, self.place_L] = row_L
+        self._is_in_order = torch.equal(self.row_PG.flatten(), row_L)
         self._biases = {}
 
     def _own(self, layer: int, key: Tensor, value: Tensor, window: int | None) -> tuple[Tensor, Tensor]:
-        """Keys and values [B, H, K, D] of the own tokens that some row sees, the new ones written among them."""
+        """Keys and values [L, H, K, D] of the own tokens that some row sees, the new ones written among them."""
         if layer not in self.own_layers:
             empty = key.new_zeros(*key.shape[:2], 0, key.shape[3])
             self.own_layers[layer] = (empty, empty)
         if self.slot == self.own_layers[layer][0].shape[2]:
-            self.own_layers[layer] = tuple(functional.pad(held, (0, 0, 0, BLOCK)) for held in self.own_layers[layer])
+            self.own_layers[layer] = _both(self.own_layers[layer], lambda held: functional.pad(held, (0, 0, 0, BLOCK)))
         own_key, own_value = self.own_layers[layer]
         own_key[:, :, self.slot], own_value[:, :, self.slot] = key[:, :, 0], value[:, :, 0]
         seen = self._seen(window)
@@ -140,35 +147,40 @@ class Rows:
         """Slots of the own tokens up to the new one, and back to where the window of all rows begins."""
         return slice(0 if window is None else max(0, self.slot + 1 - window), self.slot + 1)
 
-    def _by_group(self, part_BHRX: Tensor, matrix_PHXY: Tensor) -> Tensor:
-        """Products of each row with its group's matrix, those of a group's rows as one: [B, H, R, Y]."""
-        table_PSHRX = part_BHRX.unflatten(0, self.row_PS.shape) if self._is_in_order else part_BHRX[self.row_PS]
-        groups, places, heads, repeats, size = table_PSHRX.shape
-        product_PHQY = table_PSHRX.transpose(1, 2).reshape(groups, heads, places * repeats, size) @ matrix_PHXY
-        product_PSHRY = product_PHQY.unflatten(2, (places, repeats)).transpose(1, 2)
-        return product_PSHRY.flatten(0, 1) if self._is_in_order else product_PSHRY[self.group_B, self.place_B]
+    def _by_group(self, part_LHUX: Tensor, matrix_PHXY: Tensor) -> Tensor:
+        """Products of each row with its group's matrix, those of a group's rows as one:
+        [L, H, U, X] and [P, H, X, Y] -> [L, H, U, Y]."""
+        table_PGHUX = part_LHUX.unflatten(0, self.row_PG.shape) if self._is_in_order else part_LHUX[self.row_PG]
+        groups, places, heads, repeats, size = table_PGHUX.shape
+        product_PHQY = table_PGHUX.transpose(1, 2).reshape(groups, heads, places * repeats, size) @ matrix_PHXY
+        product_PGHUY = product_PHQY.unflatten(2, (places, repeats)).transpose(1, 2)
+        return product_PGHUY.flatten(0, 1) if self._is_in_order else product_PGHUY[self.group_L, self.place_L]
 
     def _bias(self, window: int | None, prompt_slots: int) -> Tensor:
-        """What is added to the scores [B, H, R, K] of prompt and own tokens: 0 where a row sees, which is itself at
+        """What is added to the scores [L, H, U, K] of prompt and own tokens: 0 where a row sees, which is itself at
         least, and -inf elsewhere. Made once for all layers of a step."""
         if window not in self._biases:
             own = self._seen(window)
-            prompt_K = torch.arange(prompt_slots, device=self.group_B.device)
-            own_K = torch.arange(own.start, own.stop, device=self.group_B.device)
-            prompt_BK = prompt_K < self.prompt_length_P[self.group_B][:, None]
+            prompt_K = torch.arange(prompt_slots, device=self.group_L.device)
+            own_K = torch.arange(own.start, own.stop, device=self.group_L.device)
+            prompt_LK = prompt_K < self.prompt_length_P[self.group_L][:, None]
             if window is not None:
-                prompt_BK &= prompt_K > self.position_B1 - window
-            seen_BK = torch.cat([prompt_BK, own_K >= self.first_B[:, None]], dim=1)
-            self._biases[window] = torch.where(seen_BK, 0.0, -torch.inf)[:, None, None]
+                prompt_LK &= prompt_K > self.position_L1 - window
+            seen_LK = torch.cat([prompt_LK, own_K >= self.first_L[:, None]], dim=1)
+            self._biases[window] = torch.where(seen_LK, 0.0, -torch.inf)[:, None, None]
         return self._biases[window]
 
 
-def _stacked(held: tuple[Tensor, Tensor] | None, new: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _stacked(held: KeysValues | None, new: KeysValues) -> KeysValues:
     """Prompts' keys and values [P, H, K, D] one after the other, padded to the longest."""
     if held is None:
         return new
     longest = max(held[0].shape[2], new[0].shape[2])
-    return tuple(
-        torch.cat([functional.pad(part, (0, 0, 0, longest - part.shape[2])) for part in pair])
-        for pair in zip(held, new, strict=True)
+    (keys, values), (new_keys, new_values) = (
+        _both(pair, lambda part: functional.pad(part, (0, 0, 0, longest - part.shape[2]))) for pair in (held, new)
     )
+    return torch.cat([keys, new_keys]), torch.cat([values, new_values])
+
+
+def _both(held: KeysValues, change: Callable[[Tensor], Tensor]) -> KeysValues:
+    return change(held[0]), change(held[1])

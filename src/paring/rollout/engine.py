@@ -1,4 +1,4 @@
-"""What a rollout engine is asked for, and the settings of sampling."""
+"""The protocol of rollout engines, and the settings of sampling."""
 
 from collections.abc import Sequence
 from typing import Annotated, Protocol

@@ -10,7 +10,7 @@ from torch import Tensor
 from paring.policy.chat import answer_text, prompt_tokens
 from paring.policy.model import Policy
 from paring.policy.recording import Recording, Trace
-from paring.rollout.cache import Prompts, Rows
+from paring.rollout.cache import Prefill, Rows
 from paring.rollout.engine import Sampling
 from paring.rollout.folded import Sampler, sampler
 from paring.rollout.noise import draw, uniforms
@@ -101,13 +101,14 @@ class Decoding:
             if self.joined < len(self.prompts) and room > 0:
                 new_LV = self._join(room)
                 logit_LV = new_LV if logit_LV is None else torch.cat([logit_LV, new_LV])
+            assert logit_LV is not None, "no row is under way, and none can join"
             logit_LV = self._step(self._draw(logit_LV))
 
     def _join(self, groups: int) -> Tensor:
         """The next groups' prompts once through the model; the logits after each serve all of its group: [L, V]."""
         prompts = self.prompts[self.joined : self.joined + groups]
         device = self.row_L.device
-        layout = Prompts([len(prompt) for prompt in prompts], device)
+        layout = Prefill([len(prompt) for prompt in prompts], device)
         token_N = torch.tensor([token for prompt in prompts for token in prompt], device=device)
         position_N = torch.cat([torch.arange(len(prompt)) for prompt in prompts]).to(device)
         hidden_1ND = self.sampler.hidden(token_N[None], position_N[None], layout)
@@ -136,7 +137,7 @@ class Decoding:
         """Logits [L, V] after one more token of each row; None where no row is left."""
         if len(token_L) == 0:
             return None
-        hidden_L1D = self.sampler.hidden(token_L[:, None], self.cache.position_B1, self.cache)
+        hidden_L1D = self.sampler.hidden(token_L[:, None], self.cache.position_L1, self.cache)
         self.cache.advance()
         if self.recording is not None:
             self.fed_BT[self.row_L, self.length_B[self.row_L] - 1] = self.recording.count(len(token_L))

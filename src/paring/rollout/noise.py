@@ -57,12 +57,12 @@ def _by_inverse_cdf(weight_BV: Tensor, uniform_B: Tensor) -> Tensor:
     rows, tokens = weight_BV.shape
     if tokens % SEGMENT:
         weight_BV = functional.pad(weight_BV, (0, -tokens % SEGMENT))
-    segment_BSW = weight_BV.view(rows, -1, SEGMENT)
-    cdf_BS = segment_BSW.sum(-1).cumsum(-1, dtype=torch.float64)
-    threshold_B1 = uniform_B[:, None].double() * cdf_BS[:, -1:]
-    segment_B1 = _first_above(cdf_BS, threshold_B1)
-    within_BW = segment_BSW[torch.arange(rows, device=weight_BV.device), segment_B1[:, 0]].double()
-    before_B1 = cdf_BS.gather(-1, segment_B1) - within_BW.sum(-1, keepdim=True)
+    segment_BJW = weight_BV.view(rows, -1, SEGMENT)
+    cdf_BJ = segment_BJW.sum(-1).cumsum(-1, dtype=torch.float64)
+    threshold_B1 = uniform_B[:, None].double() * cdf_BJ[:, -1:]
+    segment_B1 = _first_above(cdf_BJ, threshold_B1)
+    within_BW = segment_BJW[torch.arange(rows, device=weight_BV.device), segment_B1[:, 0]].double()
+    before_B1 = cdf_BJ.gather(-1, segment_B1) - within_BW.sum(-1, keepdim=True)
     token_B1 = segment_B1 * SEGMENT + _first_above(within_BW.cumsum(-1), threshold_B1 - before_B1)
     # NaN logits of a diverged policy lead past the vocabulary: any token will do, its log-prob is NaN.
     return token_B1.clamp(max=tokens - 1)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,8 +96,12 @@ def sha256_of(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the list of names in a folder, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Wait until a file, or the list of names in a folder, is on the disk. Windows opens no folder, and lets nobody
+    wait for its names."""
+    if sys.platform == "win32" and path.is_dir():
+        return
+    # Windows waits only for what may be written.
+    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     try:
         _sync_descriptor(descriptor, path)
     finally:

@@ -1,16 +1,20 @@
 """One run a folder: a lock that a killed process lets go of by itself."""
 
 import errno
-import fcntl
 import json
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 _CANNOT_LOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}
+_NAME = 1
+"""Where the holder's name stands, behind a space: Windows locks the first byte, and nobody else can read it then."""
 
 # A forked child shares the lock with us and would keep it after our death, so it closes its copy at birth.
 _held: set[int] = set()
@@ -31,7 +35,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     try:
         _acquire(descriptor, folder)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+        os.write(descriptor, b" " + json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         yield
     finally:
         # The file stays: were it deleted, two others could each lock a different file of this name.
@@ -41,24 +45,26 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 def _acquire(descriptor: int, folder: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise RunIsBusy(
-            f"{folder}: {_holder(descriptor)} is already at work on this run; wait until it ends, stop it, "
-            "or choose another run folder"
-        ) from error
+        free = lock_descriptor(descriptor, blocking=False)
     except OSError as error:
         if error.errno not in _CANNOT_LOCK:
             raise
         warnings.warn(f"the file system of {folder} has no locks: do not start a second run there", stacklevel=4)
+    else:
+        if not free:
+            raise RunIsBusy(
+                f"{folder}: {_holder(descriptor)} is already at work on this run; wait until it ends, stop it, "
+                "or choose another run folder"
+            )
 
 
 def _holder(descriptor: int) -> str:
     try:
-        match json.loads(os.pread(descriptor, 4096, 0)):
+        os.lseek(descriptor, _NAME, os.SEEK_SET)
+        match json.loads(os.read(descriptor, 4096)):
             case {"pid": int(pid), "host": str(host)}:
                 return f"process {pid} on {host!a}"
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, OSError):
         pass  # not written yet, or not by us
     return "another process"
 
@@ -69,4 +75,5 @@ def _let_go_in_child() -> None:
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_let_go_in_child)

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,15 +14,26 @@ SMALL_MODEL = 5_000_000
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
-def peak_memory_gb() -> float:
-    """The most main memory this process has held so far, in 10^9 bytes. Memory of a GPU is not counted."""
+def peak_memory_gb() -> float | None:
+    """The most main memory this process has held so far, in 10^9 bytes. Memory of a GPU is not counted. None where the
+    system does not say it, as on Windows."""
+    if sys.platform == "win32":
+        return None
+    try:
+        import resource
+    except ImportError:
+        return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES / 1e9
 
 
 def main_memory(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
-    """Bytes of main memory that this process may use: the machine's, or its container's where that is less."""
+    """Bytes of main memory that this process may use: the machine's, or its container's where that is less.
+
+    Raises ValueError where the system does not say it, as on Windows."""
+    if sys.platform == "win32":
+        raise ValueError("this system does not say how much main memory it has: name it, such as --memory 16")
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    bound = limit.read_text().strip() if limit.is_file() else "max"
+    bound = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
     return whole if bound == "max" else min(whole, int(bound))
 
 
@@ -52,7 +62,7 @@ def all_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     be many times as many."""
     cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     if quota.is_file():
-        allowed, period = quota.read_text().split()
+        allowed, period = quota.read_text(encoding="ascii").split()
         if allowed != "max":
             cpus = min(cpus, max(1, int(allowed) // int(period)))
     return cpus

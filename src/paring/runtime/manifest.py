@@ -63,9 +63,9 @@ def _check_file(folder: Path, name: str, entry: object) -> None:
         case _:
             raise Unusable(f"manifest.json does not describe {name!a}")
     try:
-        found = (folder / name).stat().st_size
-        if found != size:
-            raise Unusable(f"{name} has {found} bytes where {size} were written")
+        held = (folder / name).stat().st_size
+        if held != size:
+            raise Unusable(f"{name} has {held} bytes where {size} were written")
         if sha256_of(folder / name) != digest:
             raise Unusable(f"{name} is not what was written: its SHA-256 differs")
     except OSError as error:

@@ -22,7 +22,7 @@ from paring.rollout.lagged import LaggedEngine
 from paring.rollout.local import LocalEngine, check_length
 from paring.rollout.teacher import Teacher
 from paring.runtime.machine import threads_for
-from paring.runtime.memory import keep_freed_memory
+from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
 from paring.runtime.text import visible
 from paring.tasks.base import Task
 from paring.training.draws import items_of_step
@@ -50,6 +50,7 @@ def prepare(run: Run) -> Setup:
     """Read the data, load the model, attach the adapters, and check that every prompt of the run fits.
 
     Raises ValueError, or FileNotFoundError for data that is not there."""
+    ask_for_large_pages()  # before an objective of the user's own is tried on tensors
     objective = run.objective.opened()
     problems = run.task.problems("train")
     held_out = [*run.task.problems("test")[: run.evaluate.limit]]

@@ -1,7 +1,6 @@
 """A process that compares what takes algebra. It limits its own memory, files and time, so that it ends in any case."""
 
 import os
-import resource
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,10 +13,7 @@ _WARMING = (r"\frac{\sqrt{2}}{2}+x^{2}", r"\frac{1}{\sqrt{2}}+x \cdot x")
 
 
 def prepare(seconds: float, memory_mb: int) -> Callable[[dict[str, str]], str]:
-    limit = memory_mb * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit_itself(memory_mb * 2**20)
 
     from paring.verifier.golds import Gold
     from paring.verifier.symbols import MathVerify
@@ -34,6 +30,16 @@ def prepare(seconds: float, memory_mb: int) -> Callable[[dict[str, str]], str]:
             os._exit(NO_MEMORY)  # what is left of this process cannot be trusted
 
     return answer
+
+
+def _limit_itself(memory: int) -> None:
+    """Bytes of address space, no file, no dump. Windows has no such limits."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

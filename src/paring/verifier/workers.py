@@ -16,6 +16,8 @@ from subprocess import DEVNULL, PIPE, Popen
 START_SECONDS = 120
 """Wall clock within which a process must say that it is ready."""
 MOST_FAILED_STARTS = 3
+_SPENT = None if sys.platform == "win32" else -signal.SIGPROF
+"""The exit code of a process whose processor time is spent."""
 TIMEOUT, KILLED = "timeout", "killed"
 """The answers to a question that took too long, and to one whose process ended while it held it."""
 
@@ -70,7 +72,7 @@ class Worker:
         code = self._process.wait()
         self._process.stdin.close()
         self._process.stdout.close()
-        return TIMEOUT if code == -signal.SIGPROF or time.monotonic() >= self.deadline else KILLED
+        return TIMEOUT if code == _SPENT or time.monotonic() >= self.deadline else KILLED
 
     def let_go(self) -> None:
         """Close this process's ends of the pipes: for a child that inherited a worker of its parent."""
@@ -98,7 +100,10 @@ class Workers:
     def ask(self, questions: Sequence[str]) -> list[str]:
         """The answer to each question, a line; TIMEOUT or KILLED for one that was the end of its process.
 
-        Raises RuntimeError if processes do not start at all."""
+        Raises RuntimeError if processes do not start at all, and OSError on Windows, where a process cannot wait for
+        several others at once."""
+        if sys.platform == "win32":
+            raise OSError("what is compared in processes of its own needs Linux or macOS: on Windows, use its WSL")
         with self._lock:
             try:
                 return self._answers(questions)
@@ -169,4 +174,5 @@ def _forget_all() -> None:
 
 
 _EVERY: "weakref.WeakSet[Workers]" = weakref.WeakSet()
-os.register_at_fork(after_in_child=_forget_all)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_all)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from paring.rollout.cache import BLOCK, Prompts, Rows
+from paring.rollout.cache import BLOCK, Prefill, Rows
 
 HEADS, KEY_HEADS, SIZE, SCALE = 4, 2, 8, 0.4
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ class Told:
         return torch.randn(*shape, generator=self.draw).to(self.dtype)
 
     def join(self, lengths, group_size) -> None:
-        prompts = Prompts(lengths, CPU)
+        prompts = Prefill(lengths, CPU)
         packed = self.numbers(2, 1, KEY_HEADS, sum(lengths), SIZE)
         prompts.attend(0, self.numbers(1, HEADS, sum(lengths), SIZE), *packed, scale=SCALE, window=None)
         self.cache.join(prompts, group_size)

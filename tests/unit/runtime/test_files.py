@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import sys
 
 import pytest
 
@@ -48,6 +49,17 @@ def test_a_folder_is_synced_inside_out_before_and_its_parent_after_the_rename(tm
     assert set(events[:renamed]) == {("fsync", "a"), ("fsync", "b"), ("fsync", "deep"), ("fsync", name)}
     assert events[renamed + 1 :] == [("fsync", tmp_path.name)]
     assert (tmp_path / "adapter" / "deep" / "b").read_bytes() == b"b"
+
+
+def test_on_windows_files_are_synced_as_they_may_be_written_and_folders_not_at_all(tmp_path, events, monkeypatch):
+    opened, of_system = [], os.open
+    monkeypatch.setattr(os, "open", lambda path, flags: opened.append(flags) or of_system(path, flags))
+    monkeypatch.setattr(sys, "platform", "win32")
+    write_durably(tmp_path / "run.toml", b"new")
+    with staged_folder(tmp_path / "adapter") as staging:
+        (staging / "a").write_bytes(b"a")
+    assert [name for kind, name in events if kind == "fsync"] == [f".run.toml.staging-{os.getpid()}", "a"]
+    assert opened == [os.O_RDWR]
 
 
 def test_a_folder_that_exists_is_replaced_as_a_whole(tmp_path):

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -105,3 +106,8 @@ def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.warns(UserWarning, match="has no locks"), run_lock(tmp_path):
         pass
+
+
+def test_the_holder_s_name_is_read_past_the_byte_that_windows_locks(tmp_path, holder):
+    first, name = (tmp_path / ".lock").read_bytes()[:1], (tmp_path / ".lock").read_bytes()[1:]
+    assert first == b" " and json.loads(name) == {"pid": holder, "host": socket.gethostname()}

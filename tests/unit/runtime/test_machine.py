@@ -1,5 +1,6 @@
 """Memory, versions and the stopwatch."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,7 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from paring.runtime.machine import Stopwatch, available_cpus, main_memory, peak_memory_gb, threads_for, versions
+from paring.runtime.machine import (
+    Stopwatch,
+    all_cpus,
+    available_cpus,
+    main_memory,
+    peak_memory_gb,
+    threads_for,
+    versions,
+)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -25,6 +34,14 @@ def test_a_container_s_bound_is_what_a_process_may_use(tmp_path):
     for text, expected in (("max\n", whole), ("1000000\n", 1_000_000), (f"{10 * whole}\n", whole)):
         bound.write_text(text)
         assert main_memory(bound) == expected
+
+
+def test_what_windows_does_not_say_is_not_known(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert peak_memory_gb() is None
+    with pytest.raises(ValueError, match="name it, such as --memory 16"):
+        main_memory()
+    assert all_cpus() == os.cpu_count()
 
 
 def test_versions_are_those_that_are_imported():

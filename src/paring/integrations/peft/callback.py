@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from paring.adapters.attach import apply_plan, components_of
@@ -17,8 +18,11 @@ from paring.adapters.kinds import Gated, L1raReference, check_events
 from paring.adapters.ranks import RankEvent, changes_the_function
 from paring.integrations.peft.l1ra_config import GatedConfig
 from paring.integrations.peft.l1ra_layer import L1raLinear
-from paring.integrations.peft.l1ra_model import adapters_of, layers_of, note_ranks
+from paring.integrations.peft.l1ra_model import adapters_of, config_of, configs_of, layers_of, note_ranks
 from paring.integrations.peft.l1ra_optimiser import bare, follow, separate, transplant
+
+# torch's hints leave out its operators on lists of tensors.
+_norms = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]
 
 
 class L1raCallback(TrainerCallback):
@@ -31,7 +35,7 @@ class L1raCallback(TrainerCallback):
     """
 
     def on_init_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: object
     ) -> None:
         _lift_gates(model)
 
@@ -43,8 +47,8 @@ class L1raCallback(TrainerCallback):
         *,
         model: nn.Module,
         optimizer: Optimizer,
-        lr_scheduler: Any,
-        **_: Any,
+        lr_scheduler: LRScheduler,
+        **_: object,
     ) -> None:
         if args.world_size > 1:
             raise ValueError(
@@ -53,31 +57,37 @@ class L1raCallback(TrainerCallback):
             )
         _lift_gates(model)
         self.adapter = trained_adapter(model)
-        self.method: Gated = model.peft_config[self.adapter].method
+        self.method: Gated = config_of(model, self.adapter).method
         check_events(self.method, state.max_steps)
         self.rule: GateRule = self.method.gate_rule(state.max_steps)
         self.gated = {
-            path: Factors(*(factor[self.adapter].weight for factor in (layer.l1ra_A, layer.l1ra_B, layer.l1ra_c)))
-            for path, layer in layers_of(model, self.adapter).items()
+            path: Factors(*layer.factors(self.adapter)) for path, layer in layers_of(model, self.adapter).items()
         }
         self.group = separate(bare(optimizer), [one.c_R for one in self.gated.values()], self.rule.lr)
         follow(lr_scheduler, bare(optimizer), self.group)
+        assert args.output_dir is not None
         self.record = Path(args.output_dir) / "ranks.jsonl"
         self._freshen(_rewind(self.record, state.global_step))
 
     def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         self.group["lr"] = self.rule.lr  # whatever the scheduler thinks
         # The gradients of B tell whether a batch teaches anything: those of A and of the gates start at 0, as B does.
         gradients = [
             one.B_OR.grad for one in self.gated.values() if one.B_OR.grad is not None and one.B_OR.grad.numel()
         ]
-        norms = torch._foreach_norm(gradients, ord=float("inf")) if gradients else []
+        norms = _norms(gradients, ord=float("inf")) if gradients else []
         self.signal = float(any(torch.stack(norms).tolist())) if norms else 0.0
 
     def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, optimizer: Optimizer, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        optimizer: Optimizer,
+        **_: object,
     ) -> None:
         if not _was_skipped(optimizer):
             self.rule.apply_(list(self.gated.values()), self.signal)
@@ -90,7 +100,7 @@ class L1raCallback(TrainerCallback):
         *,
         model: nn.Module,
         optimizer: Optimizer,
-        **_: Any,
+        **_: object,
     ) -> None:
         """After zero_grad and before a checkpoint is saved: here, and only here, ranks may move."""
         step, steps = state.global_step, state.max_steps
@@ -121,14 +131,14 @@ def trained_adapter(model: nn.Module) -> str:
     """The name of the L1RA adapter that is trained. Raises ValueError where it is not one."""
     names = [
         name
-        for name, config in getattr(model, "peft_config", {}).items()
+        for name, config in configs_of(model).items()
         if isinstance(config, GatedConfig)
-        and any(layer.l1ra_c[name].weight.requires_grad for layer in layers_of(model, name).values())
+        and any(layer.factors(name)[2].requires_grad for layer in layers_of(model, name).values())
     ]
     if len(names) != 1:
-        found = ", ".join(names) or "none"
+        trained = ", ".join(names) or "none"
         raise ValueError(
-            f"L1raCallback trains one L1RA adapter, and the trained ones are: {found}; wrap the model by "
+            f"L1raCallback trains one L1RA adapter, and the trained ones are: {trained}; wrap the model by "
             "get_peft_model(model, L1raConfig(...)), or give the trainer peft_config=L1raConfig(...)"
         )
     return names[0]
@@ -139,17 +149,18 @@ def _lift_gates(model: nn.Module) -> None:
     optimiser is built, so that its state is in fp32 as well."""
     for module in model.modules():
         if isinstance(module, L1raLinear):
-            for gates in module.l1ra_c.values():
-                gates.weight.data = gates.weight.data.float()
+            for name in module.l1ra_c:
+                gate_R = module.factors(name)[2]
+                gate_R.data = gate_R.data.float()
 
 
 def _was_skipped(optimizer: Optimizer) -> bool:
     """Whether a gradient scaler left the last step out, as the gradients had overflowed."""
-    return optimizer is not bare(optimizer) and bool(optimizer.step_was_skipped)
+    return isinstance(optimizer, AcceleratedOptimizer) and bool(optimizer.step_was_skipped)
 
 
-def _append(record: Path, row: dict[str, Any]) -> None:
-    with record.open("a", encoding="ascii") as file:
+def _append(record: Path, row: dict[str, object]) -> None:
+    with record.open("a", encoding="ascii", newline="\n") as file:
         file.write(json.dumps(row) + "\n")
 
 
@@ -160,5 +171,5 @@ def _rewind(record: Path, step: int) -> dict[str, int]:
         return {}
     lines = [line for line in record.read_text(encoding="ascii").splitlines(keepends=True) if line.endswith("\n")]
     kept = [line for line in lines if json.loads(line)["step"] <= step]
-    record.write_text("".join(kept), encoding="ascii")
+    record.write_text("".join(kept), encoding="ascii", newline="\n")
     return json.loads(kept[-1])["grown"] if kept else {}

@@ -1,7 +1,7 @@
 """The settings of L1RA as PEFT configs: PEFT's names for what every method has, ours for what is L1RA's own."""
 
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 from peft import PeftConfig, PeftType
 
@@ -16,14 +16,20 @@ REFERENCE = L1raReference()
 class GatedConfig(PeftConfig):
     """What both variants have. The names, and what they mean, are those of PEFT's LoraConfig."""
 
+    PEFT_TYPE: ClassVar[str]
+    METHOD: ClassVar[type[Gated]]
+    """The settings class of paring that holds the method's logic."""
+    METHOD_FIELDS: ClassVar[frozenset[str]]
+    """Its settings that have the same name here."""
+
     r: int = OURS.rank
     """The rank at which every module starts."""
     lora_alpha: float = 8.0
     """s = lora_alpha / r, whatever the ranks become. The default is PEFT's, which gives s = 1, as in the paper."""
     lora_dropout: float = 0.0
-    target_modules: list[str] | str | None = None
+    target_modules: set[str] | list[str] | str | None = None
     """None is "all-linear": where ranks find their own places, no module should be left out beforehand."""
-    exclude_modules: list[str] | str | None = None
+    exclude_modules: set[str] | list[str] | str | None = None
     layers_to_transform: list[int] | int | None = None
     layers_pattern: list[str] | str | None = None
     modules_to_save: list[str] | None = None

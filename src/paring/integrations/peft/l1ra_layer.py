@@ -1,7 +1,7 @@
 """The layer of L1RA in PEFT: y = W x + s B diag(c) A x over any linear base, several adapters side by side."""
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
@@ -11,6 +11,9 @@ from transformers.pytorch_utils import Conv1D
 
 from paring.adapters.lowrank import LinearLike, LowRankLinear
 from paring.integrations.peft.l1ra_config import GatedConfig
+
+if TYPE_CHECKING:
+    from peft.utils.quantization_utils import QuantizationBackend
 
 
 class Weight(nn.Module):
@@ -22,7 +25,8 @@ class Weight(nn.Module):
         self.weight = nn.Parameter(value)
         self.rank_axis = rank_axis
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+    # What it does not read it hands on, whatever torch adds to it.
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         loaded = state_dict.get(f"{prefix}weight")
         if loaded is not None and loaded.dim() == self.weight.dim():
             shape = list(self.weight.shape)
@@ -69,7 +73,7 @@ class L1raLinear(nn.Module, BaseTunerLayer):
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
         """[..., in] -> [..., out], in the type of the base's output."""
         if self.disable_adapters and self.merged:
             self.unmerge()
@@ -83,12 +87,16 @@ class L1raLinear(nn.Module, BaseTunerLayer):
 
     def _update(self, name: str, x: Tensor) -> Tensor:
         """s B diag(c) A x."""
-        A_RI, B_OR, c_R = (by_name[name].weight for by_name in (self.l1ra_A, self.l1ra_B, self.l1ra_c))
+        A_RI, B_OR, c_R = self.factors(name)
         u = functional.linear(self.l1ra_dropout[name](self._cast_input_dtype(x, A_RI.dtype)), A_RI)
         return functional.linear(u, (B_OR * c_R).to(B_OR.dtype)) * self.scaling[name]
 
+    def factors(self, adapter: str) -> tuple[nn.Parameter, nn.Parameter, nn.Parameter]:
+        """A [R, I], B [O, R] and c [R]: the parameters themselves."""
+        return _weight(self.l1ra_A, adapter), _weight(self.l1ra_B, adapter), _weight(self.l1ra_c, adapter)
+
     def rank(self, adapter: str) -> int:
-        return self.l1ra_c[adapter].weight.shape[0]
+        return len(_weight(self.l1ra_c, adapter))
 
     def low_rank(self, adapter: str) -> LowRankLinear:
         """One adapter as the core knows it. It shares the parameters, so its resize is ours; its base is hollow."""
@@ -102,8 +110,7 @@ class L1raLinear(nn.Module, BaseTunerLayer):
             gated=True,
             dropout=dropout.p if isinstance(dropout, nn.Dropout) else 0.0,
         )
-        view.A_RI, view.B_OR = self.l1ra_A[adapter].weight, self.l1ra_B[adapter].weight
-        view.c_R = self.l1ra_c[adapter].weight
+        view.A_RI, view.B_OR, view.c_R = self.factors(adapter)
         return view
 
     @torch.no_grad()
@@ -134,8 +141,10 @@ class L1raLinear(nn.Module, BaseTunerLayer):
 
     def _add_to_base(self, delta: Tensor, *, check: bool, name: str) -> None:
         base = self.get_base_layer()
-        backend = None if base.weight.dtype.is_floating_point else _quantization(base)
-        weight = backend.get_base_weight(base) if backend else base.weight.data
+        held = base.weight
+        assert isinstance(held, Tensor)
+        backend = None if held.dtype.is_floating_point else _quantization(base)
+        weight = backend.get_base_weight(base) if backend else held.data
         # Computed in fp32 and cast last, as our own merge does.
         total = (weight.float() + delta.to(weight.device)).to(weight.dtype)
         if check and not torch.isfinite(total).all():
@@ -143,7 +152,7 @@ class L1raLinear(nn.Module, BaseTunerLayer):
         if backend:
             backend.set_base_weight(self, total)
         else:
-            base.weight.data = total
+            held.data = total
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         return True
@@ -161,7 +170,13 @@ def _features(base: nn.Module) -> tuple[int, int]:
     )
 
 
-def _quantization(base: nn.Module) -> Any:
+def _weight(by_name: nn.ModuleDict, adapter: str) -> nn.Parameter:
+    held = by_name[adapter]
+    assert isinstance(held, Weight)
+    return held.weight
+
+
+def _quantization(base: nn.Module) -> "QuantizationBackend":
     """PEFT's way to read and write a quantised weight. Raises ValueError where there is none."""
     try:
         from peft.utils.quantization_utils import resolve_quantization_backend  # from PEFT 0.20 on

@@ -2,15 +2,17 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.optimizer import StateDict
 
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.moments import RANK_AXIS, moved
 from paring.adapters.ranks import Modules, Move
+from paring.integrations.peft.l1ra_model import config_of
 
 FIRST = frozenset({"exp_avg", "momentum_buffer", "state1"})
 SECOND = frozenset({"exp_avg_sq", "max_exp_avg_sq", "state2"})
@@ -19,7 +21,7 @@ SECOND = frozenset({"exp_avg_sq", "max_exp_avg_sq", "state2"})
 
 def l1ra_param_groups(
     model: nn.Module, *, lr: float, steps: int, weight_decay: float = 0.0, adapter: str = "default"
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Two groups for any optimiser: all else that is trained, and the gates, at their own constant learning rate and
     without weight decay. For `optimizers=(AdamW(groups), None)`; L1raCallback alone makes the same groups."""
     gates = [
@@ -29,7 +31,7 @@ def l1ra_param_groups(
     ]
     ids = {id(gate) for gate in gates}
     others = [parameter for parameter in model.parameters() if parameter.requires_grad and id(parameter) not in ids]
-    rule = model.peft_config[adapter].method.gate_rule(steps)
+    rule = config_of(model, adapter).method.gate_rule(steps)
     return [
         {"params": others, "lr": lr, "weight_decay": weight_decay},
         {"params": gates, "lr": rule.lr, "weight_decay": 0.0},
@@ -41,11 +43,11 @@ def bare(optimizer: Optimizer) -> Optimizer:
     return optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
 
 
-def separate(optimizer: Optimizer, gates: Sequence[nn.Parameter], lr: float) -> dict[str, Any]:
+def separate(optimizer: Optimizer, gates: Sequence[Tensor], lr: float) -> dict[str, object]:
     """The optimiser's group of the gates, made where there is none: `lr`, no weight decay.
 
     What the optimiser saves keeps the groups that it had before: Trainer builds a new optimiser with these and loads
-    the state before any callback is asked. Raises ValueError where the optimiser does not hold all gates.
+    the state before it calls any callback. Raises ValueError where the optimiser does not hold all gates.
     """
     ids = {id(gate) for gate in gates}
     holders = [group for group in optimizer.param_groups if any(id(one) in ids for one in group["params"])]
@@ -63,7 +65,7 @@ def separate(optimizer: Optimizer, gates: Sequence[nn.Parameter], lr: float) -> 
     return group
 
 
-def follow(lr_scheduler: Any, optimizer: Optimizer, group: Mapping[str, Any]) -> None:
+def follow(lr_scheduler: LRScheduler, optimizer: Optimizer, group: Mapping[str, object]) -> None:
     """Let a scheduler know of the gates' group, whose learning rate is constant. Schedulers go through the groups by
     their numbers; one that was loaded may have more entries than the new one has functions."""
     known = vars(lr_scheduler)
@@ -84,6 +86,7 @@ def transplant(
     lost = False
     for path, move in moves.items():
         one, old_rank = adapters[path], len(before[path].gate_R)
+        assert one.c_R is not None, f"{path} has no gates"
         for parameter, axis in zip((one.A_RI, one.B_OR, one.c_R), RANK_AXIS.values(), strict=True):
             held = optimizer.state.get(parameter)
             if not held:
@@ -107,7 +110,7 @@ def _constant(step: int) -> float:
     return 1.0
 
 
-def _is_plain(held: Mapping[str, Any], parameter: nn.Parameter, axis: int, old_rank: int) -> bool:
+def _is_plain(held: Mapping[str, object], parameter: nn.Parameter, axis: int, old_rank: int) -> bool:
     """Whether all that is held of a parameter is numbers, and moments of its shape before the event."""
     shape = list(parameter.shape)
     shape[axis] = old_rank
@@ -126,7 +129,7 @@ def _save_as(optimizer: Optimizer, layout: list[list[nn.Parameter]]) -> None:
     def numbers() -> list[int]:
         return [place[id(one)] for group in optimizer.param_groups for one in group["params"]]
 
-    def saved(_: Optimizer, packed: dict[str, Any]) -> dict[str, Any]:
+    def saved(_: Optimizer, packed: StateDict) -> StateDict:
         to_layout = numbers()
         groups = [
             {**group, "params": [place[id(one)] for one in params]}
@@ -134,7 +137,7 @@ def _save_as(optimizer: Optimizer, layout: list[list[nn.Parameter]]) -> None:
         ]
         return {**packed, "param_groups": groups, "state": {to_layout[n]: held for n, held in packed["state"].items()}}
 
-    def loaded(_: Optimizer, packed: dict[str, Any]) -> dict[str, Any] | None:
+    def loaded(_: Optimizer, packed: StateDict) -> StateDict | None:
         if len(packed["param_groups"]) != len(layout):
             return None
         from_layout = {old: new for new, old in enumerate(numbers())}

@@ -24,7 +24,7 @@ class RaftPlus(ClippedRatio):
 
     loss = -1/|D| sum_{b in D} 1/|o_b| sum_t min[ rho_bt, 1 + clip_high ],   D = { b : r_b = the maximum of its group }
 
-    All of several equally good are in D. Of a group that is all wrong none is, unless all_wrong = "train"."""
+    All of several equally good are in D. A group that is all wrong has none in D, unless all_wrong = "train"."""
 
     kind: Literal["raft-plus"] = "raft-plus"
     all_wrong: Literal["train", "drop"] = "drop"

@@ -11,7 +11,7 @@ from paring.settings.own_code import class_in
 
 
 @settings
-class Custom:
+class OwnObjective:
     """`path = "my.py:MyObjective"`: a class without arguments that derives from paring.maths.objective.Objective and
     has `advantage(outcome)`; docs/objectives.md.
 
@@ -22,11 +22,11 @@ class Custom:
 
     def opened(self) -> Objective:
         """The objective that the file defines. Raises ValueError where file or class cannot be used."""
-        found = class_in(self.path, setting="objective.path", example="my.py:MyObjective")
-        if not issubclass(found, Objective) or found.advantage is Objective.advantage:
-            wanted = "derive from Objective and have advantage(outcome)"
-            raise ValueError(f"objective.path = {self.path!r}: {found.__name__} must {wanted}")
-        objective = found()
+        kind = class_in(self.path, setting="objective.path", example="my.py:MyObjective")
+        if not issubclass(kind, Objective) or kind.advantage is Objective.advantage:
+            duty = "derive from Objective and have advantage(outcome)"
+            raise ValueError(f"objective.path = {self.path!r}: {kind.__name__} must {duty}")
+        objective = kind()
         if not objective.learns_from_zero and _learns_from_zero(objective):
             raise ValueError(
                 f"objective.path = {self.path!r}: its gain() has a gradient where the advantage is 0, so that no "
@@ -43,5 +43,5 @@ def _learns_from_zero(objective: Objective) -> bool:
     gain_BT = objective.gain(logp, torch.zeros(4, 1), torch.ones(4, 8))
     if not gain_BT.requires_grad:
         return False
-    gain_BT.sum().backward()
-    return bool(policy_BT.grad.any())
+    (slope_BT,) = torch.autograd.grad(gain_BT.sum(), policy_BT, allow_unused=True)
+    return slope_BT is not None and bool(slope_BT.any())
