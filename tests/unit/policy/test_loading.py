@@ -1,7 +1,6 @@
 """Loading: what is read, and the message for what cannot be: it names model.path and what to do."""
 
 import json
-import os
 import shutil
 import string
 
@@ -49,15 +48,6 @@ def test_a_folder_gives_what_was_saved_in_it(tiny, tokenizer, tmp_path, family):
     assert expected.keys() == dict(loaded.named_parameters()).keys()
     assert all(torch.equal(parameter, expected[name]) for name, parameter in loaded.named_parameters())
     assert loaded_tokenizer.eos_token_id == tokenizer.eos_token_id
-
-
-@pytest.mark.parametrize(("chosen", "expected"), [(None, "1"), ("0", "0")])
-def test_large_pages_are_asked_for_unless_the_environment_says_otherwise(monkeypatch, chosen, expected):
-    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", chosen or "")
-    if chosen is None:
-        monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
-    load_base(Model(device="cpu"))
-    assert os.environ["THP_MEM_ALLOC_ENABLE"] == expected
 
 
 def test_dtype_is_the_one_asked_for():
