@@ -49,14 +49,9 @@ def test_it_trains_and_says_that_nothing_locks_the_folder(folder, finished_run):
     assert "Usage: paring" in printed and "has no locks" in complained
     ours, theirs = (json.loads((run / "metrics.jsonl").read_text().splitlines()[0]) for run in (made, finished_run))
     assert ours["reward"] == theirs["reward"] and ours["loss"] == theirs["loss"]
-    assert ours.get("peak_memory_gb") is None
+    assert "peak_memory_gb" not in ours and "peak_memory_gb" in theirs
 
 
 def test_no_line_ends_as_on_windows(folder):
     texts = [path for path in folder[0].rglob("*") if path.suffix in (".toml", ".json", ".jsonl", ".md", ".html")]
     assert len(texts) > 5 and not [path.name for path in texts if b"\r" in path.read_bytes()]
-
-
-def test_importing_paring_changes_no_environment():
-    code = "import os; before = dict(os.environ); import paring; assert dict(os.environ) == before"
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -41,7 +41,7 @@ METRICS: dict[str, str] = {
     "dropped_steps": "Steps dropped so far because their loss or gradient was not finite.",
     "rollout_tokens_per_second": "Answer tokens sampled a second of rollout.",
     "training_tokens_per_second": "Answer tokens trained on a second of training.",
-    "peak_memory_gb": "The most memory the run has held so far, in 10^9 bytes.",
+    "peak_memory_gb": "The most memory the run has held so far, in 10^9 bytes; absent where the system keeps no count.",
     "seconds": "Seconds this step took in all.",
     "seconds_rollout": "Seconds spent on sampling answers.",
     "seconds_score": "Seconds spent on checking answers.",

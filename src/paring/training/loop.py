@@ -177,9 +177,10 @@ class Loop:
 
     def _publish(self, step: Step, figure: str, measure: Callable[[], Evaluation | HeldOutLoss]) -> None:
         progress, run = self.progress, self.run
+        peak = peak_memory_gb()
         metrics = dict(step.metrics) | {
             "seconds": step.seconds,
-            "peak_memory_gb": peak_memory_gb(),
+            **({} if peak is None else {"peak_memory_gb": peak}),
             "threads": torch.get_num_threads(),
             "dropped_steps": progress.dropped,
             "updates": progress.updates,

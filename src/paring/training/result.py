@@ -50,7 +50,8 @@ class Values:
     updates: int
     dropped_steps: int
     training_seconds: float
-    peak_memory_gb: float
+    peak_memory_gb: float | None
+    """None where the system does not say it."""
     threads: int
     versions: dict[str, str]
     adapter: PublishedAdapter
