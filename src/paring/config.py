@@ -24,7 +24,7 @@ from paring.tasks.countdown import Countdown
 from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
-from paring.tasks.own_task import Custom
+from paring.tasks.own_task import OwnTask
 from paring.tasks.questions import Questions
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
@@ -33,7 +33,7 @@ from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
 
 AnyTask = Annotated[
-    Arithmetic | Chains | CountdownTiny | SumsAndProducts | Gsm8k | Countdown | Questions | RewardFunctions | Custom,
+    Arithmetic | Chains | CountdownTiny | SumsAndProducts | Gsm8k | Countdown | Questions | RewardFunctions | OwnTask,
     Field(discriminator="name"),
 ]
 

@@ -11,7 +11,7 @@ from paring.tasks.chains import Chains
 from paring.tasks.countdown import Countdown
 from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.gsm8k import Gsm8k
-from paring.tasks.own_task import Custom
+from paring.tasks.own_task import OwnTask
 from paring.tasks.questions import Questions
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
@@ -72,7 +72,7 @@ def custom(folder):
         "    problems = staticmethod(SumsAndProducts(largest=5).problems)\n"
         "    score = staticmethod(SumsAndProducts(largest=5).score)\n"
     )
-    return Custom(path=f"{folder / 'own.py'}:Own")
+    return OwnTask(path=f"{folder / 'own.py'}:Own")
 
 
 def reward_functions(folder):

@@ -36,7 +36,7 @@ def reward_check(
         from dataclasses import asdict
 
         from paring.runtime.text import visible
-        from paring.tasks.reward_check import check_reward
+        from paring.verifier.reward_check import check_reward
 
         checked = check_reward(reward, seconds=seconds)
         print(json.dumps(asdict(checked)) if as_json else "\n".join(map(visible, checked.lines())))
@@ -62,8 +62,8 @@ def _decide(gold: str, answer: str, as_json: bool) -> int:
 
 def _decide_cases(path: Path, as_json: bool) -> int:
     from paring.runtime.text import visible
-    from paring.tasks.cases import judge_cases, read_cases
     from paring.verifier import Verifier
+    from paring.verifier.cases import judge_cases, read_cases
 
     cases = read_cases(path)
     with Verifier() as verifier:

@@ -7,8 +7,8 @@ from paring.config import AnyRun
 from paring.planning import parts
 from paring.planning.advice import Change, changes
 from paring.planning.estimate import Estimate, Machine, estimate
+from paring.planning.from_run import job_of, machine_of
 from paring.planning.job import KINDS, Job, Kind, Rollouts
-from paring.planning.reading import job_of, machine_of
 from paring.planning.search import largest
 from paring.planning.shapes import Linear, Shapes, on_meta, shapes_of, targets_of
 from paring.policy.loading import read_config

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from paring.runtime.rows import Row, read_hub, read_jsonl, reject_repeats
 from paring.settings.declare import Count, CountOrZero, settings
-from paring.tasks.order import digest, hash_order
 from paring.tasks.reasoning import corrects_itself, has_equation
-from paring.tasks.rows import Row, read_hub, read_jsonl, reject_repeats
+from paring.tasks.splits import digest, hash_order
 from paring.tasks.styles import STYLES, Style, prompt
 from paring.types import Problem, Score, Split
 from paring.verifier import Gold

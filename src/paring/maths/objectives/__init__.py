@@ -6,10 +6,10 @@ from pydantic import Field
 
 from paring.maths.objectives.family import Cispo, Dapo, DrGrpo, Gpg, Gspo, Rloo
 from paring.maths.objectives.halves import Nsr, Psr, RaftPlus, Rec, ReinforceRej, Wapo
-from paring.maths.objectives.own_objective import Custom
+from paring.maths.objectives.own_objective import OwnObjective
 from paring.maths.objectives.paper import Grpo, GrpoPositive, Raft, Reinforce, Rgra, Sft
 
 OfPaper = Rgra | Grpo | GrpoPositive | Reinforce | Raft | Sft
 OfFamily = Rloo | DrGrpo | Dapo | Gspo | Cispo | Gpg
 OfHalves = RaftPlus | ReinforceRej | Rec | Nsr | Psr | Wapo
-AnyObjective = Annotated[OfPaper | OfFamily | OfHalves | Custom, Field(discriminator="kind")]
+AnyObjective = Annotated[OfPaper | OfFamily | OfHalves | OwnObjective, Field(discriminator="kind")]

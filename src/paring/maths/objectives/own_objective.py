@@ -11,7 +11,7 @@ from paring.settings.own_code import class_in
 
 
 @settings
-class Custom:
+class OwnObjective:
     """`path = "my.py:MyObjective"`: a class without arguments that derives from paring.maths.objective.Objective and
     has `advantage(outcome)`; docs/objectives.md.
 

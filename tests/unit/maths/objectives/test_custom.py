@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from paring.maths.objectives import Custom, Rgra
+from paring.maths.objectives import OwnObjective, Rgra
 
 FILE = """
 from paring.maths.advantages import centred
@@ -42,7 +42,7 @@ def file(tmp_path):
 
 
 def custom(path):
-    return Custom(path=str(path))
+    return OwnObjective(path=str(path))
 
 
 def test_it_is_used_as_any_other(file, outcome):

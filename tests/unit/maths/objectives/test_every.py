@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
-from paring.maths.objectives import AnyObjective, Custom, OfFamily, OfHalves, OfPaper
+from paring.maths.objectives import AnyObjective, OfFamily, OfHalves, OfPaper, OwnObjective
 from paring.maths.reducers import Totals
 from paring.maths.surrogates import LogProbs
 
@@ -22,7 +22,7 @@ def log_probs(seed=1):
 def test_all_kinds_are_here(kinds):
     tried = {type(kind) for kind in kinds}
     assert tried == set(get_args(OfPaper) + get_args(OfFamily) + get_args(OfHalves))
-    assert set(get_args(get_args(AnyObjective)[0])) == tried | {Custom}
+    assert set(get_args(get_args(AnyObjective)[0])) == tried | {OwnObjective}
 
 
 def test_gradient_by_finite_differences(objective):
