@@ -3,41 +3,11 @@
 from dataclasses import dataclass
 
 from paring.planning import parts
-from paring.planning.job import Job
+from paring.planning.job import Job, Machine
 from paring.planning.shapes import Shapes
 
-PART_NAMES = (
-    "process",
-    "weights",
-    "rollout copy",
-    "adapters",
-    "gradients",
-    "optimiser",
-    "recording",
-    "activations",
-    "logits",
-    "rollout cache",
-)
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where the run is to be: bytes there are, bytes that the process takes for itself, and whether memory that one
-    phase frees is there for the next."""
-
-    name: str
-    memory: int
-    process: int
-    reuses: bool
-
-    @property
-    def usable(self) -> int:
-        return int(self.memory * USABLE)
-
-
-USABLE = 0.85
-"""The share of memory that a run may fill. The rest is for the error of the estimate, within 15 % where it was checked
-(docs/planning.md), and for the system."""
+PART_NAMES = ("process", "weights", "rollout copy", "adapters", "gradients", "optimiser", "recording")
+PART_NAMES += ("activations", "logits", "rollout cache")
 
 
 @dataclass(frozen=True)
@@ -62,10 +32,7 @@ def estimate(shapes: Shapes, job: Job, machine: Machine) -> Estimate:
         "optimiser": parts.moments(shapes, job),
         "recording": parts.recording(shapes, job),
     }
-    rollout = {
-        "rollout copy": parts.rollout_copy(shapes, job),
-        "rollout cache": parts.rollout_cache(shapes, job),
-    }
+    rollout = {"rollout copy": parts.rollout_copy(shapes, job), "rollout cache": parts.rollout_cache(shapes, job)}
     kept = {"activations": parts.activations(shapes, job) + parts.layouts(job)}
     passes = {
         "rollout": {**rollout, "logits": parts.rollout_working(shapes, job)},

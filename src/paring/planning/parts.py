@@ -1,7 +1,7 @@
 """The parts of a run's memory, each a formula in bytes: pure functions of a model's sizes and of the job."""
 
 from paring.maths.logprobs import CHUNK_LOGITS
-from paring.planning.job import Job, Pass, Rollouts
+from paring.planning.job import Job, PackedRow, Rollouts
 from paring.planning.shapes import Linear, Shapes
 from paring.rollout.cache import BLOCK
 
@@ -150,7 +150,7 @@ def layouts(job: Job) -> int:
     return work.problems * work.group * (mask + work.new_tokens * (5 * INT64 + DRAWN_TOKEN))
 
 
-def layers_kept(shapes: Shapes, job: Job, row: Pass) -> int:
+def layers_kept(shapes: Shapes, job: Job, row: PackedRow) -> int:
     """As Decoder decides it."""
     if not shapes.written_out:
         return shapes.layers
@@ -158,7 +158,7 @@ def layers_kept(shapes: Shapes, job: Job, row: Pass) -> int:
     return int(min(shapes.layers, job.activation_bytes / expected))
 
 
-def layer_keeps(shapes: Shapes, job: Job, row: Pass) -> float:
+def layer_keeps(shapes: Shapes, job: Job, row: PackedRow) -> float:
     """Bytes that one layer keeps of a packed row: its own steps, attention's copies, and what its adapters need."""
     # The norms' inputs; transformers' own norms compute in fp32 and keep that copy.
     normed = 2 * shapes.hidden + (shapes.head_norms and (shapes.heads + shapes.key_heads) * shapes.head_size)
@@ -169,7 +169,7 @@ def layer_keeps(shapes: Shapes, job: Job, row: Pass) -> float:
     return own + attention_keeps(shapes, job, row)
 
 
-def attention_keeps(shapes: Shapes, job: Job, row: Pass) -> int:
+def attention_keeps(shapes: Shapes, job: Job, row: PackedRow) -> int:
     """Queries and outputs, keys and values, in the copies that the layout makes, the mask as numbers, and one
     normaliser a head. The fused kernel makes no copies and no mask."""
     queries = 2 * shapes.heads * shapes.head_size * row.tokens

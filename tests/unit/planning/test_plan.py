@@ -10,9 +10,8 @@ from paring import load_run
 from paring.cli import app
 from paring.planning.advice import changed
 from paring.planning.job import KINDS
-from paring.planning.plan import plan
+from paring.planning.plan import largest, plan
 from paring.planning.plan_words import gigabytes, lines
-from paring.planning.search import largest
 
 SIZES = {"vocab_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "hidden_size": 32}
 KEYED = SIZES | {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
