@@ -1,4 +1,4 @@
-"""What to change of a run so that it takes less memory: settings as they are typed, most effect first."""
+"""Changes of a run that save memory: settings as they are typed, most effect first."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

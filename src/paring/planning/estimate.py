@@ -1,4 +1,4 @@
-"""From the parts to the peak: what is alive at each moment of a step, and the moment that holds most."""
+"""From the parts to the peak: the parts alive at each moment of a step, and the moment that holds most."""
 
 from dataclasses import dataclass
 
@@ -41,8 +41,7 @@ def estimate(shapes: Shapes, job: Job, machine: Machine) -> Estimate:
         "optimiser step": {"optimiser": parts.moments(shapes, job) + parts.adam_step(shapes, job)},
     }
     if not machine.reuses:
-        for name in ("loss", "backward"):
-            passes[name] = rollout | passes[name]
+        passes |= {name: rollout | passes[name] for name in ("loss", "backward")}
     alive = {name: held | own for name, own in passes.items()}
     moment = max(alive, key=lambda name: sum(alive[name].values()))
     return Estimate(moment, {name: alive[moment].get(name, 0) for name in PART_NAMES})

@@ -120,7 +120,7 @@ class Job:
 
     @property
     def greatest_rank(self) -> float:
-        """What L1RA may give to one module: the reference knows no cap, and 0 is four times the start."""
+        """The most that L1RA may give to one module: the reference knows no cap, and 0 is four times the start."""
         return inf if self.kind == "l1ra-reference" else max(self.rank, self.cap or 4 * self.rank)
 
     @property

@@ -1,4 +1,4 @@
-"""`paring plan`: the estimate for a run, for the other kinds of training beside it, and what would fit."""
+"""`paring plan`: the estimate for a run and for the other kinds of training, and what would fit."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +20,7 @@ LARGEST_BATCH = 2**16
 
 
 @dataclass(frozen=True)
-class Found:
+class Largest:
     """The largest batch or rank that fits, 0 if none does; `limit` is where the search ended."""
 
     key: str
@@ -38,7 +38,7 @@ class Plan:
     estimates: dict[Kind, Estimate]
     trained: dict[Kind, int]
     changes: list[Change]
-    found: Found | None
+    largest: Largest | None
 
     @property
     def own(self) -> Estimate:
@@ -64,7 +64,7 @@ class Plan:
                 for kind, one in self.estimates.items()
             },
             "changes": [asdict(change) for change in self.changes],
-            "found": asdict(self.found) if self.found else None,
+            "found": asdict(self.largest) if self.largest else None,
         }
 
 
@@ -78,11 +78,10 @@ def plan(
 ) -> Plan:
     """Estimate the peak memory of a run from its settings and the model's configuration; no weights are read.
 
-    Args:
-        memory_gb: of the hardware to plan for, in 10^9 bytes; by default that of this machine.
-        kind: of training; by default that of the run's adapter.
-        find: also the largest batch, or rank, that fits.
-        prompt: tokens of a prompt; by default 128, or what the context leaves.
+    memory_gb   of the hardware, in 10^9 bytes; by default this machine's
+    kind        of training; by default that of the run's adapter
+    find        also the largest batch, or rank, that fits
+    prompt      tokens of a prompt; by default 128, or as many as the context leaves
     Raises ValueError where the model's configuration cannot be read, nothing in it can carry an adapter, or lengths do
     not fit its context."""
     own: Kind = kind or run.adapter.kind
@@ -112,7 +111,7 @@ def plan(
     )
 
 
-def search(shapes: Shapes, job: Job, machine: Machine, find: Sought) -> Found:
+def search(shapes: Shapes, job: Job, machine: Machine, find: Sought) -> Largest:
     """Raises ValueError where rank decides nothing."""
 
     def fits(job: Job) -> bool:
@@ -122,12 +121,12 @@ def search(shapes: Shapes, job: Job, machine: Machine, find: Sought) -> Found:
         key = "rollout.problems" if isinstance(job.work, Rollouts) else "batch"
         name = key.rpartition(".")[2]
         value = largest(lambda size: fits(replace(job, work=replace(job.work, **{name: size}))), LARGEST_BATCH)
-        return Found(key, value, LARGEST_BATCH)
+        return Largest(key, value, LARGEST_BATCH)
     if job.kind == "full":
         raise ValueError("--find rank: full training has no rank; choose --kind lora or l1ra, or --find batch")
     # Beyond it no module's update could have a higher rank.
     limit = max(min(module.inputs, module.outputs) for module in job.targets)
-    return Found("adapter.rank", largest(lambda rank: fits(replace(job, rank=rank)), limit), limit)
+    return Largest("adapter.rank", largest(lambda rank: fits(replace(job, rank=rank)), limit), limit)
 
 
 def largest(fits: Callable[[int], bool], limit: int) -> int:

@@ -43,16 +43,16 @@ def _parts(plan: Plan) -> Table:
 
 
 def _verdict(plan: Plan) -> list[str]:
-    machine, found = plan.machine, plan.found
+    machine, largest = plan.machine, plan.largest
     margin = f"{gigabytes(machine.usable)} of {gigabytes(machine.memory)} GB, a margin of {1 - USABLE:.0%}"
     verdict = f"{'fits' if plan.fits else 'does not fit'}: {gigabytes(plan.own.peak)} GB, and a run may take {margin}"
-    if found is None:
+    if largest is None:
         return [verdict]
-    if found.value == 0:
-        return [verdict, f"no {found.key} fits, not even 1"]
-    if found.value == found.limit:
-        return [verdict, f"the largest {found.key} that was tried fits: {found.key}={found.value}"]
-    return [verdict, f"the largest that fits: {found.key}={found.value}"]
+    if largest.value == 0:
+        return [verdict, f"no {largest.key} fits, not even 1"]
+    if largest.value == largest.limit:
+        return [verdict, f"the largest {largest.key} that was tried fits: {largest.key}={largest.value}"]
+    return [verdict, f"the largest that fits: {largest.key}={largest.value}"]
 
 
 def _changes(plan: Plan) -> list[str]:

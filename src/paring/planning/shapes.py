@@ -44,11 +44,11 @@ LAST_PRODUCTS = frozenset({"o_proj", "out_proj", "dense", "down_proj", "c_proj",
 
 @dataclass(frozen=True)
 class Shapes:
-    """What a model is made of. `written_out`: whether our own forward pass serves it (policy/decoder.py).
+    """The sizes of a model. `written_out`: whether our own forward pass serves it (policy/decoder.py).
 
-    `intermediate` is what one token meets in an MLP: of a mixture of experts, the width of those it is sent to.
-    `numbers_per_token` is what Decoder takes a layer to keep of a token, by which it decides what it computes again; 0
-    where it does not serve."""
+    `intermediate` is the width that one token meets in an MLP: in a mixture of experts, that of its own experts.
+    `numbers_per_token` is Decoder's count of the numbers that a layer keeps of a token, by which it chooses the layers
+    to compute again; 0 where it does not serve."""
 
     name: str
     parameters: int

@@ -10,18 +10,18 @@ def class_in(path: str, *, setting: str, example: str) -> type:
     """The class that `path`, such as `my.py:MyClass`, names. The file is run, once.
 
     Raises ValueError that names the `setting` where there is no such file, or no such class in it."""
-    found = _named(path, setting, f"a class in it, such as {example}")
-    if not isinstance(found, type):
+    value = _named(path, setting, f"a class in it, such as {example}")
+    if not isinstance(value, type):
         raise _missing(path, setting, "class")
-    return found
+    return value
 
 
 def function_in(path: str, *, setting: str, example: str) -> Callable[..., object]:
     """The function, or other callable, that `path`, such as `my.py:reward`, names. As `class_in`."""
-    found = _named(path, setting, f"a function in it, such as {example}")
-    if not callable(found):
+    value = _named(path, setting, f"a function in it, such as {example}")
+    if not callable(value):
         raise _missing(path, setting, "function")
-    return found
+    return value
 
 
 def _named(path: str, setting: str, advice: str) -> object:

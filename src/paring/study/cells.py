@@ -47,14 +47,8 @@ class PlannedRun:
         return self.folder.removeprefix("runs/")
 
     def as_plain(self) -> dict[str, Json]:
-        return {
-            "folder": self.folder,
-            "arm": self.cell.arm,
-            "setting": self.cell.setting,
-            "seed": self.seed,
-            "stage": self.stage,
-            "overrides": self.overrides,
-        }
+        where: dict[str, Json] = {"folder": self.folder, "arm": self.cell.arm, "setting": self.cell.setting}
+        return where | {"seed": self.seed, "stage": self.stage, "overrides": self.overrides}
 
 
 def cells(study: Study) -> list[StudyCell]:

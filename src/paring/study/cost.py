@@ -15,7 +15,7 @@ from paring.planning.plan_words import gigabytes
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
 from paring.runtime.tables import Table
-from paring.runtime.text import duration
+from paring.runtime.text import count_words, duration
 from paring.study import child
 from paring.study.cells import PlannedRun, cells
 from paring.study.course import Course
@@ -23,7 +23,7 @@ from paring.study.processes import Jobs, LocalJobs
 from paring.study.study_folder import result_of
 
 STEPS = 3
-"""Of a probe; the first is not counted, since it warms up."""
+"""A probe's; the first is not counted, since it warms up."""
 PROBLEMS = 16
 """Held-out problems of a probe."""
 POLL_SECONDS = 0.1
@@ -31,22 +31,21 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Probe:
-    """Seconds and tokens of a run, measured on its first steps."""
+    """Seconds and tokens of a run and its steps, and seconds of a held-out problem, measured on the first steps."""
 
     start_up: float
     step: float
     tokens: float
     problem: float
-    """Seconds for each held-out problem."""
 
     def seconds(self, run: AnyRun) -> float:
-        """Of the whole run."""
+        """Seconds of the whole run."""
         return self.start_up + run.steps * self.step + self.problem * problems_measured(run)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of some runs: optimiser steps, tokens, seconds, and bytes at their peak."""
+    """Optimiser steps, tokens, seconds, and bytes at the peak of some runs."""
 
     runs: int
     steps: int
@@ -75,9 +74,8 @@ def probed(planned: PlannedRun, jobs: Jobs) -> Probe:
         whole = time.perf_counter() - start
         result = result_of(folder)
         if result is None:
-            raise ValueError(
-                f"the probe of {planned} ended with code {codes[folder.path]}: {child.last_words(folder.path)}"
-            )
+            words = child.last_words(folder.path)
+            raise ValueError(f"the probe of {planned} ended with code {codes[folder.path]}: {words}")
         rows = list(read_rows(folder.metrics))
     later = rows[1:]
     return Probe(
@@ -130,12 +128,11 @@ def cost_table(course: Course, jobs: Jobs, probing: Jobs | None = None) -> str:
         sum(cost.seconds for cost in costs) / jobs.slots,
         jobs.slots * max(cost.memory for cost in costs),
     )
-    side = f"{jobs.slots} runs" if jobs.slots > 1 else "one run"
     table = Table(
         ("", "runs", "steps", "tokens", "s a step", "time", "memory GB"),
         [*rows, together.row("all", "")],
         notes=[
-            f"with {side} at a time",
+            f"with {count_words(jobs.slots, 'run')} at a time",
             f"time and tokens: from {STEPS - 1} steps of one run of each line, on this machine; answers that grow cost "
             "more, and runs side by side may slow each other",
             "memory: an estimate (docs/planning.md)",

@@ -30,10 +30,7 @@ class Course:
     def recall(self) -> None:
         """Take up the state that the folder has."""
         values, self.troubles = self.folder.read_record()
-        by_part = {(value.arm, str(value.setting)): value for value in values}
-        for cell in cells(self.study):
-            if value := by_part.get((cell.arm, str(cell.setting))):
-                self.chosen[str(cell)] = value
+        self.chosen = {str(StudyCell(value.arm, value.setting)): value for value in values}
         self._settle()
 
     def write(self) -> None:

@@ -9,12 +9,10 @@ from paring.study import child
 
 
 class Jobs(Protocol):
-    """Does runs side by side."""
+    """Does runs side by side: `slots` at once, each with so many `threads`."""
 
     slots: int
-    """How many runs at once."""
     threads: int
-    """Of each run."""
 
     def start(self, recipe: str, folder: Path) -> None:
         """Begin a run, or go on with it: the run as JSON, and its folder."""

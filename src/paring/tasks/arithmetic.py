@@ -80,13 +80,13 @@ def spelled(working: str) -> str | None:
     """
     expression, last = "", None
     for step in working.split(";"):
-        found = EQUATION.fullmatch(step)
-        if found is None:
+        equation = EQUATION.fullmatch(step)
+        if equation is None:
             return None
-        left, right, result = int(found[1]), int(found[3]), int(found[4])
-        if result != (left + right if found[2] == "+" else left - right) or last not in (None, left):
+        left, right, result = int(equation[1]), int(equation[3]), int(equation[4])
+        if result != (left + right if equation[2] == "+" else left - right) or last not in (None, left):
             return None
-        expression, last = f"{expression or left}{found[2]}{right}", result
+        expression, last = f"{expression or left}{equation[2]}{right}", result
     return expression
 
 

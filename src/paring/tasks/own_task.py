@@ -34,10 +34,10 @@ class OwnTask:
 
 @lru_cache(maxsize=8)
 def _load(path: str) -> UnnamedTask:
-    found = class_in(path, setting="task.path", example="my.py:MyTask")
-    if not {"problems", "score"} <= set(dir(found)):
-        raise ValueError(f"task.path = {path!r}: {found.__name__} needs problems(split) and score(problem, text)")
+    own = class_in(path, setting="task.path", example="my.py:MyTask")
+    if not {"problems", "score"} <= set(dir(own)):
+        raise ValueError(f"task.path = {path!r}: {own.__name__} needs problems(split) and score(problem, text)")
     try:
-        return found()
+        return own()
     except TypeError as error:
-        raise ValueError(f"task.path = {path!r}: {found.__name__}() must work without arguments ({error})") from error
+        raise ValueError(f"task.path = {path!r}: {own.__name__}() must work without arguments ({error})") from error

@@ -1,4 +1,4 @@
-"""Which problems are trained on and which are held out: by hash, whatever the machine and the order of the file."""
+"""Order and splits by hash, the same on every machine and for every order of a file; and problems that are drawn."""
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
@@ -53,7 +53,7 @@ def hold_out(rows: Iterable[T], text_of: Callable[[T], str], *, parts: int, sour
 def three_splits(
     rows: Iterable[T], text_of: Callable[[T], str], tested: list[T] | None, source: str
 ) -> dict[Split, list[T]]:
-    """The rows by split: `tested` is the test split, or else the first eighth of the rows; the next is validation.
+    """The rows by split. `tested` is the test split, or else the first eighth of the rows; the next is validation.
 
     Raises ValueError as `hold_out` does.
     """
@@ -94,8 +94,8 @@ def draw_splits(draw: Callable[[int], tuple[str, Problem] | None]) -> dict[Split
                 splits[split].setdefault(key, problem)
             elif all(len(splits[other]) == SIZES[other] for other in SIZES):
                 return {split: tuple(problems.values()) for split, problems in splits.items()}
-    found = sum(map(len, splits.values()))
-    raise ValueError(f"only {found:,} different problems in {MOST_DRAWS:,} draws: widen the ranges of the task")
+    count = sum(map(len, splits.values()))
+    raise ValueError(f"only {count:,} different problems in {MOST_DRAWS:,} draws: widen the ranges of the task")
 
 
 def split_of(key: str) -> Split:

@@ -34,8 +34,8 @@ class SumsAndProducts:
 
     def score(self, problem: Problem, text: str) -> Score:
         """1 if the last number of the text is the gold. `only_number`: the text is an integer and nothing else."""
-        found = last_number(text)
-        correct = same_integer(found, problem.gold)
+        number = last_number(text)
+        correct = same_integer(number, problem.gold)
         return Score({"correct": float(correct)}, correct, {"only_number": integer(text) is not None})
 
 

@@ -38,7 +38,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class RewardCheck:
-    """What a reward was seen to do. `faults` are sentences, one for each of the `answers` that it got wrong."""
+    """The trial of a reward. `faults` are sentences, one for each of the `answers` that it got wrong."""
 
     style: str
     threshold: float

@@ -25,14 +25,14 @@ def load_reward(path: str) -> Reward:
     """The reward in a file of the user's: a class with `score(problem, text)`, or a function of TRL's kind.
 
     Raises ValueError if the file has no such thing."""
-    found = function_in(path, setting="the reward", example="my.py:reward")
-    if isinstance(found, type) and "score" in dir(found):
-        return partial(_reward_of_task, found().score)
+    own = function_in(path, setting="the reward", example="my.py:reward")
+    if isinstance(own, type) and "score" in dir(own):
+        return partial(_reward_of_task, own().score)
     try:
-        _reward_of_function(found, False, "18", "18")
+        _reward_of_function(own, False, "18", "18")
     except (TypeError, KeyError, AttributeError):
-        return partial(_reward_of_function, found, True)  # it takes chats
-    return partial(_reward_of_function, found, False)
+        return partial(_reward_of_function, own, True)  # it takes chats
+    return partial(_reward_of_function, own, False)
 
 
 def _reward_of_task(score: Callable[[Problem, str], Score], gold: str, text: str) -> float:

@@ -91,7 +91,7 @@ def _value(expression: Expr, at: int) -> Expr | None:
 
 
 def _coordinate(at: int, name: str) -> Rational:
-    """Of five points two lie within -1 and 1, so that neither high nor low powers hide the rest; three are positive."""
+    """Two of the five points lie within -1 and 1, so that no high or low powers hide the rest; three are positive."""
     draw = Random(f"{at} {name}")
     size = Rational(draw.randint(11, 99), draw.choice((7, 13, 17, 19)))
     return (-1) ** at * (1 / size if at in (1, 2) else size)

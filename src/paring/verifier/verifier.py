@@ -1,4 +1,4 @@
-"""The verifier: golds and texts in, verdicts out. What could hang or explode happens in workers that are killed."""
+"""The verifier: golds and texts in, verdicts out. Comparisons that could hang or explode run in killable workers."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ WALL_FACTOR = 10
 class Verifier:
     """Judges answers by the policy of docs/verifier.md. Cheap to make: workers start when they are first needed.
 
-    workers     processes for what needs math-verify (the `math` extra); the rest is decided in this process
+    workers     processes for answers that need math-verify (the `math` extra); this process decides the others
     seconds     processor time for one answer in a worker; one that needs more counts as wrong, `timeout`
     memory_mb   address space of a worker; an answer that needs more counts as wrong, `killed`
 

@@ -46,7 +46,7 @@ class Worker:
         return self._output.fileno()
 
     def ask(self, index: int, question: str, seconds: float) -> bool:
-        """Whether the question reached the process. Not if it has ended, which the next `receive` tells."""
+        """Whether the question reached the process. Not if it has ended; the next `receive` is None then."""
         try:
             os.write(self._input.fileno(), question.encode("ascii") + b"\n")
         except BrokenPipeError:

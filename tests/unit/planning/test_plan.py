@@ -106,7 +106,7 @@ def test_what_is_found_fits_and_one_more_does_not(find, kind):
     run = load_run("quickstart", rollout={"max_new_tokens": 64, "record_gb": 0})
     # Between the peak with 1 problem or rank and that with many.
     memory = 0.62 if find == "batch" else 0.646
-    found = plan(run, memory_gb=memory, find=find, kind=kind).found
+    found = plan(run, memory_gb=memory, find=find, kind=kind).largest
     assert 1 < found.value < found.limit
     assert plan(changed(run, found.key, found.value), memory_gb=memory, kind=kind).fits
     assert not plan(changed(run, found.key, found.value + 1), memory_gb=memory, kind=kind).fits
