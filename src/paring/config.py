@@ -31,6 +31,7 @@ from paring.tasks.sums_products import SumsAndProducts
 from paring.training.collapse import Collapse
 from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
+from paring.types import Json
 
 AnyTask = Annotated[
     Arithmetic | Chains | CountdownTiny | SumsAndProducts | Gsm8k | Countdown | Questions | RewardFunctions | OwnTask,
@@ -96,7 +97,7 @@ OWN_TASKS = {"path": "custom", "reward": "reward-functions"}
 METHODS: dict[str, type[AnyRun]] = {"rl": Run, "sft": SftRun}
 
 
-def load_run(name_or_path: str | Path, **overrides: object) -> AnyRun:
+def load_run(name_or_path: str | Path, **overrides: Json) -> AnyRun:
     """A shipped recipe by name, or a TOML file, with overrides: `load_run("quickstart", seed=1,
     rollout={"group_size": 4})`, or with dotted names, `**{"rollout.group_size": 4}`. Without a `method` the run is
     reinforcement learning. If an override changes the kind of a section, the recipe's settings that the new kind
