@@ -24,16 +24,17 @@ from paring.tasks.countdown import Countdown
 from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
-from paring.tasks.own_task import Custom
+from paring.tasks.own_task import OwnTask
 from paring.tasks.questions import Questions
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
 from paring.training.collapse import Collapse
 from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
+from paring.types import Json
 
 AnyTask = Annotated[
-    Arithmetic | Chains | CountdownTiny | SumsAndProducts | Gsm8k | Countdown | Questions | RewardFunctions | Custom,
+    Arithmetic | Chains | CountdownTiny | SumsAndProducts | Gsm8k | Countdown | Questions | RewardFunctions | OwnTask,
     Field(discriminator="name"),
 ]
 
@@ -96,7 +97,7 @@ OWN_TASKS = {"path": "custom", "reward": "reward-functions"}
 METHODS: dict[str, type[AnyRun]] = {"rl": Run, "sft": SftRun}
 
 
-def load_run(name_or_path: str | Path, **overrides: object) -> AnyRun:
+def load_run(name_or_path: str | Path, **overrides: Json) -> AnyRun:
     """A shipped recipe by name, or a TOML file, with overrides: `load_run("quickstart", seed=1,
     rollout={"group_size": 4})`, or with dotted names, `**{"rollout.group_size": 4}`. Without a `method` the run is
     reinforcement learning. If an override changes the kind of a section, the recipe's settings that the new kind

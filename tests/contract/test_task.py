@@ -3,15 +3,17 @@
 import json
 import random
 import string
+from inspect import getattr_static
 
 import pytest
 
 from paring.tasks.arithmetic import Arithmetic
+from paring.tasks.base import Task
 from paring.tasks.chains import Chains
 from paring.tasks.countdown import Countdown
 from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.gsm8k import Gsm8k
-from paring.tasks.own_task import Custom
+from paring.tasks.own_task import OwnTask
 from paring.tasks.questions import Questions
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
@@ -72,7 +74,7 @@ def custom(folder):
         "    problems = staticmethod(SumsAndProducts(largest=5).problems)\n"
         "    score = staticmethod(SumsAndProducts(largest=5).score)\n"
     )
-    return Custom(path=f"{folder / 'own.py'}:Own")
+    return OwnTask(path=f"{folder / 'own.py'}:Own")
 
 
 def reward_functions(folder):
@@ -127,6 +129,11 @@ def written(name):
 
 def test_it_has_the_name_of_the_recipes(task):
     assert isinstance(task.name, str) and task.name
+
+
+def test_the_protocol_asks_for_no_name_that_can_be_set():
+    """Else no frozen class would be a Task for a type checker, and no shipped one is of any other kind."""
+    assert isinstance(getattr_static(Task, "name"), property)
 
 
 def test_problems_are_whole(task):

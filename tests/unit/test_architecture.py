@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "paring.maths": {"paring.settings"},
     "paring.adapters": {"paring.settings"},
     "paring.runtime": {"paring.settings", "paring.types"},
-    "paring.verifier": {"paring.settings", "paring.runtime"},
+    "paring.verifier": {"paring.types", "paring.settings", "paring.runtime"},
     "paring.tasks": {"paring.types", "paring.settings", "paring.runtime", "paring.verifier"},
     "paring.policy": {"paring.types", "paring.settings", "paring.maths", "paring.adapters", "paring.runtime"},
     "paring.rollout": {"paring.types", "paring.settings", "paring.maths", "paring.adapters", "paring.runtime"}

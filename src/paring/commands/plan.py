@@ -20,12 +20,14 @@ def plan(
 ) -> None:
     """Estimate a run's peak memory by part, say whether it fits, and what to change."""
     with errors_in_words(debug):
-        one_of("--kind", kind, ("full", "lora", "l1ra", "l1ra-reference"))
-        one_of("--find", find, ("batch", "rank"))
         from paring.config import load_run
+        from paring.planning.job import KINDS, Kind
+        from paring.planning.plan import SOUGHT, Sought
         from paring.planning.plan import plan as plan_run
         from paring.planning.plan_words import lines
 
+        chosen_kind: Kind | None = one_of("--kind", kind, KINDS)
+        sought: Sought | None = one_of("--find", find, SOUGHT)
         run = load_run(recipe, **parsed(overrides))
-        planned = plan_run(run, memory_gb=memory, kind=kind, find=find, prompt=prompt)
+        planned = plan_run(run, memory_gb=memory, kind=chosen_kind, find=sought, prompt=prompt)
         print(json.dumps(planned.as_plain()) if as_json else "\n".join(lines(planned)))

@@ -1,14 +1,18 @@
-"""What commands share: options, how errors are told, how overrides are read."""
+"""The shared parts of commands: options, errors in words, overrides."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from paring.settings.complaints import RunFailed
 
+if TYPE_CHECKING:
+    from paring.types import Json as PlainValue
+
+T = TypeVar("T")
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as steps=50.")]
 TaskSettings = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as train=my.jsonl.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -17,7 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @contextmanager
 def errors_in_words(debug: bool) -> Iterator[None]:
-    """What the user can mend is one message and exit code 2; a run that failed, 1. With `debug`, a traceback."""
+    """An error that the user can mend is one message and exit code 2; a run that failed, 1. `debug`: a traceback."""
     try:
         yield
     except BrokenPipeError:
@@ -30,12 +34,14 @@ def errors_in_words(debug: bool) -> Iterator[None]:
         raise typer.Exit(2 if mendable else 1) from None
 
 
-def one_of(option: str, value: str | None, choices: tuple[str, ...]) -> None:
+def one_of(option: str, value: str | None, choices: tuple[T, ...]) -> T | None:
+    """The value, which must be one of the choices where it is given. Raises ValueError."""
     if value is not None and value not in choices:
-        raise ValueError(f"{option} {value}: unknown; choices: {', '.join(choices)}")
+        raise ValueError(f"{option} {value}: unknown; choices: {', '.join(map(str, choices))}")
+    return next((choice for choice in choices if choice == value), None)
 
 
-def parsed(overrides: list[str] | None) -> dict[str, Any]:
+def parsed(overrides: list[str] | None) -> "dict[str, PlainValue]":
     from paring.settings.recipes import parse_override
 
     return dict(parse_override(text) for text in overrides or [])

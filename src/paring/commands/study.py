@@ -9,11 +9,11 @@ from paring.commands.shared import Debug, Overrides, errors_in_words, parsed
 
 
 def study(
-    study: Annotated[str, typer.Argument(help="A study's TOML file, or the folder of one that was started.")],
-    overrides: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the study; by default studies/<name of the file>.")
+    study: Annotated[
+        str | None, typer.Argument(help="A shipped study's name, a TOML file, or the folder of a started study.")
     ] = None,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the study; by default studies/<its name>.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was started.")] = False,
     dry_run: Annotated[
@@ -26,11 +26,15 @@ def study(
     with errors_in_words(debug):
         from paring.study.cost import cost_table
         from paring.study.course import Course
-        from paring.study.declaration import load_study
+        from paring.study.declaration import load_study, study_file, study_names
         from paring.study.runner import conduct, jobs_for
         from paring.study.study_folder import StudyFolder
 
-        folder = out or (Path(study) if Path(study).is_dir() else Path("studies") / Path(study).stem)
+        if study is None:
+            raise ValueError(f"name a study: {', '.join(study_names())}, a TOML file, or the folder of a started study")
+        file = study_file(study)
+        is_started = file == Path(study).expanduser() / "study.toml"
+        folder = out or (file.parent if is_started else Path("studies") / file.stem)
         course = Course(load_study(study, parsed(overrides)), StudyFolder(folder))
         course.folder.check(course.study, resume=resume)
         where = jobs_for(course, jobs, address=ray)

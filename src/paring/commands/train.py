@@ -30,7 +30,7 @@ def train(
         from paring.training.method import train as train_run
         from paring.training.progress import check_same_run
 
-        folder = resume or out or free_folder(Path(recipe).stem)
+        folder = resume or out or free_folder(Path(recipe or "").stem)
         run = load_run(recipe or RunFolder(folder).existing_recipe(), **parsed(overrides))
         if dry_run:
             check_same_run(RunFolder(folder), run) if resume else check_free(folder)

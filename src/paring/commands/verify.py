@@ -17,12 +17,13 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Judge an answer as tasks do; or decide a file of cases, and print those decided otherwise than expected."""
-    if (gold is None) != (answer is None) or (gold is None) == (cases is None):
-        raise typer.BadParameter("give --gold and --answer, or --cases alone")
     with errors_in_words(debug):
-        if cases is not None:
-            raise typer.Exit(_decide_cases(cases, as_json))
-        raise typer.Exit(_decide(gold, answer, as_json))
+        match gold, answer, cases:
+            case str(), str(), None:
+                raise typer.Exit(_decide(gold, answer, as_json))
+            case None, None, Path():
+                raise typer.Exit(_decide_cases(cases, as_json))
+        raise typer.BadParameter("give --gold and --answer, or --cases alone")
 
 
 def reward_check(
@@ -36,7 +37,7 @@ def reward_check(
         from dataclasses import asdict
 
         from paring.runtime.text import visible
-        from paring.tasks.reward_check import check_reward
+        from paring.verifier.reward_check import check_reward
 
         checked = check_reward(reward, seconds=seconds)
         print(json.dumps(asdict(checked)) if as_json else "\n".join(map(visible, checked.lines())))
@@ -62,16 +63,16 @@ def _decide(gold: str, answer: str, as_json: bool) -> int:
 
 def _decide_cases(path: Path, as_json: bool) -> int:
     from paring.runtime.text import visible
-    from paring.tasks.cases import judge_cases, read_cases
     from paring.verifier import Verifier
+    from paring.verifier.cases import judge_cases, read_cases
 
     cases = read_cases(path)
     with Verifier() as verifier:
         differing = judge_cases(cases, verifier)
     for case, verdict in differing:
         row = {"place": case.place, "gold": case.gold.text, "answer": verdict.answer, "why": verdict.why}
-        wanted = "right" if case.expected else "not right"
-        said = f"{case.place}: {verdict.answer} for {case.gold.text} is {verdict.why}, and should be {wanted}"
-        print(json.dumps(row | {"expected": case.expected}) if as_json else visible(said))
+        expected = "right" if case.expected else "not right"
+        words = f"{case.place}: {verdict.answer} for {case.gold.text} is {verdict.why}, and should be {expected}"
+        print(json.dumps(row | {"expected": case.expected}) if as_json else visible(words))
     print(f"{len(cases) - len(differing)} passed, {len(differing)} failed")
     return 1 if differing else 0

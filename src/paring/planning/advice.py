@@ -1,12 +1,12 @@
-"""What to change of a run so that it takes less memory: settings as they are typed, most effect first."""
+"""Changes of a run that save memory: settings as they are typed, most effect first."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from paring.config import AnyRun, Run, as_plain, validate
 from paring.planning.estimate import Estimate
 from paring.settings.recipes import override
+from paring.types import Json
 
 LEAST_SAVING = 0.01
 """Share of the peak below which a change is not worth its line."""
@@ -16,7 +16,7 @@ SMALLEST_PASS = 64
 
 @dataclass(frozen=True)
 class Change:
-    """An override as it is typed, the bytes that it saves, whether it alone is enough, and what it costs."""
+    """An override as it is typed, the bytes that it saves, whether it alone is enough, and its price in words."""
 
     override: str
     saves: int
@@ -27,28 +27,28 @@ class Change:
 Estimator = Callable[[AnyRun], Estimate]
 
 
-def changes(run: AnyRun, estimated: Estimator, usable: int, most_activations: int, *, bounded: bool) -> list[Change]:
+def savings(run: AnyRun, estimated: Estimator, usable: int, most_activations: int, *, bounded: bool) -> list[Change]:
     """Single changes that save something, by their effect. `bounded`: whether activations_gb acts on this model."""
     before = estimated(run).peak
-    found = []
+    changes = []
     for key, value, price in _candidates(run, most_activations, bounded=bounded):
         try:
             after = estimated(changed(run, key, value)).peak
         except ValueError:
             continue  # not a recipe that could be trained, such as a rank below L1RA's floor
         if before - after >= LEAST_SAVING * before:
-            found.append(Change(f"{key}={value}", before - after, after <= usable, price))
-    return sorted(found, key=lambda change: -change.saves)
+            changes.append(Change(f"{key}={value}", before - after, after <= usable, price))
+    return sorted(changes, key=lambda change: -change.saves)
 
 
-def changed(run: AnyRun, key: str, value: Any) -> AnyRun:
+def changed(run: AnyRun, key: str, value: Json) -> AnyRun:
     """The run with one setting changed. Raises RecipeError."""
     data = as_plain(run)
     override(data, key, value)
     return validate(data, source=key)
 
 
-def _candidates(run: AnyRun, most_activations: int, *, bounded: bool) -> Iterator[tuple[str, Any, str]]:
+def _candidates(run: AnyRun, most_activations: int, *, bounded: bool) -> Iterator[tuple[str, Json, str]]:
     tokens = run.optimiser.tokens_per_pass
     if tokens // 2 >= SMALLEST_PASS:
         yield "optimiser.tokens_per_pass", tokens // 2, "more passes a step; the gradient stays the same"

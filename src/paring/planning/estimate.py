@@ -1,43 +1,13 @@
-"""From the parts to the peak: what is alive at each moment of a step, and the moment that holds most."""
+"""From the parts to the peak: the parts alive at each moment of a step, and the moment that holds most."""
 
 from dataclasses import dataclass
 
 from paring.planning import parts
-from paring.planning.job import Job
+from paring.planning.job import Job, Machine
 from paring.planning.shapes import Shapes
 
-PART_NAMES = (
-    "process",
-    "weights",
-    "rollout copy",
-    "adapters",
-    "gradients",
-    "optimiser",
-    "recording",
-    "activations",
-    "logits",
-    "rollout cache",
-)
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where the run is to be: bytes there are, bytes that the process takes for itself, and whether memory that one
-    phase frees is there for the next."""
-
-    name: str
-    memory: int
-    process: int
-    reuses: bool
-
-    @property
-    def usable(self) -> int:
-        return int(self.memory * USABLE)
-
-
-USABLE = 0.85
-"""The share of memory that a run may fill. The rest is for the error of the estimate, within 15 % where it was checked
-(docs/planning.md), and for the system."""
+PART_NAMES = ("process", "weights", "rollout copy", "adapters", "gradients", "optimiser", "recording")
+PART_NAMES += ("activations", "logits", "rollout cache")
 
 
 @dataclass(frozen=True)
@@ -62,10 +32,7 @@ def estimate(shapes: Shapes, job: Job, machine: Machine) -> Estimate:
         "optimiser": parts.moments(shapes, job),
         "recording": parts.recording(shapes, job),
     }
-    rollout = {
-        "rollout copy": parts.rollout_copy(shapes, job),
-        "rollout cache": parts.rollout_cache(shapes, job),
-    }
+    rollout = {"rollout copy": parts.rollout_copy(shapes, job), "rollout cache": parts.rollout_cache(shapes, job)}
     kept = {"activations": parts.activations(shapes, job) + parts.layouts(job)}
     passes = {
         "rollout": {**rollout, "logits": parts.rollout_working(shapes, job)},
@@ -74,8 +41,7 @@ def estimate(shapes: Shapes, job: Job, machine: Machine) -> Estimate:
         "optimiser step": {"optimiser": parts.moments(shapes, job) + parts.adam_step(shapes, job)},
     }
     if not machine.reuses:
-        for name in ("loss", "backward"):
-            passes[name] = rollout | passes[name]
+        passes |= {name: rollout | passes[name] for name in ("loss", "backward")}
     alive = {name: held | own for name, own in passes.items()}
     moment = max(alive, key=lambda name: sum(alive[name].values()))
     return Estimate(moment, {name: alive[moment].get(name, 0) for name in PART_NAMES})

@@ -1,17 +1,37 @@
-"""What is to be done with a model: the settings that decide memory, as plain values."""
+"""A run's job and machine: the settings that decide memory, as plain values."""
 
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from paring.planning.shapes import Linear
+import torch
+
+from paring.adapters.kinds import L1ra
+from paring.config import AnyRun, Run
+from paring.planning.shapes import Linear, Shapes
+from paring.policy.packing import TILE
+from paring.rollout.kernels import kernel_for
+from paring.runtime.machine import main_memory
 
 Kind = Literal["full", "lora", "l1ra", "l1ra-reference"]
 KINDS: tuple[Kind, ...] = ("full", "lora", "l1ra", "l1ra-reference")
+PROMPT = 128
+"""Tokens of a prompt, by default: GSM8K's questions have 60 to 150."""
+PROCESS = 450_000_000
+"""Python, torch, transformers and a tokenizer, before there are weights. Measured: 0.987e9 bytes resident after
+`prepare` with SmolLM2-135M, of which its weights are 0.538e9 (docs/planning.md)."""
+CUDA_CONTEXT = 500_000_000
+"""Assumed, not measured: CUDA's context and the libraries' workspaces."""
+COPIES = {"plain": 0, "onednn": 1, "mkl": 2}
+"""How often a rollout holds the layers' weights anew: packed; MKL's products need the plain ones as well."""
+USABLE = 0.85
+"""The share of memory that a run may fill. The rest is for the error of the estimate, within 15 % where it was checked
+(docs/planning.md), and for the system."""
 
 
 @dataclass(frozen=True)
-class Pass:
+class PackedRow:
     """One packed row: `prompts` runs of `prompt` tokens, and `rows` runs of `own` tokens that look at a prompt."""
 
     prompts: int
@@ -50,38 +70,28 @@ class Rollouts:
         """As LocalEngine has it: at most `rows_at_once` rows, or one whole group."""
         return min(self.problems, max(1, self.rows_at_once // self.group))
 
-    def largest_pass(self, tokens_per_pass: int) -> Pass:
+    def largest_pass(self, tokens_per_pass: int) -> PackedRow:
         """As many completions as fit; the last one's last token takes no place (policy/packing.py)."""
         own = self.new_tokens - 1
         whole = self.prompt + self.group * own
         groups, room = divmod(tokens_per_pass, whole)
         rest = min(self.group, max(0, room - self.prompt) // max(1, own)) if room > self.prompt else 0
         rows = min(self.problems * self.group, max(1, groups * self.group + rest))
-        return Pass(-(-rows // self.group), self.prompt, rows, own, rows * self.new_tokens)
-
-    @property
-    def batch(self) -> int:
-        return self.problems
-
-    def of_batch(self, problems: int) -> "Rollouts":
-        return replace(self, problems=problems)
+        return PackedRow(-(-rows // self.group), self.prompt, rows, own, rows * self.new_tokens)
 
 
 @dataclass(frozen=True)
-class Examples:
+class Batches:
     """Supervised learning: `batch` examples a step. All as long as they may be, and every token learned."""
 
     batch: int
     longest: int
 
-    def largest_pass(self, tokens_per_pass: int) -> Pass:
+    def largest_pass(self, tokens_per_pass: int) -> PackedRow:
         """A sequence's last token is a target only."""
         tokens = max(1, self.longest - 1)
         count = min(self.batch, max(1, tokens_per_pass // tokens))
-        return Pass(count, tokens, 0, 0, count * tokens)
-
-    def of_batch(self, batch: int) -> "Examples":
-        return replace(self, batch=batch)
+        return PackedRow(count, tokens, 0, 0, count * tokens)
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ class Job:
     kind: Kind
     rank: int
     targets: tuple[Linear, ...]
-    work: Rollouts | Examples
+    work: Rollouts | Batches
     tokens_per_pass: int
     activation_bytes: float = inf
     itemsize: int = 4
@@ -110,9 +120,85 @@ class Job:
 
     @property
     def greatest_rank(self) -> float:
-        """What L1RA may give to one module: the reference knows no cap, and 0 is four times the start."""
+        """The most that L1RA may give to one module: the reference knows no cap, and 0 is four times the start."""
         return inf if self.kind == "l1ra-reference" else max(self.rank, self.cap or 4 * self.rank)
 
     @property
-    def largest_pass(self) -> Pass:
+    def largest_pass(self) -> PackedRow:
         return self.work.largest_pass(self.tokens_per_pass)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Bytes of memory, bytes that the process takes for itself, and whether memory that one phase frees is there for
+    the next."""
+
+    name: str
+    memory: int
+    process: int
+    reuses: bool
+
+    @property
+    def usable(self) -> int:
+        return int(self.memory * USABLE)
+
+
+def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind, *, prompt: int | None) -> Job:
+    """The run's work on a model of these shapes, with adapters of `kind`. L1RA's own settings are the run's where it
+    has them, else the defaults of the kind."""
+    adapter, dtype, on_gpu = run.adapter, getattr(torch, run.model.dtype), is_on_gpu(run)
+    dense = run.model.quantisation == "none"
+    kernel = kernel_for(torch.device("cpu"), dtype) if shapes.written_out and dense and not on_gpu else "plain"
+    work = work_of(run, shapes, prompt)
+    l1ra = adapter if isinstance(adapter, L1ra) else L1ra()
+    is_reference = kind == "l1ra-reference"
+    return Job(
+        kind=kind,
+        rank=adapter.rank,
+        targets=targets,
+        work=work,
+        tokens_per_pass=run.optimiser.tokens_per_pass,
+        activation_bytes=run.optimiser.activation_bytes if shapes.written_out else inf,
+        itemsize=dtype.itemsize,
+        quantisation=run.model.quantisation if kind != "full" else "none",
+        copies=COPIES[kernel],
+        record_bytes=run.record_bytes if isinstance(run, Run) and kernel != "plain" else 0.0,
+        steps=run.rollout.updates * run.rollout.minibatches if isinstance(run, Run) else 1,
+        fused=on_gpu and work.largest_pass(run.optimiser.tokens_per_pass).tokens > TILE,
+        budget="ranks" if is_reference else l1ra.budget,
+        floor=1 if is_reference else l1ra.floor,
+        cap=l1ra.cap,
+    )
+
+
+def work_of(run: AnyRun, shapes: Shapes, prompt: int | None) -> Rollouts | Batches:
+    """Raises ValueError where prompt and answer do not fit the model's context."""
+    if not isinstance(run, Run):
+        return Batches(run.batch, min(run.data.longest, shapes.context))
+    rollout = run.rollout
+    room = shapes.context - rollout.max_new_tokens
+    if room < max(1, prompt or 1):
+        raise ValueError(
+            f"prompts of {prompt or 1} tokens and rollout.max_new_tokens = {rollout.max_new_tokens} exceed the model's "
+            f"context of {shapes.context} tokens: lower max_new_tokens"
+        )
+    prompt = prompt or min(PROMPT, room)
+    return Rollouts(rollout.problems, rollout.group_size, prompt, rollout.max_new_tokens, rollout.rows)
+
+
+def machine_of(run: AnyRun, memory_gb: float | None) -> Machine:
+    """This machine, or one of so many 10^9 bytes. Raises ValueError where there is no GPU to ask."""
+    on_gpu = is_on_gpu(run)
+    if memory_gb is None and on_gpu and not torch.cuda.is_available():
+        raise ValueError('model.device = "cuda": torch sees no GPU here; say how much memory it has: --memory 24')
+    if memory_gb is not None:
+        memory = round(memory_gb * 1e9)
+    else:
+        memory = torch.cuda.get_device_properties(0).total_memory if on_gpu else main_memory()
+    name, process = ("GPU", CUDA_CONTEXT) if on_gpu else ("CPU", PROCESS)
+    return Machine(name, memory, process, reuses=on_gpu or sys.platform != "linux")
+
+
+def is_on_gpu(run: AnyRun) -> bool:
+    """A GPU may be planned for where there is none."""
+    return run.model.device == "cuda" or (run.model.device == "auto" and torch.cuda.is_available())

@@ -1,7 +1,7 @@
 """The parts of a run's memory, each a formula in bytes: pure functions of a model's sizes and of the job."""
 
 from paring.maths.logprobs import CHUNK_LOGITS
-from paring.planning.job import Job, Pass, Rollouts
+from paring.planning.job import Job, PackedRow, Rollouts
 from paring.planning.shapes import Linear, Shapes
 from paring.rollout.cache import BLOCK
 
@@ -17,7 +17,7 @@ LOGITS_OF_A_DRAW = 3
 
 
 def base_weights(shapes: Shapes, job: Job) -> int:
-    """The base in its type, its linear modules quantised where asked; embeddings, head and norms never are."""
+    """The base in its type, its linear modules perhaps quantised; embeddings, head and norms never are."""
     linear = shapes.linear_weights
     dense = (shapes.parameters - linear) * job.itemsize
     if job.quantisation == "4bit":
@@ -69,7 +69,7 @@ def moments(shapes: Shapes, job: Job) -> int:
 
 
 def adam_step(shapes: Shapes, job: Job) -> int:
-    """What the step itself needs: torch's foreach AdamW takes the root of all second moments at once."""
+    """Adam's step itself: torch's foreach AdamW takes the root of all second moments at once."""
     return FP32 * trained(shapes, job)
 
 
@@ -82,8 +82,8 @@ def rollout_copy(shapes: Shapes, job: Job) -> int:
 
 
 def recording(shapes: Shapes, job: Job) -> int:
-    """What a rollout keeps of its forward pass for the first update. One that would be larger is given up, but has
-    taken its room by then."""
+    """The part of its forward pass that a rollout keeps for the first update. A larger one is given up, but has taken
+    its room by then."""
     return round(min(job.record_bytes, whole_recording(shapes, job)))
 
 
@@ -125,8 +125,8 @@ def rollout_working(shapes: Shapes, job: Job) -> int:
 
 
 def activations(shapes: Shapes, job: Job) -> int:
-    """What the layers of the largest pass keep for their backward; where `activation_bytes` bounds it, the layers that
-    are computed again keep their input, and one of them at a time all. A replay holds one layer alone."""
+    """All that the layers of the largest pass keep for their backward. Where `activation_bytes` bounds it, the layers
+    that are computed again keep their input, and one of them at a time all. A replay holds one layer alone."""
     row = job.largest_pass
     layer = layer_keeps(shapes, job, row)
     if is_replayed(shapes, job):
@@ -140,8 +140,8 @@ def activations(shapes: Shapes, job: Job) -> int:
 
 
 def layouts(job: Job) -> int:
-    """What a step of reinforcement learning holds of all its passes: masks and places of their completions, and the
-    completions. Supervised passes are made one after the other."""
+    """Masks and places of all completions, and the completions, which a step of reinforcement learning holds for all
+    its passes. Supervised passes are made one after the other."""
     work = job.work
     if not isinstance(work, Rollouts):
         return 0
@@ -150,7 +150,7 @@ def layouts(job: Job) -> int:
     return work.problems * work.group * (mask + work.new_tokens * (5 * INT64 + DRAWN_TOKEN))
 
 
-def layers_kept(shapes: Shapes, job: Job, row: Pass) -> int:
+def layers_kept(shapes: Shapes, job: Job, row: PackedRow) -> int:
     """As Decoder decides it."""
     if not shapes.written_out:
         return shapes.layers
@@ -158,7 +158,7 @@ def layers_kept(shapes: Shapes, job: Job, row: Pass) -> int:
     return int(min(shapes.layers, job.activation_bytes / expected))
 
 
-def layer_keeps(shapes: Shapes, job: Job, row: Pass) -> float:
+def layer_keeps(shapes: Shapes, job: Job, row: PackedRow) -> float:
     """Bytes that one layer keeps of a packed row: its own steps, attention's copies, and what its adapters need."""
     # The norms' inputs; transformers' own norms compute in fp32 and keep that copy.
     normed = 2 * shapes.hidden + (shapes.head_norms and (shapes.heads + shapes.key_heads) * shapes.head_size)
@@ -169,7 +169,7 @@ def layer_keeps(shapes: Shapes, job: Job, row: Pass) -> float:
     return own + attention_keeps(shapes, job, row)
 
 
-def attention_keeps(shapes: Shapes, job: Job, row: Pass) -> int:
+def attention_keeps(shapes: Shapes, job: Job, row: PackedRow) -> int:
     """Queries and outputs, keys and values, in the copies that the layout makes, the mask as numbers, and one
     normaliser a head. The fused kernel makes no copies and no mask."""
     queries = 2 * shapes.heads * shapes.head_size * row.tokens

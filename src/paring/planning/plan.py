@@ -1,25 +1,26 @@
-"""`paring plan`: the estimate for a run, for the other kinds of training beside it, and what would fit."""
+"""`paring plan`: the estimate for a run and for the other kinds of training, and what would fit."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal, get_args
 
 from paring.config import AnyRun
 from paring.planning import parts
-from paring.planning.advice import Change, changes
-from paring.planning.estimate import Estimate, Machine, estimate
-from paring.planning.job import KINDS, Job, Kind, Rollouts
-from paring.planning.reading import job_of, machine_of
-from paring.planning.search import largest
-from paring.planning.shapes import Linear, Shapes, on_meta, shapes_of, targets_of
+from paring.planning.advice import Change, savings
+from paring.planning.estimate import Estimate, estimate
+from paring.planning.job import KINDS, Job, Kind, Machine, Rollouts, job_of, machine_of
+from paring.planning.shapes import Shapes, on_meta, shapes_of, targets_of
 from paring.policy.loading import read_config
+from paring.types import Json
 
 Sought = Literal["batch", "rank"]
+SOUGHT: tuple[Sought, ...] = get_args(Sought)
 LARGEST_BATCH = 2**16
 """Where the search for a batch ends: memory hardly grows with it once passes and rows are bounded."""
 
 
 @dataclass(frozen=True)
-class Found:
+class Largest:
     """The largest batch or rank that fits, 0 if none does; `limit` is where the search ended."""
 
     key: str
@@ -29,7 +30,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `paring plan` says. `estimates`: by kind, the run's own first."""
+    """The output of `paring plan`. `estimates`: by kind, the run's own first."""
 
     shapes: Shapes
     job: Job
@@ -37,7 +38,7 @@ class Plan:
     estimates: dict[Kind, Estimate]
     trained: dict[Kind, int]
     changes: list[Change]
-    found: Found | None
+    largest: Largest | None
 
     @property
     def own(self) -> Estimate:
@@ -47,7 +48,7 @@ class Plan:
     def fits(self) -> bool:
         return self.own.peak <= self.machine.usable
 
-    def as_plain(self) -> dict[str, Any]:
+    def as_plain(self) -> dict[str, Json]:
         return {
             "model": self.shapes.name,
             "parameters": self.shapes.parameters,
@@ -63,7 +64,7 @@ class Plan:
                 for kind, one in self.estimates.items()
             },
             "changes": [asdict(change) for change in self.changes],
-            "found": asdict(self.found) if self.found else None,
+            "found": asdict(self.largest) if self.largest else None,
         }
 
 
@@ -77,47 +78,40 @@ def plan(
 ) -> Plan:
     """Estimate the peak memory of a run from its settings and the model's configuration; no weights are read.
 
-    Args:
-        memory_gb: of the hardware to plan for, in 10^9 bytes; by default that of this machine.
-        kind: of training; by default that of the run's adapter.
-        find: also the largest batch, or rank, that fits.
-        prompt: tokens of a prompt; by default 128, or what the context leaves.
+    memory_gb   of the hardware, in 10^9 bytes; by default this machine's
+    kind        of training; by default that of the run's adapter
+    find        also the largest batch, or rank, that fits
+    prompt      tokens of a prompt; by default 128, or as many as the context leaves
     Raises ValueError where the model's configuration cannot be read, nothing in it can carry an adapter, or lengths do
     not fit its context."""
-    kind = kind or run.adapter.kind
+    own: Kind = kind or run.adapter.kind
     model = on_meta(read_config(run.model))
     shapes, machine = shapes_of(model), machine_of(run, memory_gb)
     try:
         targets = targets_of(model, run.adapter.targets)
     except ValueError:
-        if kind != "full":
+        if own != "full":
             raise
         targets = ()
 
-    def job(run: AnyRun, kind: Kind = kind) -> Job:
-        return job_of(run, shapes, targets, kind, prompt=prompt)
+    def estimated(run: AnyRun) -> Estimate:
+        return estimate(shapes, job_of(run, shapes, targets, own, prompt=prompt), machine)
 
-    kinds = [kind, *(other for other in KINDS if other != kind and (targets or other == "full"))]
-    jobs = {one: job(run, one) for one in kinds}
-    own = jobs[kind]
+    kinds: list[Kind] = [own, *(other for other in KINDS if other != own and (targets or other == "full"))]
+    jobs: dict[Kind, Job] = {one: job_of(run, shapes, targets, one, prompt=prompt) for one in kinds}
+    most = parts.activations(shapes, jobs[own])
     return Plan(
         shapes,
-        own,
+        jobs[own],
         machine,
-        {one: estimate(shapes, jobs[one], machine) for one in kinds},
-        {one: parts.trained(shapes, jobs[one]) for one in kinds},
-        changes(
-            run,
-            lambda run: estimate(shapes, job(run), machine),
-            machine.usable,
-            parts.activations(shapes, own),
-            bounded=shapes.written_out,
-        ),
-        search(shapes, own, machine, find) if find else None,
+        {one: estimate(shapes, job, machine) for one, job in jobs.items()},
+        {one: parts.trained(shapes, job) for one, job in jobs.items()},
+        savings(run, estimated, machine.usable, most, bounded=shapes.written_out),
+        search(shapes, jobs[own], machine, find) if find else None,
     )
 
 
-def search(shapes: Shapes, job: Job, machine: Machine, find: Sought) -> Found:
+def search(shapes: Shapes, job: Job, machine: Machine, find: Sought) -> Largest:
     """Raises ValueError where rank decides nothing."""
 
     def fits(job: Job) -> bool:
@@ -125,14 +119,23 @@ def search(shapes: Shapes, job: Job, machine: Machine, find: Sought) -> Found:
 
     if find == "batch":
         key = "rollout.problems" if isinstance(job.work, Rollouts) else "batch"
-        value = largest(lambda batch: fits(replace(job, work=job.work.of_batch(batch))), LARGEST_BATCH)
-        return Found(key, value, LARGEST_BATCH)
+        name = key.rpartition(".")[2]
+        value = largest(lambda size: fits(replace(job, work=replace(job.work, **{name: size}))), LARGEST_BATCH)
+        return Largest(key, value, LARGEST_BATCH)
     if job.kind == "full":
         raise ValueError("--find rank: full training has no rank; choose --kind lora or l1ra, or --find batch")
-    limit = highest_rank(job.targets)
-    return Found("adapter.rank", largest(lambda rank: fits(replace(job, rank=rank)), limit), limit)
+    # Beyond it no module's update could have a higher rank.
+    limit = max(min(module.inputs, module.outputs) for module in job.targets)
+    return Largest("adapter.rank", largest(lambda rank: fits(replace(job, rank=rank)), limit), limit)
 
 
-def highest_rank(targets: tuple[Linear, ...]) -> int:
-    """Beyond it no module's update could have a higher rank."""
-    return max(min(module.inputs, module.outputs) for module in targets)
+def largest(fits: Callable[[int], bool], limit: int) -> int:
+    """The greatest n in 1 ... `limit` that fits, 0 if there is none; more must never take less."""
+    fitting, failing = 0, 1
+    while failing <= limit and fits(failing):
+        fitting, failing = failing, 2 * failing
+    failing = min(failing, limit + 1)
+    while failing - fitting > 1:
+        middle = (fitting + failing) // 2
+        fitting, failing = (middle, failing) if fits(middle) else (fitting, middle)
+    return fitting

@@ -1,13 +1,13 @@
 """A plan as a person reads it."""
 
-from paring.planning.estimate import PART_NAMES, USABLE
-from paring.planning.job import Rollouts
+from paring.planning.estimate import PART_NAMES
+from paring.planning.job import USABLE, Rollouts
 from paring.planning.plan import Plan
 from paring.runtime.tables import Table
 
 
 def lines(plan: Plan) -> list[str]:
-    return [*_head(plan), "", *_table(plan).as_text(), "", *_verdict(plan), *_found(plan), *_changes(plan)]
+    return [*_head(plan), "", *_parts(plan).as_text(), "", *_verdict(plan), *_changes(plan)]
 
 
 def gigabytes(size: float) -> str:
@@ -17,60 +17,49 @@ def gigabytes(size: float) -> str:
 
 def _head(plan: Plan) -> list[str]:
     shapes, job, work = plan.shapes, plan.job, plan.job.work
-    adapter = (
-        "all of them trained" if job.kind == "full" else f"{job.kind} of rank {job.rank} on {len(job.targets)} modules"
-    )
+    adapter = f"{job.kind} of rank {job.rank} on {len(job.targets)} modules"
     number = {"4bit": "4-bit", "8bit": "8-bit"}.get(job.quantisation, f"{8 * job.itemsize}-bit")
     if isinstance(work, Rollouts):
         answers = f"{work.problems} problems x {work.group} answers of at most {work.new_tokens} tokens"
-        told = f"{answers}, prompts of {work.prompt} (--prompt)"
+        words = f"{answers}, prompts of {work.prompt} (--prompt)"
     else:
-        told = f"{work.batch} examples of at most {work.longest} tokens"
+        words = f"{work.batch} examples of at most {work.longest} tokens"
+    rougher = ["activations are a rougher guess: this architecture is not written out here"]
     return [
-        f"{shapes.name} of {shapes.parameters:,} parameters, {number}, on a {plan.machine.name}; {adapter}",
-        f"{told}; the largest pass has {job.largest_pass.tokens:,} packed tokens",
-        *(
-            []
-            if shapes.written_out
-            else ["not an architecture that is written out here: activations are a rougher guess"]
-        ),
+        f"{shapes.name} of {shapes.parameters:,} parameters, {number}, on a {plan.machine.name}; "
+        + ("all of them trained" if job.kind == "full" else adapter),
+        f"{words}; the largest pass has {job.largest_pass.tokens:,} packed tokens",
+        *([] if shapes.written_out else rougher),
     ]
 
 
-def _table(plan: Plan) -> Table:
-    kinds = list(plan.estimates)
-    rows = [[name, *(gigabytes(plan.estimates[kind].parts[name]) for kind in kinds)] for name in PART_NAMES]
-    rows.append(["peak", *(gigabytes(plan.estimates[kind].peak) for kind in kinds)])
-    rows.append(["which is in the", *(plan.estimates[kind].moment for kind in kinds)])
-    rows.append(["numbers trained", *(f"{plan.trained[kind]:,}" for kind in kinds)])
-    return Table(["10^9 bytes, at the peak", *kinds], rows)
+def _parts(plan: Plan) -> Table:
+    estimates = plan.estimates.values()
+    rows = [[name, *(gigabytes(one.parts[name]) for one in estimates)] for name in PART_NAMES]
+    rows.append(["peak", *(gigabytes(one.peak) for one in estimates)])
+    rows.append(["which is in the", *(one.moment for one in estimates)])
+    rows.append(["numbers trained", *(f"{plan.trained[kind]:,}" for kind in plan.estimates)])
+    return Table(["10^9 bytes, at the peak", *plan.estimates], rows)
 
 
 def _verdict(plan: Plan) -> list[str]:
-    peak, machine = gigabytes(plan.own.peak), plan.machine
+    machine, largest = plan.machine, plan.largest
     margin = f"{gigabytes(machine.usable)} of {gigabytes(machine.memory)} GB, a margin of {1 - USABLE:.0%}"
-    if plan.fits:
-        return [f"fits: {peak} GB, and a run may take {margin}"]
-    return [f"does not fit: {peak} GB, and a run may take {margin}"]
-
-
-def _found(plan: Plan) -> list[str]:
-    if plan.found is None:
-        return []
-    key, value, limit = plan.found.key, plan.found.value, plan.found.limit
-    if value == 0:
-        return [f"no {key} fits, not even 1"]
-    if value == limit:
-        return [f"the largest {key} that was tried fits: {key}={value}"]
-    return [f"the largest that fits: {key}={value}"]
+    verdict = f"{'fits' if plan.fits else 'does not fit'}: {gigabytes(plan.own.peak)} GB, and a run may take {margin}"
+    if largest is None:
+        return [verdict]
+    if largest.value == 0:
+        return [verdict, f"no {largest.key} fits, not even 1"]
+    if largest.value == largest.limit:
+        return [verdict, f"the largest {largest.key} that was tried fits: {largest.key}={largest.value}"]
+    return [verdict, f"the largest that fits: {largest.key}={largest.value}"]
 
 
 def _changes(plan: Plan) -> list[str]:
-    if not plan.changes:
-        return []
-    width = max(len(change.override) for change in plan.changes)
-    return ["", "what saves memory, each alone, most first:"] + [
-        f"  {change.override:<{width}}  {gigabytes(change.saves):>6} GB"
-        f"{'' if plan.fits else '  fits then   ' if change.enough else '  not enough  '}  {change.price}"
+    then = {True: "fits", False: "not enough"}
+    rows = [
+        (change.override, gigabytes(change.saves), "" if plan.fits else then[change.enough], change.price)
         for change in plan.changes
     ]
+    head = ("to save memory, each alone", "saves GB", "then", "at this price")
+    return ["", *Table(head, rows, words=frozenset({2, 3})).as_text()] if rows else []

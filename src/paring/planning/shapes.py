@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from paring.adapters.attach import linear_modules, targeted_modules
 from paring.adapters.kinds import Targets
+from paring.adapters.lowrank import LinearLike
 from paring.policy.decoder import decoder, is_written_out
 
 
@@ -30,14 +31,11 @@ class Linear:
         return self.inputs + self.outputs
 
     @property
-    def name(self) -> str:
-        return self.path.rpartition(".")[2]
-
-    @property
     def source(self) -> tuple[str, int, bool]:
         """Modules of the same source read the same tensor: queries, keys and values do, and gate and up. The last
         product of a block reads another one, which may be as wide."""
-        return self.path.rpartition(".")[0], self.inputs, self.name in LAST_PRODUCTS
+        block, _, name = self.path.rpartition(".")
+        return block, self.inputs, name in LAST_PRODUCTS
 
 
 LAST_PRODUCTS = frozenset({"o_proj", "out_proj", "dense", "down_proj", "c_proj", "fc2"})
@@ -46,11 +44,11 @@ LAST_PRODUCTS = frozenset({"o_proj", "out_proj", "dense", "down_proj", "c_proj",
 
 @dataclass(frozen=True)
 class Shapes:
-    """What a model is made of. `written_out`: whether our own forward pass serves it (policy/decoder.py).
+    """The sizes of a model. `written_out`: whether our own forward pass serves it (policy/decoder.py).
 
-    `intermediate` is what one token meets in an MLP: of a mixture of experts, the width of those it is sent to.
-    `numbers_per_token` is what Decoder takes a layer to keep of a token, by which it decides what it computes again; 0
-    where it does not serve."""
+    `intermediate` is the width that one token meets in an MLP: in a mixture of experts, that of its own experts.
+    `numbers_per_token` is Decoder's count of the numbers that a layer keeps of a token, by which it chooses the layers
+    to compute again; 0 where it does not serve."""
 
     name: str
     parameters: int
@@ -76,7 +74,7 @@ class Shapes:
 def shapes_of(model: PreTrainedModel) -> Shapes:
     """The sizes of a model, which may stand on the meta device.
 
-    Raises ValueError for architectures whose sizes do not tell what a token keeps: without attention heads."""
+    Raises ValueError for architectures without attention heads, or whose output embeddings are not linear."""
     text = model.config.get_text_config()
     heads = getattr(text, "num_attention_heads", None)
     if not heads:
@@ -85,6 +83,8 @@ def shapes_of(model: PreTrainedModel) -> Shapes:
             "training (Llama, Qwen2, Qwen3, Mistral, Gemma, ...)"
         )
     head = model.get_output_embeddings()
+    if not isinstance(head, nn.Linear):
+        raise ValueError(f"{type(model).__name__} has no linear output embeddings, and its logits cannot be counted")
     written_out = is_written_out(model)
     hidden = text.hidden_size
     return Shapes(
@@ -117,17 +117,17 @@ def on_meta(config: PreTrainedConfig) -> PreTrainedModel:
     Raises ValueError where transformers cannot build it from its configuration."""
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    # Over odd configurations transformers raises what it likes.
-    except Exception as error:
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except Exception as error:  # whatever transformers raises over odd configurations
         raise ValueError(f"transformers cannot build a {config.model_type} from its configuration: {error}") from error
-    if not isinstance(model.get_output_embeddings(), nn.Linear):
-        raise ValueError(f"{type(model).__name__} has no linear output embeddings, and its logits cannot be told")
-    return model
 
 
 def _as_linear(modules: Mapping[str, nn.Module]) -> tuple[Linear, ...]:
-    return tuple(Linear(path, module.in_features, module.out_features) for path, module in modules.items())
+    return tuple(
+        Linear(path, module.in_features, module.out_features)
+        for path, module in modules.items()
+        if isinstance(module, LinearLike)
+    )
 
 
 def _intermediate(text: PreTrainedConfig) -> int:

@@ -1,1 +1,1 @@
-"""Settings: how a class becomes a group of them, how recipes are read, and what is wrong with one, in words."""
+"""Settings: how they are declared, how recipes are read, and their faults in words."""

@@ -1,11 +1,14 @@
-"""What goes wrong, in words: of a recipe every fault at once, with the nearest valid name and its section."""
+"""Faults in words: every fault of a recipe at once, with the nearest valid name and its section."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+    from paring.types import Json
 
 LONGEST_VALUE = 60
 WORDS = {
@@ -30,7 +33,7 @@ class NotFinite(RunFailed):
 
 
 class RecipeError(ValueError):
-    """What is wrong with a recipe or its overrides, one line a fault."""
+    """Faults of a recipe or its overrides, one line each."""
 
     def __init__(self, source: str, faults: list[str]) -> None:
         self.source = source
@@ -38,30 +41,33 @@ class RecipeError(ValueError):
         super().__init__("\n".join(f"{source}: {fault}" for fault in faults))
 
 
-def complaints(error: "ValidationError", data: dict[str, Any], root: type) -> list[str]:
+def complaints(error: "ValidationError", data: "Mapping[str, Json]", root: type) -> list[str]:
     """One line for each fault that pydantic found in the plain values of a `root` settings class."""
     lines: list[str] = []
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for fault in error.errors():
-        key = _key(fault["loc"], data)
-        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        key, kind, context = _key(fault["loc"], data), fault["type"], fault.get("ctx", {})
+        if kind in ("extra_forbidden", "unexpected_keyword_argument"):
             lines.append(_unknown(key, data, root))
-        elif fault["type"] == "missing" and isinstance(fault["loc"][-1], int):
+        elif kind == "missing" and isinstance(fault["loc"][-1], int):
             lines.append(f"{key} = {_shown(fault['input'])}: must have more items")
-        elif fault["type"] in ("missing", "missing_argument", "union_tag_not_found"):
-            lines.append(f"{key}{_selector(fault)}: required, but not given")
-        elif fault["type"] == "union_tag_invalid":
-            lines.append(_unknown_choice(key, fault["ctx"]))
+        elif kind == "union_tag_not_found":
+            lines.append(f"{key}.{context['discriminator']}: required, but not given".replace("'", ""))
+        elif kind in ("missing", "missing_argument"):
+            lines.append(f"{key}: required, but not given")
+        elif kind == "union_tag_invalid":
+            lines.append(_unknown_choice(key, context))
         else:
-            # A value that may be of two kinds has a fault as each of them: they are told as one.
-            reasons.setdefault(f"{key} = {_shown(fault['input'])}", []).append(_bound(fault["msg"]))
-    for shown, bounds in reasons.items():
-        told = " or ".join(dict.fromkeys(bounds)).replace(" or must be ", " or ")
-        lines.append(f"{shown}: {told}{_description(shown.partition(' = ')[0], root)}")
+            # A value that may be of two kinds has a fault as each of them: one line joins them.
+            reasons.setdefault((key, _shown(fault["input"])), []).append(_bound(fault["msg"]))
+    for (key, value), bounds in reasons.items():
+        joined = " or ".join(dict.fromkeys(bounds)).replace(" or must be ", " or ")
+        description = "".join(f" ({text})" for text in valid_keys(root).get(key, [])[:1])
+        lines.append(f"{key} = {value}: {joined}{description}")
     return list(dict.fromkeys(lines))
 
 
-def valid_keys(root: type, data: Any = None, prefix: str = "") -> dict[str, list[str]]:
+def valid_keys(root: type, data: object = None, prefix: str = "") -> dict[str, list[str]]:
     """Every dotted key of a settings class, with the descriptions of its field; where there is a choice, the keys of
     the kind that the plain values `data` choose, else of all kinds."""
     keys: dict[str, list[str]] = {}
@@ -74,23 +80,27 @@ def valid_keys(root: type, data: Any = None, prefix: str = "") -> dict[str, list
     return {key: keys[key] for key in keys if "__" not in key}
 
 
-def _key(location: tuple[int | str, ...], data: Any) -> str:
+def _nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice that a misspelt name most likely means; None where none is near."""
+    near = get_close_matches(name.replace("-", "_").lower(), choices, n=1)
+    return near[0] if near else None
+
+
+def _key(location: tuple[int | str, ...], data: object) -> str:
     """The dotted key of a fault. pydantic's location also names the chosen member of a union: that is left out."""
     key = ""
     for position, part in enumerate(location):
         is_last = position == len(location) - 1
         if isinstance(data, list) and isinstance(part, int) and part < len(data):
             key, data = f"{key}[{part}]", data[part]
-        elif isinstance(data, dict) and (part in data or (is_last and not _is_tag(part, data))):
+        elif isinstance(data, dict) and (
+            part in data or (is_last and part not in (data.get("kind"), data.get("name")))
+        ):
             key, data = f"{key}.{part}" if key else str(part), data.get(part)
     return key
 
 
-def _is_tag(part: int | str, data: dict[str, Any]) -> bool:
-    return part in (data.get("kind"), data.get("name"))
-
-
-def _chosen(members: list[type], section: Any) -> list[type]:
+def _chosen(members: list[type], section: object) -> list[type]:
     """Those members of a choice whose kind, or name, is the one given in the section; all where none is."""
     given = section if isinstance(section, dict) else {}
     fitting = [
@@ -103,31 +113,24 @@ def _chosen(members: list[type], section: Any) -> list[type]:
     return fitting or members
 
 
-def _unknown(key: str, data: dict[str, Any], root: type) -> str:
+def _unknown(key: str, data: "Mapping[str, Json]", root: type) -> str:
     section, _, name = key.rpartition(".")
     if key in valid_keys(root):
         return f"{key}: exists, but not for the kind that is chosen in [{section}]"
-    known = list(valid_keys(root, data))
-    names = {name.rpartition(".")[2]: name for name in reversed(known)}
-    here = [k.rpartition(".")[2] for k in known if k.rpartition(".")[0] == section]
-    near = get_close_matches(name.replace("-", "_").lower(), here, n=1)
-    if near:
-        return f"{key}: unknown; did you mean {section + '.' if section else ''}{near[0]}?"
-    near = get_close_matches(name.replace("-", "_").lower(), names, n=1)
-    return f"{key}: unknown; " + (f"did you mean {names[near[0]]}?" if near else f"known here: {', '.join(here)}")
+    places = {known.rpartition(".")[2]: known for known in reversed(list(valid_keys(root, data)))}
+    here = [known.rpartition(".")[2] for known in valid_keys(root, data) if known.rpartition(".")[0] == section]
+    if near := _nearest(name, here):
+        return f"{key}: unknown; did you mean {section + '.' if section else ''}{near}?"
+    near = _nearest(name, places)
+    return f"{key}: unknown; " + (f"did you mean {places[near]}?" if near else f"known here: {', '.join(here)}")
 
 
-def _unknown_choice(key: str, context: dict[str, Any]) -> str:
-    choices = [choice.strip("'") for choice in context["expected_tags"].split(", ")]
-    near = get_close_matches(context["tag"].lower(), choices, n=1)
+def _unknown_choice(key: str, context: "Mapping[str, object]") -> str:
+    tag, selector = str(context["tag"]), str(context["discriminator"]).strip("'")
+    choices = [choice.strip("'") for choice in str(context["expected_tags"]).split(", ")]
+    near = get_close_matches(tag.lower(), choices, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    selector = context["discriminator"].strip("'")
-    return f"{key}.{selector} = {context['tag']!r}: unknown; {hint}Choices: {', '.join(choices)}"
-
-
-def _selector(fault: Any) -> str:
-    """What is missing of a section that is there but chooses no kind."""
-    return f".{fault['ctx']['discriminator']}".replace("'", "") if fault["type"] == "union_tag_not_found" else ""
+    return f"{key}.{selector} = {tag!r}: unknown; {hint}Choices: {', '.join(choices)}"
 
 
 def _bound(message: str) -> str:
@@ -137,25 +140,20 @@ def _bound(message: str) -> str:
     return message[0].lower() + message[1:]
 
 
-def _description(key: str, root: type) -> str:
-    descriptions = valid_keys(root).get(key, [])
-    return f" ({descriptions[0]})" if descriptions else ""
-
-
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
 
 
-def _settings_classes(hint: Any) -> list[type]:
+def _settings_classes(hint: object) -> list[type]:
     """The settings classes within an annotation, through Annotated and unions."""
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return [hint]
     return [member for argument in get_args(hint) for member in _settings_classes(argument)]
 
 
-def _descriptions(hint: Any) -> list[str]:
+def _descriptions(hint: object) -> list[str]:
     from pydantic.fields import FieldInfo  # late: `paring --help` needs no pydantic
 
-    notes = hint.__metadata__ if get_origin(hint) is Annotated else ()
+    notes = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
     return [note.description for note in notes if isinstance(note, FieldInfo) and note.description]

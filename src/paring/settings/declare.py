@@ -1,4 +1,4 @@
-"""What makes a class a group of settings: frozen, checked when it is made, no unknown keys."""
+"""The decorator of settings classes: frozen, checked when made, no unknown keys."""
 
 from typing import Annotated, dataclass_transform
 

@@ -1,10 +1,14 @@
 """Recipes: complete runs by name, as TOML, read as plain values and overridden by key=value."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from paring.settings.complaints import RecipeError
+
+if TYPE_CHECKING:
+    from paring.types import Json
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 
@@ -34,7 +38,7 @@ def recipe_text(name_or_path: str | Path) -> str:
         raise RecipeError(str(path), [f"not UTF-8 text: {error}"]) from None
 
 
-def read_recipe(name_or_path: str | Path) -> dict[str, Any]:
+def read_recipe(name_or_path: str | Path) -> "dict[str, Json]":
     """The plain values of a recipe. Raises RecipeError."""
     try:
         return tomllib.loads(recipe_text(name_or_path))
@@ -43,12 +47,12 @@ def read_recipe(name_or_path: str | Path) -> dict[str, Any]:
 
 
 def described() -> dict[str, str]:
-    """Name -> what it is for, of every recipe."""
-    return {name: read_recipe(name).get("description", "") for name in recipe_names()}
+    """Every recipe's name and description."""
+    return {name: str(read_recipe(name).get("description", "")) for name in recipe_names()}
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """`rollout.group_size=4` -> the key and its TOML value; what is no TOML value is a string. Raises RecipeError."""
+def parse_override(text: str) -> "tuple[str, Json]":
+    """`rollout.group_size=4` -> the key and its TOML value, or a string where it is none. Raises RecipeError."""
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not all(key.split(".")):
         raise RecipeError("command line", [f"{text!r} is not of the form key=value, such as optimiser.lr=1e-4"])
@@ -58,29 +62,30 @@ def parse_override(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def override(data: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested dicts, in place; a section given as a dict is merged into what is there."""
+def override(data: "dict[str, Json]", key: str, value: "Json") -> None:
+    """Set a dotted key in nested dicts, in place; a section given as a dict is merged into the one that is there."""
     if isinstance(value, dict):
         for name, item in value.items():
             override(data, f"{key}.{name}", item)
         return
     *sections, last = key.split(".")
-    for section in sections:
-        data = data.setdefault(section, {})
-        if not isinstance(data, dict):
-            raise RecipeError("overrides", [f"{key}: {section} is a value, not a section"])
+    for name in sections:
+        section = data.setdefault(name, {})
+        if not isinstance(section, dict):
+            raise RecipeError("overrides", [f"{key}: {name} is a value, not a section"])
+        data = section
     data[last] = value
 
 
-def flattened(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(data: "Mapping[str, Json]", prefix: str = "") -> "dict[str, Json]":
     """Nested dicts as one of dotted keys."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, Json] = {}
     for key, value in data.items():
         flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
 
 
-def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def changes(old: "Mapping[str, Json]", new: "Mapping[str, Json]") -> list[str]:
     """One line for each dotted key whose value is not the same."""
     before, after = flattened(old), flattened(new)
     return [

@@ -1,4 +1,4 @@
-"""One run of a study in a process of its own: how it is started, and what the process does.
+"""One run of a study in a process of its own: its start, and the work of the process.
 
 The parent writes the run as one line of JSON into the child's standard input and leaves the pipe open. When it closes,
 because the study is to stop or because its process has died, the child saves and ends as it would on SIGTERM."""
@@ -12,16 +12,17 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from paring.runtime.folder import RunFolder
 from paring.settings.complaints import RunFailed
+from paring.types import Json
 
 FINISHED, BROKEN, FAILED = 0, 1, 3
 """Exit codes: FAILED is a run that began well and cannot go on, whose repetition would end the same way; BROKEN is
 whatever has to be mended first."""
 STOPPED = {130, 143, -signal.SIGINT, -signal.SIGTERM}
-"""... of a run that was asked to end: 143 after it has saved, the others where a signal came from elsewhere, or before
-there was anything to save."""
+"""... of a run that was stopped: 143 after it has saved, the others where a signal came from elsewhere, or before there
+was anything to save."""
 BUSY_SECONDS = 600
 """How long to wait for the child of a study that was killed, which is still saving its last step."""
 BOUNDS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -30,8 +31,8 @@ BOUNDS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 def start(recipe: str, folder: Path, *, threads: int) -> subprocess.Popen[str]:
     """Start the run in a new process, which goes on with it where the folder holds a part of it already.
 
-    recipe: the run as JSON, on one line. What the child prints lies beside its folder, in `<folder>.log`. Its session
-    is its own, so that Ctrl-C on a terminal reaches the study alone."""
+    recipe: the run as JSON, on one line. The child's output lies beside its folder, in `<folder>.log`. Its session is
+    its own, so that Ctrl-C on a terminal reaches the study alone."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | dict.fromkeys(BOUNDS, str(threads)) | {"TOKENIZERS_PARALLELISM": "false"}
     with open(log_of(folder), "ab") as log:
@@ -44,10 +45,17 @@ def start(recipe: str, folder: Path, *, threads: int) -> subprocess.Popen[str]:
             env=environment,
             start_new_session=True,
         )
-    with suppress(BrokenPipeError):  # a child that died at once says why in its log
-        process.stdin.write(recipe + "\n")
-        process.stdin.flush()
+    with suppress(BrokenPipeError):  # the log of a child that died at once has the reason
+        if process.stdin:
+            process.stdin.write(recipe + "\n")
+            process.stdin.flush()
     return process
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Let a run save and end. Harmless where it has ended."""
+    if process.stdin and not process.stdin.closed:
+        process.stdin.close()
 
 
 def log_of(folder: Path) -> Path:
@@ -55,11 +63,11 @@ def log_of(folder: Path) -> Path:
 
 
 def last_words(folder: Path, limit: int = 600) -> str:
-    """The error that a child printed last, or the last line of what it printed."""
+    """The error that a child printed last, or the last line of its output."""
     log = log_of(folder)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    told = [place for place, line in enumerate(lines) if line.startswith("error: ")]
-    words = "\n".join(lines[told[-1] :]).removeprefix("error: ") if told else "".join(lines[-1:])
+    errors = [place for place, line in enumerate(lines) if line.startswith("error: ")]
+    words = "\n".join(lines[errors[-1] :]).removeprefix("error: ") if errors else "".join(lines[-1:])
     return words[:limit] or "it printed nothing"
 
 
@@ -69,15 +77,12 @@ def main() -> None:
     threading.Thread(target=_stop_with_the_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     try:
         sys.exit(_train(recipe, folder))
-    except RunFailed as error:
+    except (RunFailed, ValueError, ModuleNotFoundError, OSError) as error:
         print(f"error: {error}")
-        sys.exit(FAILED)
-    except (ValueError, ModuleNotFoundError, OSError) as error:
-        print(f"error: {error}")
-        sys.exit(BROKEN)
+        sys.exit(FAILED if isinstance(error, RunFailed) else BROKEN)
 
 
-def _train(recipe: dict[str, Any], folder: Path) -> int:
+def _train(recipe: dict[str, Json], folder: Path) -> int:
     from paring.config import validate
     from paring.runtime.lock import RunIsBusy
     from paring.training.method import train
@@ -86,7 +91,7 @@ def _train(recipe: dict[str, Any], folder: Path) -> int:
     waiting_until = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            result = train(run, folder, resume=(folder / "run.toml").is_file())
+            result = train(run, folder, resume=RunFolder(folder).recipe.is_file())
             print(result)
             return result.exit_code
         except RunIsBusy:

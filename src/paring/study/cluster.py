@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-import ray
+import ray  # pyright: ignore[reportMissingImports] - an extra
 
 from paring.study import child
 
@@ -18,7 +18,7 @@ class RayJobs:
         try:
             ray.init(
                 address=address,
-                include_dashboard=False,  # of a cluster that is started here: it would only take time
+                include_dashboard=False,  # it would only take time where a cluster is started here
                 logging_level="error",
                 log_to_driver=False,
                 ignore_reinit_error=True,
@@ -51,12 +51,12 @@ def _work(recipe: str, folder: str, threads: int) -> int:
             time.sleep(POLL_SECONDS)
         return process.returncode
     except KeyboardInterrupt:
-        process.stdin.close()
+        child.stop(process)
         return process.wait()
 
 
 def _code(one: "ray.ObjectRef") -> int:
-    """The child's exit code; of a task that was cancelled or lost before it could tell, as of a child that was."""
+    """The child's exit code; for a task that was cancelled or lost, that of such a child."""
     try:
         return ray.get(one)
     except ray.exceptions.TaskCancelledError:

@@ -1,22 +1,24 @@
-"""How far a study is: which runs have ended, which may begin, and what tuning has chosen."""
+"""How far a study is: which runs have ended, which may begin, which values tuning has chosen; and its end in words."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from shlex import quote
 
-from paring.study.cells import Cell, PlannedRun, cells, final_runs, tuning_runs
-from paring.study.declaration import Study, Tune
-from paring.study.study_folder import Choice, StudyFolder, Trouble
+from paring.maths.estimates import t_interval
+from paring.runtime.tables import Table
+from paring.study.cells import PlannedRun, StudyCell, cells, final_runs, tuning_runs
+from paring.study.declaration import Study
+from paring.study.study_folder import RunResult, StudyFolder, Trouble, TunedValue, result_of
 
 
 @dataclass
 class Course:
-    """The state of a study. All of it can be told again from its folder."""
+    """The state of a study. All of it can be read again from its folder."""
 
     study: Study
     folder: StudyFolder
     tuning: list[PlannedRun] = field(init=False)
     final: list[PlannedRun] = field(init=False)
-    choices: dict[str, Choice] = field(default_factory=dict)
+    chosen: dict[str, TunedValue] = field(default_factory=dict)
     """By str(cell)."""
     troubles: dict[str, Trouble] = field(default_factory=dict)
     """By the run's folder."""
@@ -26,23 +28,20 @@ class Course:
         self.final = final_runs(self.study, {})
 
     def recall(self) -> None:
-        """Take up what the folder knows."""
-        chosen, self.troubles = self.folder.read_record()
-        by_part = {(choice.arm, str(choice.setting)): choice for choice in chosen}
-        for cell in cells(self.study):
-            if choice := by_part.get((cell.arm, str(cell.setting))):
-                self.choices[str(cell)] = choice
+        """Take up the state that the folder has."""
+        values, self.troubles = self.folder.read_record()
+        self.chosen = {str(StudyCell(value.arm, value.setting)): value for value in values}
         self._settle()
 
     def write(self) -> None:
-        self.folder.write_record(self.study, self.runs, list(self.choices.values()), self.troubles)
+        self.folder.write_record(self.study, self.runs, list(self.chosen.values()), self.troubles)
 
     @property
     def runs(self) -> list[PlannedRun]:
         return [*self.tuning, *self.final]
 
-    def result(self, planned: PlannedRun) -> dict[str, Any] | None:
-        return self.folder.run(planned).read_result()
+    def result(self, planned: PlannedRun) -> RunResult | None:
+        return result_of(self.folder.run(planned))
 
     def is_over(self, planned: PlannedRun) -> bool:
         """It has its result, or is known to have none."""
@@ -50,42 +49,74 @@ class Course:
 
     def ready(self) -> list[PlannedRun]:
         """The runs that are not over and could begin now: final runs wait for the choice of their cell."""
-        may_begin = [
-            *self.tuning,
-            *(one for one in self.final if self.study.tune is None or str(one.cell) in self.choices),
-        ]
-        return [planned for planned in may_begin if not self.is_over(planned)]
+        final = [one for one in self.final if self.study.tune is None or str(one.cell) in self.chosen]
+        return [planned for planned in [*self.tuning, *final] if not self.is_over(planned)]
 
-    def fail(self, planned: PlannedRun, trouble: Trouble) -> None:
-        self.troubles[planned.folder] = trouble
-
-    def choose(self) -> list[tuple[Cell, Choice]]:
-        """Choose the value of every cell whose tuning runs have all finished or failed; what is new of it. A cell of
-        which nothing finished, or a run is broken, gets no choice, and its final runs do not begin."""
-        fresh = []
-        for cell in cells(self.study) if self.study.tune else ():
-            if str(cell) not in self.choices and (choice := self._choice(cell, self.study.tune)):
-                self.choices[str(cell)] = choice
-                fresh.append((cell, choice))
+    def choose(self) -> list[str]:
+        """Choose the value of every cell whose tuning runs have all finished or failed; the new choices in words. A
+        cell without a finished run, or with a broken one, gets no choice, and its final runs do not begin."""
+        words = []
+        for cell in cells(self.study):
+            if str(cell) not in self.chosen and (value := self._choice(cell)):
+                self.chosen[str(cell)] = value
+                words.append(f"{cell}: chose {self._choice_words(cell)} by validation accuracy {value.scores}")
         self._settle()
-        return fresh
+        return words
+
+    def _choice_words(self, cell: StudyCell) -> str:
+        """`optimiser.lr = 0.001`; empty where nothing is chosen."""
+        value = self.chosen.get(str(cell))
+        return f"{self.study.tune.key} = {value.value}" if value and self.study.tune else ""
 
     def _settle(self) -> None:
         """Final runs carry the values that are chosen."""
-        self.final = final_runs(self.study, {cell: choice.value for cell, choice in self.choices.items()})
+        self.final = final_runs(self.study, {cell: value.value for cell, value in self.chosen.items()})
 
-    def _choice(self, cell: Cell, tune: Tune) -> Choice | None:
+    def _choice(self, cell: StudyCell) -> TunedValue | None:
+        tune = self.study.tune
         runs = [planned for planned in self.tuning if planned.cell == cell]
         broken = [one for one in runs if one.folder in self.troubles and self.troubles[one.folder].kind == "broken"]
-        if broken or not all(map(self.is_over, runs)):
+        if tune is None or broken or not all(map(self.is_over, runs)):
             return None
-        scores: dict[str, float | None] = {}
-        best: tuple[float, Any] | None = None
-        for value in tune.values:
-            results = [self.result(one) for one in runs if one.overrides[tune.key] == value]
-            complete = None not in results
-            score = sum(one["validation"]["accuracy"] for one in results) / len(results) if complete else None
-            scores[f"{value:g}" if isinstance(value, float) else str(value)] = score
-            if score is not None and (best is None or score > best[0]):
-                best = (score, value)
-        return Choice(cell.arm, cell.setting, best[1], scores) if best else None
+        scores = [self._score([one for one in runs if one.overrides[tune.key] == value]) for value in tune.values]
+        best = max((score for score in scores if score is not None), default=None)
+        if best is None:
+            return None
+        names = [f"{value:g}" if isinstance(value, float) else str(value) for value in tune.values]
+        chosen = tune.values[scores.index(best)]
+        return TunedValue(cell.arm, cell.setting, chosen, dict(zip(names, scores, strict=True)))
+
+    def _score(self, runs: list[PlannedRun]) -> float | None:
+        """The mean validation accuracy of the runs; None where one has none."""
+        results = [self.result(one) for one in runs]
+        values = [one.validation for one in results if one is not None and one.validation is not None]
+        return sum(values) / len(values) if len(values) == len(runs) else None
+
+    def end_words(self, *, interrupted: bool) -> list[str]:
+        """The lines that end a study."""
+        path = self.folder.path
+        rows = [(str(cell), self._measured(cell), self._choice_words(cell)) for cell in cells(self.study)]
+        lines = Table(("arm", "result", "tuned"), rows, words=frozenset({1, 2})).as_text()
+        troubled = [one for one in self.runs if one.folder in self.troubles]
+        lines += [f"{one} {self.troubles[one.folder]}" for one in troubled]
+        if interrupted:
+            return [*lines, f"interrupted, and saved; go on with:  {self.folder.resume_command}"]
+        if any(self.troubles[one.folder].kind == "broken" for one in troubled):
+            lines.append(f"mend what is broken, then go on with:  {self.folder.resume_command}")
+        return [*lines, f"written to {path}", "next:", f"  paring report {quote(str(path))}"]
+
+    def _measured(self, cell: StudyCell) -> str:
+        """The mean over seeds of the results of a cell, with Student's 95 % interval."""
+        runs = [planned for planned in self.final if planned.cell == cell]
+        results = [result for result in map(self.result, runs) if result is not None]
+        if not results:
+            return "no result"
+        measure = results[0].measure
+        factor, unit = (100, " %") if measure == "accuracy" else (1, "")
+        values = [factor * result.value for result in results]
+        words = f"{measure} {sum(values) / len(values):.4g}{unit}"
+        if len(values) > 1:
+            low, high = t_interval(values)
+            words += f" [{low:.4g}, {high:.4g}]"
+        collapsed = sum(bool(result.collapse) for result in results)
+        return f"{words} over {len(values)} of {len(runs)} seeds" + (f", {collapsed} collapsed" if collapsed else "")

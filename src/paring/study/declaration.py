@@ -1,24 +1,27 @@
-"""A study as data: what is asked, the arms that are compared, and over which settings and seeds."""
+"""A study as data: its question, the arms that are compared, and over which settings and seeds."""
 
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tomli_w
-from pydantic import Field, Strict, TypeAdapter, ValidationError
+from pydantic import Field, JsonValue, Strict, TypeAdapter, ValidationError
 
 from paring.settings.complaints import RecipeError, complaints
 from paring.settings.declare import CountOrZero, settings
 from paring.settings.recipes import flattened, read_recipe
+from paring.types import Json
 
 Seeds = Annotated[tuple[CountOrZero, ...], Strict(False), Field(min_length=1)]
-Values = Annotated[tuple[Any, ...], Strict(False), Field(min_length=1)]
-Settings = dict[str, Any]
+Values = Annotated[tuple[JsonValue, ...], Strict(False), Field(min_length=1)]
+Settings = dict[str, JsonValue]
 """Dotted keys of a run and their values; sections may be nested as in a recipe."""
 
+FOLDER = Path(__file__).parents[1] / "studies"
 ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -50,54 +53,69 @@ class Study:
     axes: dict[str, Values] = Field(default_factory=dict)
     tune: Tune | None = None
     overrides: Settings = Field(default_factory=dict)
-    """What the command line says of every run."""
+    """Settings of every run from the command line."""
     recipes: dict[str, Settings] = Field(default_factory=dict)
     """Recipes of the study's own, by name; a study that was started holds all of its recipes here."""
 
 
-def load_study(path: str | Path, overrides: Settings | None = None) -> Study:
-    """A study from a TOML file, or from the folder of one that was started. Raises RecipeError with all its faults."""
-    file = Path(path).expanduser()
+def study_names() -> list[str]:
+    """The studies that ship."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def study_file(study: str | Path) -> Path:
+    """The file of a study given by its name, its file, or the folder of one that was started. Raises RecipeError."""
+    if str(study) in study_names():
+        return FOLDER / f"{study}.toml"
+    file = Path(study).expanduser()
     file = file / "study.toml" if file.is_dir() else file
     if not file.is_file():
-        raise RecipeError(
-            str(path), ["no such study: give a TOML file, or the folder of a study (see docs/studies.md)"]
-        )
+        known = ", ".join(study_names())
+        raise RecipeError(str(study), [f"no such study, file or folder of a started study; studies: {known}"])
+    return file
+
+
+def load_study(study: str | Path, overrides: dict[str, Json] | None = None) -> Study:
+    """A study by name, from a TOML file, or from the folder of one that was started.
+
+    Raises RecipeError with all its faults."""
+    file = study_file(study)
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        data: dict[str, Json] = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
-        raise RecipeError(str(path), [f"not readable as TOML: {error}"]) from None
+        raise RecipeError(str(study), [f"not readable as TOML: {error}"]) from None
     for section in ("common", "axes", "overrides"):
         data[section] = _flat(data.get(section, {}))
-    if isinstance(data.get("arms"), dict):
-        data["arms"] = {arm: _flat(changes) for arm, changes in data["arms"].items()}
+    if isinstance(arms := data.get("arms"), dict):
+        data["arms"] = {arm: _flat(changes) for arm, changes in arms.items()}
     if isinstance(data["overrides"], dict):
-        data["overrides"] |= _flat(overrides or {})
+        data["overrides"] |= flattened(overrides or {})
     data["name"] = data.get("name") or file.resolve().stem
     try:
-        study = TypeAdapter(Study).validate_json(json.dumps(data, default=str))
+        read = TypeAdapter(Study).validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise RecipeError(str(path), complaints(error, data, Study)) from None
-    if faults := [*_faults(study)]:
-        raise RecipeError(str(path), faults)
-    return study
+        raise RecipeError(str(study), complaints(error, data, Study)) from None
+    if faults := _faults(read):
+        raise RecipeError(str(study), faults)
+    return read
 
 
-def recipe_of(study: Study, name: str) -> dict[str, Any]:
+def recipe_of(study: Study, name: str) -> dict[str, Json]:
     """The plain values of a recipe of the study's own, or of a shipped one or file. Raises RecipeError."""
-    return study.recipes[name] if name in study.recipes else read_recipe(name)
+    return dict(study.recipes[name]) if name in study.recipes else read_recipe(name)
 
 
-def recipe_names(study: Study) -> tuple[str, ...]:
+def recipe_names(study: Study) -> list[str]:
     """The recipes that the runs start from."""
-    return tuple(study.axes.get("recipe", (study.recipe,)))
+    return list(map(str, study.axes.get("recipe", (study.recipe,))))
 
 
-def resolved(study: Study) -> dict[str, Any]:
+def resolved(study: Study) -> dict[str, Json]:
     """The study as plain values, with the recipes as they are now: enough to make it again, and to see that a recipe
     has changed."""
     plain = {key: value for key, value in asdict(study).items() if value not in (None, "", {})}
-    return _as_json(plain | {"recipes": {name: recipe_of(study, name) for name in recipe_names(study)}})
+    plain["recipes"] = {name: recipe_of(study, name) for name in recipe_names(study)}
+    return json.loads(json.dumps(plain, default=str))  # lists for tuples, as TOML reads them back
 
 
 def to_toml(study: Study) -> str:
@@ -105,46 +123,34 @@ def to_toml(study: Study) -> str:
 
 
 def _faults(study: Study) -> list[str]:
-    """What the types cannot say."""
-    faults = [
-        f"arms.{arm}: a name is of letters, digits and . _ + -, since it names a folder"
-        for arm in study.arms
-        if not ARM.fullmatch(arm)
-    ]
+    """The faults that the types let through."""
+    faults = [f"arms.{arm}: a name is of letters, digits and . _ + -" for arm in study.arms if not ARM.fullmatch(arm)]
     if bool(study.recipe) == ("recipe" in study.axes):
-        faults.append('recipe: say one, such as "quickstart", or name several in [axes]; one of the two')
-    repeated = {"seeds": study.seeds} | {f"axes.{key}": values for key, values in study.axes.items()}
-    if study.tune:
-        repeated |= {"tune.values": study.tune.values, "tune.seeds": study.tune.seeds}
-    faults += [
-        f"{key} = {list(values)}: one of them stands twice" for key, values in repeated.items() if _twice(values)
-    ]
-    layers = {"common": study.common, "overrides": study.overrides}
-    layers |= {f"arms.{arm}": changes for arm, changes in study.arms.items()}
+        faults.append('recipe: give one, such as "quickstart", or several in [axes]; one of the two')
+    lists: dict[str, Sequence[Json]] = {"seeds": study.seeds}
+    lists |= {f"axes.{key}": values for key, values in study.axes.items()}
+    owners = {"seed": "seeds"} | dict.fromkeys(study.axes, "axes")
     if "seed" in study.axes:
-        faults.append("axes.seed: say it in seeds")
-    decided = {"seed": "seeds"} | dict.fromkeys(study.axes, "axes")
+        faults.append("axes.seed: give it in seeds")
     if study.tune:
-        decided[study.tune.key] = "tune"
+        lists |= {"tune.values": study.tune.values, "tune.seeds": study.tune.seeds}
+        owners[study.tune.key] = "tune"
         if study.tune.key in study.axes:
             faults.append(f"tune.key = {study.tune.key!r}: it is one of the axes already")
     faults += [
-        f"{layer}.{key}: [{decided[key]}] decides that" if key != "seed" else f"{layer}.seed: say it in seeds"
+        f"{key} = {list(values)}: one of them stands twice"
+        for key, values in lists.items()
+        if any(value in values[:place] for place, value in enumerate(values))
+    ]
+    layers = {"common": study.common, "overrides": study.overrides}
+    layers |= {f"arms.{arm}": changes for arm, changes in study.arms.items()}
+    return faults + [
+        f"{layer}.{key}: set by [{owners[key]}] too; remove one" if key != "seed" else f"{layer}.seed: give it in seeds"
         for layer, changes in layers.items()
         for key in changes
-        if key in decided
+        if key in owners
     ]
-    return faults
 
 
-def _twice(values: tuple[Any, ...]) -> bool:
-    return any(value in values[:place] for place, value in enumerate(values))
-
-
-def _flat(section: Any) -> Any:
+def _flat(section: Json) -> Json:
     return flattened(section) if isinstance(section, dict) else section
-
-
-def _as_json(value: Any) -> Any:
-    """Lists for tuples, as TOML reads them back."""
-    return json.loads(json.dumps(value, default=str))

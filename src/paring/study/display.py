@@ -1,4 +1,4 @@
-"""What a person sees of a study: one live display on a terminal, one line as a run begins or ends anywhere else."""
+"""The progress of a study: one live display on a terminal, one line as a run begins or ends anywhere else."""
 
 import time
 from collections.abc import Callable
@@ -24,17 +24,14 @@ class Tally:
     steps_done: int
     running: dict[str, tuple[int, int]]
 
-    @property
-    def left(self) -> int:
-        return self.runs - self.finished - self.without_result - len(self.running)
-
     def __str__(self) -> str:
-        told = [f"{self.finished} of {self.runs} runs finished", f"{len(self.running)} running", f"{self.left} left"]
-        return ", ".join(told + [f"{self.without_result} without a result"] * bool(self.without_result))
+        left = self.runs - self.finished - self.without_result - len(self.running)
+        words = f"{self.finished} of {self.runs} runs finished, {len(self.running)} running, {left} left"
+        return words + (f", {self.without_result} without a result" if self.without_result else "")
 
 
 class StudyScreen:
-    """Every text is taken as text, never as markup. `clock` counts seconds."""
+    """Texts are never read as markup. `clock` counts seconds."""
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console or Console()
@@ -59,11 +56,11 @@ class StudyScreen:
             self._pace.advance(tally.steps_done)
 
     def note(self, text: str) -> None:
-        """Say something in passing."""
+        """Print a line above the display."""
         self._console.print(Text(visible(text)), soft_wrap=True)
 
     def ended(self, text: str) -> None:
-        """Say what became of a run, and how long the rest will take."""
+        """Print the end of a run, and how long the rest will take."""
         self.note(text if self._live else f"{text}; {self._tally}, {self._pace.left_text()}")
 
     def finish(self) -> None:

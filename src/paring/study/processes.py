@@ -1,4 +1,4 @@
-"""Where the runs of a study are done, and the jobs that are processes of this machine."""
+"""The jobs that do the runs of a study, and those that are processes of this machine."""
 
 import subprocess
 from collections.abc import Iterable
@@ -9,21 +9,20 @@ from paring.study import child
 
 
 class Jobs(Protocol):
-    """Does runs side by side."""
+    """Does runs side by side: `slots` at once, each with so many `threads`."""
 
     slots: int
-    """How many at once."""
     threads: int
-    """Of each."""
 
     def start(self, recipe: str, folder: Path) -> None:
         """Begin a run, or go on with it: the run as JSON, and its folder."""
 
     def ended(self) -> dict[Path, int]:
         """The folders of the runs that came to an end since the last call, with their exit codes."""
+        ...
 
     def stop(self) -> None:
-        """Ask all that are under way to save and end; `ended` tells when they have."""
+        """Let all runs under way save and end; `ended` gives them when they have."""
 
 
 class LocalJobs:
@@ -41,23 +40,19 @@ class LocalJobs:
         codes = {folder: process.poll() for folder, process in self._processes.items()}
         codes = {folder: code for folder, code in codes.items() if code is not None}
         for folder in codes:
-            self._close(self._processes.pop(folder))
+            child.stop(self._processes.pop(folder))
         return codes
 
     def stop(self) -> None:
         for process in self._processes.values():
-            self._close(process)
-
-    def _close(self, process: subprocess.Popen[str]) -> None:
-        if not process.stdin.closed:
-            process.stdin.close()
+            child.stop(process)
 
 
 def local_jobs(slots: int, *, threads: Iterable[int], cpus: int) -> LocalJobs:
-    """Processes that share the CPUs equally. `threads`: what the runs ask for, 0 where they take what there is.
-    Raises ValueError where the CPUs do not do."""
+    """Processes that share the CPUs equally. `threads`: of the runs, 0 where they take as many as there are.
+    Raises ValueError where the CPUs are too few."""
     if slots > cpus:
-        raise ValueError(f"--jobs {slots}: this process may use {cpus} CPUs: ask for {cpus} at most")
+        raise ValueError(f"--jobs {slots}: this process may use {cpus} CPUs: give {cpus} at most")
     each = cpus // slots
     if (most := max(threads)) > each:
         raise ValueError(

@@ -13,7 +13,6 @@ from paring.study import child
 from paring.study.cells import PlannedRun
 from paring.study.course import Course
 from paring.study.display import StudyScreen, Tally
-from paring.study.ending import run_words, summary
 from paring.study.processes import Jobs, local_jobs
 from paring.study.study_folder import Trouble
 
@@ -21,17 +20,17 @@ POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a study: its course, and 0, 1 where a run has no result, or 130 or 143 after an interruption."""
+class StudyEnd:
+    """The course of a study, and 0, 1 where a run has no result, or 130 or 143 after an interruption."""
 
     course: Course
     exit_code: int
 
     def __str__(self) -> str:
-        return "\n".join(summary(self.course, interrupted=self.exit_code > 1))
+        return "\n".join(self.course.end_words(interrupted=self.exit_code > 1))
 
 
-def conduct(course: Course, jobs: Jobs, *, resume: bool = False, screen: StudyScreen | None = None) -> Outcome:
+def conduct(course: Course, jobs: Jobs, *, resume: bool = False, screen: StudyScreen | None = None) -> StudyEnd:
     """Do all runs of a study that are not done yet, side by side, and choose tuned values on the way.
 
     A run that fails stops none of the others. Ctrl-C and SIGTERM let every run save and end; a second one ends the
@@ -56,7 +55,7 @@ def conduct(course: Course, jobs: Jobs, *, resume: bool = False, screen: StudySc
         finally:
             screen.finish()
     unfinished = not all(folder.run(planned).result.is_file() for planned in course.runs)
-    return Outcome(course, interruption.exit_code or int(unfinished))
+    return StudyEnd(course, interruption.exit_code or int(unfinished))
 
 
 def jobs_for(course: Course, count: int, *, address: str | None = None) -> Jobs:
@@ -102,7 +101,7 @@ def _begin(course: Course, jobs: Jobs, running: dict[Path, PlannedRun]) -> bool:
 
 
 def _wait(course: Course, jobs: Jobs, running: dict[Path, PlannedRun], screen: StudyScreen) -> None:
-    """A moment; then take note of what has ended in it."""
+    """A moment; then take note of the runs that have ended in it."""
     time.sleep(POLL_SECONDS)
     for path, code in jobs.ended().items():
         planned = running.pop(path)
@@ -112,16 +111,16 @@ def _wait(course: Course, jobs: Jobs, running: dict[Path, PlannedRun], screen: S
 
 
 def _end(course: Course, planned: PlannedRun, code: int, screen: StudyScreen) -> None:
-    """Take note of how a run ended; what it decides is chosen."""
+    """Take note of how a run ended, and choose the values that it decides."""
     run = course.folder.run(planned)
-    if run.result.is_file():
-        screen.ended(f"{planned}: {run_words(run.read_result())}")
+    if result := course.result(planned):
+        screen.ended(f"{planned}: {result}")
     elif code in child.STOPPED:
         screen.note(f"{planned}: saved after {steps_made(run.metrics)} of {planned.run.steps} steps")
     else:
-        kind = "failed" if code == child.FAILED else "broken"
-        course.fail(planned, Trouble(kind, child.last_words(run.path)))
-        screen.ended(f"{planned} {kind}: {course.troubles[planned.folder].words}")
-    for cell, choice in course.choose():
-        screen.note(f"{cell}: chose {course.study.tune.key} = {choice.value} by validation accuracy {choice.scores}")
+        trouble = Trouble("failed" if code == child.FAILED else "broken", child.last_words(run.path))
+        course.troubles[planned.folder] = trouble
+        screen.ended(f"{planned} {trouble}")
+    for words in course.choose():
+        screen.note(words)
     course.write()

@@ -1,17 +1,21 @@
-"""A study's folder: study.toml is what was asked, study.json how far it is, and runs/ holds ordinary runs."""
+"""A study's folder: study.toml declares it, study.json says how far it is, runs/ holds ordinary runs."""
 
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import JsonValue
 
 from paring.runtime.files import write_durably
 from paring.runtime.folder import STUDY_RECORD, RunFolder, check_empty
 from paring.settings.recipes import changes
 from paring.study.cells import PlannedRun
 from paring.study.declaration import Settings, Study, resolved, to_toml
+from paring.types import Json
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,41 @@ class Trouble:
     kind: Literal["failed", "broken"]
     words: str
 
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.words}"
+
 
 @dataclass(frozen=True)
-class Choice:
-    """The tuned value of an arm at a setting, and the mean validation accuracy by value, None where a run failed."""
+class TunedValue:
+    """The chosen value of an arm at a setting, and the mean validation accuracy by value, None where a run failed."""
 
     arm: str
     setting: Settings
-    value: Any
+    value: JsonValue
     scores: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The result of a run, as far as a study reads it.
+
+    value         accuracy on the test split after training, or a supervised run's held-out loss in nats a token
+    validation    accuracy on the validation split after training, where it was measured
+    seconds       of training; `evaluation_seconds` of the `evaluated` problems before and after it
+    collapse      in words; empty where the run did not collapse
+    """
+
+    measure: Literal["accuracy", "loss"]
+    value: float
+    validation: float | None
+    seconds: float
+    evaluation_seconds: float
+    evaluated: float
+    collapse: str
+
+    def __str__(self) -> str:
+        value = f"{100 * self.value:.1f} %" if self.measure == "accuracy" else f"{self.value:.4f}"
+        return f"{self.measure} {value} after {self.seconds:.0f} s" + (f"; {self.collapse}" if self.collapse else "")
 
 
 @dataclass(frozen=True)
@@ -47,6 +77,10 @@ class StudyFolder:
     def record(self) -> Path:
         return self.path / STUDY_RECORD
 
+    @property
+    def resume_command(self) -> str:
+        return f"paring study {quote(str(self.path))} --resume"
+
     def run(self, planned: PlannedRun) -> RunFolder:
         return RunFolder(self.path / planned.folder)
 
@@ -60,34 +94,24 @@ class StudyFolder:
 
     def check(self, study: Study, *, resume: bool) -> None:
         """Raises ValueError where a new study cannot begin here, or this one not be resumed."""
-        self.check_same(study) if resume else self.check_free()
-
-    def check_free(self) -> None:
-        """Raises ValueError if a new study cannot begin here."""
-        if self.declaration.is_file():
+        if not resume and self.declaration.is_file():
             raise ValueError(
-                f"{self.path} already holds a study: go on with it by  {self.resume_command()}  "
+                f"{self.path} already holds a study: go on with it by  {self.resume_command}  "
                 "or choose another folder with --out"
             )
-        check_empty(self.path)
-
-    def check_same(self, study: Study) -> None:
-        """Raises ValueError where there is no study, or not this one."""
-        if not self.declaration.is_file():
+        if not resume:
+            check_empty(self.path)
+        elif not self.declaration.is_file():
             raise ValueError(f"{self.path} holds no study to resume: there is no {self.declaration.name} in it")
-        changed = changes(tomllib.loads(self.declaration.read_text(encoding="utf-8")), resolved(study))
-        if changed:
+        elif changed := changes(tomllib.loads(self.declaration.read_text(encoding="utf-8")), resolved(study)):
             raise ValueError(
                 f"{self.path}: the study is not the one that was begun:\n  "
                 + "\n  ".join(changed)
-                + f"\nResume it as it was ({self.resume_command()}), or begin a new one with --out"
+                + f"\nResume it as it was ({self.resume_command}), or begin a new one with --out"
             )
 
-    def resume_command(self) -> str:
-        return f"paring study {quote(str(self.path))} --resume"
-
     def write_record(
-        self, study: Study, runs: list[PlannedRun], chosen: list[Choice], troubles: dict[str, Trouble]
+        self, study: Study, runs: list[PlannedRun], chosen: list[TunedValue], troubles: dict[str, Trouble]
     ) -> None:
         """Write study.json, which reports read."""
         rows = [
@@ -99,21 +123,48 @@ class StudyFolder:
             "question": study.question,
             "recipe": study.recipe or None,
             "arms": list(study.arms),
-            "axes": {key: list(values) for key, values in study.axes.items()},
-            "seeds": list(study.seeds),
+            "axes": study.axes,
+            "seeds": study.seeds,
             "tune": asdict(study.tune) if study.tune else None,
             "runs": rows,
-            "chosen": [asdict(choice) for choice in chosen],
+            "chosen": [asdict(value) for value in chosen],
         }
         write_durably(self.record, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
 
-    def read_record(self) -> tuple[list[Choice], dict[str, Trouble]]:
-        """What was chosen, and the runs that are not to be repeated, by their folders."""
+    def read_record(self) -> tuple[list[TunedValue], dict[str, Trouble]]:
+        """The chosen values, and the runs that are not to be repeated, by their folders."""
         if not self.record.is_file():
             return [], {}
         record = json.loads(self.record.read_text(encoding="utf-8"))
         troubles = {row["folder"]: Trouble(**row["error"]) for row in record["runs"] if row["error"]}
         return (
-            [Choice(**choice) for choice in record["chosen"]],
+            [TunedValue(**chosen) for chosen in record["chosen"]],
             {folder: trouble for folder, trouble in troubles.items() if trouble.kind == "failed"},
         )
+
+
+def result_of(folder: RunFolder) -> RunResult | None:
+    """The result of a run that came to its end, else None."""
+    values = folder.read_result()
+    if values is None:
+        return None
+    before, after, validation, collapse = (
+        section if isinstance(section := values.get(name), Mapping) else {}
+        for name in ("before", "after", "validation", "collapse")
+    )
+    measure, count = ("accuracy", "problems") if "accuracy" in after else ("loss", "examples")
+    return RunResult(
+        measure,
+        _number(after, measure),
+        _number(validation, "accuracy") if validation else None,
+        _number(values, "training_seconds"),
+        _number(before, "seconds") + _number(after, "seconds"),
+        _number(before, count) + _number(after, count),
+        str(collapse.get("words", "")),
+    )
+
+
+def _number(section: Mapping[str, Json], name: str) -> float:
+    number = section[name]
+    assert isinstance(number, int | float), (name, number)
+    return number

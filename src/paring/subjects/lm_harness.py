@@ -12,7 +12,7 @@ from lm_eval.api.registry import register_model  # pyright: ignore[reportMissing
 from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
 from paring.subjects.opening import open_subject
-from paring.tasks.order import digest
+from paring.tasks.splits import digest
 from paring.types import Key, Problem
 
 VERBATIM = "{{ messages[0]['content'] }}"

@@ -4,22 +4,24 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Literal, overload
 
 import numpy as np
 
 from paring.settings.declare import settings
 from paring.tasks.reasoning import corrects_itself
+from paring.tasks.splits import HELD_OUT_ONE_IN
 from paring.types import Problem, Score, Split
 
 FIRST = range(1, 100)
 LATER = range(1, 20)
-SIGNS = (("+", "+"), ("+", "-"), ("-", "+"), ("-", "-"))
-HELD_OUT_ONE_IN = 8
+SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 VALIDATION_SIZE = TEST_SIZE = 500
 
+LAST_PAIR = re.compile(r"<answer>([^<]*)</answer>\s*\Z")
 # The digits are bounded because the text is hostile: a number of a million digits would stall `int`.
-ANSWER = re.compile(r"<answer>\s*(-?[0-9]{1,9})\s*</answer>\s*\Z")
+INTEGER = re.compile(r"\s*(-?[0-9]{1,9})\s*")
 EQUATION = re.compile(r"\s*([0-9]{1,9})\s*([+-])\s*([0-9]{1,9})\s*=\s*([0-9]{1,9})\s*")
 
 
@@ -28,15 +30,15 @@ class Arithmetic:
     """`a±b±c=` with a in 1..99, b and c in 1..19, and a±b as well as the result in 0..99.
 
     The answer is `<answer>32</answer>`, alone or after working: `17+11=28;28+4=32<answer>32</answer>`.
-    Working is not rewarded. One problem in eight, chosen by a hash of its text, is held out: the first 500 of these
-    in the order of their hashes are `validation`, the next 500 `test`, the others are used nowhere; the remaining
-    seven eighths are `train`. A split is in the order of the hashes, so that any beginning of it is a fair sample.
+    Working is not rewarded. One problem in eight, chosen by a hash of its text, is held out: the first 500 in the
+    order of the hashes are `validation`, the next 500 `test`, the others are used nowhere. The remaining seven eighths
+    are `train`. A split is in the order of the hashes, so that any beginning of it is a fair sample.
     """
 
     name: Literal["arithmetic"] = "arithmetic"
 
     def problems(self, split: Split) -> Sequence[Problem]:
-        """The problems of a split, made when they are asked for."""
+        """The problems of a split, each made when it is indexed."""
         return ArithmeticProblems(_keys()[split])
 
     def score(self, problem: Problem, text: str) -> Score:
@@ -51,12 +53,18 @@ def score_sum(problem: Problem, text: str) -> Score:
     Format: `<answer>` and `</answer>` each stand in the text once, between them is an integer of one to nine
     digits, and nothing but white space follows. Correct: format holds and the integer equals the gold.
     """
-    once = text.count("<answer>") == text.count("</answer>") == 1
-    answer = ANSWER.search(text) if once else None
+    answer = INTEGER.fullmatch(content) if (content := ending_answer(text)) is not None else None
     correct = answer is not None and int(answer[1]) == int(problem.gold)
     parts = {"correct": 1.0 if correct else 0.0, "format": 0.1 if answer else 0.0}
     traits = {"working": shows_working(problem, text), "self_correction": corrects_itself(text)}
     return Score(parts, correct, traits)
+
+
+def ending_answer(text: str) -> str | None:
+    """The content of the only `<answer>` pair of a text, if nothing but white space follows it."""
+    once = text.count("<answer>") == text.count("</answer>") == 1
+    pair = LAST_PAIR.search(text) if once else None
+    return None if pair is None else pair[1]
 
 
 def shows_working(problem: Problem, text: str) -> bool:
@@ -66,24 +74,41 @@ def shows_working(problem: Problem, text: str) -> bool:
 
 
 def spelled(working: str) -> str | None:
-    """What steps work out: `17+11=28;28+4=32` spells 17+11+4. None if they are anything else than such steps.
+    """The expression that steps work out: `17+11=28;28+4=32` spells 17+11+4. None for anything but such steps.
 
     They must be equations `x±y=z` joined by `;`, each of them true, each beginning with the result of the one before.
     """
     expression, last = "", None
     for step in working.split(";"):
-        found = EQUATION.fullmatch(step)
-        if found is None:
+        equation = EQUATION.fullmatch(step)
+        if equation is None:
             return None
-        left, right, result = int(found[1]), int(found[3]), int(found[4])
-        if result != (left + right if found[2] == "+" else left - right) or last not in (None, left):
+        left, right, result = int(equation[1]), int(equation[3]), int(equation[4])
+        if result != (left + right if equation[2] == "+" else left - right) or last not in (None, left):
             return None
-        expression, last = f"{expression or left}{found[2]}{right}", result
+        expression, last = f"{expression or left}{equation[2]}{right}", result
     return expression
 
 
+def written(terms: Sequence[int]) -> str:
+    """17, 11, -4 as `17+11-4`."""
+    return str(terms[0]) + "".join(f"{term:+d}" for term in terms[1:])
+
+
+def steps(terms: Sequence[int]) -> str:
+    """17, 11, -4 as the steps `17+11=28;28-4=24`, which spell it."""
+    results = list(accumulate(terms))
+    equations = zip(results, terms[1:], results[1:], strict=False)
+    return ";".join(f"{before}{term:+d}={after}" for before, term, after in equations)
+
+
+def worked(terms: Sequence[int]) -> str:
+    """The steps and the answer: 17, 11, -4 gives `17+11=28;28-4=24<answer>24</answer>`."""
+    return f"{steps(terms)}<answer>{sum(terms)}</answer>"
+
+
 class ArithmeticProblems(Sequence[Problem]):
-    """Problems made when they are asked for, from keys of four bytes each."""
+    """Problems made when they are indexed, from keys of four bytes each."""
 
     def __init__(self, keys: np.ndarray):
         self._keys = keys
@@ -105,28 +130,21 @@ class ArithmeticProblems(Sequence[Problem]):
 
 
 def _problem(key: int) -> Problem:
-    expression, result = _expression(key)
+    terms = _terms(key)
+    expression = written(terms)
     message = {"role": "user", "content": f"{expression}="}
-    return Problem(f"arithmetic/{expression}", (message,), str(result), _worked(expression, result))
-
-
-def _worked(expression: str, result: int) -> str:
-    """17+11+4 -> 17+11=28;28+4=32<answer>32</answer>."""
-    first, sign, second, *rest = re.split(r"([+-])", expression)
-    middle = int(first) + int(f"{sign}{second}")
-    return f"{first}{sign}{second}={middle};{middle}{''.join(rest)}={result}<answer>{result}</answer>"
+    return Problem(f"arithmetic/{expression}", (message,), str(sum(terms)), worked(terms))
 
 
 @cache
 def _keys() -> dict[Split, np.ndarray]:
     """The keys of every split, each in the order of the hashes of its expressions."""
     signs, first, second, third = np.meshgrid(range(len(SIGNS)), FIRST, LATER, LATER, indexing="ij")
-    plus_second, plus_third = ((np.array(SIGNS)[:, i] == "+")[signs] for i in (0, 1))
-    middle = np.where(plus_second, first + second, first - second)
-    result = np.where(plus_third, middle + third, middle - third)
+    middle = first + np.array(SIGNS)[signs, 0] * second
+    result = middle + np.array(SIGNS)[signs, 1] * third
     inside = (middle >= 0) & (middle < 100) & (result >= 0) & (result < 100)
     keys = np.flatnonzero(inside).astype(np.uint32)
-    hashes = np.array([_hash(_expression(key)[0]) for key in keys.tolist()], dtype=np.uint64)
+    hashes = np.array([_hash(written(_terms(key))) for key in keys.tolist()], dtype=np.uint64)
     order = np.argsort(hashes)
     held_out = hashes[order] % HELD_OUT_ONE_IN == 0
     kept_apart = keys[order][held_out]
@@ -137,13 +155,13 @@ def _keys() -> dict[Split, np.ndarray]:
     }
 
 
-def _expression(key: int) -> tuple[str, int]:
-    """The text `a±b±c` at a place of the grid (signs, a, b, c), counted row by row, and its value."""
+def _terms(key: int) -> list[int]:
+    """The terms a, ±b, ±c at a place of the grid (signs, a, b, c), counted row by row."""
     rest, third = divmod(key, len(LATER))
     rest, second = divmod(rest, len(LATER))
     signs, first = divmod(rest, len(FIRST))
-    (one, two), a, b, c = SIGNS[signs], FIRST[first], LATER[second], LATER[third]
-    return f"{a}{one}{b}{two}{c}", a + (b if one == "+" else -b) + (c if two == "+" else -c)
+    sign, other_sign = SIGNS[signs]
+    return [FIRST[first], sign * LATER[second], other_sign * LATER[third]]
 
 
 def _hash(text: str) -> int:

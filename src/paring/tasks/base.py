@@ -1,4 +1,4 @@
-"""What a task is: problems by split, and the check that scores an answer."""
+"""The protocol of a task: problems by split, and the check that scores an answer."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -6,10 +6,8 @@ from typing import Protocol, runtime_checkable
 from paring.types import Group, Problem, Score, Split
 
 
-class Task(Protocol):
-    """Data and its check, named in recipes by `task.name`."""
-
-    name: str
+class UnnamedTask(Protocol):
+    """Data and its check: what a class of one's own has (tasks/own_task.py)."""
 
     def problems(self, split: Split) -> Sequence[Problem]:
         """The problems of a split, always in the same order. Splits share no problem."""
@@ -18,6 +16,13 @@ class Task(Protocol):
     def score(self, problem: Problem, text: str) -> Score:
         """Judge an answer. Never raises and never evaluates the text, whatever it is."""
         ...
+
+
+class Task(UnnamedTask, Protocol):
+    """Data and its check, with the name by which recipes choose it (`task.name`)."""
+
+    @property
+    def name(self) -> str: ...
 
 
 @runtime_checkable
@@ -39,7 +44,7 @@ class GroupTask(Task, Protocol):
 
 
 def judged(task: Task, groups: Sequence[Group]) -> list[list[Score]]:
-    """What the task says of each completion, [P][G]."""
+    """The task's score of each completion, [P][G]."""
     if isinstance(task, GroupTask):
         return task.score_groups(groups)
     pairs = [(group.problem, completion.text) for group in groups for completion in group.completions]

@@ -6,8 +6,8 @@ from itertools import accumulate
 from typing import Literal
 
 from paring.settings.declare import settings
-from paring.tasks.arithmetic import FIRST, LATER, score_sum
-from paring.tasks.drawn import Chance, draw_splits
+from paring.tasks.arithmetic import FIRST, LATER, score_sum, worked, written
+from paring.tasks.splits import Chance, draw_splits
 from paring.types import Problem, Score, Split
 
 LATER_TERMS = 3
@@ -19,8 +19,8 @@ class Chains:
     """`a±b±c±d=` with a in 1..99, the others in 1..19, and every result on the way in 0..99.
 
     Answer, reward and trait `working` are those of `arithmetic` (tasks/arithmetic.py); what makes the task hard is the
-    base that goes with it, `embedded-chains`. Of the 2 million problems 20,000 are drawn to train on, 500 to validate
-    and 500 to test (tasks/drawn.py).
+    base that goes with it, `embedded-chains`. 10,000 of the 2 million problems are drawn to train on, 500 to validate
+    and 500 to test (tasks/splits.py).
     """
 
     name: Literal["chains"] = "chains"
@@ -31,13 +31,6 @@ class Chains:
     def score(self, problem: Problem, text: str) -> Score:
         """As in `arithmetic`."""
         return score_sum(problem, text)
-
-
-def worked(terms: Sequence[int]) -> str:
-    """The steps of a sum, and its answer: 17, 11, -4 gives `17+11=28;28-4=24<answer>24</answer>`."""
-    results = list(accumulate(terms))
-    steps = [f"{before}{term:+d}={after}" for before, term, after in zip(results, terms[1:], results[1:], strict=False)]
-    return f"{';'.join(steps)}<answer>{results[-1]}</answer>"
 
 
 @cache
@@ -52,6 +45,6 @@ def _draw(chance: Chance) -> tuple[str, Problem] | None:
         terms.append(-term if chance.below(2) else term)
     if any(result not in INSIDE for result in accumulate(terms)):
         return None
-    expression = str(terms[0]) + "".join(f"{term:+d}" for term in terms[1:])
+    expression = written(terms)
     message = {"role": "user", "content": f"{expression}="}
     return expression, Problem(f"chains/{expression}", (message,), str(sum(terms)), worked(terms))

@@ -1,19 +1,18 @@
 """Countdown: reach a target from three or four numbers, each used once, as the game of that name asks."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from paring.settings.declare import settings
-from paring.tasks.drawn import Chance, draw_splits
-from paring.tasks.expressions import read_expression
-from paring.tasks.format import follows_think_answer
+from paring.tasks.expressions import Expression, read_expression
 from paring.tasks.reasoning import corrects_itself, has_equation, reasoning_of
+from paring.tasks.splits import Chance, draw_splits
+from paring.tasks.styles import follows_think_answer
 from paring.types import Problem, Score, Split
 from paring.verifier.extraction import tagged_answer
 
@@ -31,10 +30,9 @@ PROMPT = (
 class Countdown:
     """Numbers and a target: `Use the numbers 3, 7 and 25 to make 54.` One right answer is `(25 - 7) * 3`.
 
-    The setting of TinyZero and of the RGRA paper's one example (arXiv 2603.18756, fig. 2); the words are ours, and so
-    is the generator: it makes each problem from a solution, so that every one can be solved. 10,000 problems are
-    drawn to train on, 500 to validate and 500 to test (tasks/drawn.py); two problems are the same if they have the
-    same target and the same numbers in any order.
+    The setting of TinyZero and of the RGRA paper's example (arXiv 2603.18756, fig. 2). Words and generator are ours:
+    it makes each problem from a solution, so every one can be solved. 10,000 problems are drawn to train on, 500 to
+    validate and 500 to test (tasks/splits.py); two are the same if they have the same target and the same numbers.
 
     fewest, most    how many numbers a problem has
     largest         numbers are 1 to this
@@ -57,7 +55,7 @@ class Countdown:
 
     def score(self, problem: Problem, text: str) -> Score:
         """1.0 if the expression of the last `<answer>` pair solves the problem (see `solves`), and 0.1 if the text
-        follows the format (tasks/format.py) and its answer is an expression at all.
+        has the form of tasks/styles.py and its answer is an expression at all.
 
         Traits: `working`, a `=` before the answer; `self_correction`, see tasks/reasoning.py, or else a full attempt
         that misses the target and another one after it."""
@@ -69,12 +67,12 @@ class Countdown:
 
 
 def solves(problem: Problem, answer: str) -> bool:
-    """Whether the answer is an expression that uses the numbers of the gold, each as often, and comes to the same.
+    """Whether the answer is an expression that uses the numbers of the gold, each as often, and has the same value.
 
-    The gold is one right answer of many. Worked out in fractions: 8 / (3 - 8 / 3) is 24 exactly.
+    The gold is one right answer of many. Values are exact fractions: 8 / (3 - 8 / 3) is 24.
     """
-    gold, given = read_expression(problem.gold), read_expression(answer)
-    return given is not None and given.value == gold.value and _same_numbers(given.numbers, gold.numbers)
+    gold, given = _gold(problem), read_expression(answer)
+    return given is not None and given.value == gold.value and sorted(given.numbers) == sorted(gold.numbers)
 
 
 def tries_again(problem: Problem, text: str) -> bool:
@@ -84,21 +82,17 @@ def tries_again(problem: Problem, text: str) -> bool:
     it is an expression of all the numbers of the problem."""
     if corrects_itself(text):
         return True
+    gold = _gold(problem)
+    equations = [part for part in re.split(r"[\n,;]|</?think>", reasoning_of(text)) if "=" in part]
+    read = [read_expression(equation.partition("=")[0]) for equation in equations]
+    attempts = [one.value for one in read if one is not None and sorted(one.numbers) == sorted(gold.numbers)]
+    return any(value != gold.value for value in attempts[:-1])
+
+
+def _gold(problem: Problem) -> Expression:
     gold = read_expression(problem.gold)
-    tried = list(_attempts(reasoning_of(text), gold.numbers))
-    return any(value != gold.value for value in tried[:-1])
-
-
-def _attempts(reasoning: str, numbers: Sequence[int]) -> Iterable[Fraction]:
-    equations = [part for part in re.split(r"[\n,;]|</?think>", reasoning) if "=" in part]
-    for equation in equations:
-        attempt = read_expression(equation.partition("=")[0])
-        if attempt is not None and _same_numbers(attempt.numbers, numbers):
-            yield attempt.value
-
-
-def _same_numbers(one: Sequence[int], other: Sequence[int]) -> bool:
-    return sorted(one) == sorted(other)
+    assert gold is not None, problem
+    return gold
 
 
 @cache

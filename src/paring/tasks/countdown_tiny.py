@@ -1,20 +1,17 @@
 """Countdown for the embedded models: `3,12,7:16=`, three small numbers and a target, in a few dozen characters."""
 
-import re
 from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate, product
 from typing import Literal
 
 from paring.settings.declare import settings
-from paring.tasks.arithmetic import FIRST, LATER, spelled
+from paring.tasks.arithmetic import FIRST, LATER, ending_answer, spelled, steps, written
 from paring.tasks.chains import INSIDE
 from paring.tasks.countdown import solves
-from paring.tasks.drawn import Chance, draw_splits
 from paring.tasks.expressions import read_expression
+from paring.tasks.splits import Chance, draw_splits
 from paring.types import Problem, Score, Split
-
-ANSWER = re.compile(r"<answer>([^<]*)</answer>\s*\Z")
 
 
 @settings
@@ -25,7 +22,7 @@ class CountdownTiny:
     alone that begin with the largest number and stay within 0..99. The answer may stand alone or after attempts with
     commas between them, each of them steps:
     `12+3=15;15+7=22,12-3=9;9+7=16<answer>12-3+7</answer>`. Attempts are not rewarded. 10,000 problems are drawn to
-    train on, 500 to validate and 500 to test (tasks/drawn.py).
+    train on, 500 to validate and 500 to test (tasks/splits.py).
     """
 
     name: Literal["countdown-tiny"] = "countdown-tiny"
@@ -41,10 +38,9 @@ class CountdownTiny:
         Traits: `working`, the answer follows attempts that are true and of which the last one solves the problem;
         `self_correction`, it follows at least two true attempts, of which the last but one does not.
         """
-        once = text.count("<answer>") == text.count("</answer>") == 1
-        found = ANSWER.search(text) if once else None
-        well_formed = found is not None and read_expression(found[1]) is not None
-        correct = well_formed and solves(problem, found[1])
+        answer = ending_answer(text) or ""
+        well_formed = read_expression(answer) is not None
+        correct = solves(problem, answer)
         solved = [solves(problem, attempt) for attempt in _attempts(text)]
         traits = {"working": solved[-1:] == [True], "self_correction": len(solved) > 1 and not solved[-2]}
         return Score({"correct": 1.0 if correct else 0.0, "format": 0.1 if well_formed else 0.0}, correct, traits)
@@ -60,27 +56,16 @@ def candidates(numbers: Sequence[int]) -> list[list[int]]:
     return [terms for terms in chosen if all(result in INSIDE for result in accumulate(terms))]
 
 
-def written(terms: Sequence[int]) -> str:
-    """12, 7, -3 as `12+7-3`."""
-    return str(terms[0]) + "".join(f"{term:+d}" for term in terms[1:])
-
-
-def attempt(terms: Sequence[int]) -> str:
-    """12, 7, -3 as the steps `12+7=19;19-3=16`."""
-    results = list(accumulate(terms))
-    steps = zip(results, terms[1:], results[1:], strict=False)
-    return ";".join(f"{before}{term:+d}={after}" for before, term, after in steps)
-
-
 def searched(tried: Sequence[Sequence[int]]) -> str:
     """Attempts one after the other, and the last of them as the answer."""
-    return f"{','.join(map(attempt, tried))}<answer>{written(tried[-1])}</answer>"
+    return f"{','.join(map(steps, tried))}<answer>{written(tried[-1])}</answer>"
 
 
 def _attempts(text: str) -> list[str]:
     """The expressions that are tried before the answer; none if any of the attempts is not what it should be."""
-    spelt = [spelled(attempt) for attempt in text.partition("<answer>")[0].split(",")]
-    return [] if None in spelt else spelt
+    attempts = [spelled(attempt) for attempt in text.partition("<answer>")[0].split(",")]
+    whole = [attempt for attempt in attempts if attempt is not None]
+    return whole if len(whole) == len(attempts) else []
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The examples of a supervised run: prompts with completions, or whole chats, from files or the hub."""
+"""The data of a supervised run: prompts with completions, or whole chats, from files or the hub."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,30 +7,28 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from paring.runtime.rows import checked_row, field_of, hub_values, jsonl_values, message_of
 from paring.settings.declare import Count, CountOrZero, settings
-from paring.tasks.order import hash_order
-from paring.tasks.rows import checked_row, field_of, hub_values, jsonl_values, message_of
+from paring.tasks.splits import hash_order, hold_out
 from paring.types import Message
-
-HELD_OUT_ONE_IN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """A conversation that ends with the assistant's turn, and where it stands (`train.jsonl:17`)."""
+class Conversation:
+    """Turns that end with the assistant's, and their place (`train.jsonl:17`)."""
 
     place: str
     messages: tuple[Message, ...]
 
     @property
     def question(self) -> str:
-        """What stands before the first answer: examples that share it never stand on both sides of a split."""
+        """The turns before the first answer: conversations that share them never stand on both sides of a split."""
         roles = [message["role"] for message in self.messages]
         return "\n".join(message["content"] for message in self.messages[: roles.index("assistant")])
 
 
 @settings
-class Prompts:
+class PromptRows:
     """Rows like {"prompt": "How many legs has a spider?", "completion": "8"}; the names of both fields are free."""
 
     kind: Literal["prompts"] = "prompts"
@@ -41,15 +39,15 @@ class Prompts:
     def fields(self) -> tuple[str, ...]:
         return self.prompt, self.completion
 
-    def example(self, value: object, place: str) -> Example:
+    def conversation(self, value: object, place: str) -> Conversation:
         """Raises ValueError with the place if a field is missing or is no usable text."""
         row = checked_row(value, self.fields, place)
         user = {"role": "user", "content": row[self.prompt]}
-        return Example(place, (user, {"role": "assistant", "content": row[self.completion]}))
+        return Conversation(place, (user, {"role": "assistant", "content": row[self.completion]}))
 
 
 @settings
-class Chats:
+class ChatRows:
     """Rows like {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}."""
 
     kind: Literal["chats"] = "chats"
@@ -59,8 +57,8 @@ class Chats:
     def fields(self) -> tuple[str, ...]:
         return (self.messages,)
 
-    def example(self, value: object, place: str) -> Example:
-        """Raises ValueError with the place and the turn if this is no conversation that ends with an answer."""
+    def conversation(self, value: object, place: str) -> Conversation:
+        """Raises ValueError with the place and the turn if the row is no conversation that ends with an answer."""
         turns = field_of(value, self.messages, place)
         if not isinstance(turns, list) or not turns:
             raise ValueError(f'{place}: field {self.messages!r} must be a list of turns like {{"role", "content"}}')
@@ -70,7 +68,7 @@ class Chats:
         if messages[-1]["role"] != "assistant":
             last = f"{self.messages}[{len(messages) - 1}]"
             raise ValueError(f"{place}: {last} is the {messages[-1]['role']}'s; remove what follows the last answer")
-        return Example(place, messages)
+        return Conversation(place, messages)
 
 
 @settings
@@ -80,11 +78,11 @@ class Examples:
     path         a .jsonl file, a folder with train.jsonl and perhaps test.jsonl, or a name on the hub (needs the
                  `data` extra) of a data set with the splits train and test
     hub_config   which configuration of a data set on the hub; files have none
-    test         a .jsonl file of held-out examples, instead of those that `path` has. Where there are none, an eighth
-                 of the rows is held out: the first in hash order of the text before the first answer
-    rows         what a row looks like
+    test         a .jsonl file of held-out rows, instead of those of `path`. Without either an eighth of the rows is
+                 held out: the first in hash order of the text before the first answer
+    rows         the form of a row
     loss_on      the assistant's turns, or every token
-    longest      tokens; a longer example is left out, and so is one that the model's context does not hold
+    longest      tokens; a longer conversation is left out, and so is one that the model's context does not hold
     limit        how many of the training rows are used: the first in hash order of (subset_seed, text before the
                  first answer). The default is all
     subset_seed  another seed is another draw
@@ -93,7 +91,7 @@ class Examples:
     path: str
     hub_config: str | None = None
     test: str | None = None
-    rows: Annotated[Prompts | Chats, Field(discriminator="kind")] = Prompts()
+    rows: Annotated[PromptRows | ChatRows, Field(discriminator="kind")] = PromptRows()
     loss_on: Literal["completions", "all"] = "completions"
     longest: Annotated[int, Field(ge=2, description="a token to predict, and one before it")] = 1024
     limit: Count | None = None
@@ -101,24 +99,24 @@ class Examples:
 
     @property
     def name(self) -> str:
-        """What a person calls the data: the last part of the path."""
+        """A short name of the data: the last part of the path."""
         return Path(self.path).expanduser().resolve().stem if self._is_local else self.path.rpartition("/")[2]
 
-    def split(self) -> tuple[list[Example], list[Example]]:
-        """The examples to train on and the held-out ones, both in hash order.
+    def split(self) -> tuple[list[Conversation], list[Conversation]]:
+        """The conversations to train on and the held-out ones, both in hash order.
 
-        Raises FileNotFoundError or ValueError with the place if data are missing or broken (tasks/rows.py), if a
-        held-out example is trained on, or if there are too few rows; ModuleNotFoundError without the extra."""
+        Raises FileNotFoundError or ValueError with the place if data are missing or broken (runtime/rows.py), if a
+        held-out conversation is trained on, or if there are too few rows; ModuleNotFoundError without the extra."""
         rows = list(self._read("train"))
         if self._has_test:
             tested = list(self._read("test"))
             _reject_shared(rows, tested)
         else:
-            tested, rows = _held_out(rows, self.path)
+            tested, rows = hold_out(rows, lambda row: row.question, parts=1, source=self.path)
         if self.limit is not None and len(rows) < self.limit:
             raise ValueError(f"data.limit = {self.limit}: {self.path} has {len(rows)} rows to train on, ask for fewer")
-        ordered = hash_order(rows, lambda example: example.question, self.subset_seed)
-        return ordered[: self.limit], hash_order(tested, lambda example: example.question)
+        ordered = hash_order(rows, lambda row: row.question, self.subset_seed)
+        return ordered[: self.limit], hash_order(tested, lambda row: row.question)
 
     @property
     def _is_local(self) -> bool:
@@ -130,9 +128,9 @@ class Examples:
         place = Path(self.path).expanduser()
         return self.test is not None or not self._is_local or (place / "test.jsonl").is_file()
 
-    def _read(self, part: Literal["train", "test"]) -> Iterator[Example]:
+    def _read(self, part: Literal["train", "test"]) -> Iterator[Conversation]:
         for value, place in self._values(part):
-            yield self.rows.example(value, place)
+            yield self.rows.conversation(value, place)
 
     def _values(self, part: Literal["train", "test"]) -> Iterator[tuple[object, str]]:
         place = Path(self.path).expanduser()
@@ -148,26 +146,9 @@ class Examples:
         )
 
 
-def _held_out(rows: Sequence[Example], path: str) -> tuple[list[Example], list[Example]]:
-    """The first eighth in hash order, at least one, and the rest."""
-    ordered = hash_order(rows, lambda example: example.question)
-    cut = max(1, len(ordered) // HELD_OUT_ONE_IN)
-    while cut < len(ordered) and ordered[cut].question == ordered[cut - 1].question:
-        cut += 1
-    if cut >= len(ordered):
-        raise ValueError(
-            f"{path}: {len(rows)} rows, of at least 2 different prompts one is trained on and one held out: add rows"
-        )
-    return ordered[:cut], ordered[cut:]
-
-
-def _reject_shared(trained: Sequence[Example], tested: Sequence[Example]) -> None:
-    """The whole conversation counts here: two of them may well begin alike."""
-    places = {_key(example): example.place for example in trained}
-    for example in tested:
-        if _key(example) in places:
-            raise ValueError(f"{example.place}: trained on too, at {places[_key(example)]}; keep one of them")
-
-
-def _key(example: Example) -> tuple[tuple[str, str], ...]:
-    return tuple((message["role"], message["content"]) for message in example.messages)
+def _reject_shared(trained: Sequence[Conversation], tested: Sequence[Conversation]) -> None:
+    """Whole conversations are compared: two of them may well begin alike."""
+    places = {str(one.messages): one.place for one in trained}
+    for one in tested:
+        if str(one.messages) in places:
+            raise ValueError(f"{one.place}: trained on too, at {places[str(one.messages)]}; keep one of them")

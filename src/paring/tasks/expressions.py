@@ -1,6 +1,6 @@
 """Arithmetic in a model's text, read as a tree and worked out in exact fractions; never evaluated as code.
 
-The text is hostile: whatever it holds, what is asked here is bounded in time and memory, and refused by None.
+The text is hostile: whatever it holds, reading it is bounded in time and memory, and a refusal is None.
 """
 
 import ast
@@ -20,7 +20,7 @@ _LONG_NUMBER = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What an expression comes to, and the numbers it uses, in the order of the text."""
+    """The value of an expression, and the numbers it uses, in the order of the text."""
 
     value: Fraction
     numbers: tuple[int, ...]

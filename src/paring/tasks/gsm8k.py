@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from paring.runtime.rows import Row, read_hub, read_jsonl, reject_repeats
 from paring.settings.declare import Count, CountOrZero, settings
-from paring.tasks.order import digest, hash_order
 from paring.tasks.reasoning import corrects_itself, has_equation
-from paring.tasks.rows import Row, read_hub, read_jsonl, reject_repeats
+from paring.tasks.splits import digest, hash_order
 from paring.tasks.styles import STYLES, Style, prompt
 from paring.types import Problem, Score, Split
 from paring.verifier import Gold
@@ -50,7 +50,7 @@ class Gsm8k:
     def problems(self, split: Split) -> Sequence[Problem]:
         """`train`: the draw; `validation`: the next 500 rows of the same order, or what is left; `test`: all of it.
 
-        Raises FileNotFoundError or ValueError with the place if the data are missing or broken (tasks/rows.py), if
+        Raises FileNotFoundError or ValueError with the place if the data are missing or broken (runtime/rows.py), if
         a gold is no integer, or if there are fewer than `train_problems` rows; ModuleNotFoundError without the extra.
         """
         if split == "test":
@@ -63,7 +63,7 @@ class Gsm8k:
         return [self._problem(row) for row in ordered[drawn if split == "train" else spare]]
 
     def score(self, problem: Problem, text: str) -> Score:
-        """0.1 if the text has the style's form (tasks/format.py) plus 1.0 if its answer is the gold.
+        """0.1 if the text has the style's form (tasks/styles.py) plus 1.0 if its answer is the gold.
 
         The answer is what the last box or `<answer>` pair holds, in either style; in a text with neither, what follows
         the last `####` on its line, so that a base model which writes neither has a signal too. The verifier compares

@@ -6,12 +6,12 @@ from typing import Literal
 
 from paring.settings.declare import settings
 from paring.settings.own_code import class_in
-from paring.tasks.base import Task
+from paring.tasks.base import UnnamedTask
 from paring.types import Problem, Score, Split
 
 
 @settings
-class Custom:
+class OwnTask:
     """`path = "my.py:MyTask"`: a class without arguments that has `problems(split)` and `score(problem, text)`.
 
     The file is run, as any program of yours is: give only files that you trust. Its `score` must return a Score
@@ -33,11 +33,11 @@ class Custom:
 
 
 @lru_cache(maxsize=8)
-def _load(path: str) -> Task:
-    found = class_in(path, setting="task.path", example="my.py:MyTask")
-    if not {"problems", "score"} <= set(dir(found)):
-        raise ValueError(f"task.path = {path!r}: {found.__name__} needs problems(split) and score(problem, text)")
+def _load(path: str) -> UnnamedTask:
+    own = class_in(path, setting="task.path", example="my.py:MyTask")
+    if not {"problems", "score"} <= set(dir(own)):
+        raise ValueError(f"task.path = {path!r}: {own.__name__} needs problems(split) and score(problem, text)")
     try:
-        return found()
+        return own()
     except TypeError as error:
-        raise ValueError(f"task.path = {path!r}: {found.__name__}() must work without arguments ({error})") from error
+        raise ValueError(f"task.path = {path!r}: {own.__name__}() must work without arguments ({error})") from error

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Literal
 from unicodedata import normalize
 
+from paring.runtime.rows import Row, read_jsonl, reject_repeats
 from paring.settings.declare import settings
-from paring.tasks.order import digest, hash_order
-from paring.tasks.rows import Row, read_jsonl, reject_repeats
+from paring.tasks.splits import digest, three_splits
 from paring.types import Problem, Score, Split
 from paring.verifier.extraction import tagged_answer
 from paring.verifier.integers import integer, same_integer
@@ -24,8 +24,8 @@ class Questions:
     answer_field      the name of the field that holds the answer, a string
     instruction       put under each question, e.g. "Put the final answer between <answer> and </answer>."
 
-    In hash order of the question the first eighth of the rows (at least one) is `test` unless there is a test file,
-    the next eighth is `validation`, and the rest is `train`.
+    An eighth of the rows each is `test`, unless there is a test file, and `validation`; the rest is `train`
+    (tasks/splits.py).
     """
 
     name: Literal["questions"] = "questions"
@@ -38,21 +38,14 @@ class Questions:
     def problems(self, split: Split) -> Sequence[Problem]:
         """The problems of a split. Both files are read, so that a question which is in both is found.
 
-        Raises FileNotFoundError or ValueError with the place if a file is missing or broken (tasks/rows.py), if a
+        Raises FileNotFoundError or ValueError with the place if a file is missing or broken (runtime/rows.py), if a
         question stands twice, if an answer is too long, or if there are too few rows for every split to have one.
         """
         rows = self._read(self.train)
-        tested = [] if self.test is None else self._read(self.test)
-        reject_repeats(rows + tested, self.question_field)
-        needed = 3 if self.test is None else 2
-        if len(rows) < needed:
-            raise ValueError(f"{self.train}: {len(rows)} rows, at least {needed} are needed to split them")
-        ordered = hash_order(rows, lambda row: row[self.question_field])
-        eighth = max(1, len(ordered) // 8)
-        if self.test is None:
-            tested, ordered = ordered[:eighth], ordered[eighth:]
-        chosen = {"test": tested, "validation": ordered[:eighth], "train": ordered[eighth:]}[split]
-        return [self._problem(row) for row in chosen]
+        tested = None if self.test is None else self._read(self.test)
+        reject_repeats([*rows, *(tested or ())], self.question_field)
+        splits = three_splits(rows, lambda row: row[self.question_field], tested, self.train)
+        return [self._problem(row) for row in splits[split]]
 
     def score(self, problem: Problem, text: str) -> Score:
         """1 if the answer is the gold: as an integer if the gold is one (verifier/integers.py), else as a text.

@@ -1,18 +1,26 @@
-"""Reward functions as TRL's trainers call them, over rows with a prompt: a user of TRL moves over without rewriting."""
+"""Reward functions as TRL's GRPOTrainer (trl 1.16) calls them, over rows with a prompt: they run here unchanged."""
 
+import asyncio
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from inspect import isawaitable
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from statistics import fmean
+from typing import Annotated, Literal, SupportsFloat
 
 from pydantic import Field
 
+from paring.runtime.rows import Row, check_text, field_of, hub_values, jsonl_values, message_of, reject_repeats
 from paring.settings.declare import NotNegative, settings
 from paring.settings.own_code import function_in
-from paring.tasks.order import digest, hash_order
-from paring.tasks.rewarding import Judge, row_of
-from paring.tasks.rows import check_text, field_of, hub_values, jsonl_values, message_of
+from paring.tasks.splits import digest, three_splits
 from paring.types import Completion, Group, Message, Problem, Score, Split
+
+NOT_COLUMNS = ("prompt", "completion", "completion_ids")
+"""Columns of a row that TRL does not hand on under their own names."""
+RewardFunction = Callable[..., object]
 
 
 @settings
@@ -29,8 +37,8 @@ class RewardFunctions:
     correct_at   an answer counts as correct if its weighted sum of rewards is at least this: TRL has no such notion,
                  and accuracies need one
 
-    In hash order of the prompt the first eighth of the rows (at least one) is `test` unless there is a test file, the
-    next eighth is `validation`, and the rest is `train`. The gold of a problem is the JSON of its row.
+    An eighth of the rows each is `test`, unless there is a test file, and `validation`; the rest is `train`
+    (tasks/splits.py). The gold of a problem is the JSON of its row.
     """
 
     name: Literal["reward-functions"] = "reward-functions"
@@ -51,55 +59,76 @@ class RewardFunctions:
         Raises FileNotFoundError or ValueError with the place if a file is missing or broken, a prompt is no text and no
         list of turns that ends with the user's, or stands twice, or if there are too few rows for every split;
         ModuleNotFoundError without the extra."""
-        self._judge()
+        self._functions()
         rows = self._rows(self.data)
-        tested = [] if self.test is None else self._rows(self.test)
-        _reject_repeats(rows + tested)
-        needed = 3 if self.test is None else 2
-        if len(rows) < needed:
-            raise ValueError(f"{self.data}: {len(rows)} rows, at least {needed} are needed to split them")
-        ordered = hash_order((problem for problem, _ in rows), lambda problem: problem.id)
-        eighth = max(1, len(ordered) // 8)
-        held_out = [problem for problem, _ in tested]
-        if self.test is None:
-            held_out, ordered = ordered[:eighth], ordered[eighth:]
-        return {"test": held_out, "validation": ordered[:eighth], "train": ordered[eighth:]}[split]
+        tested = {} if self.test is None else self._rows(self.test)
+        places = [Row(place, {"prompt": problem.id}) for part in (rows, tested) for place, problem in part.items()]
+        reject_repeats(places, "prompt")
+        held_out = None if self.test is None else list(tested.values())
+        return three_splits(rows.values(), lambda problem: problem.id, held_out, self.data)[split]
 
     def score(self, problem: Problem, text: str) -> Score:
         """One answer alone, whose tokens are not known. Raises as `score_groups` does."""
         return self.score_groups([Group(problem, (), (Completion((), (), text, True),))])[0][0]
 
     def score_groups(self, groups: Sequence[Group]) -> list[list[Score]]:
-        """What the functions say, each called once with all completions, as TRL does (tasks/rewarding.py).
+        """A score for each completion, [P][G]; its parts are the weighted rewards by the functions' names.
 
+        Each function is called once with all completions, as TRL does. None from a function means that it does not
+        apply, and counts 0 in the sum. An answer to which no function applies gets the mean of the others of its group,
+        so that its advantage is 0, and is not correct; where there are no others, 0. (TRL leaves it out of the group's
+        deviation too, which here it lowers a little.)
         Raises ValueError where a function fails or does not give a finite number or None for each completion."""
-        return self._judge().scores(groups)
+        columns = _columns(groups)
+        count = sum(len(group.completions) for group in groups)
+        rewards_of = [
+            _called(path, function, columns, count)
+            for path, function in zip(self._paths, self._functions(), strict=True)
+        ]
+        rewards_by_answer = iter(zip(*rewards_of, strict=True))
+        return [self._scores_of(list(islice(rewards_by_answer, len(group.completions)))) for group in groups]
 
     @property
     def _paths(self) -> tuple[str, ...]:
         return (self.reward,) if isinstance(self.reward, str) else self.reward
 
-    def _judge(self) -> Judge:
-        functions = [function_in(path, setting="task.reward", example="my.py:reward") for path in self._paths]
-        return Judge(self._paths, functions, self.weights or (1.0,) * len(functions), self.correct_at)
+    def _functions(self) -> list[RewardFunction]:
+        return [function_in(path, setting="task.reward", example="my.py:reward") for path in self._paths]
 
-    def _rows(self, path: str) -> list[tuple[Problem, str]]:
-        rows = [(_problem(value, place), place) for value, place in self._values(path)]
-        if len({isinstance(row_of(problem)["prompt"], str) for problem, _ in rows}) > 1:
+    def _scores_of(self, rewards_G: Sequence[Sequence[float | None]]) -> list[Score]:
+        """The scores of a group."""
+        parts_G = [self._parts(rewards) for rewards in rewards_G]
+        applied_G = [any(reward is not None for reward in rewards) for rewards in rewards_G]
+        judged = [parts for parts, applied in zip(parts_G, applied_G, strict=True) if applied]
+        mean = {name: fmean(parts[name] for parts in judged) if judged else 0.0 for name in parts_G[0]}
+        return [
+            Score(parts, sum(parts.values()) >= self.correct_at) if applied else Score(mean, False)
+            for parts, applied in zip(parts_G, applied_G, strict=True)
+        ]
+
+    def _parts(self, rewards: Sequence[float | None]) -> dict[str, float]:
+        """Weighted rewards by the functions' own names, or by their paths where two have the same name."""
+        names = [path.rpartition(":")[2] for path in self._paths]
+        names = names if len(set(names)) == len(names) else self._paths
+        weights = self.weights or (1.0,) * len(names)
+        weighted = zip(names, weights, rewards, strict=True)
+        return {name: 0.0 if reward is None else weight * reward for name, weight, reward in weighted}
+
+    def _rows(self, path: str) -> dict[str, Problem]:
+        """Problems by the places of their rows."""
+        is_file = Path(path).expanduser().exists() or Path(path).suffix == ".jsonl" or path.count("/") != 1
+        values = jsonl_values(path, ("prompt",)) if is_file else hub_values(path, self.hub_config, "train")
+        problems = {place: _problem(value, place) for value, place in values}
+        if len({isinstance(_row_of(problem)["prompt"], str) for problem in problems.values()}) > 1:
             raise ValueError(f"{path}: some prompts are texts and others lists of turns; write all in one way")
-        return rows
-
-    def _values(self, path: str) -> Iterator[tuple[object, str]]:
-        if Path(path).expanduser().exists() or Path(path).suffix == ".jsonl" or path.count("/") != 1:
-            return jsonl_values(path, ("prompt",))
-        return hub_values(path, self.hub_config, "train")
+        return problems
 
 
 def _problem(value: object, place: str) -> Problem:
     prompt = field_of(value, "prompt", place)
     if isinstance(prompt, str):
-        check_text(prompt, "field 'prompt'", place)
-        messages: tuple[Message, ...] = ({"role": "user", "content": prompt},)
+        text = check_text(prompt, "field 'prompt'", place)
+        messages: tuple[Message, ...] = ({"role": "user", "content": text},)
     elif isinstance(prompt, list) and prompt:
         messages = tuple(message_of(turn, f"prompt[{number}]", place) for number, turn in enumerate(prompt))
     else:
@@ -115,9 +144,64 @@ def _problem(value: object, place: str) -> Problem:
     return Problem(f"reward-functions/{digest(json.dumps(prompt))}", messages, row)
 
 
-def _reject_repeats(rows: Iterable[tuple[Problem, str]]) -> None:
-    first: dict[str, str] = {}
-    for problem, place in rows:
-        earlier = first.setdefault(problem.id, place)
-        if earlier != place:
-            raise ValueError(f"{place}: the same prompt as {earlier}; keep one of them")
+def _row_of(problem: Problem) -> dict[str, object]:
+    """The row of the data that a problem was made from."""
+    return json.loads(problem.gold)
+
+
+def _columns(groups: Sequence[Group]) -> dict[str, object]:
+    """The arguments of a function, as TRL passes them: a value for each completion, those of a group one after the
+    other. The completion of a conversation is a list of one turn. Columns that only some rows have are None in the
+    others."""
+    completions = [completion for group in groups for completion in group.completions]
+    rows = [_row_of(group.problem) for group in groups for _ in group.completions]
+    names = dict.fromkeys(name for row in rows for name in row if name not in NOT_COLUMNS)
+    columns: dict[str, object] = {name: [row.get(name) for row in rows] for name in names}
+    return columns | {
+        "prompts": [row["prompt"] for row in rows],
+        "completions": [
+            completion.text if isinstance(row["prompt"], str) else [{"role": "assistant", "content": completion.text}]
+            for row, completion in zip(rows, completions, strict=True)
+        ],
+        "completion_ids": [list(completion.tokens) for completion in completions],
+        "trainer_state": None,
+        "log_extra": _not_logged,
+        "log_metric": _not_logged,
+    }
+
+
+def _called(path: str, function: RewardFunction, columns: dict[str, object], count: int) -> list[float | None]:
+    try:
+        rewards = function(**columns)
+        rewards = asyncio.run(_awaited(rewards)) if isawaitable(rewards) else rewards
+    except Exception as error:  # whatever the user's function raises
+        raise ValueError(f"task.reward = {path!r} raised {type(error).__name__}: {error}") from error
+    try:
+        if not isinstance(rewards, Iterable):
+            raise TypeError(f"not {type(rewards).__name__}")
+        numbers = list(_numbers(rewards))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"task.reward = {path!r} must give a list with a finite number or None for each completion ({error})"
+        ) from error
+    if len(numbers) != count:
+        raise ValueError(f"task.reward = {path!r} gave {len(numbers)} rewards for {count} completions; one for each")
+    return numbers
+
+
+async def _awaited(rewards: Awaitable[object]) -> object:
+    return await rewards
+
+
+def _numbers(rewards: Iterable[object]) -> Iterator[float | None]:
+    for reward in rewards:
+        if reward is not None and not isinstance(reward, SupportsFloat):
+            raise TypeError(f"not {reward!r}")
+        number = math.nan if reward is None else float(reward)
+        if math.isinf(number):
+            raise ValueError("not infinity")
+        yield None if math.isnan(number) else number  # NaN is how TRL itself writes None
+
+
+def _not_logged(*_: object) -> None:
+    """In the place of TRL's `log_extra` and `log_metric`: the journal has the rewards already."""

@@ -7,10 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from paring.settings.declare import settings
-from paring.tasks.format import THINK_ANSWER_PROMPT, follows_boxed, follows_think_answer
 from paring.types import Message
+from paring.verifier.extraction import last_box
 
 BOXED_PROMPT = "Please reason step by step, and put your final answer within \\boxed{}."
+THINK_ANSWER_PROMPT = (
+    "Solve the problem step by step. Write your working between <think> and </think>, and after it only the final "
+    "answer between <answer> and </answer>, like this:\n"
+    "<think> the working </think>\n"
+    "<answer> the final answer </answer>"
+)
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 NEXT_QUESTION = "\n\nQuestion:"
 
 
@@ -25,7 +32,7 @@ class Shot:
 
 @settings
 class Boxed:
-    """Step by step, and the answer in `\\boxed{}`: what Qwen2.5-Math's evaluation asks of chat models."""
+    """Step by step, and the answer in `\\boxed{}`: the prompt of Qwen2.5-Math's evaluation of chat models."""
 
     kind: Literal["boxed"] = "boxed"
 
@@ -34,17 +41,17 @@ class Boxed:
         return BOXED_PROMPT
 
     def written(self, working: str, answer: str) -> str:
-        """An answer as this style wants it."""
+        """An answer in this style."""
         return f"{working} The answer is \\boxed{{{answer}}}."
 
     def followed_by(self, text: str) -> bool:
-        """Whether a text has the form that this style asks for, whatever it answers."""
-        return follows_boxed(text)
+        """Whether the text has exactly one `\\boxed`, complete and not blank. The rest is free."""
+        return text.count("\\boxed") == 1 and bool(last_box(text))
 
 
 @settings
 class ThinkAnswer:
-    """The working in `<think>`, the answer in `<answer>`: what the `gsm8k` task trains unless it is told."""
+    """The working in `<think>`, the answer in `<answer>`, as R1-like training has them: the default of `gsm8k`."""
 
     kind: Literal["think-answer"] = "think-answer"
 
@@ -53,16 +60,32 @@ class ThinkAnswer:
         return THINK_ANSWER_PROMPT
 
     def written(self, working: str, answer: str) -> str:
-        """An answer as this style wants it."""
+        """An answer in this style."""
         return f"<think> {working} </think>\n<answer> {answer} </answer>"
 
     def followed_by(self, text: str) -> bool:
-        """Whether a text has the form that this style asks for, whatever it answers."""
+        """See `follows_think_answer`."""
         return follows_think_answer(text)
 
 
 Style = Annotated[Boxed | ThinkAnswer, Field(discriminator="kind")]
 STYLES = {style.kind: style for style in (Boxed(), ThinkAnswer())}
+
+
+def follows_think_answer(text: str) -> bool:
+    """Whether the whole text is `<think> working </think> <answer> answer </answer>`.
+
+    Each of the four tags stands exactly once, in small letters and in this order; working and answer are not blank;
+    before, between and after the two pairs there is nothing but white space. What the tags hold is not judged.
+    """
+    if any(text.count(tag) != 1 for tag in TAGS):
+        return False
+    before, _, rest = text.partition("<think>")
+    working, _, rest = rest.partition("</think>")
+    between, _, rest = rest.partition("<answer>")
+    answer, _, after = rest.partition("</answer>")
+    outside = (before, between, after)
+    return bool(working.strip() and answer.strip()) and not any(part.strip() for part in outside)
 
 
 def prompt(style: Style, question: str, shots: Sequence[Shot] = ()) -> tuple[Message, ...]:

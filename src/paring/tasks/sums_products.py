@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from paring.settings.declare import settings
-from paring.tasks.order import hash_order
+from paring.tasks.splits import hash_order
 from paring.types import Problem, Score, Split
 from paring.verifier.extraction import last_number
 from paring.verifier.integers import integer, same_integer
@@ -16,10 +16,9 @@ from paring.verifier.integers import integer, same_integer
 class SumsAndProducts:
     """`What is a + b?` and `What is a * b?` for a, b in 1..largest: 2 * largest^2 problems, 288 by default.
 
-    Of the sums and of the products, each in hash order, the first third is `test` (48 + 48), a sixth of the others
-    is `validation` (16 + 16), and the rest is `train` (80 + 80). 7 * 8 and 8 * 7 are two problems, and one may be
-    in `train` and the other in `test`: this is a test of learning, not of generalisation.
-    Below 3 a split would be empty; the upper bound keeps the list short.
+    Sums and products are split apart, each in hash order: the first third is `test` (48 + 48), a sixth of the others
+    `validation` (16 + 16), the rest `train` (80 + 80). 7 * 8 and 8 * 7 are two problems, and one may be in `train` and
+    the other in `test`: this is a test of learning, not of generalisation. Below 3 a split would be empty.
     """
 
     name: Literal["sums-and-products"] = "sums-and-products"
@@ -35,8 +34,8 @@ class SumsAndProducts:
 
     def score(self, problem: Problem, text: str) -> Score:
         """1 if the last number of the text is the gold. `only_number`: the text is an integer and nothing else."""
-        found = last_number(text)
-        correct = same_integer(found, problem.gold)
+        number = last_number(text)
+        correct = same_integer(number, problem.gold)
         return Score({"correct": float(correct)}, correct, {"only_number": integer(text) is not None})
 
 

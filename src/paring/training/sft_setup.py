@@ -9,7 +9,7 @@ from paring.config import SftRun
 from paring.policy.chat import conversation_tokens
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled
-from paring.tasks.examples import Example
+from paring.tasks.examples import Conversation
 from paring.training.draws import items_of_step
 from paring.training.setup import load_policy, quoted, shown_before
 
@@ -33,7 +33,7 @@ def prepare(run: SftRun) -> SftSetup:
     longest = min(run.data.longest, policy.context)
     notes: list[str] = []
 
-    def kept(kind: str, part: Sequence[Example]) -> list[Labelled]:
+    def kept(kind: str, part: Sequence[Conversation]) -> list[Labelled]:
         read = [labelled(example, policy.tokenizer, run.data.loss_on) for example in part]
         short = [example for example in read if len(example.tokens) <= longest]
         left_out = f"{len(read) - len(short)} of {len(read)} {kind} examples are longer than {longest} tokens"
@@ -48,7 +48,7 @@ def prepare(run: SftRun) -> SftSetup:
     return SftSetup(policy, examples, held_out, notes)
 
 
-def labelled(example: Example, tokenizer: PreTrainedTokenizerBase, loss_on: str) -> Labelled:
+def labelled(example: Conversation, tokenizer: PreTrainedTokenizerBase, loss_on: str) -> Labelled:
     """The tokens of an example. Raises ValueError that names it where the chat template does not fit it."""
     try:
         tokens = conversation_tokens(tokenizer, example.messages)

@@ -1,4 +1,4 @@
-"""Whether an answer is right: what is taken out of a text, compared with a gold, and never trusted (docs/verifier.md).
+"""Whether an answer is right: it is taken out of a text, compared with a gold, and never trusted (docs/verifier.md).
 
 from paring.verifier import Gold, Verifier
 

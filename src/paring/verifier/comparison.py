@@ -30,13 +30,13 @@ def is_same(gold: Gold, answer: str, algebra: Algebra) -> bool:
 
 
 def _same_equation(gold: str, answer: str, algebra: Algebra) -> bool:
-    """Of `y = 2x + 3` the right side alone will do, and so will `2x - y + 3 = 0`: the same up to a constant factor."""
+    """Equal up to a constant factor: `y = 2x + 3` is `2x - y + 3 = 0`. Its right side alone is enough."""
     if name_of(gold) is not None and (name_of(gold) == name_of(answer) or "=" not in answer):
         return _same_value(bare(gold), bare(answer), algebra)
     right, given = gold.split("="), answer.split("=")
     if len(right) != 2 or len(given) != 2 or RELATION.search(answer):
         return False
-    return algebra.proportional(tuple(right), tuple(given), sign=False)
+    return algebra.proportional((right[0], right[1]), (given[0], given[1]), sign=False)
 
 
 def _same_inequality(gold: str, answer: str, algebra: Algebra) -> bool:
@@ -71,11 +71,11 @@ def _same_expression(gold: str, answer: str, algebra: Algebra) -> bool:
 
 def _without_unit(text: str) -> tuple[str, str]:
     """Degrees are a unit, but not those of an angle whose cosine is meant."""
-    found = _UNIT.search(text)
-    if found is None or (found[0] == "°" and _OF_ANGLES.search(text)):
+    ending = _UNIT.search(text)
+    if ending is None or (ending[0] == "°" and _OF_ANGLES.search(text)):
         return text, ""
-    unit = known_unit(without_text(found[0]).strip().lower())
-    return (text[: found.start()].strip(), unit) if unit or found[0].startswith(r"\text") else (text, "")
+    unit = known_unit(without_text(ending[0]).strip().lower())
+    return (text[: ending.start()].strip(), unit) if unit or ending[0].startswith(r"\text") else (text, "")
 
 
 def _same_value(gold: str, answer: str, algebra: Algebra) -> bool:

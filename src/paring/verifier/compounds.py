@@ -89,9 +89,9 @@ def same_matrix(gold: str, answer: str, same: Same) -> bool:
 
 
 def _rows(text: str) -> list[list[str]] | None:
-    found = _MATRIX.fullmatch(text)
-    if found is None:
+    matrix = _MATRIX.fullmatch(text)
+    if matrix is None:
         return None
-    content = found[2] if found[1] is None else found[1]
+    content = matrix[2] if matrix[1] is None else matrix[1]
     rows = [row.strip() for row in content.split(r"\cr")]
     return [[cell.strip() for cell in row.split("&")] for row in rows if row]

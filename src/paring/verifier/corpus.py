@@ -8,7 +8,7 @@ CANARY = "paring-canary"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What stands in the box for a gold, and whether it is right. All are decided so by docs/verifier.md."""
+    """An answer to a gold, and whether it is right by docs/verifier.md."""
 
     gold: str
     answer: str
@@ -58,7 +58,7 @@ def hostile(gold: str) -> dict[str, str]:
 
 
 def hostile_answers(gold: str) -> dict[str, str]:
-    """What stands in the box, or between the tags, of a hostile text."""
+    """Contents of the box, or of the tags, of a hostile text, by name."""
     create = f"open('{CANARY}', 'w').close()"
     return {
         "a tower of powers": "9^{9^{9^{9}}}",

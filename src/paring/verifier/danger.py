@@ -1,4 +1,4 @@
-"""What is refused before any parser sees it: text that would take a parser or a number too much time or memory."""
+"""Refused before any parser sees it: text that would take a parser or a number too much time or memory."""
 
 import re
 

@@ -4,6 +4,7 @@ The text is hostile: nothing here evaluates it, raises on it, or takes more than
 """
 
 import re
+from collections import deque
 
 from paring.verifier.integers import CURRENCY, GROUPED, PLAIN
 
@@ -26,11 +27,11 @@ def final_answer(text: str) -> str | None:
     None without either. An empty box is an empty answer: no earlier box takes its place. Only the last 200,000
     characters are read.
     """
-    said = text[-MOST_READ:].rpartition("</think>")[2]
-    box = _last_box(said)
-    tagged = tagged_answer(said)
-    if tagged is None or (box is not None and box[1] > said.rfind("</answer>")):
-        return None if box is None else said[slice(*box)].strip()
+    ending = text[-MOST_READ:].rpartition("</think>")[2]
+    box = _last_box(ending)
+    tagged = tagged_answer(ending)
+    if tagged is None or (box is not None and box[1] > ending.rfind("</answer>")):
+        return None if box is None else ending[slice(*box)].strip()
     within = last_box(tagged)
     return tagged if within is None else within
 
@@ -42,9 +43,9 @@ def answer_or_mark(text: str) -> str | None:
 
 
 def last_box(text: str) -> str | None:
-    """What the last `\\boxed{ … }` or `\\fbox{ … }` with all its braces holds, stripped; None without one.
+    """The content of the last `\\boxed{ … }` or `\\fbox{ … }` with all its braces, stripped; None without one.
 
-    Of nested boxes the inner one counts, and a box that is never closed is ignored. `\\{` and `\\}` are no braces.
+    The inner one of nested boxes counts, and a box that is never closed is ignored. `\\{` and `\\}` are no braces.
     """
     span = _last_box(text)
     return None if span is None else text[slice(*span)].strip()
@@ -58,17 +59,15 @@ def last_number(text: str) -> str | None:
     gives 3, and = -3 gives -3. Digits that follow a Latin letter are part of a name (m2, x1). Other arithmetic is
     not read: 1/2 gives 2.
     """
-    last = None
-    for found in _NUMBER.finditer(text.translate(PLAIN)):
-        last = found
-    return last and last[0]
+    numbers = deque(_NUMBER.finditer(text.translate(PLAIN)), maxlen=1)
+    return numbers[0][0] if numbers else None
 
 
 def tagged_answer(text: str) -> str | None:
-    """What stands in the last complete `<answer> … </answer>`, stripped; None if no such pair is in the text.
+    """The content of the last complete `<answer> … </answer>`, stripped; None if no such pair is in the text.
 
-    Of the opening tags with a closing tag somewhere after them the last one counts, up to its next closing tag:
-    of nested pairs the innermost, and an opening tag that is never closed is ignored. Tags are in small letters.
+    The last opening tag with a closing tag somewhere after it counts, up to its next closing tag: the innermost of
+    nested pairs. An opening tag that is never closed is ignored. Tags are in small letters.
     """
     opening = text.rfind("<answer>", 0, max(text.rfind("</answer>"), 0))
     if opening < 0:
@@ -78,22 +77,22 @@ def tagged_answer(text: str) -> str | None:
 
 
 def marked_answer(text: str) -> str | None:
-    """What follows the last `####` on its line, stripped: the ending of GSM8K's solutions. None without a mark."""
+    """The rest of the line after the last `####`, stripped: the ending of GSM8K's solutions. None without a mark."""
     _, mark, rest = text.rpartition("####")
     return rest.partition("\n")[0].strip() if mark else None
 
 
 def _last_box(text: str) -> tuple[int, int] | None:
-    """Where the content of the last complete box begins and ends: of all boxes that are closed, the last to begin."""
+    """Start and end of the content of the last complete box: the last to begin of all boxes that are closed."""
     first = _BOX.search(text)
     last = None
     openings: list[tuple[int, bool]] = []
-    for found in _BOX_OR_BRACE.finditer(text, first.start()) if first else ():
-        token = found[0]
+    for brace in _BOX_OR_BRACE.finditer(text, first.start()) if first else ():
+        token = brace[0]
         if token == "}":
             if openings:
                 start, is_box = openings.pop()
-                last = (start, found.start()) if is_box and (last is None or start > last[0]) else last
+                last = (start, brace.start()) if is_box and (last is None or start > last[0]) else last
         elif token == "{" or len(token) > 2:
-            openings.append((found.end(), len(token) > 2))
+            openings.append((brace.end(), len(token) > 2))
     return last

@@ -1,4 +1,4 @@
-"""Golds and their kinds: what an answer has to be, found from how the gold is written."""
+"""Golds and their kinds: what an answer has to be, read from the form of the gold."""
 
 import re
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ Kind = Literal[
     "equation",
     "expression",
 ]
+KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 NUMBERS = ("integer", "decimal", "fraction", "percentage")
 SEPARATOR = re.compile(r"[,;]|\\lor ")
 RELATION = re.compile(r"\\(?:le|ge|ne|in)(?![A-Za-z])|[<>]")
@@ -59,23 +60,23 @@ class Gold:
     @classmethod
     def read(cls, text: str, kind: Kind | Literal["auto"] = "auto") -> "Gold":
         """Raises ValueError if the gold is blank, too long or too deep to be compared, or not of the kind given."""
-        if kind != "auto" and kind not in get_args(Kind):
-            raise ValueError(f"kind={kind!r}: unknown; choices: auto, {', '.join(get_args(Kind))}")
+        if kind != "auto" and kind not in KINDS:
+            raise ValueError(f"kind={kind!r}: unknown; choices: auto, {', '.join(KINDS)}")
         if is_hidden(text) or is_bulky(text):
             raise ValueError(
-                f"the gold {text[:60]!r} is too long or holds hidden characters: it cannot be compared with"
+                f"the gold {text[:60]!r} is too long or holds hidden characters: no answer can be compared"
             )
         tidied = tidy(text)
         if not tidied:
             raise ValueError(f"the gold {text[:60]!r} is blank")
-        found = kind_of(tidied) if kind == "auto" else kind
-        if found in NUMBERS and read_number(bare(tidied)) is None:
-            raise ValueError(f"the gold {text[:60]!r} is no {found} that can be read; try kind='auto'")
-        if found == "based" and BASED.fullmatch(bare(tidied)) is None:
+        kind = kind_of(tidied) if kind == "auto" else kind
+        if kind in NUMBERS and read_number(bare(tidied)) is None:
+            raise ValueError(f"the gold {text[:60]!r} is no {kind} that can be read; try kind='auto'")
+        if kind == "based" and BASED.fullmatch(bare(tidied)) is None:
             raise ValueError(f"the gold {text[:60]!r} is no number with its base; write 2112_6")
-        if found not in (*NUMBERS, "text", "letters", "based") and explodes(tidied):
+        if kind not in (*NUMBERS, "text", "letters", "based") and explodes(tidied):
             raise ValueError(f"the gold {text[:60]!r} would take too long to compare with; use kind='text'")
-        return cls(found, tidied)
+        return cls(kind, tidied)
 
     @property
     def needs_symbols(self) -> bool:
@@ -124,8 +125,8 @@ def letters(text: str) -> frozenset[str] | None:
     if re.fullmatch("[A-Z]", words) or _CHOICES.fullmatch(words):
         return frozenset(words)
     several = _LETTERS.fullmatch(words)
-    found = re.findall("[A-Z]", words) if several and re.search(r"[ ,()]", words) else []
-    return frozenset(found) if found and len(set(found)) == len(found) else None
+    chosen = re.findall("[A-Z]", words) if several and re.search(r"[ ,()]", words) else []
+    return frozenset(chosen) if chosen and len(set(chosen)) == len(chosen) else None
 
 
 def is_words(text: str) -> bool:
@@ -137,7 +138,7 @@ def is_words(text: str) -> bool:
 
 
 def in_braces(text: str) -> str | None:
-    """What stands between `\\{` and `\\}` if they hold all of the text."""
+    """The text between `\\{` and `\\}` if they hold all of it."""
     whole = text.startswith(r"\{") and text.endswith(r"\}") and closings(text).get(1) == len(text) - 1
     return text[2:-2].strip() if whole else None
 

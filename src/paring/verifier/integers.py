@@ -23,13 +23,13 @@ def integer(text: str) -> int | None:
     commas in other places, and more than 400 digits.
     """
     text = text.strip()
-    found = _INTEGER.fullmatch(text.translate(PLAIN)) if len(text) <= _LONGEST_INTEGER else None
-    if found is None or (found[1] and found[2]):
+    parts = _INTEGER.fullmatch(text.translate(PLAIN)) if len(text) <= _LONGEST_INTEGER else None
+    if parts is None or (parts[1] and parts[2]):
         return None
-    digits = found[3].replace(",", "")
+    digits = parts[3].replace(",", "")
     if len(digits) > MOST_DIGITS:
         return None
-    return -int(digits) if "-" in (found[1], found[2]) else int(digits)
+    return -int(digits) if "-" in (parts[1], parts[2]) else int(digits)
 
 
 def same_integer(text: str | None, gold: str) -> bool:

@@ -85,8 +85,8 @@ def grouped(text: str) -> str:
         for _ in range(1 if command[1] == "sqrt" else 2):
             if text[at : at + 1] == "{" and at in closing:
                 end = closing[at] + 1
-            elif found := _ONE_TOKEN.match(text, at):
-                end = closing[at] + 1 if found[0] == "(" and at in closing else found.end()
+            elif token := _ONE_TOKEN.match(text, at):
+                end = closing[at] + 1 if token[0] == "(" and at in closing else token.end()
                 added[at] += "{"
                 added[end] = "}" + added[end]
             else:
@@ -100,25 +100,25 @@ def closings(text: str) -> dict[int, int]:
     """From where each bracket opens to where it closes. Kinds may differ, as in (0, 1]; `\\{` counts as a bracket."""
     opened: list[int] = []
     closing = {}
-    for found in _BRACKET.finditer(text):
-        if found[0] in "([{":
-            opened.append(found.start())
+    for bracket in _BRACKET.finditer(text):
+        if bracket[0] in "([{":
+            opened.append(bracket.start())
         elif opened:
-            closing[opened.pop()] = found.start()
+            closing[opened.pop()] = bracket.start()
     return closing
 
 
 def split_outside(text: str, separator: re.Pattern[str]) -> list[str]:
     """The pieces, stripped, between separators that stand outside of all brackets."""
     pieces, depth, start = [], 0, 0
-    for found in re.finditer(rf"(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<separator>{separator.pattern})", text):
-        if found["open"]:
+    for token in re.finditer(rf"(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<separator>{separator.pattern})", text):
+        if token["open"]:
             depth += 1
-        elif found["close"]:
+        elif token["close"]:
             depth = max(0, depth - 1)
         elif depth == 0:
-            pieces.append(text[start : found.start()].strip())
-            start = found.end()
+            pieces.append(text[start : token.start()].strip())
+            start = token.end()
     return [*pieces, text[start:].strip()]
 
 

@@ -1,6 +1,7 @@
 """Comparison of answers without parts, each kind exactly: numbers, letters, words, numbers in a base, ratios."""
 
 import re
+from fractions import Fraction
 from unicodedata import normalize
 
 from paring.verifier.golds import BASED, bare, letters, name_of
@@ -55,6 +56,7 @@ def _folded(text: str) -> str:
 def same_based(gold: str, answer: str) -> bool:
     """The same digits in the same base; the base may be missing, as a unit may."""
     right = BASED.fullmatch(bare(gold))
+    assert right is not None, gold  # as every gold of this kind
     given = BASED.fullmatch(bare(answer).replace(",", ""))
     if given is not None:
         return given.groups() == right.groups()
@@ -69,8 +71,10 @@ def same_ratio(gold: str, answer: str) -> bool:
     return all(one * given[0] == other * right[0] for one, other in zip(right, given, strict=True))
 
 
-def _terms(text: str) -> list | None:
-    numbers = [read_number(part.strip()) for part in text.split(":")]
-    if len(numbers) == 1 and numbers[0] is not None:
-        return [numbers[0].value.numerator, numbers[0].value.denominator]
-    return None if any(n is None or n.value == 0 for n in numbers) else [n.value for n in numbers]
+def _terms(text: str) -> list[Fraction] | None:
+    """The numbers between the colons, none of them 0; a number alone is numerator and denominator."""
+    read = [read_number(part.strip()) for part in text.split(":")]
+    values = [number.value for number in read if number is not None]
+    if len(read) == len(values) == 1:
+        return [Fraction(values[0].numerator), Fraction(values[0].denominator)]
+    return values if len(read) == len(values) and all(values) else None

@@ -43,10 +43,11 @@ def read_number(text: str) -> Number | None:
         text = text[1:-1].strip()
     text = _SPACE.sub(r"\1", text)
     sign = _SIGN.match(text)
+    assert sign is not None  # it may be empty
     for pattern, value_of in _FORMS:
-        found = pattern.match(text, sign.end())
-        if found and _END.match(text, found.end()):
-            value, suffix = _bounded(found, value_of), read_suffix(text[found.end() :])
+        form = pattern.match(text, sign.end())
+        if form and _END.match(text, form.end()):
+            value, suffix = _bounded(form, value_of), read_suffix(text[form.end() :])
             if value is None or suffix is None or (sign[1] and sign[2]):
                 return None
             return Number(-value if "-" in (sign[1], sign[2]) else value, suffix)
@@ -63,15 +64,15 @@ def same_number(gold: Number, answer: Number) -> bool:
         return answer.suffix.scale == 1 and answer.value == gold.written
     if gold.suffix.percent or gold.suffix.scale > 1 or gold.written != answer.written:
         return False
-    # The question may have asked for per cent, or for thousands: then what the answer adds is a unit.
+    # Where the question is in per cent, or in thousands, what the answer adds is a unit.
     is_count = gold.value.denominator == 1 and abs(gold.value) > 1
     return is_count if answer.suffix.percent else answer.suffix.scale > 1
 
 
-def _bounded(found: re.Match[str], value_of: Callable[..., Fraction | None]) -> Fraction | None:
+def _bounded(form: re.Match[str], value_of: Callable[..., Fraction | None]) -> Fraction | None:
     """The value, unless a number in it is too long."""
-    longest = max(map(len, re.findall("[0-9]+", found[0].replace(",", ""))), default=0)
-    return value_of(*found.groups()) if longest <= MOST_DIGITS else None
+    longest = max(map(len, re.findall("[0-9]+", form[0].replace(",", ""))), default=0)
+    return value_of(*form.groups()) if longest <= MOST_DIGITS else None
 
 
 def _decimal(text: str) -> Fraction:

@@ -1,4 +1,4 @@
-"""The side of a process that is asked (verifier/workers.py): one line of JSON in, one line of text out."""
+"""The side of a worker process (verifier/workers.py): one line of JSON in, one line of text out."""
 
 import json
 import os
@@ -6,13 +6,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 
-def serve(prepare: Callable[[], Callable[[Any], str]]) -> None:
-    """Say that this process is ready once `prepare` has given what answers, then answer each question.
+def serve(prepare: Callable[[], Callable[[dict[str, str]], str]]) -> None:
+    """Print that this process is ready once `prepare` has returned, then answer each question.
 
-    Ends when its input does, so with the parent. Only the answers reach it: what a library prints goes nowhere.
+    It ends with its input, and so with the parent. Only the answers reach the parent: a library's prints go nowhere.
     """
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -45,8 +45,8 @@ class MathVerify:
         (left, right), (first, second) = (tuple(map(_parsed, sides)) for sides in (gold, answer))
         factor = None
         for at in range(POINTS):
-            values = [_value(side, at) for side in (left, right, first, second)]
-            if any(value is None for value in values):
+            values = [value for side in (left, right, first, second) if (value := _value(side, at)) is not None]
+            if len(values) < 4:
                 continue
             one, other = values[0] - values[1], values[2] - values[3]
             if _agree(values[0], values[1]) or _agree(values[2], values[3]):
@@ -79,9 +79,11 @@ def _parsed(text: str) -> Expr:
 
 def _value(expression: Expr, at: int) -> Expr | None:
     """The exact value at a point that depends on `at` and the letters' names alone; None where it has none."""
-    point = {letter: _coordinate(at, letter.name) for letter in expression.free_symbols}
+    point = {letter: _coordinate(at, str(letter)) for letter in expression.free_symbols}
     try:
         value = expression.xreplace(point).doit()
+        if not isinstance(value, Expr):
+            return None
         number = value.evalf(_DIGITS)
     except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
         return None
@@ -89,7 +91,7 @@ def _value(expression: Expr, at: int) -> Expr | None:
 
 
 def _coordinate(at: int, name: str) -> Rational:
-    """Of five points two lie within -1 and 1, so that neither high nor low powers hide the rest; three are positive."""
+    """Two of the five points lie within -1 and 1, so that no high or low powers hide the rest; three are positive."""
     draw = Random(f"{at} {name}")
     size = Rational(draw.randint(11, 99), draw.choice((7, 13, 17, 19)))
     return (-1) ** at * (1 / size if at in (1, 2) else size)

@@ -1,4 +1,4 @@
-"""What may follow a number: a unit, a percent sign, a word that scales it; and what is no unit."""
+"""The ending of a number: a unit, a percent sign, a word that scales it; and words that are no unit."""
 
 import re
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _NO_UNIT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Suffix:
-    """What stands after a number: the factor it scales it by, whether it is a percent sign, its unit if it is known."""
+    """The ending of a number: a factor that scales it, whether it is a percent sign, and its unit if that is known."""
 
     scale: int = 1
     percent: bool = False
@@ -41,7 +41,7 @@ class Suffix:
 
 
 def read_suffix(text: str) -> Suffix | None:
-    """The meaning of what follows a number, in tidy spelling; None if it is no unit but a part of another answer.
+    """The meaning of a number's ending, in tidy spelling; None if it is no unit but a part of another answer.
 
     A known unit may touch the number, if it has two letters or is marked as text (5cm, 5 \\text{m}); 5m is a
     product. Other words count as a unit if they are marked as text or are a word of at least four letters.

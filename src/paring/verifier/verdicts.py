@@ -1,8 +1,8 @@
-"""What is said of one answer: the verdict, reached here wherever no algebra is needed."""
+"""The verdict on one answer, reached here wherever no algebra is needed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from paring.verifier.characters import is_hidden
 from paring.verifier.comparison import Algebra, is_same
@@ -13,15 +13,16 @@ from paring.verifier.latex import tidy
 from paring.verifier.numbers import read_number
 
 Why = Literal["right", "wrong", "no answer", "unreadable", "refused", "timeout", "killed"]
+WHYS: dict[str, Why] = {why: why for why in get_args(Why)}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a text gives the right answer, why (or why not) in one of a few stable words, and what it answered.
+    """Whether a text gives the right answer, why (or why not) in one of a few stable words, and its answer.
 
     right, wrong   compared
     no answer      there is no complete box and no pair of answer tags, or the last is empty
-    unreadable     it is no number where one is asked for, no mathematics, or holds hidden characters
+    unreadable     it is no number where the gold is one, no mathematics, or holds hidden characters
     refused        comparing it might take too much time or memory (verifier/danger.py)
     timeout        comparing it took too long; killed: it took too much memory, or the worker died
     """
@@ -48,7 +49,7 @@ class _Refused(Exception):
 
 
 class _NotHere(Exception):
-    """Algebra was asked for."""
+    """The comparison takes algebra."""
 
 
 class _Elsewhere:
@@ -75,7 +76,7 @@ def decide(gold: Gold, text: str, answer_in: Callable[[str], str | None] = final
 
 
 def compare(gold: Gold, answer: str, algebra: Algebra) -> Why:
-    """The verdict on what was taken out of a text, in a word. Raises what `algebra` raises but Unreadable."""
+    """The verdict on an answer that was taken out of its text. Raises what `algebra` raises but Unreadable."""
     if is_bulky(answer):
         return "refused"
     if is_hidden(answer):

@@ -1,11 +1,11 @@
-"""The verifier: golds and texts in, verdicts out. What could hang or explode happens in workers that are killed."""
+"""The verifier: golds and texts in, verdicts out. Comparisons that could hang or explode run in killable workers."""
 
 import json
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
 from paring.verifier.golds import Gold
-from paring.verifier.verdicts import NeedsAlgebra, Verdict, decide
+from paring.verifier.verdicts import WHYS, NeedsAlgebra, Verdict, decide
 from paring.verifier.workers import Workers
 
 MOST_REMEMBERED = 10_000
@@ -16,7 +16,7 @@ WALL_FACTOR = 10
 class Verifier:
     """Judges answers by the policy of docs/verifier.md. Cheap to make: workers start when they are first needed.
 
-    workers     processes for what needs math-verify (the `math` extra); the rest is decided in this process
+    workers     processes for answers that need math-verify (the `math` extra); this process decides the others
     seconds     processor time for one answer in a worker; one that needs more counts as wrong, `timeout`
     memory_mb   address space of a worker; an answer that needs more counts as wrong, `killed`
 
@@ -41,22 +41,22 @@ class Verifier:
         Never raises on a text, whatever it is. Raises ModuleNotFoundError if an answer takes math-verify and it is
         not installed (see `check`), and RuntimeError if workers cannot start at all.
         """
-        verdicts: list[Verdict | None] = []
-        asked: dict[tuple[Gold, str], list[int]] = {}
-        for index, (gold, text) in enumerate(pairs):
+        verdicts: dict[int, Verdict] = {}
+        places: dict[tuple[Gold, str], list[int]] = {}
+        for place, (gold, text) in enumerate(pairs):
             try:
-                verdicts.append(decide(gold, text))
+                verdicts[place] = decide(gold, text)
             except NeedsAlgebra as needed:
-                verdicts.append(self._remembered.get((gold, needed.answer)))
-                if verdicts[-1] is None:
-                    asked.setdefault((gold, needed.answer), []).append(index)
-        if asked:
+                places.setdefault((gold, needed.answer), []).append(place)
+        unknown = [question for question in places if question not in self._remembered]
+        known = {question: self._remembered[question] for question in places if question in self._remembered}
+        if unknown:
             _require_math_verify("comparing expressions")
-            for question, why in zip(asked, self._workers.ask([_line(*question) for question in asked]), strict=True):
-                verdict = self._remember(question, Verdict(why == "right", why, question[1]))
-                for index in asked[question]:
-                    verdicts[index] = verdict
-        return verdicts
+            for question, why in zip(unknown, self._workers.ask([_line(*one) for one in unknown]), strict=True):
+                known[question] = self._remember(question, Verdict(why == "right", WHYS[why], question[1]))
+        for question, verdict in known.items():
+            verdicts |= dict.fromkeys(places[question], verdict)
+        return [verdicts[place] for place in range(len(pairs))]
 
     def check(self, golds: Iterable[Gold]) -> None:
         """Raise ModuleNotFoundError before any work if a gold may need math-verify and it is not installed."""

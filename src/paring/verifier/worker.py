@@ -13,9 +13,10 @@ _WARMING = (r"\frac{\sqrt{2}}{2}+x^{2}", r"\frac{1}{\sqrt{2}}+x \cdot x")
 
 
 def prepare(seconds: float, memory_mb: int) -> Callable[[dict[str, str]], str]:
+    """The answers of this process: a word of `Why` for {"kind", "gold", "answer"}. Its limits hold from here on."""
     _limit_itself(memory_mb * 2**20)
 
-    from paring.verifier.golds import Gold
+    from paring.verifier.golds import KINDS, Gold
     from paring.verifier.symbols import MathVerify
     from paring.verifier.verdicts import compare
 
@@ -25,7 +26,7 @@ def prepare(seconds: float, memory_mb: int) -> Callable[[dict[str, str]], str]:
     def answer(question: dict[str, str]) -> str:
         try:
             with killed_after(seconds):
-                return compare(Gold(question["kind"], question["gold"]), question["answer"], algebra)
+                return compare(Gold(KINDS[question["kind"]], question["gold"]), question["answer"], algebra)
         except MemoryError:
             os._exit(NO_MEMORY)  # what is left of this process cannot be trusted
 

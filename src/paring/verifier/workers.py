@@ -29,7 +29,7 @@ class Worker:
         root = str(Path(__file__).parents[2])
         paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         # A session of its own: Ctrl-C in the terminal is for the parent, which ends its workers itself.
-        self._process = Popen(
+        process = Popen(
             [sys.executable, "-P", "-B", "-m", module, *arguments],
             stdin=PIPE,
             stdout=PIPE,
@@ -37,21 +37,23 @@ class Worker:
             start_new_session=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
         )
+        assert process.stdin is not None and process.stdout is not None
+        self._process, self._input, self._output = process, process.stdin, process.stdout
         self.is_ready = False
-        self.asked: int | None = None
+        self.question: int | None = None
         self.deadline = time.monotonic() + START_SECONDS
         self._received = b""
 
     def fileno(self) -> int:
-        return self._process.stdout.fileno()
+        return self._output.fileno()
 
     def ask(self, index: int, question: str, seconds: float) -> bool:
-        """Whether the question reached the process; not if it has ended, which the next word heard of it says."""
+        """Whether the question reached the process. Not if it has ended; the next `receive` is None then."""
         try:
-            os.write(self._process.stdin.fileno(), question.encode("ascii") + b"\n")
+            os.write(self._input.fileno(), question.encode("ascii") + b"\n")
         except BrokenPipeError:
             return False
-        self.asked, self.deadline = index, time.monotonic() + seconds
+        self.question, self.deadline = index, time.monotonic() + seconds
         return True
 
     def receive(self) -> str | None:
@@ -65,20 +67,20 @@ class Worker:
         return "" if received else None
 
     def end(self) -> str:
-        """Kill the process and wait for it, so that none is left behind. Says what became of its question.
+        """Kill the process and wait for it, so that none is left behind. Gives the answer to its question.
 
         A process that had ended of itself keeps its own exit code."""
         self._process.kill()
         code = self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._input.close()
+        self._output.close()
         return TIMEOUT if code == _SPENT or time.monotonic() >= self.deadline else KILLED
 
     def let_go(self) -> None:
         """Close this process's ends of the pipes: for a child that inherited a worker of its parent."""
         self._process.returncode = 0  # it is the parent's to wait for
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._input.close()
+        self._output.close()
 
 
 class Workers:
@@ -129,38 +131,36 @@ class Workers:
         while len(answers) < len(questions):
             while len(self._alive) < min(self._count, len(questions) - len(answers)):
                 self._alive.append(Worker(self._module, self._arguments))
-            for worker in [worker for worker in self._alive if worker.is_ready and worker.asked is None]:
+            for worker in [worker for worker in self._alive if worker.is_ready and worker.question is None]:
                 if waiting and worker.ask(waiting[0], questions[waiting[0]], self._seconds):
                     waiting.popleft()
-            for worker, line in self._heard():
+            for worker, line in self._lines():
                 if line is None:
                     self._alive.remove(worker)
                     failed_starts += not worker.is_ready
                     reason = worker.end()
-                    if worker.asked is not None:
-                        answers[worker.asked] = reason
-                elif not worker.is_ready:
-                    worker.is_ready, worker.deadline = True, inf
-                else:
-                    answers[worker.asked], worker.asked = line, None
-                    worker.deadline = inf
+                    if worker.question is not None:
+                        answers[worker.question] = reason
+                    continue
+                if worker.question is not None:
+                    answers[worker.question] = line
+                worker.is_ready, worker.question, worker.deadline = True, None, inf
             if failed_starts >= MOST_FAILED_STARTS:
                 command = " ".join([sys.executable, "-m", self._module, *self._arguments])
                 raise RuntimeError(f"{failed_starts} processes ended before they were ready; to see why:  {command}")
         return [answers[index] for index in range(len(questions))]
 
-    def _heard(self) -> list[tuple[Worker, str | None]]:
-        """Wait for words of workers; None of one that has ended or is past its deadline."""
+    def _lines(self) -> list[tuple[Worker, str | None]]:
+        """Wait for lines of workers; None for one that has ended or is past its deadline."""
         nearest = max(0.0, min(worker.deadline for worker in self._alive) - time.monotonic())
         with DefaultSelector() as selector:
             for worker in self._alive:
                 selector.register(worker, EVENT_READ, worker)
             events = selector.select(None if nearest == inf else nearest)
-        heard = {id(key.data): key.data.receive() for key, _ in events}
+        lines: dict[Worker, str | None] = {key.data: key.data.receive() for key, _ in events}
         now = time.monotonic()
-        overdue = {id(worker): None for worker in self._alive if id(worker) not in heard and now >= worker.deadline}
-        said = heard | overdue
-        return [(worker, said[id(worker)]) for worker in self._alive if said.get(id(worker), "") != ""]
+        lines |= {worker: None for worker in self._alive if worker not in lines and now >= worker.deadline}
+        return [(worker, lines[worker]) for worker in self._alive if lines.get(worker, "") != ""]
 
 
 def _end_all(workers: list[Worker]) -> None:

@@ -10,8 +10,8 @@ from transformers import GemmaConfig, GemmaForCausalLM
 from paring.adapters.attach import attach, parameters_by_name
 from paring.adapters.kinds import L1ra, Lora
 from paring.planning import parts
-from paring.planning.estimate import PART_NAMES, Machine, estimate
-from paring.planning.job import Examples, Job, Pass, Rollouts
+from paring.planning.estimate import PART_NAMES, estimate
+from paring.planning.job import Batches, Job, Machine, PackedRow, Rollouts
 from paring.planning.shapes import on_meta, shapes_of, targets_of
 from paring.policy.model import forward
 from paring.policy.packing import Shared, pack
@@ -88,13 +88,13 @@ def test_l1ra_at_its_dearest(shapes, job):
 
 
 def test_the_largest_pass():
-    assert WORK.largest_pass(2048) == Pass(prompts=3, prompt=10, rows=12, own=39, predicted=480)
+    assert WORK.largest_pass(2048) == PackedRow(prompts=3, prompt=10, rows=12, own=39, predicted=480)
     assert WORK.largest_pass(2048).tokens == 30 + 12 * 39
-    assert WORK.largest_pass(100) == Pass(prompts=1, prompt=10, rows=2, own=39, predicted=80)
+    assert WORK.largest_pass(100) == PackedRow(prompts=1, prompt=10, rows=2, own=39, predicted=80)
     assert WORK.largest_pass(1).rows == 1  # a completion is never cut
-    assert replace(WORK, new_tokens=1).largest_pass(2048) == Pass(3, 10, 12, 0, 12)
-    assert Examples(batch=8, longest=101).largest_pass(450) == Pass(4, 100, 0, 0, 400)
-    assert Examples(batch=2, longest=101).largest_pass(450).prompts == 2
+    assert replace(WORK, new_tokens=1).largest_pass(2048) == PackedRow(3, 10, 12, 0, 12)
+    assert Batches(batch=8, longest=101).largest_pass(450) == PackedRow(4, 100, 0, 0, 400)
+    assert Batches(batch=2, longest=101).largest_pass(450).prompts == 2
 
 
 def test_rollout(shapes, job):
@@ -105,7 +105,7 @@ def test_rollout(shapes, job):
     assert parts.rollout_copy(shapes, job) == 0
     assert parts.rollout_copy(shapes, replace(job, copies=1)) == 4 * (15_360 + 2_048)
     assert parts.rollout_copy(shapes, replace(job, copies=2)) == 4 * (2 * 15_360 + 2_048)
-    supervised = replace(job, work=Examples(8, 64), copies=1)
+    supervised = replace(job, work=Batches(8, 64), copies=1)
     assert not any(f(shapes, supervised) for f in (parts.rollout_cache, parts.rollout_copy, parts.rollout_working))
 
 
@@ -116,7 +116,7 @@ def test_a_recording_is_as_large_as_the_engine_s(shapes, job, make_policy, monke
     recording = Recording(1e9)
     folded.sampler(make_policy("llama"), recording, tokens=498)
     assert sum(part.nbytes for part in recording.parts.values()) == 4 * 224 * 2 * 498
-    assert parts.whole_recording(shapes, replace(job, work=Examples(8, 64))) == 0
+    assert parts.whole_recording(shapes, replace(job, work=Batches(8, 64))) == 0
 
 
 def test_a_recording_takes_no_more_than_its_bound_and_replaces_activations_where_it_fits(shapes, job):

@@ -10,9 +10,8 @@ from paring import load_run
 from paring.cli import app
 from paring.planning.advice import changed
 from paring.planning.job import KINDS
-from paring.planning.plan import plan
+from paring.planning.plan import largest, plan
 from paring.planning.plan_words import gigabytes, lines
-from paring.planning.search import largest
 
 SIZES = {"vocab_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "hidden_size": 32}
 KEYED = SIZES | {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
@@ -107,7 +106,7 @@ def test_what_is_found_fits_and_one_more_does_not(find, kind):
     run = load_run("quickstart", rollout={"max_new_tokens": 64, "record_gb": 0})
     # Between the peak with 1 problem or rank and that with many.
     memory = 0.62 if find == "batch" else 0.646
-    found = plan(run, memory_gb=memory, find=find, kind=kind).found
+    found = plan(run, memory_gb=memory, find=find, kind=kind).largest
     assert 1 < found.value < found.limit
     assert plan(changed(run, found.key, found.value), memory_gb=memory, kind=kind).fits
     assert not plan(changed(run, found.key, found.value + 1), memory_gb=memory, kind=kind).fits

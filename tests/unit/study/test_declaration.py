@@ -77,12 +77,12 @@ def test_a_recipe_of_the_study_s_own_goes_before_a_shipped_one(written):
         ("seeds = [0, 1]", "seeds = [0, 0]", r"seeds = \[0, 0\]: one of them stands twice"),
         ("seeds = [0, 1]", "seeds = [-1]", r"seeds\[0\] = -1: must be at least 0"),
         ("[arms.rgra]", '[arms."../x"]', r"arms\.\.\./x: a name is of letters"),
-        ('recipe = "quickstart"', "", "recipe: say one"),
-        ("[axes]", '[axes]\nrecipe = ["quickstart"]', "recipe: say one"),
+        ('recipe = "quickstart"', "", "recipe: give one"),
+        ("[axes]", '[axes]\nrecipe = ["quickstart"]', "recipe: give one"),
         ("[axes]", "[axes]\nseed = [1]\nrollout.problems = [1, 1]", r"axes.rollout.problems = \[1, 1\]: one of them"),
-        ("[axes]", "[axes]\nrollout.problems = [3, 4]", r"common.rollout.problems: \[axes\] decides that"),
-        ("steps = 4", "steps = 4\nseed = 3", "common.seed: say it in seeds"),
-        ("steps = 4", "steps = 4\noptimiser.lr = 0.1", r"common.optimiser.lr: \[tune\] decides that"),
+        ("[axes]", "[axes]\nrollout.problems = [3, 4]", r"common.rollout.problems: set by \[axes\] too; remove one"),
+        ("steps = 4", "steps = 4\nseed = 3", "common.seed: give it in seeds"),
+        ("steps = 4", "steps = 4\noptimiser.lr = 0.1", r"common.optimiser.lr: set by \[tune\] too; remove one"),
         ("[axes]", "[axes]\noptimiser.lr = [0.1]", "tune.key = 'optimiser.lr': it is one of the axes already"),
         ("values = [1e-3, 3e-3]", "values = [1, 1.0]", "tune.values = "),
         ("values = [1e-3, 3e-3]", "valuse = [1]", "tune.valuse: unknown; did you mean tune.values"),
@@ -96,10 +96,20 @@ def test_faults_are_told_in_words(written, old, new, expected):
 
 
 def test_seed_is_no_axis(written):
-    with pytest.raises(RecipeError, match="axes.seed: say it in seeds"):
+    with pytest.raises(RecipeError, match="axes.seed: give it in seeds"):
         load_study(written(WHOLE.replace("[axes]", "[axes]\nseed = [1, 2]")))
 
 
-def test_a_study_that_is_not_there(tmp_path):
-    with pytest.raises(RecipeError, match="no such study"):
-        load_study(tmp_path / "nothing.toml")
+def test_a_study_that_is_not_there_comes_with_those_that_are(tmp_path):
+    for name in ("nothing.toml", "."):
+        with pytest.raises(RecipeError, match="no such study, .*; studies: clipping, .*first-look"):
+            load_study(tmp_path / name)
+
+
+def test_a_study_of_one_s_own_goes_before_no_shipped_one(tmp_path, monkeypatch):
+    """As a recipe: the name is that of the package's, a path that of a file or of a started study."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "first-look").mkdir()
+    (tmp_path / "first-look" / "study.toml").write_text(WHOLE)
+    assert load_study("first-look").recipe == "chains"
+    assert load_study("./first-look").recipe == load_study(tmp_path / "first-look").recipe == "quickstart"

@@ -4,7 +4,7 @@ import pytest
 
 from paring.maths.objectives import Grpo, Rgra
 from paring.settings.complaints import RecipeError
-from paring.study.cells import Cell, cells, final_runs, tuning_runs
+from paring.study.cells import StudyCell, cells, final_runs, tuning_runs
 from paring.study.declaration import Study, Tune
 
 
@@ -94,7 +94,7 @@ def test_labels_are_fit_for_a_path_and_never_the_same():
 def test_cells_are_told_by_the_last_part_of_their_axes():
     made = study(axes={"rollout.updates": (1, 4)})
     assert [str(cell) for cell in cells(made)] == ["rgra updates=1", "rgra updates=4"]
-    assert str(Cell("rgra", {})) == "rgra"
+    assert str(StudyCell("rgra", {})) == "rgra"
 
 
 def test_the_faults_of_all_runs_are_told_once_each():

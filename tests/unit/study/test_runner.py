@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -50,7 +51,7 @@ def test_a_study_is_done_in_order_and_recorded(small_course, here, told):
     assert all(row["error"] is None and row["stage"] == "final" for row in record["runs"])
     assert all((course.folder.path / folder / "items.jsonl").is_file() for folder in folders)
     assert "grpo/updates-2/seed-0: accuracy " in text_of(told) and "4 of 4 runs finished, 0 running" in text_of(told)
-    assert str(outcome).splitlines()[0].startswith("rgra updates=1  accuracy ")
+    assert str(outcome).splitlines()[2].startswith("rgra updates=1  accuracy ")
     assert load_study(course.folder.path).arms == course.study.arms
 
 
@@ -62,7 +63,7 @@ def test_the_value_with_the_best_validation_accuracy_is_chosen(small_course, her
     def result(self, planned):
         found = real(self, planned)
         if found and planned.stage == "tune":
-            found["validation"]["accuracy"] = accuracy[planned.run.optimiser.lr, planned.seed]
+            return replace(found, validation=accuracy[planned.run.optimiser.lr, planned.seed])
         return found
 
     monkeypatch.setattr(Course, "result", result)
@@ -104,7 +105,7 @@ def test_a_choice_is_kept_though_the_tuning_runs_are_gone(small_course, here, to
         shutil.rmtree(course.folder.run(planned).path)
     again = small_course(tune=tune)
     again.recall()
-    assert again.choose() == [] and [choice.value for choice in again.choices.values()] == [chosen[0]["value"]]
+    assert again.choose() == [] and [choice.value for choice in again.chosen.values()] == [chosen[0]["value"]]
 
 
 def test_a_broken_run_stops_no_other_and_is_tried_again(small_course, here, told, tmp_path):
@@ -150,7 +151,7 @@ def test_where_no_value_is_left_the_final_runs_do_not_begin(small_course, here, 
     jobs = here()
     assert conduct(course, jobs, screen=told).exit_code == 1
     assert len(jobs.done) == 1 and record_of(course)["chosen"] == []
-    assert "rgra  no result" in str(runner.Outcome(course, 1))
+    assert "rgra  no result" in str(runner.StudyEnd(course, 1))
 
 
 def test_a_study_that_was_changed_is_refused_in_words(small_course, here, told):
@@ -214,4 +215,4 @@ def test_the_last_words_of_a_child(tmp_path):
 
 def test_paths_of_studies_are_their_folders(tmp_path):
     folder = StudyFolder(tmp_path / "a b")
-    assert folder.resume_command() == f"paring study '{tmp_path / 'a b'}' --resume"
+    assert folder.resume_command == f"paring study '{tmp_path / 'a b'}' --resume"

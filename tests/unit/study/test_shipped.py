@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -12,24 +11,23 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from paring.study import runner
 from paring.study.cells import final_runs, tuning_runs
 from paring.study.course import Course
-from paring.study.declaration import load_study
+from paring.study.declaration import load_study, study_file, study_names
 from paring.study.runner import conduct
 from paring.study.study_folder import StudyFolder
 
-STUDIES = Path(__file__).parents[3] / "studies"
 PAPER = ["grpo", "grpo-positive", "rgra", "reinforce", "raft", "sft"]
 
 
-@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
-def test_all_runs_of_a_shipped_study_are_valid(path):
-    study = load_study(path)
+@pytest.mark.parametrize("name", study_names())
+def test_all_runs_of_a_shipped_study_are_valid(name):
+    study = load_study(name)
     runs = [*tuning_runs(study), *final_runs(study, {})]
     assert len({planned.folder for planned in runs}) == len(runs)
-    assert study.question.endswith("?") and path.read_text().startswith("# ")
+    assert study.question.endswith("?") and study_file(name).read_text().startswith("# ")
 
 
 def test_the_dynamics_are_of_six_arms_at_two_difficulties_with_one_and_four_updates():
-    study = load_study(STUDIES / "rgra-dynamics.toml")
+    study = load_study("rgra-dynamics")
     final = final_runs(study, {})
     assert Counter(planned.run.objective.kind for planned in final) == dict.fromkeys(PAPER, 2 * 2 * 5)
     assert {(planned.run.task.name, planned.run.rollout.updates) for planned in final} == {
@@ -59,7 +57,7 @@ def test_the_paper_s_table_4():
 
 
 def _paper():
-    return [planned for planned in final_runs(load_study(STUDIES / "paper.toml"), {}) if planned.seed == 0]
+    return [planned for planned in final_runs(load_study("paper"), {}) if planned.seed == 0]
 
 
 @pytest.fixture
@@ -89,9 +87,9 @@ def test_the_paper_s_study_runs_with_a_tiny_model_two_steps_an_arm(here, tiny_mo
     small = {"model.path": str(tiny_model), "task.data": str(tiny_gsm8k), "task.train_problems": 8, "threads": 1}
     small |= {"steps": 2, "rollout.problems": 2, "rollout.group_size": 2, "rollout.max_new_tokens": 32}
     small |= {"adapter.rank": 2, "evaluate.limit": 2}
-    study = replace(load_study(STUDIES / "paper.toml", small), seeds=(0,))
+    study = replace(load_study("paper", small), seeds=(0,))
     course = Course(study, StudyFolder(tmp_path / "out"))
     assert conduct(course, here()).exit_code == 0
-    results = [course.result(planned) for planned in course.final]
+    results = [course.folder.run(planned).read_result() for planned in course.final]
     assert all(result["steps"] == 2 for result in results)
     assert [result["objective"] for result in results] == [arm for arm in PAPER for _ in range(3)]

@@ -5,9 +5,9 @@ from itertools import accumulate
 
 import pytest
 
-from paring.tasks.arithmetic import Arithmetic
-from paring.tasks.chains import Chains, worked
-from paring.tasks.drawn import split_of
+from paring.tasks.arithmetic import Arithmetic, worked
+from paring.tasks.chains import Chains
+from paring.tasks.splits import split_of
 
 TASK = Chains()
 

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from paring.tasks.countdown import Countdown, solves
-from paring.tasks.drawn import split_of
 from paring.tasks.expressions import read_expression
+from paring.tasks.splits import split_of
 from paring.types import Problem
 
 TASK = Countdown()

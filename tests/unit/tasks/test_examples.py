@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from paring.tasks.examples import Chats, Examples, Prompts
+from paring.tasks.examples import ChatRows, Examples, PromptRows
 from paring.tasks.gsm8k import Gsm8k
 
 
@@ -64,7 +64,7 @@ def test_the_draw_is_that_of_gsm8k(tmp_path):
     write(tmp_path / "test.jsonl", [{"question": "other", "answer": "so #### 1"}])
     for seed in (0, 3):
         task = Gsm8k(data=str(tmp_path), train_problems=7, subset_seed=seed)
-        fields = Prompts(prompt="question", completion="answer")
+        fields = PromptRows(prompt="question", completion="answer")
         trained, _ = Examples(path=str(tmp_path), rows=fields, limit=7, subset_seed=seed).split()
         assert [example.question for example in trained] == [
             problem.messages[-1]["content"] for problem in task.problems("train")
@@ -75,11 +75,11 @@ def test_the_draw_is_that_of_gsm8k(tmp_path):
 
 def test_chats(tmp_path):
     rows = [{"messages": [{"role": "user", "content": f"q{number}"}, *turns("assistant")]} for number in range(3)]
-    trained, tested = Examples(path=write(tmp_path / "a.jsonl", rows), rows=Chats()).split()
+    trained, tested = Examples(path=write(tmp_path / "a.jsonl", rows), rows=ChatRows()).split()
     assert sorted(example.question for example in trained + tested) == ["q0", "q1", "q2"]
     assert trained[0].messages[1] == {"role": "assistant", "content": "assistant 0"}
     long = turns("system", "user", "assistant", "user", "assistant")
-    assert Chats(messages="turns").example({"turns": long}, "x").question == "system 0\nuser 1"
+    assert ChatRows(messages="turns").conversation({"turns": long}, "x").question == "system 0\nuser 1"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_chats(tmp_path):
 )
 def test_a_chat_that_is_none_is_named(value, expected):
     with pytest.raises(ValueError, match=f"^chats.jsonl:4: {expected}"):
-        Chats().example(value, "chats.jsonl:4")
+        ChatRows().conversation(value, "chats.jsonl:4")
 
 
 def test_refusals_name_the_place(tmp_path):
@@ -110,8 +110,8 @@ def test_refusals_name_the_place(tmp_path):
     with pytest.raises(ValueError, match=r"b\.jsonl:2: trained on too, at .*a\.jsonl:8; keep one of them"):
         Examples(path=train, test=write(tmp_path / "b.jsonl", prompts([8, 7]))).split()
     with pytest.raises(ValueError, match=r"a\.jsonl:1: field 'question' is missing; there are: 'prompt', 'completion'"):
-        Examples(path=train, rows=Prompts(prompt="question")).split()
-    with pytest.raises(ValueError, match="1 rows, of at least 2 different prompts one is trained on and one held out"):
+        Examples(path=train, rows=PromptRows(prompt="question")).split()
+    with pytest.raises(ValueError, match="1 row, at least 2 with different prompts are needed to"):
         Examples(path=write(tmp_path / "c.jsonl", prompts([1]))).split()
     with pytest.raises(FileNotFoundError, match=r"absent\.jsonl: there is no such file; .* the fields prompt, compl"):
         Examples(path=str(tmp_path / "absent.jsonl")).split()

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from paring.tasks.format import THINK_ANSWER_PROMPT
+from paring.runtime.rows import read_jsonl
 from paring.tasks.gsm8k import FIELDS, Gsm8k
-from paring.tasks.rows import read_jsonl
-from paring.tasks.styles import BOXED_PROMPT
+from paring.tasks.styles import BOXED_PROMPT, THINK_ANSWER_PROMPT
 from paring.types import Problem
 from paring.verifier.integers import integer
 

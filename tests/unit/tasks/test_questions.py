@@ -56,7 +56,7 @@ def test_refusals_name_the_place(tmp_path):
         Questions(train=train, test=write(tmp_path / "b.jsonl", [8, 7])).problems("train")
     with pytest.raises(FileNotFoundError, match=r"absent\.jsonl"):
         Questions(train=train, test=str(tmp_path / "absent.jsonl")).problems("train")
-    with pytest.raises(ValueError, match="2 rows, at least 3 are needed"):
+    with pytest.raises(ValueError, match="2 rows, at least 3 with different prompts are needed"):
         Questions(train=write(tmp_path / "c.jsonl", range(2))).problems("train")
     with pytest.raises(ValueError, match=r"d\.jsonl:\d: the answer has 401 characters, at most 400"):
         Questions(train=write(tmp_path / "d.jsonl", range(3), "{}" + "x" * 400)).problems("train")

@@ -221,7 +221,7 @@ def test_settings_that_cannot_be_used_are_named(folder, settings, complaint):
             "some prompts are texts and others lists",
         ),
         ([{"prompt": "a"}, {"prompt": "a"}], "rows.jsonl:2: the same prompt as .*rows.jsonl:1"),
-        ([{"prompt": "a"}, {"prompt": "b"}], "2 rows, at least 3 are needed"),
+        ([{"prompt": "a"}, {"prompt": "b"}], "2 rows, at least 3 with different prompts are needed"),
         ([{"prompt": "a", "x": float("nan")}], "rows.jsonl:1: a column cannot be written as JSON"),
     ],
 )

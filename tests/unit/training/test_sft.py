@@ -10,7 +10,7 @@ from paring.adapters.attach import parameters_by_name
 from paring.policy.loading import EMBEDDED
 from paring.policy.packing import Labelled
 from paring.settings.complaints import NotFinite
-from paring.tasks.examples import Example
+from paring.tasks.examples import Conversation
 from paring.training.heldout import cut_examples, held_out_loss
 from paring.training.optim import Adam, Optimiser
 from paring.training.sft import fit
@@ -92,7 +92,7 @@ def test_a_loss_that_is_not_finite_moves_nothing(make_policy, examples):
 def test_all_tokens_but_the_first_are_learned_if_asked():
     tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
     messages = ({"role": "user", "content": "1+2="}, {"role": "assistant", "content": "3"})
-    example = Example("a.jsonl:1", messages)
+    example = Conversation("a.jsonl:1", messages)
     answers, everything = (labelled(example, tokenizer, loss_on) for loss_on in ("completions", "all"))
     assert answers.tokens == everything.tokens
     assert tokenizer.decode([answers.tokens[place] for place in answers.targets]) == "3<|end|>"
@@ -102,4 +102,6 @@ def test_all_tokens_but_the_first_are_learned_if_asked():
 def test_an_example_that_the_template_refuses_is_named(tokenizer):
     answer = {"role": "assistant", "content": "w1"}
     with pytest.raises(ValueError, match=r"^a\.jsonl:17: the model has no chat template"):
-        labelled(Example("a.jsonl:17", ({"role": "user", "content": "w1"}, answer, answer)), tokenizer, "completions")
+        labelled(
+            Conversation("a.jsonl:17", ({"role": "user", "content": "w1"}, answer, answer)), tokenizer, "completions"
+        )

@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from paring.tasks.cases import judge_cases, read_cases
 from paring.verifier import Gold, Verifier
+from paring.verifier.cases import judge_cases, read_cases
 from paring.verifier.extraction import last_box
 from paring.verifier.verdicts import NeedsAlgebra, decide
 

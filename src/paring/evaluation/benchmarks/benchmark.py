@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from paring.tasks.rows import check_text, field_of, hub_values, jsonl_values
+from paring.runtime.rows import check_text, field_of, hub_values, jsonl_values
 from paring.tasks.styles import Shot
 from paring.verifier import Kind
 
@@ -22,9 +22,7 @@ class Record:
     def text(self, *names: str) -> str:
         """The text of the first of these fields that is there. Raises ValueError naming the place."""
         name = next((name for name in names if isinstance(self.value, dict) and name in self.value), names[0])
-        text = field_of(self.value, name, self.place)
-        check_text(text, f"field {name!r}", self.place)
-        return str(text)
+        return check_text(field_of(self.value, name, self.place), f"field {name!r}", self.place)
 
     def field(self, name: str) -> object:
         return field_of(self.value, name, self.place)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Literal
 
 from paring.evaluation.benchmarks.benchmark import AnyBenchmark, AnyKind, Benchmark, Flaw, Question
-from paring.tasks.order import digest
+from paring.tasks.splits import digest
 from paring.tasks.styles import Boxed, Style, prompt
 from paring.types import Problem, Score, Split
 from paring.verifier import Gold, Verifier

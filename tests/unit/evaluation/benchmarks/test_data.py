@@ -11,7 +11,7 @@ from paring.evaluation.benchmarks.benchmark import Together
 from paring.evaluation.benchmarks.benchmark_task import BenchmarkTask
 from paring.evaluation.benchmarks.catalogue import BENCHMARKS
 from paring.evaluation.benchmarks.gaokao2024 import GAOKAO2024, GAOKAO2024_I, GAOKAO2024_II, GAOKAO2024_MIX
-from paring.tasks.order import digest
+from paring.tasks.splits import digest
 
 FILES = [benchmark for benchmark in BENCHMARKS if not isinstance(benchmark, Together) and benchmark.read is not None]
 LEFT_OUT = {"olympiadbench": [73], "gaokao2023_en": [167, 192], "cmath": [465], "cn_middle_school": [21]}

@@ -14,7 +14,7 @@ from paring.evaluation.benchmarks.olympiadbench import OLYMPIADBENCH
 from paring.evaluation.benchmarks.worked import CHOICE, MATHEMATICS
 from paring.evaluation.exam import exam_of
 from paring.evaluation.request import request_of
-from paring.tasks.order import digest
+from paring.tasks.splits import digest
 from paring.tasks.styles import BOXED_PROMPT, Boxed, ThinkAnswer
 from paring.verifier import Gold, Verifier
 

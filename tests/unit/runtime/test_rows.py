@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from paring.tasks.rows import LONGEST_LINE, read_hub, read_jsonl, reject_repeats
+from paring.runtime.rows import LONGEST_LINE, read_hub, read_jsonl, reject_repeats
 
 FIELDS = ("question", "answer")
 GOOD = b'{"question": "q", "answer": "a"}\n'

@@ -15,7 +15,7 @@ LONGEST_LINE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The asked fields of one row, and where it stands (`train.jsonl:17`), for errors that are found later."""
+    """Fields of one row, and its place (`train.jsonl:17`) for errors that are found later."""
 
     place: str
     fields: dict[str, str]
@@ -39,7 +39,7 @@ def read_hub(name: str, config: str, split: str, fields: Sequence[str]) -> list[
 
 
 def jsonl_values(path: str | Path, fields: Sequence[str]) -> Iterator[tuple[object, str]]:
-    """What each line that is not blank holds, not yet checked, and its place. `fields` serve the error alone.
+    """The value of each line that is not blank, not yet checked, and its place. `fields` serve the error alone.
 
     Raises FileNotFoundError if there is no such file, and ValueError naming the file and the line if the file is
     empty, a line is too long, not UTF-8 or not JSON.
@@ -76,13 +76,11 @@ def hub_values(name: str, config: str | None, split: str) -> Iterator[tuple[obje
 
 def checked_row(value: object, fields: Sequence[str], place: str) -> Row:
     """The named fields of a parsed row. ValueError names the place if one is missing or is no usable string."""
-    for field in fields:
-        check_text(field_of(value, field, place), f"field {field!r}", place)
-    return Row(place, {field: value[field] for field in fields})
+    return Row(place, {field: check_text(field_of(value, field, place), f"field {field!r}", place) for field in fields})
 
 
 def field_of(value: object, field: str, place: str) -> object:
-    """What a parsed row holds in a field. ValueError names the place if it is no object or has no such field."""
+    """The value of a field of a parsed row. ValueError names the place if the row is no object or has no such field."""
     if not isinstance(value, dict):
         raise ValueError(f"{place}: a JSON object is needed, not {type(value).__name__}")
     if field not in value:
@@ -90,8 +88,8 @@ def field_of(value: object, field: str, place: str) -> object:
     return value[field]
 
 
-def check_text(text: object, what: str, place: str) -> None:
-    """Raise ValueError naming the place and `what` it is if this is no text that a tokenizer takes, or blank."""
+def check_text(text: object, what: str, place: str) -> str:
+    """The text itself. ValueError names the place and `what` it is if it is blank or no text that a tokenizer takes."""
     if not isinstance(text, str):
         raise ValueError(f"{place}: {what} is {type(text).__name__}, a string in quotes is needed")
     if not text.strip():
@@ -100,6 +98,7 @@ def check_text(text: object, what: str, place: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"{place}: {what} holds half a surrogate pair, which no tokenizer takes") from error
+    return text
 
 
 def message_of(turn: object, what: str, place: str) -> Message:
@@ -108,8 +107,7 @@ def message_of(turn: object, what: str, place: str) -> Message:
         raise ValueError(f'{place}: {what} must be an object with "role" and "content"')
     if turn["role"] not in ROLES:
         raise ValueError(f"{place}: {what}: role {turn['role']!r} must be one of {', '.join(ROLES)}")
-    check_text(turn["content"], f"{what}: content", place)
-    return {"role": turn["role"], "content": turn["content"]}
+    return {"role": turn["role"], "content": check_text(turn["content"], f"{what}: content", place)}
 
 
 def reject_repeats(rows: Iterable[Row], field: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paring.tasks.rows import check_text, field_of, jsonl_values
+from paring.runtime.rows import check_text, field_of, jsonl_values
 from paring.verifier import Gold, Verdict, Verifier
 
 FIELDS = ("gold", "candidate", "expected")
@@ -34,12 +34,12 @@ def judge_cases(cases: Sequence[Case], verifier: Verifier) -> list[tuple[Case, V
 
 def _case(value: object, place: str) -> Case:
     gold, candidate, expected = (field_of(value, field, place) for field in FIELDS)
-    check_text(gold, "field 'gold'", place)
     if not isinstance(candidate, str):
         raise ValueError(f"{place}: field 'candidate' is {type(candidate).__name__}, a string is needed")
     if not isinstance(expected, bool):
         raise ValueError(f"{place}: field 'expected' is {expected!r}, true or false is needed")
+    text = check_text(gold, "field 'gold'", place)
     try:
-        return Case(place, Gold.read(gold), candidate, expected)
+        return Case(place, Gold.read(text), candidate, expected)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error

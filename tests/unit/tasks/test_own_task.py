@@ -3,7 +3,7 @@
 import pytest
 
 from paring import load_run
-from paring.tasks.own_task import Custom
+from paring.tasks.own_task import OwnTask
 from paring.tasks.reward_functions import RewardFunctions
 
 TASK = """
@@ -40,7 +40,7 @@ def file(tmp_path):
 
 
 def test_its_problems_and_scores_are_those_of_the_class(file):
-    task = Custom(path=f"{file}:Shout")
+    task = OwnTask(path=f"{file}:Shout")
     problem = task.problems("train")[2]
     assert problem.id == "shout/train/2"
     assert task.score(problem, "AAbb").reward == 0.5
@@ -63,22 +63,22 @@ def test_its_problems_and_scores_are_those_of_the_class(file):
 )
 def test_what_cannot_be_used_is_named(file, path, complaint):
     with pytest.raises(ValueError, match=complaint):
-        Custom(path=path.format(folder=file.parent)).problems("train")
+        OwnTask(path=path.format(folder=file.parent)).problems("train")
 
 
 def test_a_score_that_is_none_is_named(file):
-    task = Custom(path=f"{file}:Numbers")
+    task = OwnTask(path=f"{file}:Numbers")
     with pytest.raises(ValueError, match=r"my.py:Numbers': score\(\) gave float; return a Score"):
         task.score(task.problems("train")[0], "A")
 
 
 def test_its_name_follows_from_its_path(file):
     path = f"{file}:Shout"
-    assert load_run("quickstart", **{"task.path": path}).task == Custom(path=path)
-    assert load_run("smollm2-arithmetic", task={"path": path}).task == Custom(path=path)  # without its task.largest
+    assert load_run("quickstart", **{"task.path": path}).task == OwnTask(path=path)
+    assert load_run("smollm2-arithmetic", task={"path": path}).task == OwnTask(path=path)  # without its task.largest
     rollout = "problems = 1\ngroup_size = 2\nmax_new_tokens = 4\n"
     (file.parent / "mine.toml").write_text(f"steps = 1\n[task]\npath = '{path}'\n[rollout]\n{rollout}")
-    assert load_run(file.parent / "mine.toml").task == Custom(path=path)
+    assert load_run(file.parent / "mine.toml").task == OwnTask(path=path)
     with pytest.raises(ValueError, match="task.path: exists, but not for the kind that is chosen"):
         load_run("quickstart", **{"task.path": path, "task.name": "arithmetic"})
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from paring.tasks.cases import judge_cases, read_cases
 from paring.verifier import Verifier
+from paring.verifier.cases import judge_cases, read_cases
 
 GOOD = {"gold": "5", "candidate": r"\boxed{5}", "expected": True}
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from paring.tasks.reward_trial import load_reward
 from paring.verifier.corpus import CANARY, hostile, hostile_answers, trials
+from paring.verifier.reward_trial import load_reward
 from paring.verifier.workers import KILLED, TIMEOUT, Workers
 
 SECONDS = 5.0
 """Wall clock that a reward may take for one answer."""
-STYLES = {
+WAYS = {
     "a box": r"So the answer is \boxed{%s}.",
     "answer tags": "<think> It is so. </think>\n<answer> %s </answer>",
     "a mark": "It is so.\n#### %s",
@@ -22,25 +22,27 @@ STYLES = {
     "nothing else": "%s",
 }
 """The ways to write an answer, tried in this order: the first in which 18 is rewarded for 18, and 19 less, is kept."""
-LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a reward said of one text: a finite number, or what went wrong."""
+    """The reward of one text, a finite number, or the error in its place."""
 
     reward: float | None
     error: str
     seconds: float
 
+    def is_above(self, threshold: float) -> bool:
+        return self.reward is not None and self.reward > threshold
+
 
 @dataclass(frozen=True, slots=True)
 class RewardCheck:
-    """What a reward was seen to do. `faults` are sentences; none: it got everything right."""
+    """The trial of a reward. `faults` are sentences, one for each of the `answers` that it got wrong."""
 
     style: str
     threshold: float
-    asked: int
+    answers: int
     not_taken: tuple[str, ...]
     faults: tuple[str, ...]
     median_seconds: float
@@ -48,13 +50,13 @@ class RewardCheck:
 
     def lines(self) -> list[str]:
         """For people."""
-        taken = [f"golds that it does not take, not counted: {', '.join(self.not_taken)}"] if self.not_taken else []
+        left_out = [f"golds that it does not take, not counted: {', '.join(self.not_taken)}"] if self.not_taken else []
         return [
             f"answers are written in {self.style}; a reward above {self.threshold:g} means right",
-            *taken,
+            *left_out,
             *self.faults,
             f"time an answer: median {1e3 * self.median_seconds:.2f} ms, slowest {1e3 * self.slowest_seconds:.0f} ms",
-            f"{self.asked - len(self.faults)} passed, {len(self.faults)} failed",
+            f"{self.answers - len(self.faults)} passed, {len(self.faults)} failed",
         ]
 
 
@@ -63,9 +65,9 @@ def check_reward(path: str, *, seconds: float = SECONDS) -> RewardCheck:
 
     Raises ValueError if the file or the name cannot be used, or if the reward tells 18 from 19 in no way of writing.
     """
-    load_reward(path)  # what is wrong with it is said here, not in the process
+    load_reward(path)  # its faults are raised here, not in the process
     with TemporaryDirectory() as folder:
-        workers = Workers("paring.tasks.reward_trial", (path, folder), count=1, seconds=seconds)
+        workers = Workers("paring.verifier.reward_trial", (path, folder), count=1, seconds=seconds)
         try:
             return _checked(workers, Path(folder))
         finally:
@@ -74,59 +76,58 @@ def check_reward(path: str, *, seconds: float = SECONDS) -> RewardCheck:
 
 def _checked(workers: Workers, folder: Path) -> RewardCheck:
     style, threshold = _style(workers)
-    written = STYLES[style]
-    plain = dict.fromkeys(trial.gold for trial in trials())
-    replies = dict(zip(plain, _ask(workers, [(gold, written % gold) for gold in plain]), strict=True))
-    taken = {gold for gold, reply in replies.items() if _is_right(reply, threshold)}
-    asked = [trial for trial in trials() if trial.gold in taken]
-    said = _ask(workers, [(trial.gold, written % trial.answer) for trial in asked])
+    written = WAYS[style]
+    golds = list(dict.fromkeys(trial.gold for trial in trials()))
+    plain = _replies(workers, [(gold, written % gold) for gold in golds])
+    taken = {gold for gold, reply in zip(golds, plain, strict=True) if reply.is_above(threshold)}
+    tried = [trial for trial in trials() if trial.gold in taken]
+    replies = _replies(workers, [(trial.gold, written % trial.answer) for trial in tried])
     faults = []
-    for trial, reply in zip(asked, said, strict=True):
+    for trial, reply in zip(tried, replies, strict=True):
         if reply.error:
             faults.append(f"{reply.error} on {trial.answer!r} for {trial.gold!r}")
-        elif _is_right(reply, threshold) != trial.is_right:
+        elif reply.is_above(threshold) != trial.is_right:
             verb = "rejects" if trial.is_right else "accepts"
             faults.append(f"{verb} {trial.answer!r} for {trial.gold!r} (reward {reply.reward:g})")
     texts = hostile("18") | {name: written % answer for name, answer in hostile_answers("18").items()}
-    hostile_replies = _ask(workers, [("18", text) for text in texts.values()])
+    hostile_replies = _replies(workers, [("18", text) for text in texts.values()])
     for name, reply in zip(texts, hostile_replies, strict=True):
-        if reply.error or _is_right(reply, threshold):
+        if reply.error or reply.is_above(threshold):
             faults.append(f"hostile, {name}: {reply.error or f'accepted (reward {reply.reward:g})'}")
     if (folder / CANARY).exists():
         faults.append("it runs code that stands in an answer")
-    times = [reply.seconds for reply in (*said, *hostile_replies)]
-    not_taken = tuple(gold for gold in plain if gold not in taken)
+    times = [reply.seconds for reply in (*replies, *hostile_replies)]
+    not_taken = tuple(gold for gold in golds if gold not in taken)
     return RewardCheck(style, threshold, len(times) + 1, not_taken, tuple(faults), median(times), max(times))
 
 
 def _style(workers: Workers) -> tuple[str, float]:
     """The way of writing in which the reward tells a right answer from a wrong one, and the middle between both."""
-    for style, written in STYLES.items():
-        right, wrong = _ask(workers, [("18", written % "18"), ("18", written % "19")])
+    error = ""
+    for style, written in WAYS.items():
+        right, wrong = _replies(workers, [("18", written % "18"), ("18", written % "19")])
         if right.reward is not None and wrong.reward is not None and right.reward > wrong.reward:
             return style, (right.reward + wrong.reward) / 2
-    tried = ", ".join(STYLES)
+        error = right.error
     raise ValueError(
-        f"the reward is no greater for 18 than for 19 where 18 is right, written in {tried}: {right.error}"
+        f"the reward is no greater for 18 than for 19 where 18 is right, written in {', '.join(WAYS)}: {error}"
     )
 
 
-def _ask(workers: Workers, questions: Sequence[tuple[str, str]]) -> list[Reply]:
-    return [
-        _reply(line) for line in workers.ask([json.dumps({"gold": gold, "text": text}) for gold, text in questions])
-    ]
+def _replies(workers: Workers, questions: Sequence[tuple[str, str]]) -> list[Reply]:
+    """A reply to each (gold, text)."""
+    lines = workers.ask([json.dumps({"gold": gold, "text": text}) for gold, text in questions])
+    return [_reply(line) for line in lines]
 
 
 def _reply(line: str) -> Reply:
     if line in (TIMEOUT, KILLED):
         return Reply(None, "no answer in time" if line == TIMEOUT else "it ended the process", SECONDS)
-    said = json.loads(line)
-    if "error" in said:
-        return Reply(None, f"raises {said['error']}", said["seconds"])
-    if not isfinite(said["reward"]):
-        return Reply(None, f"gives {said['reward']}, no finite number", said["seconds"])
-    return Reply(said["reward"], "", said["seconds"])
-
-
-def _is_right(reply: Reply, threshold: float) -> bool:
-    return reply.reward is not None and reply.reward > threshold
+    match json.loads(line):
+        case {"reward": float(reward), "seconds": float(seconds)} if isfinite(reward):
+            return Reply(reward, "", seconds)
+        case {"reward": reward, "seconds": float(seconds)}:
+            return Reply(None, f"gives {reward}, no finite number", seconds)
+        case {"error": str(error), "seconds": float(seconds)}:
+            return Reply(None, f"raises {error}", seconds)
+    raise AssertionError(line)

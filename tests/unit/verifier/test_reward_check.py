@@ -2,7 +2,7 @@
 
 import pytest
 
-from paring.tasks.reward_check import check_reward
+from paring.verifier.reward_check import check_reward
 
 REWARDS = r'''
 import re, time
@@ -61,8 +61,8 @@ def file(tmp_path):
 def test_a_reward_that_decides_all_has_no_faults(file, name):
     checked = check_reward(f"{file}:{name}")
     assert (checked.faults, checked.not_taken, checked.style, checked.threshold) == ((), (), "a box", 0.5)
-    assert checked.asked > 90 and checked.slowest_seconds < 5
-    assert checked.lines()[-1] == f"{checked.asked} passed, 0 failed"
+    assert checked.answers > 90 and checked.slowest_seconds < 5
+    assert checked.lines()[-1] == f"{checked.answers} passed, 0 failed"
 
 
 def test_what_a_naive_reward_does_is_said(file):
@@ -84,9 +84,9 @@ def test_a_reward_that_executes_answers_is_found_out(file):
     ("path", "complaint"),
     [
         ("{file}", "my.py:reward"),
-        ("absent.py:reward", "give a Python file that is there"),
-        ("{file}:absent", "there is no function absent"),
-        ("{file}:number", "there is no function number"),
+        ("absent.py:reward", "there is no file absent.py"),
+        ("{file}:absent", "has no function absent"),
+        ("{file}:number", "has no function number"),
         ("{file}:constant", "no greater for 18 than for 19"),
     ],
 )
