@@ -15,7 +15,7 @@ from paring.cli import app
 from paring.config import Run
 from paring.maths.advantages import Outcome
 from paring.maths.objective import LogProbs
-from paring.tasks.own_task import Custom
+from paring.tasks.own_task import OwnTask
 from paring.tasks.reward_functions import RewardFunctions
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_the_command_of_an_example_trains(name, tmp_path, monkeypatch):
 
 
 def test_the_splits_of_the_task_share_no_problem():
-    task = Custom(path=f"{EXAMPLES / 'own_task.py'}:Change")
+    task = OwnTask(path=f"{EXAMPLES / 'own_task.py'}:Change")
     splits = {split: {problem.id for problem in task.problems(split)} for split in ("train", "validation", "test")}
     assert len(set.union(*splits.values())) == sum(map(len, splits.values())) == 9180
     assert [len(splits[split]) for split in ("validation", "test")] == [500, 500]
