@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from paring.maths.estimates import Difference, t_interval, wilson_interval
 from paring.reporting.differing import differing, written
 from paring.reporting.gathering import Arm, Gathered
-from paring.reporting.runs import RunRecord, Values, finite, mapping, whole
+from paring.reporting.runs import RunRecord, finite, mapping, whole
 from paring.runtime.text import count_words, percent, percent_interval, points, points_interval
 from paring.settings.recipes import flattened
+from paring.types import JsonObject
 
 Interval = tuple[float, float]
 
@@ -147,7 +148,7 @@ def contests_of(gathered: Gathered) -> list[Contest]:
     ]
 
 
-def own_interval(after: Values) -> Interval | None:
+def own_interval(after: JsonObject) -> Interval | None:
     """The interval that the run has written; else Wilson's, from one answer a problem."""
     ends = after.get("interval")
     if isinstance(ends, list) and len(ends) == 2:
@@ -158,7 +159,7 @@ def own_interval(after: Values) -> Interval | None:
     return wilson_interval(*counts) if counts else None
 
 
-def counted(evaluation: Values) -> tuple[int, int] | None:
+def counted(evaluation: JsonObject) -> tuple[int, int] | None:
     """Right answers and problems of an evaluation with one answer a problem, else None."""
     correct, problems = whole(evaluation.get("correct")), whole(evaluation.get("problems"))
     if correct is None or problems is None or not 0 <= correct <= problems or problems == 0:
@@ -175,7 +176,7 @@ def _identity(run: RunRecord) -> str | None:
     return json.dumps([how, "accuracy" in after, _data(run)], sort_keys=True, default=str)
 
 
-def _data(run: RunRecord) -> Values:
+def _data(run: RunRecord) -> JsonObject:
     """The settings of its task, or of its supervised data, dotted."""
     return flattened(mapping(run.recipe.get("task", run.recipe.get("data"))))
 
@@ -193,7 +194,7 @@ def _measures(firsts: Mapping[str, RunRecord]) -> dict[str, Measure]:
     return measures
 
 
-def _measure_name(after: Values) -> str:
+def _measure_name(after: JsonObject) -> str:
     if "accuracy" not in after:
         return f"Held-out loss in nats a token, {written(after.get('examples', '?'))} examples"
     samples, temperature = after.get("samples", 1), finite(after.get("temperature")) or 0.0

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from paring.reporting.runs import Values
 from paring.runtime.text import one_line
 from paring.settings.recipes import flattened
+from paring.types import JsonObject
 
 NOT_A_DIFFERENCE = {"seed", "description", "evaluate.every", "save.every", "save.keep"}
 """Runs that differ in these alone are repetitions of one recipe."""
@@ -13,18 +13,18 @@ ABSENT = "–"
 LONGEST_NAME = 120
 
 
-def repeated(recipe: Values) -> Values:
+def repeated(recipe: JsonObject) -> JsonObject:
     """The settings that make a recipe another one."""
     return {key: value for key, value in flattened(recipe).items() if key not in NOT_A_DIFFERENCE}
 
 
-def shared(recipes: Sequence[Values]) -> Values:
+def shared(recipes: Sequence[JsonObject]) -> JsonObject:
     """Settings of the same value in all recipes; no recipes share nothing."""
     first, *others = map(flattened, recipes) if recipes else [{}]
     return {key: value for key, value in first.items() if all(key in other and other[key] == value for other in others)}
 
 
-def differing(recipes: Sequence[Values]) -> list[str]:
+def differing(recipes: Sequence[JsonObject]) -> list[str]:
     """The dotted names whose values are not all the same, in the order of their first appearance."""
     names = dict.fromkeys(name for recipe in recipes for name in flattened(recipe))
     same = shared(recipes)

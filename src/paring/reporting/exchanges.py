@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from paring.reporting.gathering import Arm, Gathered
-from paring.reporting.runs import RunRecord, Values, mapping
+from paring.reporting.runs import RunRecord, mapping
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
 from paring.runtime.text import visible
+from paring.types import JsonObject
 
 PROBLEMS = 4
 LONGEST, SHORTEST = 1200, 60
@@ -63,7 +64,7 @@ def first_and_last(gathered: Gathered, *, characters: int) -> list[Exchange]:
     ]
 
 
-def _by_problem(arm: Arm) -> dict[str, Values]:
+def _by_problem(arm: Arm) -> dict[str, JsonObject]:
     """Problem -> example, of the first run that has any."""
     for run in arm.runs:
         examples = run.ended("examples")
@@ -73,7 +74,7 @@ def _by_problem(arm: Arm) -> dict[str, Values]:
     return {}
 
 
-def _exchange(examples: Mapping[str, Values], longest: int) -> Exchange:
+def _exchange(examples: Mapping[str, JsonObject], longest: int) -> Exchange:
     """Arms that share a base answer alike before training: that answer stands once."""
     before: dict[Answer, list[str]] = {}
     for label, example in examples.items():
@@ -92,14 +93,14 @@ def _exchange(examples: Mapping[str, Values], longest: int) -> Exchange:
     )
 
 
-def _answer(label: str, row: Values, names: tuple[str, str], longest: int) -> Answer:
+def _answer(label: str, row: JsonObject, names: tuple[str, str], longest: int) -> Answer:
     text, correct = map(row.get, names)
     return Answer(label, _cut(text, longest), correct if isinstance(correct, bool) else None)
 
 
-def _ends(run: RunRecord) -> dict[str, Values]:
+def _ends(run: RunRecord) -> dict[str, JsonObject]:
     """The `first` row of samples.jsonl, and the first of its `last` step. None where there is no sound file."""
-    ends: dict[str, Values] = {}
+    ends: dict[str, JsonObject] = {}
     try:
         for row in read_rows(RunFolder(run.folder).samples):
             newest = ends.get("last", ends.setdefault("first", row))
@@ -110,7 +111,7 @@ def _ends(run: RunRecord) -> dict[str, Values]:
     return ends
 
 
-def _question(row: Values) -> object:
+def _question(row: JsonObject) -> object:
     prompt = row.get("prompt")
     return mapping(prompt[-1]).get("content") if isinstance(prompt, list) and prompt else ""
 

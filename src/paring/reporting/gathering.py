@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paring.reporting.differing import differing, repeated, setting_words, written
-from paring.reporting.runs import RunRecord, Values, finite, read_run
+from paring.reporting.runs import RunRecord, finite, read_run
 from paring.runtime.folder import STUDY_RECORD, RunFolder
+from paring.types import JsonObject
 
 LONGEST_LABEL = 60
 
@@ -118,7 +119,7 @@ def _arms_of(runs: Sequence[RunRecord], missing: list[str]) -> list[Arm]:
     ]
 
 
-def _label(run: RunRecord, recipe: Values, names: Sequence[str]) -> str:
+def _label(run: RunRecord, recipe: JsonObject, names: Sequence[str]) -> str:
     """The objective, or the kind of adapter, and what differs (`lr 0.001`; a kind goes without its name). The folder
     where that is too long to read."""
     main = next((key for key in ("objective.kind", "adapter.kind") if key in recipe), None)

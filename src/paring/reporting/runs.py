@@ -8,10 +8,10 @@ from pathlib import Path
 
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
+from paring.types import JsonObject
 
 LARGEST = 1e100
 """Values beyond this were not measured. Sums and squares of smaller ones stay finite."""
-Values = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class RunRecord:
     """
 
     folder: Path
-    recipe: Values
-    rows: tuple[Values, ...]
-    result: Values | None
+    recipe: JsonObject
+    rows: tuple[JsonObject, ...]
+    result: JsonObject | None
     items: dict[str, bool]
     missing: tuple[str, ...]
 
@@ -65,18 +65,18 @@ class RunRecord:
         return int(group_size * sum(problems + (finite(row.get("redrawn")) or 0) for row in steps)) or None
 
     @cached_property
-    def collapse(self) -> Values | None:
+    def collapse(self) -> JsonObject | None:
         """The record of its collapse, with the "step" that noticed it."""
         row = next((row for row in self.rows if mapping(row.get("collapse"))), None)
         if row is not None:
-            return mapping(row["collapse"]) | {"step": row.get("step")}
+            return {**mapping(row["collapse"]), "step": row.get("step")}
         return mapping(self.ended("collapse")) or None
 
     def ended(self, name: str) -> object:
         """A value of its result, None without one."""
         return (self.result or {}).get(name)
 
-    def evaluation(self, when: str) -> Values:
+    def evaluation(self, when: str) -> JsonObject:
         """The evaluation `before` or `after` training, empty where there is none."""
         return mapping(self.ended(when))
 
@@ -91,7 +91,7 @@ class RunRecord:
 def read_run(path: Path) -> RunRecord:
     """The run in this folder. Raises ValueError where there is none, or its recipe cannot be read."""
     folder = RunFolder(path)
-    recipe: Values = dict(folder.read_recipe())
+    recipe: JsonObject = dict(folder.read_recipe())
     missing: list[str] = []
     rows = _rows(folder.metrics, missing)
     result = _result(folder.result, missing)
@@ -113,14 +113,14 @@ def whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def mapping(value: object) -> Values:
+def mapping(value: object) -> JsonObject:
     """An object of a file; empty for anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def _rows(path: Path, missing: list[str]) -> tuple[Values, ...]:
+def _rows(path: Path, missing: list[str]) -> tuple[JsonObject, ...]:
     """All rows before the first damaged one."""
-    rows: list[Values] = []
+    rows: list[JsonObject] = []
     try:
         rows.extend(read_rows(path))
     except FileNotFoundError:
@@ -130,7 +130,7 @@ def _rows(path: Path, missing: list[str]) -> tuple[Values, ...]:
     return tuple(rows)
 
 
-def _result(path: Path, missing: list[str]) -> Values | None:
+def _result(path: Path, missing: list[str]) -> JsonObject | None:
     try:
         result = json.loads(path.read_bytes())
         if isinstance(result, dict):

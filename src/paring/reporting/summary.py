@@ -10,7 +10,7 @@ from paring.reporting.differing import NOT_A_DIFFERENCE, differing, shared
 from paring.reporting.effects import Effect
 from paring.reporting.findings import Findings
 from paring.reporting.gathering import Arm
-from paring.reporting.runs import RunRecord, Values
+from paring.reporting.runs import RunRecord
 from paring.reporting.series import SHOWN, last_tenth
 from paring.settings.recipes import flattened
 from paring.types import Json
@@ -44,12 +44,12 @@ def as_plain(findings: Findings) -> Json:
     )
 
 
-def _contest(contest: Contest) -> Values:
+def _contest(contest: Contest) -> dict[str, object]:
     better, arms = "higher" if contest.measure.accuracy else "lower", list(map(_standing, contest.standings))
     return {"benchmark": contest.measure.name, "setting": contest.setting, "better": better, "arms": arms}
 
 
-def _standing(standing: Standing) -> Values:
+def _standing(standing: Standing) -> dict[str, object]:
     return {
         "arm": standing.arm.label,
         "by_seed": standing.values,
@@ -62,7 +62,7 @@ def _standing(standing: Standing) -> Values:
     }
 
 
-def _contrast(contrast: Contrast) -> Values:
+def _contrast(contrast: Contrast) -> dict[str, object]:
     contest, items = contrast.contest, contrast.items
     return {
         "benchmark": contest.measure.name,
@@ -74,12 +74,12 @@ def _contrast(contrast: Contrast) -> Values:
     }
 
 
-def _test(test: Test) -> Values:
+def _test(test: Test) -> dict[str, object]:
     numbers = _difference(test.difference, test.adjusted)
     return {"test": test.name, "pairs": test.pairs, **numbers, "beyond_chance": test.beyond_chance}
 
 
-def _effect(effect: Effect) -> Values:
+def _effect(effect: Effect) -> dict[str, object]:
     """With each pair of arms, whose difference stands without a test of its own."""
     names = {"benchmark": effect.measure.name, "setting": effect.key, "from": effect.values[0], "to": effect.values[1]}
     pairs = [
@@ -89,11 +89,11 @@ def _effect(effect: Effect) -> Values:
     return {**names, "seeds": effect.seeds, **_difference(effect.difference, effect.adjusted), "pairs": pairs}
 
 
-def _difference(difference: Difference, adjusted: float) -> Values:
+def _difference(difference: Difference, adjusted: float) -> dict[str, object]:
     return {"difference": difference.mean, "interval": difference.interval, "p": difference.p, "p_holm": adjusted}
 
 
-def _arm(arm: Arm, names: list[str]) -> Values:
+def _arm(arm: Arm, names: list[str]) -> dict[str, object]:
     """`settings` are those in which the runs of the report differ; `last_tenth` of the steps made, means over runs."""
     recipe, ends = flattened(arm.first.recipe), {metric: last_tenth(arm.runs, metric) for metric in SHOWN}
     return {
@@ -105,7 +105,7 @@ def _arm(arm: Arm, names: list[str]) -> Values:
     }
 
 
-def _run(run: RunRecord) -> Values:
+def _run(run: RunRecord) -> dict[str, object]:
     return {
         "folder": str(run.folder),
         **{name: getattr(run, name) for name in ("seed", "state", "step", "steps", "collapse", "missing")},
