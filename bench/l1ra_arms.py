@@ -11,10 +11,10 @@ from peft import AdaLoraConfig, get_peft_model
 from torch.nn import functional
 
 from paring import load_run
-from paring.config import SftRun
 from paring.policy.chat import conversation_tokens
 from paring.policy.loading import Model, load_base
 from paring.policy.packing import Labelled
+from paring.training.config import SftRun
 from paring.training.draws import items_of_step
 from paring.training.optim import learning_rate
 from paring.training.sft_setup import prepare

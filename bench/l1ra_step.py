@@ -14,8 +14,8 @@ from torch import Tensor
 from l1ra_arms import ARMS, AdaLora, Shape, run_of
 from measuring import in_turn, median_ratio, options, report, seconds
 from paring.adapters.attach import parameters_by_name
-from paring.config import SftRun
 from paring.policy.packing import Labelled, pack_examples
+from paring.training.config import SftRun
 from paring.training.optim import Optimiser
 from paring.training.rank_events import gate_rule, rank_event
 from paring.training.setup import load_policy

@@ -12,7 +12,7 @@ from typing import Any
 from l1ra_arms import ARMS, Shape, adalora, run_of, short_rows
 from measuring import machine
 from paring import train
-from paring.config import as_plain
+from paring.training.config import as_plain
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ from sys import stderr
 
 from paring import load_run
 from paring.adapters.attach import parameters_by_name
-from paring.config import Run
 from paring.runtime.machine import peak_memory_gb
+from paring.training.config import Run
 from paring.training.optim import Optimiser
 from paring.training.rl import rl_step
 from paring.training.setup import prepare

@@ -6,13 +6,13 @@ import torch
 
 from paring import load_run
 from paring.adapters.attach import attach, parameters_by_name
-from paring.config import Run
 from paring.maths.advantages import standardised
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.policy.packing import packed
 from paring.rollout.local import LocalEngine
 from paring.tasks.base import judged
+from paring.training.config import Run
 from paring.training.draws import items_of_step
 from paring.types import Key
 

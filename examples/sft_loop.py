@@ -6,11 +6,11 @@ import torch
 
 from paring import load_run
 from paring.adapters.attach import attach, parameters_by_name
-from paring.config import Run
 from paring.policy.chat import conversation_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.policy.packing import pack_examples
+from paring.training.config import Run
 from paring.training.draws import items_of_step
 
 

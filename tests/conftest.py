@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from paring import load_run, train
-from paring.config import Run
+from paring.training.config import Run
 
 SMALL = {
     "steps": 4,

@@ -14,13 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from paring.config import load_run
     from paring.maths.objective import Objective
     from paring.reporting.compare import compare
     from paring.reporting.report import report
     from paring.subjects.evaluate import evaluate
     from paring.subjects.export import export
     from paring.tasks.base import Task
+    from paring.training.config import load_run
     from paring.training.method import train
     from paring.types import Problem, Score
     from paring.verifier.verifier import Verifier
@@ -52,7 +52,7 @@ _HOMES = {
     "compare": "paring.reporting.compare",
     "evaluate": "paring.subjects.evaluate",
     "export": "paring.subjects.export",
-    "load_run": "paring.config",
+    "load_run": "paring.training.config",
     "report": "paring.reporting.report",
     "train": "paring.training.method",
 }

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from paring import load_run, train
 from paring.cli import app
-from paring.config import Run
 from paring.maths.advantages import Outcome
 from paring.maths.objective import LogProbs
 from paring.tasks.own_task import OwnTask
 from paring.tasks.reward_functions import RewardFunctions
+from paring.training.config import Run
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from paring.adapters.attach import parameters_by_name
-from paring.config import load_run
 from paring.runtime.memory import give_back_freed_memory
+from paring.training.config import load_run
 from paring.training.optim import Optimiser
 from paring.training.rl import rl_step
 from paring.training.setup import prepare

@@ -8,9 +8,9 @@ import pytest
 from safetensors.torch import load_file
 
 from paring import train
-from paring.config import load_run
 from paring.maths.objectives import OfFamily, OfHalves, OfPaper
 from paring.runtime.journal import read_rows
+from paring.training.config import load_run
 
 KINDS = [kind().kind for kind in get_args(OfPaper) + get_args(OfFamily) + get_args(OfHalves)]
 ALWAYS = {"clip_fraction", "ratio_low", "ratio_median", "ratio_high", "ratio_max", "kl", "kl_sampling"} | {

@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from paring import evaluate, load_run, train
 from paring.cli import app
-from paring.config import SftRun, as_plain
 from paring.policy.loading import load_base
 from paring.runtime.journal import read_rows
 from paring.settings.complaints import RecipeError, RunFailed
 from paring.subjects.export import export
 from paring.training import sft
+from paring.training.config import SftRun, as_plain
 from paring.training.heldout import held_out_loss
 from paring.training.sft_setup import prepare
 

@@ -98,7 +98,7 @@ def test_runs_of_a_study_that_is_killed_save_and_end_and_its_successor_takes_the
 
 
 def test_two_jobs_are_processes_of_one_thread_each(small_run, tmp_path):
-    from paring.config import as_plain
+    from paring.training.config import as_plain
 
     jobs = LocalJobs(2, threads=1)
     folders = [tmp_path / name for name in ("first", "second")]

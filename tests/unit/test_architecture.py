@@ -33,11 +33,10 @@ MAY_IMPORT = {
     "paring.ranks": {"paring.types", "paring.runtime"},
     "paring.reporting": {"paring.types", "paring.settings", "paring.runtime", "paring.maths", "paring.ranks"},
     "paring.evaluation": ALGORITHM,
-    "paring.config": ALGORITHM | {"paring.evaluation", "paring.training"},
-    "paring.training": ALGORITHM | {"paring.config", "paring.evaluation"},
-    "paring.planning": ALGORITHM | {"paring.config"},
-    "paring.subjects": ALGORITHM | {"paring.config", "paring.evaluation", "paring.training"},
-    "paring.study": GROUND | {"paring.config", "paring.training", "paring.planning"},
+    "paring.training": ALGORITHM | {"paring.evaluation"},
+    "paring.planning": ALGORITHM | {"paring.training"},
+    "paring.subjects": ALGORITHM | {"paring.evaluation", "paring.training"},
+    "paring.study": GROUND | {"paring.training", "paring.planning"},
 }
 
 
@@ -79,6 +78,27 @@ def test_a_file_imports_only_from_floors_below(module):
 
 def test_there_is_no_circle():
     TopologicalSorter({module: imports_of(path) for module, path in FILES.items()}).prepare()
+
+
+def test_no_arrow_runs_up():
+    """A room stands above all that it imports: between rooms, too, there is no circle."""
+    rooms: dict[str, set[str]] = {}
+    for module, path in FILES.items():
+        rooms.setdefault(room_of(module), set()).update(map(room_of, imports_of(path) - {module}))
+    TopologicalSorter({room: above - {room} for room, above in rooms.items()}).prepare()
+
+
+def test_a_name_stands_for_one_thing():
+    """Classes, and files but those of commands and benchmarks, which are named after what they serve."""
+    files = [path.stem for path in SOURCE.rglob("*.py") if path.parent.name not in ("commands", "benchmarks")]
+    classes = [
+        node.name
+        for path in FILES.values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    for names in (files, classes):
+        assert not {name for name in names if names.count(name) > 1} - {"__init__"}
 
 
 def test_the_plan_knows_every_room():

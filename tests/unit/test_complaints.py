@@ -2,8 +2,8 @@
 
 import pytest
 
-from paring.config import Run, load_run
 from paring.settings.complaints import RecipeError, valid_keys
+from paring.training.config import Run, load_run
 
 
 def faults(overrides: dict) -> list[str]:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from paring.config import differences, load_run, task_named, task_names, to_toml
 from paring.maths.objectives import Dapo, Grpo, Raft, Reinforce, Rgra
 from paring.settings.complaints import RecipeError
 from paring.settings.recipes import parse_override, recipe_names, recipe_text
 from paring.tasks.sums_products import SumsAndProducts
+from paring.training.config import differences, load_run, task_named, task_names, to_toml
 
 
 def overridden(*texts: str):

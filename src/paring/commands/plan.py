@@ -20,11 +20,11 @@ def plan(
 ) -> None:
     """Estimate a run's peak memory by part, say whether it fits, and what to change."""
     with errors_in_words(debug):
-        from paring.config import load_run
         from paring.planning.job import KINDS, Kind
         from paring.planning.plan import SOUGHT, Sought
         from paring.planning.plan import plan as plan_run
         from paring.planning.plan_words import lines
+        from paring.training.config import load_run
 
         chosen_kind: Kind | None = one_of("--kind", kind, KINDS)
         sought: Sought | None = one_of("--find", find, SOUGHT)

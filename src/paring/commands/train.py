@@ -24,8 +24,8 @@ def train(
     if resume is not None and out is not None:
         raise typer.BadParameter("--resume goes on in the run's own folder: leave --out away")
     with errors_in_words(debug):
-        from paring.config import load_run
         from paring.runtime.folder import RunFolder, check_free, free_folder
+        from paring.training.config import load_run
         from paring.training.method import preview
         from paring.training.method import train as train_run
         from paring.training.progress import check_same_run

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from paring.config import AnyRun, Run, as_plain, validate
 from paring.planning.estimate import Estimate
 from paring.settings.recipes import override
+from paring.training.config import AnyRun, Run, as_plain, validate
 from paring.types import Json
 
 LEAST_SAVING = 0.01

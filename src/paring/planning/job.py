@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 
 from paring.adapters.kinds import L1ra
-from paring.config import AnyRun, Run
 from paring.planning.shapes import Linear, Shapes
 from paring.policy.packing import TILE
 from paring.rollout.kernels import kernel_for
 from paring.runtime.machine import main_memory
+from paring.training.config import AnyRun, Run
 
 Kind = Literal["full", "lora", "l1ra", "l1ra-reference"]
 KINDS: tuple[Kind, ...] = ("full", "lora", "l1ra", "l1ra-reference")

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
-from paring.config import AnyRun
 from paring.planning import parts
 from paring.planning.advice import Change, savings
 from paring.planning.estimate import Estimate, estimate
 from paring.planning.job import KINDS, Job, Kind, Machine, Rollouts, job_of, machine_of
 from paring.planning.shapes import Shapes, on_meta, shapes_of, targets_of
 from paring.policy.loading import read_config
+from paring.training.config import AnyRun
 from paring.types import Json
 
 Sought = Literal["batch", "rank"]

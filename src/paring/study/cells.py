@@ -9,10 +9,10 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from paring.config import AnyRun, Run, validate
 from paring.settings.complaints import RecipeError
 from paring.settings.recipes import override
 from paring.study.declaration import Settings, Study, recipe_of
+from paring.training.config import AnyRun, Run, validate
 from paring.types import Json
 
 SELECTORS = ("objective.kind", "adapter.kind", "task.name")

@@ -83,8 +83,8 @@ def main() -> None:
 
 
 def _train(recipe: dict[str, Json], folder: Path) -> int:
-    from paring.config import validate
     from paring.runtime.lock import RunIsBusy
+    from paring.training.config import validate
     from paring.training.method import train
 
     run = validate(recipe, source=folder.name)

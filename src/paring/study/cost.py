@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from paring.adapters.kinds import Gated
-from paring.config import AnyRun, Run, as_plain
 from paring.planning.plan import plan as plan_memory
 from paring.planning.plan_words import gigabytes
 from paring.runtime.folder import RunFolder
@@ -21,6 +20,7 @@ from paring.study.cells import PlannedRun, cells
 from paring.study.course import Course
 from paring.study.processes import Jobs, LocalJobs
 from paring.study.study_folder import result_of
+from paring.training.config import AnyRun, Run, as_plain
 
 STEPS = 3
 """A probe's; the first is not counted, since it warms up."""

@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from paring.config import as_plain
 from paring.runtime.interruption import Interruption
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import all_cpus
@@ -15,6 +14,7 @@ from paring.study.course import Course
 from paring.study.display import StudyScreen, Tally
 from paring.study.processes import Jobs, local_jobs
 from paring.study.study_folder import Trouble
+from paring.training.config import as_plain
 
 POLL_SECONDS = 0.2
 

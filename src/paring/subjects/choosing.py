@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from difflib import get_close_matches
 
-from paring.config import Run, task_named, task_names
 from paring.evaluation.benchmarks.benchmark_task import BenchmarkTask
 from paring.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_named
 from paring.evaluation.benchmarks.gsm8k import GSM8K
@@ -12,6 +11,7 @@ from paring.evaluation.request import Request
 from paring.tasks.base import Task
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.styles import STYLES, Boxed, Style, style_of
+from paring.training.config import Run, task_named, task_names
 from paring.verifier import Verifier
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from paring.adapters.attach import load_state, parameters_by_name, set_ranks
 from paring.adapters.peft_reading import attach_from_peft, read_peft_folder
-from paring.config import Run, load_run
 from paring.policy.loading import Model, base_name, load_base
 from paring.policy.model import Policy
 from paring.runtime import checkpoint
 from paring.runtime.folder import RunFolder
+from paring.training.config import Run, load_run
 from paring.training.setup import attach_adapters
 
 

@@ -10,7 +10,6 @@ import torch
 from paring.adapters.attach import published_parameters, ranks_of
 from paring.adapters.kinds import Gated
 from paring.adapters.peft_format import write_peft_folder
-from paring.config import AnyRun, Run, to_toml
 from paring.evaluation.measuring import Evaluation
 from paring.policy.loading import base_name
 from paring.policy.packing import PackedBatch
@@ -24,6 +23,7 @@ from paring.runtime.machine import peak_memory_gb, versions
 from paring.runtime.screen import Screen
 from paring.settings.complaints import NotFinite, RunFailed
 from paring.training.collecting import AnswerRow
+from paring.training.config import AnyRun, Run, to_toml
 from paring.training.heldout import HeldOutLoss
 from paring.training.optim import Update
 from paring.training.progress import Examined, Progress, Trained, check_same_run, restore, save

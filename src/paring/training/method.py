@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from paring.config import AnyRun, Run
 from paring.runtime.folder import RunFolder, free_folder
 from paring.runtime.screen import Screen
 from paring.training import rl, setup, sft, sft_setup
+from paring.training.config import AnyRun, Run
 from paring.training.loop import ended_already
 from paring.training.result import Result
 

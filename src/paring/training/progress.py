@@ -9,7 +9,6 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from paring.adapters.attach import load_state, ranks_of, set_ranks, state
-from paring.config import AnyRun, differences, load_run
 from paring.evaluation.items import Item
 from paring.evaluation.measuring import Evaluation
 from paring.policy.model import Policy
@@ -21,6 +20,7 @@ from paring.runtime.journal import Journal
 from paring.runtime.machine import versions
 from paring.runtime.screen import Screen
 from paring.training.collapse import Watch
+from paring.training.config import AnyRun, differences, load_run
 from paring.training.optim import Optimiser, Update
 
 EXAMPLES = 20

@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import partial
 
 from paring.adapters.attach import parameters_by_name
-from paring.config import Run
 from paring.evaluation.measuring import measure
 from paring.policy.packing import packed
 from paring.runtime.folder import RunFolder
@@ -12,6 +11,7 @@ from paring.runtime.machine import Stopwatch
 from paring.runtime.memory import give_back_freed_memory
 from paring.runtime.screen import Screen
 from paring.training.collecting import collect
+from paring.training.config import Run
 from paring.training.loop import Loop, Step
 from paring.training.optim import Optimiser, learning_rate
 from paring.training.progress import Examined, Trained

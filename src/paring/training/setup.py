@@ -11,7 +11,6 @@ from paring.adapters.attach import attach, parameters_by_name
 from paring.adapters.kinds import Adapter, Lora, check_events
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_reading import attach_from_peft
-from paring.config import AnyRun, Run, to_toml
 from paring.maths.objective import Objective
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
@@ -25,6 +24,7 @@ from paring.runtime.machine import threads_for
 from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
 from paring.runtime.text import visible
 from paring.tasks.base import Task
+from paring.training.config import AnyRun, Run, to_toml
 from paring.training.draws import items_of_step
 from paring.types import Key, Problem
 

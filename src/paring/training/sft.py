@@ -6,13 +6,13 @@ from functools import partial
 import torch
 
 from paring.adapters.attach import parameters_by_name
-from paring.config import SftRun
 from paring.maths.objective import Totals, cross_entropy
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled, pack_examples
 from paring.runtime.folder import RunFolder
 from paring.runtime.machine import Stopwatch
 from paring.runtime.screen import Screen
+from paring.training.config import SftRun
 from paring.training.draws import items_of_step
 from paring.training.heldout import cut_examples, held_out_loss
 from paring.training.loop import Loop, Step

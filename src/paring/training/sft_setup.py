@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
-from paring.config import SftRun
 from paring.policy.chat import conversation_tokens
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled
 from paring.tasks.examples import Conversation
+from paring.training.config import SftRun
 from paring.training.draws import items_of_step
 from paring.training.setup import load_policy, quoted, shown_before
 

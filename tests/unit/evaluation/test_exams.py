@@ -2,7 +2,6 @@
 
 import pytest
 
-from paring.config import load_run
 from paring.evaluation.benchmarks.benchmark_task import BenchmarkTask
 from paring.evaluation.exam import About
 from paring.evaluation.request import request_of
@@ -11,6 +10,7 @@ from paring.subjects.choosing import exams_of, style_for
 from paring.tasks.arithmetic import Arithmetic
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.styles import Boxed, ThinkAnswer
+from paring.training.config import load_run
 from paring.verifier import Verifier
 
 

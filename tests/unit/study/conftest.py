@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from paring.config import validate
 from paring.settings.complaints import RunFailed
 from paring.study import child
 from paring.study.course import Course
 from paring.study.declaration import Study
 from paring.study.study_folder import StudyFolder
+from paring.training.config import validate
 from paring.training.method import train
 
 

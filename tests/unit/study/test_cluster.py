@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from paring.config import as_plain
 from paring.study import child
+from paring.training.config import as_plain
 
 ray = pytest.importorskip("ray")
 SECONDS = 240

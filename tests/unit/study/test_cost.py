@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from paring.config import load_run
 from paring.study.cost import Probe, cost_table, probed, problems_measured, shortened
 from paring.study.declaration import Tune
+from paring.training.config import load_run
 
 
 def test_a_whole_run_from_its_first_steps():
@@ -62,6 +62,6 @@ def test_a_probe_that_does_not_end_well_is_an_error(small_course, here, tmp_path
 
 
 def test_plain_values_of_a_probe_can_be_sent(small_course):
-    from paring.config import as_plain
+    from paring.training.config import as_plain
 
     assert json.loads(json.dumps(as_plain(shortened(small_course().final[0].run))))["steps"] == 3

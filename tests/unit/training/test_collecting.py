@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from paring.config import load_run
 from paring.maths.objectives import Dapo, Rgra, Sft
 from paring.rollout.lagged import LaggedEngine
 from paring.runtime.machine import Stopwatch
 from paring.training.collecting import collect
+from paring.training.config import load_run
 from paring.training.draws import items_of_step, others_of_step
 from paring.training.setup import Setup
 from paring.types import Completion, Group, Key, Problem, Score
