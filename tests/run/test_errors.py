@@ -102,7 +102,7 @@ def test_weights_that_are_damaged(refused, tmp_path):
         ([{"question": "a", "answer": "1"}, {"question": "b"}], "own.jsonl:2: field 'answer' is missing; there are: "),
         ([{"question": "a", "answer": 1}], "own.jsonl:1: field 'answer' is int, a string in quotes is needed"),
         ([[1]], "own.jsonl:1: a JSON object is needed, not list"),
-        ([{"question": "a", "answer": "1"}], "own.jsonl: 1 rows, at least 3 are needed"),
+        ([{"question": "a", "answer": "1"}], "own.jsonl: 1 row, at least 3 with different prompts are needed"),
     ],
 )
 def test_data_that_cannot_be_used(refused, tmp_path, rows, expected):
