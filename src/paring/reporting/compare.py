@@ -21,16 +21,14 @@ COSTS = ("training_seconds", "peak_memory_gb")
 class Compared:
     """Two finished runs.
 
-    recipes   a line for each setting that differs, first -> second
-    test      the paired comparison over problems, second less first
-    untested  why there is none, else empty
+    recipes  a line for each setting that differs, first -> second
+    test     the paired comparison over problems, second less first; else why there is none
     """
 
     first: RunRecord
     second: RunRecord
     recipes: tuple[str, ...]
-    test: Paired | None
-    untested: str
+    test: Paired | str
 
     @property
     def sides(self) -> dict[str, RunRecord]:
@@ -38,16 +36,15 @@ class Compared:
 
     def as_plain(self) -> dict[str, object]:
         """The values that `paring compare --json` prints."""
-        sides = self.sides.items()
-        test: dict[str, object] = {"none": self.untested}
-        if self.test is not None:
-            interval = [self.test.low, self.test.high]
-            test = asdict(self.test) | {"difference": self.test.difference, "interval": interval}
+        sides, test = self.sides.items(), self.test
+        tested: dict[str, object] = {"none": test}
+        if isinstance(test, Paired):
+            tested = asdict(test) | {"difference": test.difference, "interval": [test.low, test.high]}
         return {
             **{side: str(run.folder) for side, run in sides},
             "recipes": list(self.recipes),
             "after": {side: run.evaluation("after") for side, run in sides},
-            "test": test,
+            "test": tested,
             "final": {side: _final(run) for side, run in sides},
             "collapse": {side: run.ended("collapse") for side, run in sides},
             "parameters": {side: _parameters(run) for side, run in sides},
@@ -56,46 +53,43 @@ class Compared:
 
     def as_text(self) -> str:
         """The same for people."""
-        lines = [f"{side:<7} {run.folder}" for side, run in self.sides.items()]
-        lines += ["", "settings, first -> second:"]
-        lines += [f"  {one_line(line)}" for line in self.recipes or ["none: the recipes are the same"]]
-        lines += ["", *self._table().as_text(), "", *self._verdict()]
-        collapses = ((side, mapping(run.ended("collapse")).get("words")) for side, run in self.sides.items())
-        return "\n".join([*lines, *(f"{side}: {one_line(str(words))}" for side, words in collapses if words)])
-
-    def _table(self) -> Table:
         runs = self.first, self.second
-        rows = [(name, *(_measured(run, name) for run in runs)) for name in ("accuracy", "loss")]
         finals = [_final(run) for run in runs]
+        rows = [(name, *(_measured(run, name) for run in runs)) for name in ("accuracy", "loss")]
         rows += [(f"{name}, last steps", *(_number(final.get(name)) for final in finals)) for name in FINAL]
         rows.append(("parameters", *(_number(_parameters(run)) for run in runs)))
         rows += [(cost.replace("_", " "), *(_number(run.ended(cost)) for run in runs)) for cost in COSTS]
-        known = [row for row in rows if any(cell != "-" for cell in row[1:])]
-        return Table(("after training", "first", "second"), known)
+        table = Table(("after training", "first", "second"), [row for row in rows if set(row[1:]) != {"-"}])
+        lines = [f"{side:<7} {run.folder}" for side, run in self.sides.items()]
+        lines += ["", "settings, first -> second:"]
+        lines += [f"  {one_line(line)}" for line in self.recipes or ["none: the recipes are the same"]]
+        lines += ["", *table.as_text(), "", *self._verdict()]
+        for side, run in self.sides.items():
+            if words := mapping(run.ended("collapse")).get("words"):
+                lines.append(f"{side}: {one_line(str(words))}")
+        return "\n".join(lines)
 
     def _verdict(self) -> list[str]:
         test = self.test
-        if test is None:
-            return [f"no paired test: {self.untested}"]
+        if isinstance(test, str):
+            return [f"no paired test: {test}"]
         change = f"{points(test.difference)} points {points_interval(test.low, test.high)}"
         problems = count_words(test.problems, "problem")
-        lines = [
-            f"accuracy, second less first: {change} over {problems}, {p_words(test.p)} ({test.test})",
-            f"only the first has {test.first_only} right, only the second {test.second_only}",
-            "this compares these two runs, not their recipes: for those, repeat both with several seeds (paring study)",
-        ]
-        return lines if test.first_only is not None else [lines[0], lines[2]]
+        lines = [f"accuracy, second less first: {change} over {problems}, {p_words(test.p)} ({test.test})"]
+        if test.first_only is not None:
+            lines.append(f"only the first has {test.first_only} right, only the second {test.second_only}")
+        seeds = "for those, repeat both with several seeds (paring study)"
+        return [*lines, f"this compares these two runs, not their recipes: {seeds}"]
 
 
 def compare(first: Path | str, second: Path | str) -> Compared:
     """Two run folders beside each other. Raises ValueError where one holds no run, or one without result."""
     one, other = _finished(Path(first)), _finished(Path(second))
-    test, untested = over_problems([one], [other]), ""
     if not (one.items and other.items):
-        untested = "a run has no items.jsonl, as supervised runs have none, so its answers cannot be paired"
-    elif test is None:
-        untested = "the runs were measured on different problems, so their answers cannot be paired"
-    return Compared(one, other, tuple(changes(one.recipe, other.recipe)), test, untested)
+        none = "a run has no items.jsonl, as supervised runs have none, so its answers cannot be paired"
+    else:
+        none = "the runs were measured on different problems, so their answers cannot be paired"
+    return Compared(one, other, tuple(changes(one.recipe, other.recipe)), over_problems([one], [other]) or none)
 
 
 def _finished(folder: Path) -> RunRecord:

@@ -24,7 +24,6 @@ class Measure:
 
     @property
     def key(self) -> str:
-        """Its name in an evaluation."""
         return "accuracy" if self.accuracy else "loss"
 
     def value(self, value: float) -> str:
@@ -41,7 +40,7 @@ class Measure:
         return words + name if unit else words
 
     def difference(self, difference: Difference) -> str:
-        """A change with its interval: `+1.2 points [-0.5, +2.9]`."""
+        """`+1.2 points [-0.5, +2.9]`"""
         return f"{self.change(difference.mean)} {self.changes(difference.interval)}"
 
     def changes(self, interval: Interval) -> str:
@@ -93,15 +92,13 @@ class Standing:
 
     @property
     def before(self) -> float | None:
-        """The mean before training."""
         return self.mean_of("before", self.measure.key)
 
     @property
     def sampled(self) -> float | None:
         """Answers that a run sampled in training, the mean over runs; None where one sampled none, or lacks numbers."""
-        counts = [run.sampled for run in self.runs.values()]
-        known = [count for count in counts if count is not None]
-        return sum(known) / len(known) if len(known) == len(counts) else None
+        known = [run.sampled for run in self.runs.values() if run.sampled is not None]
+        return sum(known) / len(known) if len(known) == len(self.runs) else None
 
     def value(self, run: RunRecord, when: str) -> float | None:
         return finite(run.evaluation(when).get(self.measure.key))

@@ -48,11 +48,13 @@ def contrasts_of(contests: Sequence[Contest]) -> list[Contrast]:
     them another. Pairs that no test applies to (single losses) are left out."""
     contrasts = []
     for contest in contests:
-        for first, second in _pairs(contest):
-            seeds, items = _over_seeds(first, second), _over_items(first, second)
-            decisive = seeds or items or _unpaired(first, second)
+        first, *others = contest.standings
+        few = len(contest.standings) <= MOST_PAIRED
+        for one, other in combinations(contest.standings, 2) if few else ((first, other) for other in others):
+            seeds, items = _over_seeds(one, other), _over_items(one, other)
+            decisive = seeds or items or _unpaired(one, other)
             if decisive is not None:
-                contrasts.append(Contrast(contest, first, second, decisive, items if seeds else None))
+                contrasts.append(Contrast(contest, one, other, decisive, items if seeds else None))
     decisive = _adjusted(contrast.decisive for contrast in contrasts)
     items = iter(_adjusted(contrast.items for contrast in contrasts if contrast.items))
     return [
@@ -78,13 +80,6 @@ def _adjusted(tests: Iterable[Test]) -> list[Test]:
     return [replace(test, adjusted=p) for test, p in zip(tests, p_values, strict=True)]
 
 
-def _pairs(contest: Contest) -> list[tuple[Standing, Standing]]:
-    if len(contest.standings) <= MOST_PAIRED:
-        return list(combinations(contest.standings, 2))
-    first, *others = contest.standings
-    return [(first, other) for other in others]
-
-
 def _over_seeds(first: Standing, second: Standing) -> Test | None:
     one, other = first.values, second.values
     seeds = [seed for seed in one if seed in other]
@@ -104,10 +99,10 @@ def _over_items(first: Standing, second: Standing) -> Test | None:
 
 def _unpaired(first: Standing, second: Standing) -> Test | None:
     """Two accuracies that nothing pairs: the problems count as different ones, which asks for more evidence."""
-    sides = [counted(run.evaluation("after")) for arm in (first, second) for run in arm.runs.values()]
-    counts = [side for side in sides if side is not None]
-    if len(sides) != 2 or len(counts) != 2:
+    runs = [run for arm in (first, second) for run in arm.runs.values()]
+    counts = [count for run in runs if (count := counted(run.evaluation("after"))) is not None]
+    if len(runs) != 2 or len(counts) != 2:
         return None
-    return Test(
-        unpaired_difference(*counts[0], *counts[1]), min(problems for _, problems in counts), "unpaired shares", False
-    )
+    (right1, problems1), (right2, problems2) = counts
+    difference = unpaired_difference(right1, problems1, right2, problems2)
+    return Test(difference, min(problems1, problems2), "unpaired shares", identical=False)

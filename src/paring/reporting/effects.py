@@ -46,27 +46,23 @@ def effects_of(gathered: Gathered, contests: Sequence[Contest]) -> list[Effect]:
     tuned = {choice.key for choice in gathered.tuned}
     effects = []
     for measure in dict.fromkeys(contest.measure for contest in contests):
+        pairs_by_change: dict[tuple[str, tuple[str, str]], list[Pair]] = {}
         standings = [standing for contest in contests if contest.measure == measure for standing in contest.standings]
-        for (key, values), pairs in _pairs_by_change(standings, tuned).items():
-            seeds = _shared_seeds(pairs)
+        for first, second in combinations(standings, 2):
+            if change := _change(first, second, tuned):
+                key, (one, other) = change
+                if turned := pairs_by_change.get((key, (other, one))):
+                    turned.append((second, first))
+                else:
+                    pairs_by_change.setdefault(change, []).append((first, second))
+        for (key, values), pairs in pairs_by_change.items():
+            arms = [standing for pair in pairs for standing in pair]
+            seeds = tuple(seed for seed in arms[0].values if all(seed in arm.values for arm in arms))
             apart = pairs[0][0].arm.place != pairs[0][1].arm.place
             if (len(pairs) > 1 or apart) and len(seeds) > 1:
                 effects.append(Effect(measure, key, values, tuple(pairs), seeds, _pooled(pairs, seeds)))
     adjusted = holm([effect.difference.p for effect in effects])
     return [replace(effect, adjusted=p) for effect, p in zip(effects, adjusted, strict=True)]
-
-
-def _pairs_by_change(standings: Sequence[Standing], tuned: set[str]) -> dict[tuple[str, tuple[str, str]], list[Pair]]:
-    """(setting, its two values) -> the pairs of arms that differ in it alone, all in the direction of the first."""
-    pairs: dict[tuple[str, tuple[str, str]], list[Pair]] = {}
-    for first, second in combinations(standings, 2):
-        if change := _change(first, second, tuned):
-            key, (one, other) = change
-            if (key, (other, one)) in pairs:
-                pairs[key, (other, one)].append((second, first))
-            else:
-                pairs.setdefault((key, (one, other)), []).append((first, second))
-    return pairs
 
 
 def _change(first: Standing, second: Standing, tuned: set[str]) -> tuple[str, tuple[str, str]] | None:
@@ -76,11 +72,6 @@ def _change(first: Standing, second: Standing, tuned: set[str]) -> tuple[str, tu
     if len(keys) != 1 or keys[0].endswith(NAMES):
         return None
     return keys[0], (written(one.get(keys[0], ABSENT)), written(other.get(keys[0], ABSENT)))
-
-
-def _shared_seeds(pairs: Sequence[Pair]) -> tuple[int, ...]:
-    standings = [standing for pair in pairs for standing in pair]
-    return tuple(seed for seed in standings[0].values if all(seed in standing.values for standing in standings))
 
 
 def _pooled(pairs: Sequence[Pair], seeds: Sequence[int]) -> Difference:
