@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import ClassVar
 
-from paring.reporting.contests import Contest, Interval
+from paring.reporting.contests import Contest
 from paring.reporting.series import Curve, Figure
 from paring.runtime.tables import plain_html
 
@@ -55,16 +55,9 @@ class Gallery:
     beside: bool
 
 
-@dataclass(frozen=True)
-class Strips:
-    """Drawn cells for a table: in each row the mean, its interval and its seeds; in the head both ends of the scale."""
-
-    cells: Sequence[str]
-    head: str
-
-
-def strips_of(contest: Contest) -> Strips:
-    """The scale reaches from the lowest end of an interval, or seed, to the highest."""
+def strips_of(contest: Contest) -> tuple[list[str], str]:
+    """Drawn cells for a table: in each row the mean, its interval and its seeds; and a head with both ends of the
+    scale, which reaches from the lowest end of an interval, or seed, to the highest."""
     rows = [(one.mean, one.interval, list(one.values.values())) for one in contest.standings]
     places = [place for mean, ends, seeds in rows for place in (mean, *(ends or ()), *seeds)]
     low, high = min(places), max(places)
@@ -79,26 +72,21 @@ def strips_of(contest: Contest) -> Strips:
             f'{"".join(strokes)}{reach}<circle class="dot" cx="{scale(mean):.1f}" cy="10" r="4"/></svg></td>'
         )
     ends = " ".join(f"<span>{plain_html(contest.measure.value(end))}</span>" for end in (low, high))
-    return Strips(cells, f'<th scope="col" class="axis">{ends}</th>')
+    return cells, f'<th scope="col" class="axis">{ends}</th>'
 
 
 def charts_of(figure: Figure) -> dict[str, Chart]:
     """A chart for each panel of the figure, all on the same scales."""
     points = [point for curve in figure.curves for point in curve.points]
     ends = [end for point in points for end in (point.low, point.high)]
-    (low, high), ticks, height = (_logarithmic if figure.logarithmic else _linear)(ends)
+    up, ticks = (_logarithmic if figure.logarithmic else _linear)(ends)
     across = _scale(0, figure.last_step, LEFT, WIDTH - RIGHT)
-    upwards = _scale(low, high, HEIGHT - BOTTOM, TOP)
-
-    def up(value: float) -> float:
-        return upwards(height(value))
-
     steps = figure.ticks or [(step, f"{step:g}") for step in round_numbers(0, figure.last_step) if step == int(step)]
     return {
         setting: Chart(
             tuple(_line(curve, across, up) for curve in curves),
             tuple((across(step), text) for step, text in steps),
-            tuple((up(value), text) for value, text in ticks),
+            tuple((up(value), f"{value:g}") for value in ticks),
             figure.axis,
         )
         for setting, curves in figure.panels.items()
@@ -119,28 +107,30 @@ def round_numbers(low: float, high: float) -> list[float]:
     return [number * step for number in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
-Scaled = tuple[Interval, list[tuple[float, str]], Callable[[float], float]]
-"""Lowest and highest height, the ticks as values and texts, and the height of a value."""
+Scale = Callable[[float], float]
+"""From a value to its place."""
 
 
-def _linear(ends: Sequence[float]) -> Scaled:
-    """From 0 where the values are not far from it: a length of 20 that falls to 18 has not collapsed."""
+def _linear(ends: Sequence[float]) -> tuple[Scale, list[float]]:
+    """The scale with its ticks, from 0 where the values are not far from it: a length of 20 that falls to 18 has not
+    collapsed."""
     low, high = min(ends), max(ends)
     if 0 < low < 0.7 * high:
         low = 0.0
     room = 0.04 * (high - low) or 0.1 * abs(high) or 1.0
     low, high = low - (room if low else 0.0), high + room
-    return (low, high), [(value, f"{value:.6g}") for value in round_numbers(low, high)], lambda value: value
+    return _scale(low, high, HEIGHT - BOTTOM, TOP), round_numbers(low, high)
 
 
-def _logarithmic(ends: Sequence[float]) -> Scaled:
+def _logarithmic(ends: Sequence[float]) -> tuple[Scale, list[float]]:
     top = ceil(log10(max(ends)))
     bottom = max(top - DECADES, floor(log10(min(end for end in ends if end > 0))))
-    ticks = [(10.0**power, f"{10.0**power:g}") for power in range(bottom, top + 1)]
-    return (bottom, top), ticks, lambda value: log10(value) if value > 10.0**bottom else bottom
+    upwards = _scale(bottom, top, HEIGHT - BOTTOM, TOP)
+    ticks = [10.0**power for power in range(bottom, top + 1)]
+    return lambda value: upwards(log10(value) if value > 10.0**bottom else bottom), ticks
 
 
-def _line(curve: Curve, across: Callable[[float], float], up: Callable[[float], float]) -> Line:
+def _line(curve: Curve, across: Scale, up: Scale) -> Line:
     middle = [(across(point.step), up(point.mean)) for point in curve.points]
     band = ""
     if curve.runs > 1:
@@ -157,5 +147,5 @@ def _path(points: Iterable[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:.1f} {y:.1f}".replace(".0", "") for x, y in points)
 
 
-def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+def _scale(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: start + (value - low) / (high - low) * (end - start)

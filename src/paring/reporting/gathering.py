@@ -15,16 +15,12 @@ LONGEST_LABEL = 60
 
 @dataclass(frozen=True)
 class Arm:
-    """Repetitions of one recipe, ordered by seed; of a study, one of its arms at one of its settings.
+    """Repetitions of one recipe, ordered by seed: the words by which it is compared, and the setting of a study at
+    which it is, with others at the same one."""
 
-    label, place   the words by which it is compared, and the setting at which it is, with others at the same one
-    """
-
-    name: str
-    setting: Mapping[str, object]
+    label: str
+    place: str
     runs: tuple[RunRecord, ...]
-    label: str = ""
-    place: str = ""
 
     @property
     def first(self) -> RunRecord:
@@ -37,13 +33,16 @@ class Arm:
 
 @dataclass(frozen=True)
 class Tuned:
-    """A value that a study chose for an arm on the validation split, and the score of each value it tried."""
+    """A value that a study chose for an arm on the validation split, and the score of each value it tried; `label`
+    and `place` are those of the arm."""
 
     arm: str
     setting: Mapping[str, object]
     key: str
     value: str
     scores: Mapping[str, float]
+    label: str
+    place: str
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,6 @@ class Gathered:
     @property
     def runs(self) -> list[RunRecord]:
         return [run for arm in self.arms for run in arm.runs]
-
-    def label(self, arm: str, setting: Mapping[str, object]) -> tuple[str, str]:
-        """The label and place of an arm: arms are compared with arms at each setting. Where there is one arm only, its
-        settings are compared with each other."""
-        words = setting_words(setting)
-        alone = len({arm.name for arm in self.arms}) == 1
-        return (words or arm, "") if alone else (arm, words)
 
 
 def gather(folders: Sequence[Path]) -> Gathered:
@@ -83,25 +75,20 @@ def gather(folders: Sequence[Path]) -> Gathered:
     several = len(studies) > 1 or (studies and alone)
     missing = [line for study in studies for line in study.missing]
     arms = [
-        Arm(f"{study.title}: {arm.name}" if several else arm.name, arm.setting, arm.runs)
-        for study in studies
-        for arm in study.arms
+        replace(arm, label=f"{study.title}: {arm.label}") if several else arm for study in studies for arm in study.arms
     ] + _arms_of(alone, missing)
     if not arms:
         raise ValueError(f"{folders[0]}: none of its runs has begun. {' '.join(missing[:3])}")
+    tuned = [tuned for study in studies for tuned in study.tuned]
+    # Arms are compared with arms at each setting. Where there is one arm only, its settings are compared.
+    if len({arm.label for arm in arms}) == 1:
+        arms = [replace(arm, label=arm.place or arm.label, place="") for arm in arms]
+        tuned = [replace(one, label=one.place or one.label, place="") for one in tuned]
     title = ", ".join(study.title for study in studies) or (alone[0].folder.name if len(alone) == 1 else "")
     descriptions = {str(run.recipe.get("description", "")) for run in alone}
     questions = [study.question for study in studies] or (descriptions if len(descriptions) == 1 else [])
-    gathered = Gathered(
-        written(title) or f"{len(alone)} runs",
-        " ".join(filter(None, questions)),
-        tuple(arms),
-        tuple(tuned for study in studies for tuned in study.tuned),
-        tuple(missing),
-    )
-    labels = [gathered.label(arm.name, arm.setting) for arm in arms]
-    labelled = (replace(arm, label=label, place=place) for arm, (label, place) in zip(arms, labels, strict=True))
-    return replace(gathered, arms=tuple(labelled))
+    question = " ".join(filter(None, questions))
+    return Gathered(written(title) or f"{len(alone)} runs", question, tuple(arms), tuple(tuned), tuple(missing))
 
 
 def _arms_of(runs: Sequence[RunRecord], missing: list[str]) -> list[Arm]:
@@ -114,7 +101,7 @@ def _arms_of(runs: Sequence[RunRecord], missing: list[str]) -> list[Arm]:
     names = [name for name in differing(recipes) if all(name in recipe for recipe in recipes)]
     labels = [_label(group[0], recipe, names) for group, recipe in zip(groups.values(), recipes, strict=True)]
     return [
-        Arm(label if labels.count(label) == 1 else _folder_label(group[0]), {}, _by_seed(group, missing))
+        Arm(label if labels.count(label) == 1 else _folder_label(group[0]), "", _by_seed(group, missing))
         for label, group in zip(labels, groups.values(), strict=True)
     ]
 
@@ -146,7 +133,8 @@ def _by_seed(runs: Sequence[RunRecord], missing: list[str]) -> tuple[RunRecord, 
 
 
 def _read_study(folder: Path) -> Gathered:
-    """Raises ValueError if the record is not of the agreed form."""
+    """Raises ValueError if the record is not of the agreed form, or a run lies elsewhere: no other files get into the
+    report."""
     path = folder / STUDY_RECORD
     try:
         study = json.loads(path.read_bytes())
@@ -156,14 +144,16 @@ def _read_study(folder: Path) -> Gathered:
             if run["stage"] != "final":
                 continue
             runs = cells.setdefault((run["arm"], json.dumps(dict(run["setting"].items()), sort_keys=True)), [])
-            where = _inside(folder, run["folder"])
+            where = folder / run["folder"]
+            if not where.resolve().is_relative_to(folder.resolve()):
+                raise ValueError(f"{path}: {run['folder']!a} lies outside the study")
             if RunFolder(where).recipe.is_file():
                 runs.append(read_run(where))
             else:
                 trouble = f": {written(run['error']['words'])}" if run.get("error") else ""
                 missing.append(f"{written(run['folder'])} has not begun{trouble}.")
         arms = tuple(
-            Arm(written(name), json.loads(setting), _by_seed(runs, missing))
+            Arm(written(name), setting_words(json.loads(setting)), _by_seed(runs, missing))
             for (name, setting), runs in cells.items()
             if runs
         )
@@ -174,20 +164,8 @@ def _read_study(folder: Path) -> Gathered:
     return Gathered(title, question, arms, tuned, tuple(missing))
 
 
-def _inside(folder: Path, name: str) -> Path:
-    """Raises ValueError for a path that leads out of the study: no other files get into its report."""
-    where = folder / name
-    if not where.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{folder / STUDY_RECORD}: {name!a} lies outside the study")
-    return where
-
-
 def _tuned(key: str, chosen: Mapping) -> Tuned:
+    arm, setting = written(chosen["arm"]), dict(chosen["setting"])
     scores = {written(value): finite(score) for value, score in chosen["scores"].items()}
-    return Tuned(
-        written(chosen["arm"]),
-        dict(chosen["setting"]),
-        written(key),
-        written(chosen["value"]),
-        {value: score for value, score in scores.items() if score is not None},
-    )
+    known = {value: score for value, score in scores.items() if score is not None}
+    return Tuned(arm, setting, written(key), written(chosen["value"]), known, arm, setting_words(setting))

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paring.reporting.chart import Gallery, Strips
+from paring.reporting.chart import Gallery
 from paring.reporting.exchanges import Exchange
 from paring.reporting.rank_grid import RankPicture
-from paring.runtime.tables import Table
+from paring.runtime.tables import Table, escaped
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Passage:
 
     fold      the line under which sentences and table fold away on the page; empty: they stand open
     unfolded  whether they are open at first
-    strips    drawn beside the rows of the table
+    strips    cells that are drawn beside the rows of the table, and their head
     narrow    the table is a list of names and values, for several columns on the page
     """
 
@@ -24,9 +24,12 @@ class Passage:
     table: Table | None = None
     fold: str = ""
     unfolded: bool = True
-    strips: Strips | None = None
+    strips: tuple[Sequence[str], str] = ((), "")
     narrow: bool = False
     figures: Sequence[Gallery | Exchange | RankPicture] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.sentences or self.table or self.figures)
 
 
 @dataclass(frozen=True)
@@ -37,3 +40,17 @@ class Section:
     title: str
     passages: Sequence[Passage]
     tone: str = "note"
+
+
+def as_markdown(title: str, question: str, sections: Sequence[Section]) -> str:
+    """Sentences and tables, for an issue, a mail or a repository. Every text that comes from a folder is escaped."""
+    lines = [f"# {escaped(title)}", *(["", f"> {escaped(question)}"] if question else [])]
+    for section in sections:
+        passages = [passage for passage in section.passages if not passage.figures]
+        lines += ["", f"## {section.title}"] if passages else []
+        for passage in passages:
+            lines += ["", f"### {escaped(passage.title)}"] if passage.title else []
+            lines += [line for sentence in passage.sentences for line in ("", escaped(sentence))]
+            lines += ["", escaped(passage.fold)] if passage.fold else []
+            lines += ["", *passage.table.as_markdown()] if passage.table else []
+    return "\n".join(lines) + "\n"

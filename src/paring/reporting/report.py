@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 
 from paring.reporting.findings import Findings, find
-from paring.reporting.markdown import as_markdown
+from paring.reporting.passages import as_markdown
 from paring.reporting.sections import sections_of
 from paring.reporting.summary import as_plain
 from paring.reporting.web_page import fitting_page

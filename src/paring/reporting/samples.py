@@ -33,17 +33,15 @@ def choose(run: Path, *, step: int | None, worst: bool, limit: int) -> list[dict
 
 def as_text(rows: list[dict[str, Any]]) -> str:
     """Each answer under its prompt. Text of the model is shown escaped."""
-    return "\n\n".join(_block(row) for row in rows)
-
-
-def _block(row: dict[str, Any]) -> str:
-    parts = ", ".join(f"{name} {value:g}" for name, value in row["reward_parts"].items())
-    ending = "" if row["ended"] else ", cut off"
-    return "\n".join(
-        [
+    blocks = []
+    for row in rows:
+        parts = ", ".join(f"{name} {value:g}" for name, value in row["reward_parts"].items())
+        ending = "" if row["ended"] else ", cut off"
+        lines = [
             f"step {row['step']}  {visible(row['problem'])}  gold {visible(row['gold'])}",
             *(f"  {visible(turn['role'])}: {visible(turn['content'], LONGEST_TEXT)}" for turn in row["prompt"]),
             f"  answer: {visible(row['completion'], LONGEST_TEXT)}",
             f"  reward {row['reward']:g} ({parts})  advantage {row['advantage']:+.2f}  {row['tokens']} tokens{ending}",
         ]
-    )
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)

@@ -30,7 +30,7 @@ TUNING = (
 
 @dataclass(frozen=True)
 class Point:
-    """The mean over runs of their means over the steps of a bin, the lowest and the highest run, and their number."""
+    """The mean over runs of their means over the steps of a bin; the lowest and the highest run; their number."""
 
     step: float
     mean: float
@@ -114,16 +114,15 @@ def tuning_figures(gathered: Gathered) -> list[Figure]:
     figures = []
     for key in dict.fromkeys(tuned.key for tuned in gathered.tuned):
         choices = [tuned for tuned in gathered.tuned if tuned.key == key]
-        places = {
-            value: place for place, value in enumerate(dict.fromkeys(v for one in choices for v in one.scores), 1)
-        }
+        values = dict.fromkeys(value for one in choices for value in one.scores)
+        places = {value: place for place, value in enumerate(values, 1)}
         panels: dict[str, tuple[Curve, ...]] = {}
         for one in choices:
-            label, setting = gathered.label(one.arm, one.setting)
             scores = sorted((places[value], score) for value, score in one.scores.items())
             points = tuple(Point(place, score, score, score, 1) for place, score in scores)
-            if points and label in styles:
-                panels[setting] = (*panels.get(setting, ()), Curve(label, styles[label], points, 1))
+            if points and one.label in styles:
+                curve = Curve(one.label, styles[one.label], points, 1)
+                panels[one.place] = (*panels.get(one.place, ()), curve)
         if panels and len(places) > 1:
             ticks = tuple((place, value) for value, place in places.items())
             figures.append(Figure(key, f"Tuning {key}", TUNING, panels, 1, len(places) + 1, key, ticks))
@@ -132,8 +131,7 @@ def tuning_figures(gathered: Gathered) -> list[Figure]:
 
 def styles_of(gathered: Gathered) -> dict[str, int]:
     """A number for each label: the same in all panels."""
-    labels = dict.fromkeys(arm.label for arm in gathered.arms)
-    return {label: number for number, label in enumerate(labels)}
+    return {label: number for number, label in enumerate(dict.fromkeys(arm.label for arm in gathered.arms))}
 
 
 def last_tenth(runs: Sequence[RunRecord], metric: str) -> float | None:
@@ -144,23 +142,21 @@ def last_tenth(runs: Sequence[RunRecord], metric: str) -> float | None:
 
 
 def _curve(arm: Arm, metric: str, width: int, style: int) -> Curve:
-    runs = arm.runs
-    binned = [bins for run in runs if (bins := _binned(run, metric, width))]
+    """In bins of `width` steps; the first is that of the steps 1 to `width`."""
+    binned: list[dict[int, float]] = []
+    for run in arm.runs:
+        bins: dict[int, list[float]] = {}
+        for step, value in _series(run, metric):
+            bins.setdefault((step - 1) // width, []).append(value)
+        if bins:
+            binned.append({number: fmean(values) for number, values in bins.items()})
     points = []
     for number in sorted({number for bins in binned for number in bins}):
         values = [bins[number] for bins in binned if number in bins]
         middle = number * width + (width + 1) / 2
         points.append(Point(middle, fmean(values), min(values), max(values), len(values)))
-    steps = (finite(run.collapse.get("step") or run.collapse.get("since")) for run in runs if run.collapse)
+    steps = (finite(run.collapse.get("step") or run.collapse.get("since")) for run in arm.runs if run.collapse)
     return Curve(arm.label, style, tuple(points), len(binned), tuple(step for step in steps if step is not None))
-
-
-def _binned(run: RunRecord, metric: str, width: int) -> dict[int, float]:
-    """Bin -> mean of the metric over its steps; the first bin is that of the steps 1 to `width`."""
-    bins: dict[int, list[float]] = {}
-    for step, value in _series(run, metric):
-        bins.setdefault((step - 1) // width, []).append(value)
-    return {number: fmean(values) for number, values in bins.items()}
 
 
 def _series(run: RunRecord, metric: str) -> Sequence[tuple[int, float]]:

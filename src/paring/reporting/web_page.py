@@ -5,7 +5,7 @@ whatever the template does, so that there is no place where it could be forgotte
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from paring.reporting import chart
@@ -36,18 +36,6 @@ def fitting_page(findings: Findings, *, below: int) -> str:
 
 def as_page(findings: Findings, *, detail: float = 1.0) -> str:
     """The page with this share of the points of its curves and of the text of its answers."""
-    gathered = findings.gathered
-    body = _template().render(
-        title=gathered.title,
-        question=gathered.question,
-        runs=count_words(len(gathered.runs), "run"),
-        sections=sections_of(findings, detail=detail),
-        chart=chart,
-    )
-    return page(f"{gathered.title}: report", body, (TEMPLATES / "page.css").read_text(encoding="utf-8"))
-
-
-def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -57,7 +45,15 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"typeset": lambda text: Markup(plain_html(text)), "table": _table}
-    return environment.get_template("page.html")
+    gathered = findings.gathered
+    body = environment.get_template("page.html").render(
+        title=gathered.title,
+        question=gathered.question,
+        runs=count_words(len(gathered.runs), "run"),
+        sections=sections_of(findings, detail=detail),
+        chart=chart,
+    )
+    return page(f"{gathered.title}: report", body, (TEMPLATES / "page.css").read_text(encoding="utf-8"))
 
 
 def _finalized(value: object) -> object:
@@ -66,7 +62,6 @@ def _finalized(value: object) -> object:
 
 
 def _table(passage: Passage) -> Markup:
-    """The table of a passage, with its strips."""
     assert passage.table is not None
-    strips = passage.strips or chart.Strips((), "")
-    return Markup(passage.table.as_html(drawn=strips.cells, drawn_head=strips.head))
+    cells, head = passage.strips
+    return Markup(passage.table.as_html(drawn=cells, drawn_head=head))
