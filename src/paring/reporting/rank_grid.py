@@ -11,21 +11,17 @@ from paring.reporting.runs import mapping
 
 SHADES = 4
 """In either direction."""
-MOST_ARMS, MOST_EVENTS = 6, 20
-MOST_LAYERS = 100
-
-
-Shaded = tuple[str, int]
-"""A rank, and its distance from the start: 0, or up to 4 shades above or below."""
+MOST_ARMS, MOST_EVENTS, MOST_LAYERS = 6, 20, 100
 
 
 @dataclass(frozen=True)
 class Grid:
-    """One stack. A type that a layer lacks has an empty cell."""
+    """One stack. A cell has a rank, and its distance from the start: 0, or up to 4 shades above or below; where a
+    layer lacks a type, nothing."""
 
     title: str
     layers: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Shaded, ...]], ...]
+    rows: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from paring.maths.estimates import Difference
 from paring.reporting.chart import strips_of
-from paring.reporting.contests import Contest, Measure, Standing
+from paring.reporting.contests import Contest, Measure
 from paring.reporting.contrasts import Contrast
 from paring.reporting.differing import setting_words, written
 from paring.reporting.effects import Effect, Pair
@@ -27,56 +27,54 @@ def result_passages(findings: Findings) -> list[Passage]:
         passages.append(Passage(contest.title, table=_means(contest), strips=strips_of(contest)))
         within = [contrast for contrast in findings.contrasts if contrast.contest is contest]
         fold = f"{count_words(len(within), 'comparison')}, second less first"
-        comparisons = Passage(table=_comparisons(contest, within), fold=fold, unfolded=len(within) <= MOST_OPEN)
-        passages += [comparisons] if within else []
+        passages.append(Passage(table=_comparisons(contest, within), fold=fold, unfolded=len(within) <= MOST_OPEN))
     for measure in dict.fromkeys(effect.measure for effect in findings.effects):
         title = f"{measure.name}: single settings, all else the same"
         passages.append(Passage(title, table=effect_table(measure, findings.effects)))
-    return [*passages, *_collapses(findings.gathered), *_tuned(findings.gathered)]
+    return [*passages, _collapses(findings.gathered), _tuned(findings.gathered)]
 
 
 def _means(contest: Contest) -> Table:
     head = ("arm", "mean", "95 % interval", "runs", "before", "tokens", "cut off", "answers sampled", "collapsed")
-    return Table(head, list(map(_mean_row, contest.standings)), f"Results: {contest.title}")
-
-
-def _mean_row(standing: Standing) -> list[str]:
-    measure, before, sampled = standing.measure, standing.before, standing.sampled
-    length, truncated = (standing.mean_of("after", name) for name in ("length", "truncated"))
-    collapsed = sum(bool(run.collapse) for run in standing.arm.runs)
-    return [
-        standing.label,
-        measure.value(standing.mean),
-        measure.interval(standing.interval),
-        f"{len(standing.runs)}",
-        "" if before is None else measure.value(before),
-        "" if length is None else f"{length:.1f}",
-        "" if truncated is None else f"{percent(truncated)} %",
-        "" if sampled is None else f"{sampled:,.0f}",
-        f"{collapsed}" if collapsed else "",
-    ]
+    rows = []
+    for standing in contest.standings:
+        measure, before, sampled = standing.measure, standing.before, standing.sampled
+        length, truncated = (standing.mean_of("after", name) for name in ("length", "truncated"))
+        collapsed = sum(bool(run.collapse) for run in standing.arm.runs)
+        rows.append(
+            [
+                standing.label,
+                measure.value(standing.mean),
+                measure.interval(standing.interval),
+                f"{len(standing.runs)}",
+                "" if before is None else measure.value(before),
+                "" if length is None else f"{length:.1f}",
+                "" if truncated is None else f"{percent(truncated)} %",
+                "" if sampled is None else f"{sampled:,.0f}",
+                f"{collapsed}" if collapsed else "",
+            ]
+        )
+    return Table(head, rows, f"Results: {contest.title}")
 
 
 def _comparisons(contest: Contest, contrasts: Sequence[Contrast]) -> Table:
     """The tests of a contest; those beyond chance stand out."""
     head = ("pair", "difference", "95 % interval", "p", "p (Holm)", "pairs", "test", "over problems", "p (Holm)")
     strong = frozenset(number for number, contrast in enumerate(contrasts) if contrast.decisive.beyond_chance)
-    rows = list(map(_comparison_row, contrasts))
-    return Table(head, rows, f"Comparisons: {contest.title}", words=frozenset({6}), strong=strong)
-
-
-def _comparison_row(contrast: Contrast) -> list[str]:
-    measure, decisive, items = contrast.contest.measure, contrast.decisive, contrast.items
-    return [
-        f"{contrast.second.label} - {contrast.first.label}",
-        *_change(measure, decisive.difference),
-        _p(decisive.difference.p),
-        _p(decisive.adjusted),
-        f"{decisive.pairs}",
-        decisive.name,
-        measure.changes(items.difference.interval) if items else "",
-        _p(items.adjusted) if items else "",
+    rows = [
+        [
+            f"{contrast.second.label} - {contrast.first.label}",
+            *_change(contest.measure, contrast.decisive.difference),
+            _p(contrast.decisive.difference.p),
+            _p(contrast.decisive.adjusted),
+            f"{contrast.decisive.pairs}",
+            contrast.decisive.name,
+            contest.measure.changes(contrast.items.difference.interval) if contrast.items else "",
+            _p(contrast.items.adjusted) if contrast.items else "",
+        ]
+        for contrast in contrasts
     ]
+    return Table(head, rows, f"Comparisons: {contest.title}", words=frozenset({6}), strong=strong)
 
 
 def effect_table(measure: Measure, effects: Sequence[Effect]) -> Table:
@@ -85,20 +83,15 @@ def effect_table(measure: Measure, effects: Sequence[Effect]) -> Table:
     strong = set()
     for effect in (effect for effect in effects if effect.measure == measure):
         strong |= {len(rows)} if effect.beyond_chance else set()
-        rows += _effect_rows(effect)
+        several = len(effect.pairs) > 1
+        arms = f"{len(effect.pairs)} pairs" if several else _pair_words(effect.pairs[0])
+        change = f"{written(effect.key)} {' -> '.join(effect.values)}, {arms}"
+        tested = _p(effect.difference.p), _p(effect.adjusted), f"{len(effect.seeds)}"
+        rows.append([change, *_change(measure, effect.difference), *tested])
+        for pair in effect.pairs if several else ():
+            rows.append([_pair_words(pair), *_change(measure, effect.by_pair(pair)), "", "", ""])
     head = ("setting, pairs of arms", "difference", "95 % interval", "p", "p (Holm)", "seeds")
     return Table(head, rows, f"Single settings: {measure.name}", strong=frozenset(strong))
-
-
-def _effect_rows(effect: Effect) -> list[list[str]]:
-    several = len(effect.pairs) > 1
-    arms = f"{len(effect.pairs)} pairs" if several else _pair_words(effect.pairs[0])
-    change = f"{written(effect.key)} {' -> '.join(effect.values)}, {arms}"
-    tested = _p(effect.difference.p), _p(effect.adjusted), f"{len(effect.seeds)}"
-    rows = [[change, *_change(effect.measure, effect.difference), *tested]]
-    for pair in effect.pairs if several else ():
-        rows.append([_pair_words(pair), *_change(effect.measure, effect.by_pair(pair)), "", "", ""])
-    return rows
 
 
 def _pair_words(pair: Pair) -> str:
@@ -116,17 +109,15 @@ def _p(p: float) -> str:
     return p_words(p).removeprefix("p = ").removeprefix("p ")
 
 
-def _collapses(gathered: Gathered) -> list[Passage]:
+def _collapses(gathered: Gathered) -> Passage:
     """Every run that collapsed, in its own words."""
     rows = [[arm.full_label, collapse_words(run)] for arm in gathered.arms for run in arm.runs if run.collapse]
     table = Table(("arm", "words of the run"), rows, "Collapses", words=frozenset({1}))
     fold = f"{count_words(len(rows), 'run')}, each in its own words"
-    unfolded = len(rows) <= MOST_COLLAPSES_OPEN
-    return [Passage("Collapses", table=table, fold=fold, unfolded=unfolded)] if rows else []
+    return Passage("Collapses", table=table, fold=fold, unfolded=len(rows) <= MOST_COLLAPSES_OPEN)
 
 
-def _tuned(gathered: Gathered) -> list[Passage]:
-    """The values that were chosen on the validation split, from which scores."""
+def _tuned(gathered: Gathered) -> Passage:
     rows = [
         [
             f"{tuned.arm} ({setting_words(tuned.setting)})" if tuned.setting else tuned.arm,
@@ -136,5 +127,5 @@ def _tuned(gathered: Gathered) -> list[Passage]:
         for tuned in gathered.tuned
     ]
     title = "Chosen on the validation split"
-    table = Table(("arm", "chosen", "scores on the validation split"), rows, title, words=frozenset({1, 2}))
-    return [Passage(title, table=table)] if rows else []
+    head = ("arm", "chosen", "scores on the validation split")
+    return Passage(title, table=Table(head, rows, title, words=frozenset({1, 2})))

@@ -1,5 +1,7 @@
 """The one list of sections that page and Markdown render."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from paring.reporting.chart import Gallery, charts_of, look
@@ -10,7 +12,7 @@ from paring.reporting.gathering import Gathered
 from paring.reporting.passages import Passage, Section
 from paring.reporting.rank_grid import rank_pictures
 from paring.reporting.result_passages import result_passages
-from paring.reporting.runs import RunRecord, finite, mapping
+from paring.reporting.runs import finite, mapping
 from paring.reporting.series import MOST_CURVES, SHOWN, figures_of, last_tenth, styles_of, tuning_figures
 from paring.runtime.tables import Table
 from paring.runtime.text import count_words, percent
@@ -22,9 +24,25 @@ MOST_OPEN = 12
 """Runs, and lines on missing things, that stand open."""
 
 
+READING = [
+    "Intervals are at 95 %. The interval of several runs is Student’s over seeds: it shows where the mean of many more "
+    "seeds would lie, on the same test problems. That of an accuracy is cut at 0 and 100 %, that of a difference at "
+    "100 points. The interval of a single run is over its problems: another seed may lie outside. On the page, strips "
+    "beside the means show the interval, the mean (dot) and the seeds (strokes), on one scale a table.",
+    "Differences are second less first, and a pair is written in that order. Two arms are compared over the seeds that "
+    "both have (paired t); else over the problems that both answered (McNemar’s exact test and Newcombe’s interval for "
+    "two runs, paired t for several); else unpaired. Up to 12 arms each is compared with each; beyond that, each with "
+    "the first. “p (Holm)” is corrected for the number of such tests in this report; below 0.05 a difference counts as "
+    "beyond chance. Tests over problems beside tests over seeds are corrected separately.",
+    "Runs without a result count in the curves and nowhere else.",
+]
+SMALL = "To keep this page small, curves have fewer points and answers are cut shorter than usual."
+
+
 def sections_of(findings: Findings, *, detail: float = 1.0) -> list[Section]:
     """The sections that have anything in them, with this share of the points of curves and of the text of answers."""
     gathered = findings.gathered
+    *reading, last = READING
     sections = [
         Section("answer", "Answer", findings.answer, "lead"),
         Section("results", "Results", result_passages(findings)),
@@ -33,9 +51,15 @@ def sections_of(findings: Findings, *, detail: float = 1.0) -> list[Section]:
         Section("ranks", "Ranks", _ranks(gathered)),
         Section("settings", "Settings", _settings(gathered)),
         Section("runs", "Runs", _runs(gathered)),
-        Section("reading", "How to read this", _reading(detail), "plain"),
+        Section(
+            "reading",
+            "How to read this",
+            [Passage(sentences=[*reading, f"{last} {SMALL}" if detail < 1 else last])],
+            "plain",
+        ),
     ]
-    return [section for section in sections if section.passages]
+    held = [replace(section, passages=[passage for passage in section.passages if passage]) for section in sections]
+    return [section for section in held if section.passages]
 
 
 def _curves(gathered: Gathered, points: int) -> list[Passage]:
@@ -57,10 +81,10 @@ def _curves(gathered: Gathered, points: int) -> list[Passage]:
     shown = [*figures, *(figure for figure in tuning_figures(gathered) if figure.constant is None)]
     charts = [(figure, charts_of(figure) if figure.constant is None else {}) for figure in shown]
     gallery = Gallery(legend, charts, all(len(figure.panels) == 1 for figure in figures))
-    ends = [
-        [label, *("" if end is None else f"{end:.3g}" for end in (last_tenth(runs, metric) for metric in SHOWN))]
-        for label, runs in ((arm.full_label, arm.runs) for arm in gathered.arms)
-    ]
+    ends = []
+    for arm in gathered.arms:
+        means = [last_tenth(arm.runs, metric) for metric in SHOWN]
+        ends.append([arm.full_label, *("" if mean is None else f"{mean:.3g}" for mean in means)])
     title = "Where the curves end: means of the last tenth of the steps"
     return [
         Passage(sentences=[" ".join(filter(None, note))], figures=[gallery]),
@@ -75,15 +99,18 @@ def _samples(gathered: Gathered, characters: int) -> list[Passage]:
         "Answers to the first held-out problems: nobody chose them. Each arm shows its first finished run. Invisible "
         "characters, and those that turn the direction of text, are written as escapes; “…” ends a text that was cut."
     )
-    passages = [Passage(sentences=[note], figures=answered)] if answered or waiting else []
-    return [*passages, *([Passage("Training answers of arms without a result", figures=waiting)] if waiting else [])]
+    if not (answered or waiting):
+        return []
+    return [
+        Passage(sentences=[note], figures=answered),
+        Passage("Training answers of arms without a result", figures=waiting),
+    ]
 
 
 def _ranks(gathered: Gathered) -> list[Passage]:
     pictures, missing = rank_pictures(gathered)
     note = "Final rank of each module, the mean where a layer has several of a type. Each arm shows its first run."
-    passages = [Passage(sentences=[note], figures=pictures)] if pictures else []
-    return [*passages, *([Passage(sentences=missing)] if missing else [])]
+    return [Passage(sentences=[note] if pictures else [], figures=pictures), Passage(sentences=missing)]
 
 
 def _settings(gathered: Gathered) -> list[Passage]:
@@ -95,67 +122,42 @@ def _settings(gathered: Gathered) -> list[Passage]:
         for arm, settings in zip(gathered.arms, map(flattened, recipes), strict=True)
     ]
     title = "What differs between the arms"
-    table = Table(("arm", *map(written, names)), rows, title, words=frozenset(range(1, len(names) + 1)))
+    words = frozenset(range(1, len(names) + 1))
+    table = Table(("arm", *map(written, names)), rows if names else [], title, words=words)
     same = [(written(name), written(value)) for name, value in shared([run.recipe for run in gathered.runs]).items()]
     fold = f"What all runs share: {count_words(len(same), 'setting')}"
     common = Table(("setting", "value"), same, fold, words=frozenset({1}))
-    all_share = Passage(table=common, fold=fold, unfolded=False, narrow=True)
-    return [*([Passage(title, table=table)] if names else []), all_share]
+    return [Passage(title, table=table), Passage(table=common, fold=fold, unfolded=False, narrow=True)]
 
 
 def _runs(gathered: Gathered) -> list[Passage]:
     """Every run: how far it came, its result, and what its folder lacks; then what is missing, and versions."""
-    rows = [_run_row(arm.full_label, run) for arm in gathered.arms for run in arm.runs]
-    head = ("run", "arm", "seed", "state", "result", "training", "missing")
-    table = Table(head, rows, "Runs", words=frozenset({1, 3, 6}))
-    passages = [Passage(table=table, fold=count_words(len(rows), "run"), unfolded=len(rows) <= MOST_OPEN)]
-    if gathered.missing:
-        fold, unfolded = f"{len(gathered.missing)} missing", len(gathered.missing) <= MOST_OPEN
-        passages.append(Passage(sentences=gathered.missing, fold=fold, unfolded=unfolded))
-    versions = [words for run in gathered.runs if (words := _versions(run))]
-    counts = [(words, str(versions.count(words))) for words in dict.fromkeys(versions)]
-    made_with = Table(("versions", "runs"), counts, "Versions")
-    return [*passages, *([Passage("Versions", table=made_with)] if counts else [])]
-
-
-def _run_row(label: str, run: RunRecord) -> list[str]:
-    after, seconds = run.evaluation("after"), finite(run.ended("training_seconds"))
-    accuracy, loss = finite(after.get("accuracy")), finite(after.get("loss"))
-    result = "" if loss is None else f"{loss:.4f}"
-    return [
-        written(Path(*run.folder.parts[-3:])),
-        label,
-        str(run.seed),
-        run.state,
-        result if accuracy is None else f"{percent(accuracy)} %",
-        "" if seconds is None else f"{seconds:.0f} s",
-        "; ".join(map(written, run.missing)),
-    ]
-
-
-def _versions(run: RunRecord) -> str:
-    versions, threads = mapping(run.ended("versions")), finite(run.ended("threads"))
-    parts = [f"{written(name)} {written(version)}" for name, version in versions.items()]
-    return ", ".join([*parts, *([] if threads is None or not parts else [count_words(int(threads), "thread")])])
-
-
-def _reading(detail: float) -> list[Passage]:
-    small = "To keep this page small, curves have fewer points and answers are cut shorter than usual."
-    return [
-        Passage(
-            sentences=[
-                "Intervals are at 95 %. The interval of several runs is Student’s over seeds: it shows where the mean "
-                "of many more seeds would lie, on the same test problems. That of an accuracy is cut at 0 and 100 %, "
-                "that of a difference at 100 points. The interval of a single run is over its problems: another seed "
-                "may lie outside. On the page, strips beside the means show the interval, the mean (dot) and the seeds "
-                "(strokes), on one scale a table.",
-                "Differences are second less first, and a pair is written in that order. Two arms are compared over "
-                "the seeds that both have (paired t); else over the problems that both answered (McNemar’s exact test "
-                "and Newcombe’s interval for two runs, paired t for several); else unpaired. Up to 12 arms each is "
-                "compared with each; beyond that, each with the first. “p (Holm)” is corrected for the number of such "
-                "tests in this report; below 0.05 a difference counts as beyond chance. Tests over problems beside "
-                "tests over seeds are corrected separately.",
-                "Runs without a result count in the curves and nowhere else." + (f" {small}" if detail < 1 else ""),
+    rows: list[list[str]] = []
+    versions: Counter[str] = Counter()
+    for label, run in ((arm.full_label, run) for arm in gathered.arms for run in arm.runs):
+        accuracy, loss = (finite(run.evaluation("after").get(name)) for name in ("accuracy", "loss"))
+        result = "" if loss is None else f"{loss:.4f}"
+        seconds, threads = (finite(run.ended(name)) for name in ("training_seconds", "threads"))
+        rows.append(
+            [
+                written(Path(*run.folder.parts[-3:])),
+                label,
+                str(run.seed),
+                run.state,
+                result if accuracy is None else f"{percent(accuracy)} %",
+                "" if seconds is None else f"{seconds:.0f} s",
+                "; ".join(map(written, run.missing)),
             ]
         )
+        made_with = [f"{written(name)} {written(version)}" for name, version in mapping(run.ended("versions")).items()]
+        if made_with:
+            versions[", ".join([*made_with, *([] if threads is None else [count_words(int(threads), "thread")])])] += 1
+    head = ("run", "arm", "seed", "state", "result", "training", "missing")
+    table = Table(head, rows, "Runs", words=frozenset({1, 3, 6}))
+    missing = gathered.missing
+    counts = [(words, str(count)) for words, count in versions.items()]
+    return [
+        Passage(table=table, fold=count_words(len(rows), "run"), unfolded=len(rows) <= MOST_OPEN),
+        Passage(sentences=missing, fold=f"{len(missing)} missing", unfolded=len(missing) <= MOST_OPEN),
+        Passage("Versions", table=Table(("versions", "runs"), counts, "Versions")),
     ]

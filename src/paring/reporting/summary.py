@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from math import isfinite
 
 from paring.maths.estimates import Difference
-from paring.reporting.contests import Contest, Standing
+from paring.reporting.contests import Contest
 from paring.reporting.contrasts import Contrast, Test
 from paring.reporting.differing import NOT_A_DIFFERENCE, differing, shared
 from paring.reporting.effects import Effect
 from paring.reporting.findings import Findings
 from paring.reporting.gathering import Arm
-from paring.reporting.runs import RunRecord
 from paring.reporting.series import SHOWN, last_tenth
 from paring.settings.recipes import flattened
 from paring.types import Json
@@ -45,32 +44,34 @@ def as_plain(findings: Findings) -> Json:
 
 
 def _contest(contest: Contest) -> dict[str, object]:
-    better, arms = "higher" if contest.measure.accuracy else "lower", list(map(_standing, contest.standings))
-    return {"benchmark": contest.measure.name, "setting": contest.setting, "better": better, "arms": arms}
-
-
-def _standing(standing: Standing) -> dict[str, object]:
     return {
-        "arm": standing.arm.label,
-        "by_seed": standing.values,
-        "mean": standing.mean,
-        "interval": standing.interval,
-        "interval_of": "seeds" if len(standing.runs) > 1 else "problems",
-        "before": standing.before,
-        "answers_sampled": standing.sampled,
-        **{name: standing.mean_of("after", name) for name in ("length", "truncated")},
+        "benchmark": contest.measure.name,
+        "setting": contest.setting,
+        "better": "higher" if contest.measure.accuracy else "lower",
+        "arms": [
+            {
+                "arm": standing.label,
+                "by_seed": standing.values,
+                "mean": standing.mean,
+                "interval": standing.interval,
+                "interval_of": "seeds" if len(standing.runs) > 1 else "problems",
+                "before": standing.before,
+                "answers_sampled": standing.sampled,
+                **{name: standing.mean_of("after", name) for name in ("length", "truncated")},
+            }
+            for standing in contest.standings
+        ],
     }
 
 
 def _contrast(contrast: Contrast) -> dict[str, object]:
-    contest, items = contrast.contest, contrast.items
     return {
-        "benchmark": contest.measure.name,
-        "setting": contest.setting,
-        "first": contrast.first.arm.label,
-        "second": contrast.second.arm.label,
+        "benchmark": contrast.contest.measure.name,
+        "setting": contrast.contest.setting,
+        "first": contrast.first.label,
+        "second": contrast.second.label,
         "decisive": _test(contrast.decisive),
-        "over_problems": items and _test(items),
+        "over_problems": contrast.items and _test(contrast.items),
     }
 
 
@@ -81,12 +82,18 @@ def _test(test: Test) -> dict[str, object]:
 
 def _effect(effect: Effect) -> dict[str, object]:
     """With each pair of arms, whose difference stands without a test of its own."""
-    names = {"benchmark": effect.measure.name, "setting": effect.key, "from": effect.values[0], "to": effect.values[1]}
-    pairs = [
-        {"from": pair[0].arm.full_label, "to": pair[1].arm.full_label, "difference": effect.by_pair(pair).mean}
-        for pair in effect.pairs
-    ]
-    return {**names, "seeds": effect.seeds, **_difference(effect.difference, effect.adjusted), "pairs": pairs}
+    return {
+        "benchmark": effect.measure.name,
+        "setting": effect.key,
+        "from": effect.values[0],
+        "to": effect.values[1],
+        "seeds": effect.seeds,
+        **_difference(effect.difference, effect.adjusted),
+        "pairs": [
+            {"from": one.arm.full_label, "to": other.arm.full_label, "difference": effect.by_pair((one, other)).mean}
+            for one, other in effect.pairs
+        ],
+    }
 
 
 def _difference(difference: Difference, adjusted: float) -> dict[str, object]:
@@ -101,15 +108,14 @@ def _arm(arm: Arm, names: list[str]) -> dict[str, object]:
         "setting": arm.place,
         "settings": {name: recipe[name] for name in names if name in recipe},
         "last_tenth": {metric: end for metric, end in ends.items() if end is not None},
-        "runs": list(map(_run, arm.runs)),
-    }
-
-
-def _run(run: RunRecord) -> dict[str, object]:
-    return {
-        "folder": str(run.folder),
-        **{name: getattr(run, name) for name in ("seed", "state", "step", "steps", "collapse", "missing")},
-        **{name: run.ended(name) for name in ("training_seconds", "versions")},
+        "runs": [
+            {
+                "folder": str(run.folder),
+                **{name: getattr(run, name) for name in ("seed", "state", "step", "steps", "collapse", "missing")},
+                **{name: run.ended(name) for name in ("training_seconds", "versions")},
+            }
+            for run in arm.runs
+        ],
     }
 
 
