@@ -6,7 +6,7 @@ from pathlib import Path
 from paring.maths.pairing import Paired
 from paring.reporting.contests import Measure, own_interval
 from paring.reporting.contrasts import over_problems
-from paring.reporting.runs import RunRecord, finite, mapping, read_run
+from paring.reporting.runs import RunRecord, finite, mapping, mean, read_run
 from paring.runtime.tables import Table
 from paring.runtime.text import count_words, one_line, p_words, points, points_interval
 from paring.settings.recipes import changes
@@ -113,9 +113,8 @@ def _parameters(run: RunRecord) -> object:
 
 def _final(run: RunRecord) -> dict[str, float]:
     """Means over the last steps, of the metrics that were finite there."""
-    rows = run.rows[-LAST_STEPS:]
-    values = {name: [value for row in rows if (value := finite(row.get(name))) is not None] for name in FINAL}
-    return {name: sum(known) / len(known) for name, known in values.items() if known}
+    means = {name: mean(finite(row.get(name)) for row in run.rows[-LAST_STEPS:]) for name in FINAL}
+    return {name: value for name, value in means.items() if value is not None}
 
 
 def _number(value: object) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from paring.maths.estimates import Difference, t_interval, wilson_interval
 from paring.reporting.differing import differing, written
 from paring.reporting.gathering import Arm, Gathered
-from paring.reporting.runs import RunRecord, finite, mapping, whole
+from paring.reporting.runs import RunRecord, finite, mapping, mean, whole
 from paring.runtime.text import count_words, percent, percent_interval, points, points_interval
 from paring.settings.recipes import flattened
 from paring.types import JsonObject
@@ -97,16 +97,15 @@ class Standing:
     @property
     def sampled(self) -> float | None:
         """Answers that a run sampled in training, the mean over runs; None where one sampled none, or lacks numbers."""
-        known = [run.sampled for run in self.runs.values() if run.sampled is not None]
-        return sum(known) / len(known) if len(known) == len(self.runs) else None
+        counts = [run.sampled for run in self.runs.values()]
+        return None if None in counts else mean(counts)
 
     def value(self, run: RunRecord, when: str) -> float | None:
         return finite(run.evaluation(when).get(self.measure.key))
 
     def mean_of(self, when: str, name: str) -> float | None:
-        """The mean of another number of the evaluations, over the runs that have it."""
-        known = [value for run in self.runs.values() if (value := finite(run.evaluation(when).get(name))) is not None]
-        return sum(known) / len(known) if known else None
+        """The mean of a number of the evaluations, over the runs that have it."""
+        return mean(finite(run.evaluation(when).get(name)) for run in self.runs.values())
 
 
 @dataclass(frozen=True)

@@ -1,34 +1,47 @@
-"""Which arms differ beyond chance: paired tests over seeds and over problems, corrected for their number."""
+"""Which arms differ beyond chance, and what a single setting does: paired tests, corrected for their number."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
+from statistics import fmean
+from typing import TypeVar
 
 from paring.maths.estimates import Difference, holm, paired_t, unpaired_difference
 from paring.maths.pairing import Paired, paired
-from paring.reporting.contests import Contest, Standing, counted
+from paring.reporting.contests import Contest, Measure, Standing, counted
+from paring.reporting.differing import ABSENT, repeated, written
+from paring.reporting.gathering import Gathered
 from paring.reporting.runs import RunRecord
 
 MOST_PAIRED = 12
 """Up to this number of arms each is compared with each; beyond it, each with the first."""
 LEVEL = 0.05
 OVER_SEEDS = "paired t over seeds"
+NAMES = (".kind", ".name", ".path")
+"""Endings of settings that choose a thing and not a value: arms that differ in these are compared as arms."""
+Pair = tuple[Standing, Standing]
+Kind = TypeVar("Kind", bound="Tested")
 
 
 @dataclass(frozen=True)
-class Test:
+class Tested:
     """A difference, second less first, with its p-value, and that value adjusted for all tests of its family."""
 
     difference: Difference
-    pairs: int
-    name: str
-    identical: bool
-    """Whether no pair differs at all."""
-    adjusted: float = 1.0
+    adjusted: float = field(default=1.0, kw_only=True)
 
     @property
     def beyond_chance(self) -> bool:
         return self.adjusted < LEVEL
+
+
+@dataclass(frozen=True)
+class Test(Tested):
+    """A test of this name over so many pairs; `identical`: no pair differs at all."""
+
+    pairs: int
+    name: str
+    identical: bool
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,24 @@ class Contrast:
     second: Standing
     decisive: Test
     items: Test | None
+
+
+@dataclass(frozen=True)
+class Effect(Tested):
+    """The change from one value of a setting to another, over all pairs of arms that differ in nothing else.
+
+    The unit is the seed: at each that all pairs have, the mean over the pairs of second less first. All effects of a
+    report are one family of tests."""
+
+    measure: Measure
+    key: str
+    values: tuple[str, str]
+    pairs: tuple[Pair, ...]
+    seeds: tuple[int, ...]
+
+    def by_pair(self, pair: Pair) -> Difference:
+        """The same from one of its pairs."""
+        return _pooled([pair], self.seeds)
 
 
 def contrasts_of(contests: Sequence[Contest]) -> list[Contrast]:
@@ -74,7 +105,32 @@ def over_problems(first: Iterable[RunRecord], second: Iterable[RunRecord]) -> Pa
     return paired(first_P, second_P)
 
 
-def _adjusted(tests: Iterable[Test]) -> list[Test]:
+def effects_of(gathered: Gathered, contests: Sequence[Contest]) -> list[Effect]:
+    """One effect per setting that is the only difference between two arms: with several such pairs, or with one whose
+    arms meet in no contest. A tuned value may differ beside it: each arm has its own best."""
+    tuned = {choice.key for choice in gathered.tuned}
+    effects = []
+    for measure in dict.fromkeys(contest.measure for contest in contests):
+        pairs_by_change: dict[tuple[str, tuple[str, str]], list[Pair]] = {}
+        standings = [standing for contest in contests if contest.measure == measure for standing in contest.standings]
+        for first, second in combinations(standings, 2):
+            if change := _change(first, second, tuned):
+                key, (one, other) = change
+                if turned := pairs_by_change.get((key, (other, one))):
+                    turned.append((second, first))
+                else:
+                    pairs_by_change.setdefault(change, []).append((first, second))
+        for (key, values), pairs in pairs_by_change.items():
+            arms = [standing for pair in pairs for standing in pair]
+            seeds = tuple(seed for seed in arms[0].values if all(seed in arm.values for arm in arms))
+            apart = pairs[0][0].arm.place != pairs[0][1].arm.place
+            if (len(pairs) > 1 or apart) and len(seeds) > 1:
+                effects.append(Effect(_pooled(pairs, seeds), measure, key, values, tuple(pairs), seeds))
+    return _adjusted(effects)
+
+
+def _adjusted(tests: Iterable[Kind]) -> list[Kind]:
+    """One family of tests."""
     tests = list(tests)
     p_values = holm([test.difference.p for test in tests])
     return [replace(test, adjusted=p) for test, p in zip(tests, p_values, strict=True)]
@@ -106,3 +162,18 @@ def _unpaired(first: Standing, second: Standing) -> Test | None:
     (right1, problems1), (right2, problems2) = counts
     difference = unpaired_difference(right1, problems1, right2, problems2)
     return Test(difference, min(problems1, problems2), "unpaired shares", identical=False)
+
+
+def _change(first: Standing, second: Standing, tuned: set[str]) -> tuple[str, tuple[str, str]] | None:
+    """The one setting in which two arms differ, with both values; None where it is none or several."""
+    one, other = (repeated(standing.arm.first.recipe) for standing in (first, second))
+    keys = [key for key in {**one, **other} if key not in tuned and one.get(key, ABSENT) != other.get(key, ABSENT)]
+    if len(keys) != 1 or keys[0].endswith(NAMES):
+        return None
+    return keys[0], (written(one.get(keys[0], ABSENT)), written(other.get(keys[0], ABSENT)))
+
+
+def _pooled(pairs: Sequence[Pair], seeds: Sequence[int]) -> Difference:
+    """Second less first, at each seed the mean over the pairs."""
+    first, second = ([fmean(pair[side].values[seed] for pair in pairs) for seed in seeds] for side in (0, 1))
+    return paired_t(first, second)

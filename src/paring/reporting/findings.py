@@ -7,9 +7,8 @@ from pathlib import Path
 
 from paring.maths.estimates import paired_t, unpaired_difference
 from paring.reporting.contests import Contest, Standing, contests_of, counted
-from paring.reporting.contrasts import MOST_PAIRED, OVER_SEEDS, Contrast, contrasts_of
+from paring.reporting.contrasts import MOST_PAIRED, OVER_SEEDS, Contrast, Effect, contrasts_of, effects_of
 from paring.reporting.differing import written
-from paring.reporting.effects import Effect, effects_of
 from paring.reporting.gathering import Gathered, gather
 from paring.reporting.passages import Passage
 from paring.reporting.runs import RunRecord, finite

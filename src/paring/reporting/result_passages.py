@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from paring.maths.estimates import Difference
 from paring.reporting.chart import strips_of
 from paring.reporting.contests import Contest, Measure
-from paring.reporting.contrasts import Contrast
+from paring.reporting.contrasts import Contrast, Effect, Pair
 from paring.reporting.differing import setting_words, written
-from paring.reporting.effects import Effect, Pair
 from paring.reporting.findings import Findings, collapse_words
 from paring.reporting.gathering import Gathered
 from paring.reporting.passages import Passage

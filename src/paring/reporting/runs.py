@@ -1,7 +1,7 @@
 """One run folder, read for a report: what is missing or damaged in it is named, and the rest is used."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,12 +37,10 @@ class RunRecord:
 
     @property
     def step(self) -> int:
-        """The last step that was made."""
         return int(finite(self.rows[-1].get("step")) or 0) if self.rows else 0
 
     @property
     def steps(self) -> int:
-        """The steps that the recipe plans."""
         return int(finite(self.recipe.get("steps")) or 0)
 
     @property
@@ -67,13 +65,12 @@ class RunRecord:
     @cached_property
     def collapse(self) -> JsonObject | None:
         """The record of its collapse, with the "step" that noticed it."""
-        row = next((row for row in self.rows if mapping(row.get("collapse"))), None)
-        if row is not None:
-            return {**mapping(row["collapse"]), "step": row.get("step")}
+        for row in self.rows:
+            if collapse := mapping(row.get("collapse")):
+                return {**collapse, "step": row.get("step")}
         return mapping(self.ended("collapse")) or None
 
     def ended(self, name: str) -> object:
-        """A value of its result, None without one."""
         return (self.result or {}).get(name)
 
     def evaluation(self, when: str) -> JsonObject:
@@ -93,16 +90,37 @@ def read_run(path: Path) -> RunRecord:
     folder = RunFolder(path)
     recipe: JsonObject = dict(folder.read_recipe())
     missing: list[str] = []
-    rows = _rows(folder.metrics, missing)
-    result = _result(folder.result, missing)
-    items = _items(folder.items, missing)
-    if not folder.items.is_file() and result is not None and recipe.get("method", "rl") == "rl":
-        missing.append(f"no {folder.items.name}: its answers cannot be paired with another run's")
-    return RunRecord(path, recipe, rows, result, items, tuple(missing))
+    rows: list[JsonObject] = []
+    result: JsonObject | None = None
+    items: dict[str, bool] = {}
+    try:
+        rows.extend(read_rows(folder.metrics))
+    except FileNotFoundError:
+        missing.append(f"no {folder.metrics.name}: it made no step")
+    except ValueError as error:
+        missing.append(f"{folder.metrics.name} is damaged; used are the {len(rows)} rows before ({error})")
+    try:
+        content = json.loads(folder.result.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("it holds no object")
+        result = content
+    except FileNotFoundError:
+        missing.append(f"no {folder.result.name}: it has not come to its end")
+    except (ValueError, RecursionError) as error:
+        missing.append(f"{folder.result.name} is damaged and left out ({error})")
+    try:
+        answers = [(row.get("problem"), row.get("correct")) for row in read_rows(folder.items)]
+        items = {name: right for name, right in answers if isinstance(name, str) and isinstance(right, bool)}
+    except FileNotFoundError:
+        if result is not None and recipe.get("method", "rl") == "rl":
+            missing.append(f"no {folder.items.name}: its answers cannot be paired with another run's")
+    except ValueError as error:
+        missing.append(f"{folder.items.name} is damaged and left out ({error})")
+    return RunRecord(path, recipe, tuple(rows), result, items, tuple(missing))
 
 
 def finite(value: object) -> float | None:
-    """A number of a file; None for anything else: text, null, a truth value, not a number, beyond all measure."""
+    """A number of a file; None for anything else: text, a truth value, not a number, beyond all measure."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if abs(value) < LARGEST else None
@@ -118,35 +136,7 @@ def mapping(value: object) -> JsonObject:
     return value if isinstance(value, dict) else {}
 
 
-def _rows(path: Path, missing: list[str]) -> tuple[JsonObject, ...]:
-    """All rows before the first damaged one."""
-    rows: list[JsonObject] = []
-    try:
-        rows.extend(read_rows(path))
-    except FileNotFoundError:
-        missing.append(f"no {path.name}: it made no step")
-    except ValueError as error:
-        missing.append(f"{path.name} is damaged; used are the {len(rows)} rows before ({error})")
-    return tuple(rows)
-
-
-def _result(path: Path, missing: list[str]) -> JsonObject | None:
-    try:
-        result = json.loads(path.read_bytes())
-        if isinstance(result, dict):
-            return result
-        missing.append(f"{path.name} is damaged and left out (it holds no object)")
-    except FileNotFoundError:
-        missing.append(f"no {path.name}: it has not come to its end")
-    except (ValueError, RecursionError) as error:
-        missing.append(f"{path.name} is damaged and left out ({error})")
-    return None
-
-
-def _items(path: Path, missing: list[str]) -> dict[str, bool]:
-    try:
-        rows = [(row.get("problem"), row.get("correct")) for row in read_rows(path)] if path.is_file() else []
-    except ValueError as error:
-        missing.append(f"{path.name} is damaged and left out ({error})")
-        return {}
-    return {problem: right for problem, right in rows if isinstance(problem, str) and isinstance(right, bool)}
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of those that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

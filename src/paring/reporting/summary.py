@@ -5,9 +5,8 @@ from math import isfinite
 
 from paring.maths.estimates import Difference
 from paring.reporting.contests import Contest
-from paring.reporting.contrasts import Contrast, Test
+from paring.reporting.contrasts import Contrast, Effect, Test
 from paring.reporting.differing import NOT_A_DIFFERENCE, differing, shared
-from paring.reporting.effects import Effect
 from paring.reporting.findings import Findings
 from paring.reporting.gathering import Arm
 from paring.reporting.series import SHOWN, last_tenth
