@@ -53,23 +53,21 @@ def first_and_last(gathered: Gathered, *, characters: int) -> list[Exchange]:
     """For arms without examples, which have not come to an end: an answer of the first step and one of the last."""
     waiting = [arm for arm in gathered.arms if not _by_problem(arm)][: 2 * PROBLEMS]
     longest = max(SHORTEST, min(LONGEST, characters // max(1, 6 * len(waiting))))
-    return [
-        Exchange(
-            _cut(_question(row), longest),
-            _cut(row.get("gold"), longest),
-            (_answer(f"{arm.full_label}, {end} step", row, ("completion", "correct"), longest),),
-        )
-        for arm in waiting
-        for end, row in _ends(arm.first).items()
-    ]
+    exchanges = []
+    for arm in waiting:
+        for end, row in _ends(arm.first).items():
+            prompt = row.get("prompt")
+            question = mapping(prompt[-1]).get("content") if isinstance(prompt, list) and prompt else ""
+            answer = _answer(f"{arm.full_label}, {end} step", row, ("completion", "correct"), longest)
+            exchanges.append(Exchange(_cut(question, longest), _cut(row.get("gold"), longest), (answer,)))
+    return exchanges
 
 
 def _by_problem(arm: Arm) -> dict[str, JsonObject]:
     """Problem -> example, of the first run that has any."""
     for run in arm.runs:
         examples = run.ended("examples")
-        rows = [row for row in examples if isinstance(row, dict)] if isinstance(examples, list) else []
-        if rows:
+        if rows := [row for row in examples if isinstance(row, dict)] if isinstance(examples, list) else []:
             return {str(row.get("problem")): row for row in rows}
     return {}
 
@@ -79,18 +77,13 @@ def _exchange(examples: Mapping[str, JsonObject], longest: int) -> Exchange:
     before: dict[Answer, list[str]] = {}
     for label, example in examples.items():
         before.setdefault(_answer("", example, ("answer", "correct"), longest), []).append(label)
+    answers = [
+        Answer("before training" if len(before) == 1 else f"before, {', '.join(labels)}", one.text, one.correct)
+        for one, labels in before.items()
+    ]
+    answers += [_answer(label, row, ("after", "correct_after"), longest) for label, row in examples.items()]
     first = next(iter(examples.values()))
-    return Exchange(
-        _cut(first.get("question"), longest),
-        _cut(first.get("gold"), longest),
-        (
-            *(
-                Answer("before training" if len(before) == 1 else f"before, {', '.join(labels)}", one.text, one.correct)
-                for one, labels in before.items()
-            ),
-            *(_answer(label, example, ("after", "correct_after"), longest) for label, example in examples.items()),
-        ),
-    )
+    return Exchange(_cut(first.get("question"), longest), _cut(first.get("gold"), longest), tuple(answers))
 
 
 def _answer(label: str, row: JsonObject, names: tuple[str, str], longest: int) -> Answer:
@@ -109,11 +102,6 @@ def _ends(run: RunRecord) -> dict[str, JsonObject]:
     except (FileNotFoundError, ValueError):
         return {}
     return ends
-
-
-def _question(row: JsonObject) -> object:
-    prompt = row.get("prompt")
-    return mapping(prompt[-1]).get("content") if isinstance(prompt, list) and prompt else ""
 
 
 def _cut(text: object, longest: int) -> str:

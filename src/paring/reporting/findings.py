@@ -1,12 +1,12 @@
 """What run and study folders show, and the answer in words, made from its numbers alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from paring.maths.estimates import paired_t, unpaired_difference
-from paring.reporting.contests import Contest, Standing, contests_of, counted
+from paring.reporting.contests import Contest, Measure, Standing, contests_of, counted
 from paring.reporting.contrasts import MOST_PAIRED, OVER_SEEDS, Contrast, Effect, contrasts_of, effects_of
 from paring.reporting.differing import written
 from paring.reporting.gathering import Gathered, gather
@@ -36,14 +36,21 @@ class Findings:
         """First what differs, contest by contest; then single settings, collapses, and what is missing."""
         passages = [Passage(sentences=_verdict(self.contrasts))] if self.contrasts else []
         for contest in self.contests:
+            if len(contest.standings) == 1:
+                passages.append(Passage(contest.title, _of_one(contest.standings[0])))
+                continue
             within = [contrast for contrast in self.contrasts if contrast.contest is contest]
             several = [_ranking(contest), *_differences(contest, within), *budget_words(contest)]
-            sentences = _of_one(contest.standings[0]) if len(contest.standings) == 1 else several
-            passages.append(Passage(contest.title, sentences))
+            passages.append(Passage(contest.title, several))
         if not self.contests:
             none = "No run has come to its end: there is no result to report yet."
             passages.append(Passage(sentences=[none, *_so_far(self.gathered)]))
-        return [*passages, *_effects(self.effects), *_collapses(self.gathered), *_missing(self.gathered)]
+        passages += [*_effects(self.effects), *_collapses(self.gathered)]
+        count = sum(run.result is None for run in self.gathered.runs) + len(self.gathered.missing)
+        if count:
+            runs = "1 run has no result and is" if count == 1 else f"{count} runs have no result and are"
+            passages.append(Passage("Missing", [f"{runs} in no mean; see the list of runs below."]))
+        return passages
 
 
 def find(folders: Sequence[Path]) -> Findings:
@@ -98,14 +105,22 @@ def _differences(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
     if not contrasts:
         return ["These runs cannot show whether they differ beyond chance: repeat each with two seeds or more."]
     one = contest.best if len(contest.standings) <= MOST_PAIRED else contest.standings[0]
-    beside = [contrast for contrast in contrasts if one is contrast.first or one is contrast.second]
-    away = [contrast for contrast in contrasts if one is not contrast.first and one is not contrast.second]
-    others = [contrast.decisive.beyond_chance for contrast in away]
-    beside.sort(key=lambda contrast: -abs(contrast.decisive.difference.mean))
-    apart = [_other(contrast, one) for contrast in beside if contrast.decisive.beyond_chance]
-    unclear = [contrast for contrast in beside if not contrast.decisive.beyond_chance]
-    alike = [_label_beside(contrast, one) for contrast in unclear if contrast.decisive.identical]
-    near = [_other(contrast, one) for contrast in reversed(unclear) if not contrast.decisive.identical]
+    ordered = sorted(contrasts, key=lambda contrast: -abs(contrast.decisive.difference.mean))
+    apart, alike, near, others = [], [], [], []
+    for contrast in ordered:
+        test = contrast.decisive
+        if contrast.first is not one and contrast.second is not one:
+            others.append(test.beyond_chance)
+            continue
+        label = (contrast.second if contrast.first is one else contrast.first).label
+        difference = test.difference if contrast.first is one else test.difference.turned
+        words = f"{label} {contest.measure.difference(difference)}, {p_words(test.adjusted)}"
+        if test.beyond_chance:
+            apart.append(words)
+        elif test.identical:
+            alike.append(label)
+        else:
+            near.insert(0, words)
     sentences = {
         f"Beyond chance, beside {one.label}: {_some(apart)}.": apart,
         f"The same as {one.label} in every pair: {_some(alike)}.": alike,
@@ -115,18 +130,6 @@ def _differences(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
     return [sentence for sentence, needed in sentences.items() if needed]
 
 
-def _label_beside(contrast: Contrast, one: Standing) -> str:
-    return (contrast.second if contrast.first is one else contrast.first).label
-
-
-def _other(contrast: Contrast, one: Standing) -> str:
-    """The other arm of a contrast, with its distance from this one."""
-    test = contrast.decisive
-    difference = test.difference if contrast.first is one else test.difference.turned
-    words = contrast.contest.measure.difference(difference)
-    return f"{_label_beside(contrast, one)} {words}, {p_words(test.adjusted)}"
-
-
 def _some(words: Sequence[str]) -> str:
     more = len(words) - MOST_NAMED
     return "; ".join(words[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
@@ -134,8 +137,7 @@ def _some(words: Sequence[str]) -> str:
 
 def budget_words(contest: Contest) -> list[str]:
     """A sentence where the arms did not sample as many answers: a comparison by steps is then none by budget."""
-    counts = {standing.label: standing.sampled for standing in contest.standings}
-    known = {label: count for label, count in counts.items() if count is not None}
+    known = {one.label: count for one in contest.standings if (count := one.sampled) is not None}
     if not known or max(known.values()) <= min(known.values()) * (1 + ALIKE):
         return []
     arms: dict[str, list[str]] = {}
@@ -177,32 +179,24 @@ def _gain(standing: Standing) -> list[str]:
 
 
 def _effects(effects: Sequence[Effect]) -> list[Passage]:
-    """What single settings do, measure by measure, the largest first."""
-    ordered = sorted(effects, key=lambda effect: -abs(effect.difference.mean))
+    """Measure by measure, the largest first: `objective.std true -> false: +1.2 points [-0.5, +2.9], p = 0.12, ...`"""
+    sentences: dict[Measure, list[str]] = {effect.measure: [] for effect in effects}
+    for effect in sorted(effects, key=lambda effect: -abs(effect.difference.mean)):
+        change = f"{effect.measure.difference(effect.difference)}, {p_words(effect.adjusted)}"
+        setting, pairs = f"{written(effect.key)} {' -> '.join(effect.values)}", count_words(len(effect.pairs), "pair")
+        sentences[effect.measure].append(f"{setting}: {change}, over {pairs} of arms.")
     return [
-        Passage(
-            f"{measure.name}: single settings, all else the same",
-            [_effect(effect) for effect in ordered if effect.measure == measure][:MOST_NAMED],
-        )
-        for measure in dict.fromkeys(effect.measure for effect in effects)
+        Passage(f"{measure.name}: single settings, all else the same", told[:MOST_NAMED])
+        for measure, told in sentences.items()
     ]
 
 
-def _effect(effect: Effect) -> str:
-    """`objective.std true -> false: +1.2 points [-0.5, +2.9], p = 0.12, over 4 pairs of arms.`"""
-    change = effect.measure.difference(effect.difference)
-    setting, pairs = f"{written(effect.key)} {' -> '.join(effect.values)}", count_words(len(effect.pairs), "pair")
-    return f"{setting}: {change}, {p_words(effect.adjusted)}, over {pairs} of arms."
-
-
-def _so_far(gathered: Gathered) -> list[str]:
+def _so_far(gathered: Gathered) -> Iterator[str]:
     """The last training reward of each run, of a few."""
-    sentences = []
     for arm in gathered.arms[:MOST_NAMED]:
         run, rewards = arm.first, list(arm.first.series("reward"))
         reward = f", reward {rewards[-1][1]:.3g}" if rewards else ""
-        sentences.append(f"{arm.full_label}: step {run.step} of {run.steps}{reward}.")
-    return sentences
+        yield f"{arm.full_label}: step {run.step} of {run.steps}{reward}."
 
 
 def _collapses(gathered: Gathered) -> list[Passage]:
@@ -210,17 +204,8 @@ def _collapses(gathered: Gathered) -> list[Passage]:
     watched = [run for run in gathered.runs if run.collapse or "collapse" in (run.result or {})]
     sentences = []
     for arm in gathered.arms:
-        collapsed = [run for run in arm.runs if run.collapse]
-        if collapsed:
+        if collapsed := [run for run in arm.runs if run.collapse]:
             share = f"{len(collapsed)} of {count_words(len(arm.runs), 'run')}"
             sentences.append(f"{arm.full_label}: {share}; {collapse_words(collapsed[0])}")
     none = f"None, in {count_words(len(watched), 'run')} that watched for it."
     return [Passage("Collapses", sentences or [none])] if watched else []
-
-
-def _missing(gathered: Gathered) -> list[Passage]:
-    count = sum(run.result is None for run in gathered.runs) + len(gathered.missing)
-    if not count:
-        return []
-    runs = "1 run has no result and is" if count == 1 else f"{count} runs have no result and are"
-    return [Passage("Missing", [f"{runs} in no mean; see the list of runs below."])]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from paring.ranks.reading import KINDS, Part, Ranks, read_ranks
+from paring.ranks.reading import KINDS, Part, read_ranks
 from paring.ranks.words import event_words, number, summary
 from paring.reporting.differing import written
 from paring.reporting.gathering import Gathered
@@ -48,28 +48,23 @@ def rank_pictures(gathered: Gathered) -> tuple[list[RankPicture], list[str]]:
             missing.append(f"{arm.full_label}: left out, {MOST_ARMS} are shown. See `paring ranks`.")
             continue
         try:
-            pictures.append(_picture(arm.full_label, run.seed, read_ranks(run.folder)))
+            ranks = read_ranks(run.folder)
         except ValueError as error:
             missing.append(f"{arm.full_label}: {written(error)}")
+            continue
+        reach = max(1, *(abs(module.change) for module in ranks.all.modules))
+        stacks = {name: stack for name, stack in ranks.stacks.items() if len(stack.layers) <= MOST_LAYERS}
+        grids = tuple(_grid(written(name) or "outside the layers", stack, reach) for name, stack in stacks.items())
+        left_out = max(0, len(ranks.events) - MOST_EVENTS)
+        events = tuple(event_words(ranks, number) for number in range(left_out, len(ranks.events)))
+        pictures.append(RankPicture(arm.full_label, run.seed, tuple(summary(ranks)), grids, events, left_out))
     return pictures, missing
 
 
-def _picture(label: str, seed: int, ranks: Ranks) -> RankPicture:
-    reach = max(1, *(abs(module.change) for module in ranks.all.modules))
-    left_out = max(0, len(ranks.events) - MOST_EVENTS)
-    grids = (_grid(name, stack, reach) for name, stack in ranks.stacks.items() if len(stack.layers) <= MOST_LAYERS)
-    events = (event_words(ranks, number) for number in range(left_out, len(ranks.events)))
-    return RankPicture(label, seed, tuple(summary(ranks)), tuple(grids), tuple(events), left_out)
-
-
-def _grid(name: str, stack: Part, reach: float) -> Grid:
+def _grid(title: str, stack: Part, reach: float) -> Grid:
     cells = {
         place: (number(cell.mean), round(SHADES * cell.mean_change / reach)) for place, cell in stack.cells.items()
     }
-    return Grid(
-        written(name) or "outside the layers",
-        tuple("-" if layer is None else str(layer) for layer in stack.layers),
-        tuple(
-            (written(kind), tuple(cells.get((kind, layer), ("", 0)) for layer in stack.layers)) for kind in stack.types
-        ),
-    )
+    rows = ((kind, tuple(cells.get((kind, layer), ("", 0)) for layer in stack.layers)) for kind in stack.types)
+    layers = tuple("-" if layer is None else str(layer) for layer in stack.layers)
+    return Grid(title, layers, tuple((written(kind), row) for kind, row in rows))
