@@ -40,14 +40,12 @@ def check_record(start: dict[str, int], events: Iterable[Event], path: Path) -> 
     ranks: Mapping[str, int] = start
     for event in events:
         before = event.before
-        wrong = next(
-            (name for name in sorted(ranks.keys() | before.keys()) if ranks.get(name) != before.get(name)), None
-        )
-        if wrong is not None:
-            raise ValueError(
-                f"{path}, step {event.step}: {wrong!a} has rank {event.ranks.get(wrong)}, which does not follow from "
-                f"{ranks.get(wrong)} before it: the file is not the whole record of this run"
-            )
+        for name in sorted(ranks.keys() | before.keys()):
+            if ranks.get(name) != before.get(name):
+                raise ValueError(
+                    f"{path}, step {event.step}: {name!a} has rank {event.ranks.get(name)}, which does not follow from "
+                    f"{ranks.get(name)} before it: the file is not the whole record of this run"
+                )
         ranks = event.ranks
 
 

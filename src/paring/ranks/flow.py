@@ -39,19 +39,20 @@ def _draw_areas(axes: "Axes", ranks: Ranks) -> None:
     last = ranks.events[-1]
     end = max(ranks.step, last.step + max(1, round(0.03 * last.step)))
     steps = [0, *(event.step for event in ranks.events), end]
-    areas = _areas(ranks)
-    colours = _colours(ranks)
+    areas, colours = _areas(ranks), _colours(ranks)
     base = [0] * len(steps)
     labels: list[tuple[float, str, str]] = []
     for name, values in areas.items():
         top = [low + value for low, value in zip(base, [*values, values[-1]], strict=True)]
         if name is None:
+            words, colour = "unassigned", "0.6"
             axes.fill_between(steps, base, top, step="post", fc="0.93", hatch="/////", ec="0.6", lw=0)
         else:
-            axes.fill_between(steps, base, top, step="post", fc=colours[name], ec="white", lw=0.5)
+            words, colour = one_line(name, LONGEST_CELL), colours[name]
+            axes.fill_between(steps, base, top, step="post", fc=colour, ec="white", lw=0.5)
+        count = f"{values[-1] / 1e6:.2f} M" if values[-1] >= 1e6 else f"{values[-1]:,}"
         change = f" ({100 * (values[-1] / values[0] - 1):+.0f} %)".replace("-", "−") if values[0] else ""
-        words = f"{'unassigned' if name is None else one_line(name, LONGEST_CELL)}  {_short(values[-1])}{change}"
-        labels.append(((base[-1] + top[-1]) / 2, words, "0.6" if name is None else colours[name]))
+        labels.append(((base[-1] + top[-1]) / 2, f"{words}  {count}{change}", colour))
         base = top
     # The edge of the budget: what is missing below it was pruned and not given again.
     begin = sum(values[0] for values in areas.values())
@@ -60,9 +61,9 @@ def _draw_areas(axes: "Axes", ranks: Ranks) -> None:
     axes.set(xlim=(0, end), ylim=(0, height))
     _label(axes, labels, height)
     _mark_events(axes, ranks)
-    thing = "Ranks" if ranks.budget == "ranks" else "Adapter parameters"
+    thing, unit = ("Ranks", "ranks") if ranks.budget == "ranks" else ("Adapter parameters", "parameters")
     axes.set_title(f"{thing} by module type over the run (dotted: the start)", pad=24)
-    axes.set_ylabel("ranks" if ranks.budget == "ranks" else "parameters")
+    axes.set_ylabel(unit)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M" if height >= 1e6 else f"{value:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -127,12 +128,6 @@ def _draw_kl(axes: "Axes", measured: dict[int, float]) -> None:
     axes.plot(steps, values, "o", color="0.2", markersize=3, clip_on=False)
     axes.axhline(0, color="0.2", linewidth=0.6)
     axes.set_title("What each event changed: KL of the policy before it from the policy after it", fontsize=8)
-    axes.set_ylabel("nats a token")
-    axes.set_ylim(min(0, *values), 1.15 * max(values) if max(values) > 0 else 1e-6)
+    axes.set(ylabel="nats a token", ylim=(min(0, *values), 1.15 * max(values) if max(values) > 0 else 1e-6))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-
-
-def _short(count: float) -> str:
-    """1,680 and 2.83 M."""
-    return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count:,.0f}"

@@ -40,7 +40,7 @@ def rank_map(ranks: Ranks, width: float) -> "Figure":
     columns = max(len(stack.layers) for stack in stacks.values())
     size = _fitting_size(width * CELLS_SHARE * 72 / columns, max(len(number(cell.mean)) for cell in cells))
     for panel, (name, stack) in zip(panels, stacks.items(), strict=True):
-        _draw_stack(panel, name, stack, reach, number_size=size)
+        _draw_stack(panel, name, stack, reach, size=size)
         panel.set_xlim(-0.5, columns - 0.5)
     figure.suptitle(_title(ranks), x=0.01, ha="left", fontsize=9)
     bar = figure.colorbar(
@@ -69,7 +69,7 @@ def _title(ranks: Ranks) -> str:
     )
 
 
-def _draw_stack(axes: "Axes", name: str, stack: Part, reach: float, *, number_size: float) -> None:
+def _draw_stack(axes: "Axes", name: str, stack: Part, reach: float, *, size: float) -> None:
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
@@ -78,11 +78,11 @@ def _draw_stack(axes: "Axes", name: str, stack: Part, reach: float, *, number_si
         column, row = layers.index(layer), list(types).index(kind)
         colour = colormaps[COLOURS]((cell.mean_change + reach) / (2 * reach))
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colour, edgecolor="white", linewidth=0.5))
-        if number_size:
-            ink = "white" if _lightness(colour) < 0.5 else "0.15"
-            axes.text(
-                column, row, number(cell.mean), ha="center", va="center_baseline", fontsize=number_size, color=ink
-            )
+        if size:
+            red, green, blue, _ = colour
+            light = 0.299 * red + 0.587 * green + 0.114 * blue  # luma of Rec. 601, 0 to 1
+            ink = "white" if light < 0.5 else "0.15"
+            axes.text(column, row, number(cell.mean), ha="center", va="center_baseline", fontsize=size, color=ink)
     for row, part in enumerate(types.values()):
         axes.text(len(layers) - 0.5, row, f"  {part.mean:.1f}", va="center_baseline", fontsize=7, color="0.3")
     axes.text(len(layers) - 0.5, -0.6, "  mean", va="bottom", fontsize=7, color="0.3")
@@ -102,9 +102,3 @@ def _fitting_size(width: float, characters: int) -> float:
     # A digit is 0.64 of its size wide; a tenth of the cell stays free.
     size = min(LARGEST_NUMBER, 0.9 * width / (0.64 * characters))
     return size if size >= SMALLEST_NUMBER else 0.0
-
-
-def _lightness(colour: tuple[float, float, float, float]) -> float:
-    """Luma of Rec. 601, 0 to 1."""
-    red, green, blue, _ = colour
-    return 0.299 * red + 0.587 * green + 0.114 * blue

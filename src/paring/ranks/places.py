@@ -1,5 +1,6 @@
 """Where in a model a module stands: its stack, its layer in it and its type, read from its path alone."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -52,20 +53,10 @@ def _is_number(name: str) -> bool:
 
 def _shortest_names(rests: set[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     """For each the shortest end that no other has; a bare number does not count as one."""
-    endings: dict[tuple[str, ...], int] = {}
+    endings = Counter(rest[-length:] for rest in rests for length in range(1, len(rest) + 1))
+    names = {}
     for rest in rests:
-        for length in range(1, len(rest) + 1):
-            endings[rest[-length:]] = endings.get(rest[-length:], 0) + 1
-    return {
-        rest: ".".join(
-            next(
-                (
-                    rest[-length:]
-                    for length in range(1, len(rest))
-                    if endings[rest[-length:]] == 1 and not _is_number(rest[-length])
-                ),
-                rest,
-            )
-        )
-        for rest in rests
-    }
+        ends = (rest[-length:] for length in range(1, len(rest)))
+        unique = (end for end in ends if endings[end] == 1 and not _is_number(end[0]))
+        names[rest] = ".".join(next(unique, rest))
+    return names

@@ -1,6 +1,5 @@
 """The ranks of a run as people read them, tables and one line an event; and as plain values, for JSON."""
 
-from collections.abc import Mapping
 from shlex import quote
 
 from paring.ranks.reading import Module, Part, Ranks
@@ -19,7 +18,9 @@ def as_text(ranks: Ranks) -> str:
     for name, stack in ranks.stacks.items():
         tables += [_layers_table(name, stack), _depth_table(name, stack)]
     tables.append(_moved_table(ranks))
-    blocks = [summary(ranks), *(table.as_text() for table in tables if table), _history(ranks)]
+    history = "history (KL: mean nats a token, of the policy before the event from the policy after it)"
+    blocks = [summary(ranks), *(table.as_text() for table in tables if table)]
+    blocks.append([history, *(event_words(ranks, number) for number in range(len(ranks.events)))])
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
@@ -30,17 +31,17 @@ def summary(ranks: Ranks) -> list[str]:
     lost = sum(max(0, -module.change) for module in everything.modules)
     begin = "different start ranks" if ranks.start_rank is None else f"start rank {ranks.start_rank}"
     steps = f"at step {first.step}" if first is last else f"at steps {first.step} to {last.step}"
+    unassigned = _amount(ranks, last.unassigned)
     return [
         f"{ranks.kind}: {count_words(len(everything.modules), 'module')}, {begin}; "
         f"{count_words(len(ranks.events), 'rank event')} {steps}, budget in {one_line(ranks.budget)}",
-        f"ranks {everything.start:,} -> {everything.end:,} ({_signed(everything.change)}), "
-        f"{_amount(ranks, last.unassigned)} unassigned; net of all events, modules gained {gained:,} and lost {lost:,}",
+        f"ranks {everything.start:,} -> {everything.end:,} ({_signed(everything.change)}), {unassigned} unassigned; "
+        f"net of all events, modules gained {gained:,} and lost {lost:,}",
         f"parameters {everything.parameters_at_start:,} -> {everything.parameters:,} ({_growth(everything)})",
     ]
 
 
 def _types_table(ranks: Ranks) -> Table:
-    """Sums by module type: how many ranks moved there."""
     return Table(
         ["module type", "modules", "start", "end", "change", "mean", "min-max", "parameters", "change", "importance"],
         [
@@ -63,32 +64,20 @@ def _types_table(ranks: Ranks) -> Table:
 
 
 def _layers_table(name: str, stack: Part) -> Table:
-    """Final rank of each layer and module type, and the sum of each layer."""
-    rows = [
-        [
-            "-" if layer is None else str(layer),
-            *(number(stack.cells[kind, layer].mean) if (kind, layer) in stack.cells else "" for kind in stack.types),
-            f"{part.end:,}",
-            _signed(part.change),
-        ]
-        for layer, part in stack.layers.items()
-    ]
+    rows = []
+    for layer, part in stack.layers.items():
+        ranks = [number(part.types[kind].mean) if kind in part.types else "" for kind in stack.types]
+        rows.append(["-" if layer is None else str(layer), *ranks, f"{part.end:,}", _signed(part.change)])
     title = f"final ranks by layer, {one_line(name, LONGEST_CELL)}" if name else "final ranks outside the layers"
-    title += "".join(f"; {words}" for words in several_in_a_layer(stack))
-    return Table(["layer", *stack.types, "sum", "change"], rows, title)
+    return Table(["layer", *stack.types, "sum", "change"], rows, "; ".join([title, *several_in_a_layer(stack)]))
 
 
 def _depth_table(name: str, stack: Part) -> Table:
-    """Mean final rank by depth and module type. Empty where there are too few layers."""
-    rows = [
-        [
-            third,
-            *(f"{part.types[kind].mean:.1f}" if kind in part.types else "" for kind in stack.types),
-            f"{part.mean:.1f}",
-            _signed(part.change),
-        ]
-        for third, part in stack.thirds.items()
-    ]
+    """Empty where there are too few layers."""
+    rows = []
+    for third, part in stack.thirds.items():
+        ranks = [f"{part.types[kind].mean:.1f}" if kind in part.types else "" for kind in stack.types]
+        rows.append([third, *ranks, f"{part.mean:.1f}", _signed(part.change)])
     title = f"mean final rank by depth, {one_line(name, LONGEST_CELL)}"
     return Table(["depth", *stack.types, "all", "change"], rows, title)
 
@@ -102,25 +91,22 @@ def _moved_table(ranks: Ranks) -> Table:
         [module.path, str(module.start), str(module.end), _signed(module.change), _importance(module)]
         for module in gained + lost
     ]
-    head = ["module", "start", "end", "change", "importance"]
-    return Table(head, rows, "modules that gained most and lost most")
-
-
-def _history(ranks: Ranks) -> list[str]:
-    """One line an event, with its cause."""
-    title = "history (KL: mean nats a token, of the policy before the event from the policy after it)"
-    return [title, *(event_words(ranks, number) for number in range(len(ranks.events)))]
+    return Table(["module", "start", "end", "change", "importance"], rows, "modules that gained most and lost most")
 
 
 def event_words(ranks: Ranks, number: int) -> str:
     """What happened at the event of this number, from 0, and why."""
     event = ranks.events[number]
-    gates = "at zero" if ranks.kind == "l1ra" else "below the threshold"
-    pruned = sum(event.pruned.values())
+    cause, effects = "nothing pruned", []
     # Some of a module's last components may stay whatever their gates: without pruning, gates are not mentioned.
-    modules = count_words(len(event.pruned), "module")
-    cause = f"{count_words(pruned, 'gate')} {gates} in {modules}" if pruned else "nothing pruned"
-    effects = [_given(ranks, event.grown)] if event.grown else []
+    if pruned := sum(event.pruned.values()):
+        gates = "at zero" if ranks.kind == "l1ra" else "below the threshold"
+        cause = f"{count_words(pruned, 'gate')} {gates} in {count_words(len(event.pruned), 'module')}"
+    if event.grown:
+        types = sorted(ranks.by_type(event.grown).items(), key=lambda item: -item[1])
+        named = ", ".join(f"{one_line(label, LONGEST_CELL)} {count}" for label, count in types)
+        given, modules = sum(event.grown.values()), count_words(len(event.grown), "module")
+        effects.append(f"{count_words(given, 'rank')} given to {modules} ({named})")
     if not event.growth:
         effects.append("re-assignment is over")
     effect = ", ".join([*(effects or ["none given"]), f"{_amount(ranks, event.unassigned)} unassigned"])
@@ -172,7 +158,16 @@ def as_plain(ranks: Ranks) -> dict[str, Json]:
             for name, stack in stacks
             for third, part in stack.thirds.items()
         ],
-        "modules": [_plain_module(ranks, module) for module in ranks.all.modules],
+        "modules": [
+            {
+                "module": module.path,
+                "stack": module.place.stack,
+                "layer": module.place.layer,
+                "type": ranks.label(module),
+                **{name: getattr(module, name) for name in ("start", "end", "change", "importance", "cost")},
+            }
+            for module in ranks.all.modules
+        ],
         "history": [_plain_event(ranks, number) for number in range(len(ranks.events))],
     }
 
@@ -196,12 +191,6 @@ def _means(ranks: Ranks, part: Part) -> dict[str, float]:
     return {label: cell.mean for label, cell in part.by(ranks.label).items()}
 
 
-def _plain_module(ranks: Ranks, module: Module) -> dict[str, Json]:
-    place = {"module": module.path, "stack": module.place.stack, "layer": module.place.layer}
-    values = {name: getattr(module, name) for name in ("start", "end", "change", "importance", "cost")}
-    return {**place, "type": ranks.label(module), **values}
-
-
 def _plain_event(ranks: Ranks, number: int) -> dict[str, Json]:
     event = ranks.events[number]
     return {
@@ -216,12 +205,6 @@ def _plain_event(ranks: Ranks, number: int) -> dict[str, Json]:
         "kl": event.kl,
         "words": event_words(ranks, number),
     }
-
-
-def _given(ranks: Ranks, grown: Mapping[str, int]) -> str:
-    types = sorted(ranks.by_type(grown).items(), key=lambda item: -item[1])
-    named = ", ".join(f"{one_line(label, LONGEST_CELL)} {count}" for label, count in types)
-    return f"{count_words(sum(grown.values()), 'rank')} given to {count_words(len(grown), 'module')} ({named})"
 
 
 def _amount(ranks: Ranks, count: int) -> str:
