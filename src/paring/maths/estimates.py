@@ -35,17 +35,16 @@ class Discordant:
     p: float
 
 
-def wilson_interval(successes: int, trials: int, *, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a binomial share (Wilson 1927), by default at 95 %.
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's score interval of a binomial share (Wilson 1927), at 95 %.
 
     (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), with p = successes / n. It stays inside [0, 1] and
-    keeps its coverage for small n and shares near 0 or 1. No trials: (0, 1), nothing is known.
-    """
+    keeps its coverage for small n and shares near 0 or 1. No trials: (0, 1), nothing is known."""
     if not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes of {trials} trials: must lie between 0 and the number of trials")
     if trials == 0:
         return 0.0, 1.0
-    share = successes / trials
+    z, share = 1.959964, successes / trials
     centre = share + z * z / (2 * trials)
     spread = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
@@ -56,7 +55,11 @@ def bootstrap_interval(value_P: Sequence[float], *, seed: int, resamples: int = 
     """95 % percentile interval of a mean over problems, resampled with replacement (Efron 1979).
 
     For several samples a problem: give each problem's own mean, since its samples are not independent."""
-    low, high = np.percentile(_resampled_means(value_P, seed, resamples), [2.5, 97.5])
+    values = np.asarray(value_P, dtype=np.float64)
+    if len(values) == 0:
+        raise ValueError("a bootstrap of no values: there must be at least one")
+    draws = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -94,24 +97,6 @@ def mcnemar_exact(first_P: Sequence[bool], second_P: Sequence[bool]) -> Discorda
     trials = first_only + second_only
     tail = sum(comb(trials, count) for count in range(min(first_only, second_only) + 1))
     return Discordant(first_only, second_only, min(1.0, 2 * tail / 2**trials))
-
-
-def paired_bootstrap(
-    first_P: Sequence[float], second_P: Sequence[float], *, seed: int, resamples: int = 4000
-) -> Difference:
-    """Mean of first - second over problems that both have, resampled with replacement (Efron 1979).
-
-    The p-value is twice the smaller share of resampled means on either side of 0, itself counted as one of them: it
-    is never below 2 / (resamples + 1). For several samples a problem: give each problem's own mean.
-    Raises ValueError where they do not pair."""
-    _check_pairs(first_P, second_P)
-    difference_P = [one - other for one, other in zip(first_P, second_P, strict=True)]
-    means = _resampled_means(difference_P, seed, resamples)
-    low, high = np.percentile(means, [2.5, 97.5])
-    smaller = min(int((means <= 0).sum()), int((means >= 0).sum()))
-    return Difference(
-        float(np.mean(difference_P)), float(low), float(high), min(1.0, 2 * (smaller + 1) / (resamples + 1))
-    )
 
 
 def unpaired_difference(first_right: int, first_of: int, second_right: int, second_of: int) -> Difference:
@@ -177,14 +162,6 @@ def _t_within(angle: float, degrees: int) -> float:
         total += power
         power *= cos(angle) ** 2 * exponent / (exponent + 1)
     return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total
-
-
-def _resampled_means(value_P: Sequence[float], seed: int, resamples: int) -> np.ndarray:
-    values = np.asarray(value_P, dtype=np.float64)
-    if len(values) == 0:
-        raise ValueError("a bootstrap of no values: there must be at least one")
-    draws = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
-    return values[draws].mean(axis=1)
 
 
 def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:

@@ -7,7 +7,6 @@ from paring.maths.estimates import (
     bootstrap_interval,
     holm,
     mcnemar_exact,
-    paired_bootstrap,
     paired_t,
     t_beyond,
     t_interval,
@@ -172,28 +171,7 @@ def test_mcnemar_of_many_problems_does_not_overflow():
     assert 0 <= found.p < 1e-300
 
 
-def test_paired_bootstrap_is_the_interval_of_the_differences():
-    first, second = [1.0, 1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0, 1.0]
-    found = paired_bootstrap(first, second, seed=5)
-    assert found.mean == pytest.approx(0.2)
-    assert (found.low, found.high) == bootstrap_interval([1.0, 0.0, 0.0, 1.0, -1.0], seed=5)
-
-
-def test_paired_bootstrap_of_the_certain_and_of_nothing():
-    certain = paired_bootstrap([1.0] * 6, [0.0] * 6, seed=0, resamples=99)
-    assert (certain.mean, certain.low, certain.high, certain.p) == (1.0, 1.0, 1.0, 2 / 100)
-    assert paired_bootstrap([0.5] * 6, [0.5] * 6, seed=0).p == 1.0
-
-
-def test_paired_bootstrap_rejects_about_as_the_normal_test():
-    # 60 problems that only the first has right, 40 only the second: z = 20 / sqrt(100) = 2, p = 0.0455.
-    found = paired_bootstrap([1.0] * 60 + [0.0] * 40, [0.0] * 60 + [1.0] * 40, seed=1, resamples=20_000)
-    assert found.p == pytest.approx(0.0455, abs=0.015)
-    mirrored = paired_bootstrap([0.0] * 60 + [1.0] * 40, [1.0] * 60 + [0.0] * 40, seed=1, resamples=20_000)
-    assert mirrored.p == pytest.approx(found.p, abs=1e-9)
-
-
-@pytest.mark.parametrize("test", [mcnemar_exact, paired_t, lambda *both: paired_bootstrap(*both, seed=0)])
+@pytest.mark.parametrize("test", [mcnemar_exact, paired_t])
 def test_values_that_do_not_pair_are_refused(test):
     with pytest.raises(ValueError, match="3 values and 2"):
         test([1, 0, 1], [1, 0])
