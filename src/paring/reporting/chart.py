@@ -16,10 +16,8 @@ DECADES = 6
 """Powers of ten that a logarithmic scale reaches below its largest value; what is lower lies on its floor."""
 MOST_TICKS = 5
 STRIP_WIDTH, STRIP_EDGE = 200, 6
-
-
-Tick = tuple[float, str]
-"""A place and its text."""
+Scale = Callable[[float], float]
+"""From a value to its place."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines and ticks in the units of the view box, which is WIDTH by HEIGHT; `axis` names the axis below."""
+    """Lines, and ticks with their texts, in the units of the view box, which is WIDTH by HEIGHT; `axis` names the axis
+    below."""
 
     lines: tuple[Line, ...]
-    across: tuple[Tick, ...]
-    upwards: tuple[Tick, ...]
+    across: tuple[tuple[float, str], ...]
+    upwards: tuple[tuple[float, str], ...]
     axis: str
 
 
@@ -105,10 +104,6 @@ def round_numbers(low: float, high: float) -> list[float]:
     power = 10.0 ** floor(log10((high - low) / MOST_TICKS))
     step = next(power * times for times in (1, 2, 5, 10, 20) if (high - low) / (power * times) < MOST_TICKS)
     return [number * step for number in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
-
-
-Scale = Callable[[float], float]
-"""From a value to its place."""
 
 
 def _linear(ends: Sequence[float]) -> tuple[Scale, list[float]]:

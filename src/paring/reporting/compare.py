@@ -104,7 +104,7 @@ def _measured(run: RunRecord, name: str) -> str:
     value, measure = finite(after.get(name)), Measure(name, name == "accuracy")
     if value is None:
         return "-"
-    return f"{measure.value(value)} {measure.interval(own_interval(after) if measure.accuracy else None)}".rstrip()
+    return measure.with_interval(value, own_interval(after) if measure.accuracy else None)
 
 
 def _parameters(run: RunRecord) -> object:

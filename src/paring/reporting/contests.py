@@ -35,6 +35,9 @@ class Measure:
             return ""
         return percent_interval(*interval) if self.accuracy else "[{:.4f}, {:.4f}]".format(*interval)
 
+    def with_interval(self, value: float, interval: Interval | None) -> str:
+        return f"{self.value(value)} {self.interval(interval)}".rstrip()
+
     def change(self, change: float, *, unit: bool = True) -> str:
         words, name = (points(change), " points") if self.accuracy else (f"{change + 0.0:+.4f}", " nats a token")
         return words + name if unit else words
@@ -68,7 +71,7 @@ class Standing:
     @property
     def words(self) -> str:
         """`rgra 75.0 % [59.8, 85.8] (1 run)`"""
-        value = f"{self.measure.value(self.mean)} {self.measure.interval(self.interval)}".rstrip()
+        value = self.measure.with_interval(self.mean, self.interval)
         return f"{self.label} {value} ({count_words(len(self.runs), 'run')})"
 
     @property

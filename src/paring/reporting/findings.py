@@ -154,9 +154,9 @@ def _of_one(standing: Standing) -> list[str]:
         return [standing.words + "."]
     change = standing.mean - before
     verb = "is unchanged" if change == 0 else "improved" if measure.better(change) else "got worse"
-    after = f"{measure.value(before)} -> {measure.value(standing.mean)} {measure.interval(standing.interval)}".rstrip()
-    runs = count_words(len(standing.runs), "run")
-    return [f"{standing.label} {verb}: {after} ({runs}), {measure.change(change)}.", *_gain(standing)]
+    after, runs = measure.with_interval(standing.mean, standing.interval), count_words(len(standing.runs), "run")
+    words = f"{measure.value(before)} -> {after} ({runs}), {measure.change(change)}"
+    return [f"{standing.label} {verb}: {words}.", *_gain(standing)]
 
 
 def _gain(standing: Standing) -> list[str]:

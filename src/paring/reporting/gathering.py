@@ -64,14 +64,17 @@ def gather(folders: Sequence[Path]) -> Gathered:
     """The runs of these run and study folders. Raises ValueError where a folder is neither, or nothing has begun."""
     if not folders:
         raise ValueError("name at least one folder of a run or of a study")
+    studies: list[Gathered] = []
+    alone: list[RunRecord] = []
     # A folder that is named twice is not two runs.
-    unique = {folder.resolve(): folder for folder in folders}.values()
-    studies = [_read_study(folder) for folder in unique if (folder / STUDY_RECORD).is_file()]
-    others = [folder for folder in unique if not (folder / STUDY_RECORD).is_file()]
-    if neither := [folder for folder in others if not RunFolder(folder).recipe.is_file()]:
-        names = f"neither a run ({RunFolder(neither[0]).recipe.name}) nor a study ({STUDY_RECORD})"
-        raise ValueError(f"{neither[0]} holds {names}: name folders that do")
-    alone = [read_run(folder) for folder in others]
+    for folder in {folder.resolve(): folder for folder in folders}.values():
+        if (folder / STUDY_RECORD).is_file():
+            studies.append(_read_study(folder))
+        elif RunFolder(folder).recipe.is_file():
+            alone.append(read_run(folder))
+        else:
+            names = f"neither a run ({RunFolder(folder).recipe.name}) nor a study ({STUDY_RECORD})"
+            raise ValueError(f"{folder} holds {names}: name folders that do")
     several = len(studies) > 1 or (studies and alone)
     missing = [line for study in studies for line in study.missing]
     arms = [

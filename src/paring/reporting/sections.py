@@ -22,8 +22,6 @@ POINTS, CHARACTERS = 60, 160_000
 """Points of a curve, and characters of all answers, on a page that has room for them."""
 MOST_OPEN = 12
 """Runs, and lines on missing things, that stand open."""
-
-
 READING = [
     "Intervals are at 95 %. The interval of several runs is Student’s over seeds: it shows where the mean of many more "
     "seeds would lie, on the same test problems. That of an accuracy is cut at 0 and 100 %, that of a difference at "
@@ -42,7 +40,7 @@ SMALL = "To keep this page small, curves have fewer points and answers are cut s
 def sections_of(findings: Findings, *, detail: float = 1.0) -> list[Section]:
     """The sections that have anything in them, with this share of the points of curves and of the text of answers."""
     gathered = findings.gathered
-    *reading, last = READING
+    reading = READING if detail == 1 else [*READING[:-1], f"{READING[-1]} {SMALL}"]
     sections = [
         Section("answer", "Answer", findings.answer, "lead"),
         Section("results", "Results", result_passages(findings)),
@@ -51,12 +49,7 @@ def sections_of(findings: Findings, *, detail: float = 1.0) -> list[Section]:
         Section("ranks", "Ranks", _ranks(gathered)),
         Section("settings", "Settings", _settings(gathered)),
         Section("runs", "Runs", _runs(gathered)),
-        Section(
-            "reading",
-            "How to read this",
-            [Passage(sentences=[*reading, f"{last} {SMALL}" if detail < 1 else last])],
-            "plain",
-        ),
+        Section("reading", "How to read this", [Passage(sentences=reading)], "plain"),
     ]
     held = [replace(section, passages=[passage for passage in section.passages if passage]) for section in sections]
     return [section for section in held if section.passages]
