@@ -78,14 +78,12 @@ def remove_staging(parent: Path) -> None:
     It cannot tell a dead run's leftovers from a living run's work: call it under `run_lock`.
     """
     for entry in sorted(parent.iterdir()):
-        leftover = _LEFTOVER.fullmatch(entry.name)
-        if leftover is None:
-            continue
-        target = parent / leftover["name"]
-        if leftover["replaced"] and not target.exists():
-            os.rename(entry, target)
-        else:
-            _remove(entry)
+        if leftover := _LEFTOVER.fullmatch(entry.name):
+            target = parent / leftover["name"]
+            if leftover["replaced"] and not target.exists():
+                os.rename(entry, target)
+            else:
+                _remove(entry)
     sync(parent)
 
 
