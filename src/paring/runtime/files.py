@@ -52,7 +52,18 @@ def staged_folder(target: Path) -> Iterator[Path]:
                 Path(parent, name).chmod(mode)
                 sync(Path(parent, name))
             sync(Path(parent))
-        _swap_in(staging, target)
+        replaced = _replaced_for(target)
+        if target.exists():
+            _remove(replaced)
+            os.rename(target, replaced)
+        try:
+            os.rename(staging, target)
+        except OSError:
+            if standing(target) != target:
+                os.rename(replaced, target)
+            raise
+        sync(target.parent)
+        _remove(replaced)
     except BaseException:
         _remove(staging)
         raise
@@ -116,21 +127,6 @@ def _sync_descriptor(descriptor: int, path: Path) -> None:
             f"the file system of {path.parent} cannot fsync: what is written there survives a kill, not a power cut",
             stacklevel=2,
         )
-
-
-def _swap_in(staging: Path, target: Path) -> None:
-    replaced = _replaced_for(target)
-    if target.exists():
-        _remove(replaced)
-        os.rename(target, replaced)
-    try:
-        os.rename(staging, target)
-    except OSError:
-        if standing(target) != target:
-            os.rename(replaced, target)
-        raise
-    sync(target.parent)
-    _remove(replaced)
 
 
 def _staging_for(target: Path) -> Path:
