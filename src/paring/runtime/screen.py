@@ -31,10 +31,10 @@ class Screen:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._clock = clock
-        out = console.file if console is not None else sys.stdout if file is None else file
         if console is not None:
-            is_live = console.is_terminal and not console.is_dumb_terminal
+            out, is_live = console.file, console.is_terminal and not console.is_dumb_terminal
         else:
+            out = sys.stdout if file is None else file
             shows_utf8 = (getattr(out, "encoding", None) or "").lower().replace("-", "") == "utf8"
             is_live = out.isatty() and shows_utf8 and os.environ.get("TERM", "dumb") != "dumb"
         if is_live:
