@@ -14,26 +14,12 @@ from paring.commands.ranks import ranks
 from paring.commands.recipes import recipes
 from paring.commands.report import report
 from paring.commands.samples import samples
+from paring.commands.shared import in_words
 from paring.commands.study import study
 from paring.commands.train import train
 from paring.commands.verify import reward_check, verify
 
-COMMANDS = {
-    "train": train,
-    "study": study,
-    "compare": compare,
-    "report": report,
-    "verify": verify,
-    "reward-check": reward_check,
-    "plan": plan,
-    "eval": evaluate,
-    "recipes": recipes,
-    "export": export,
-    "fetch": fetch,
-    "samples": samples,
-    "ranks": ranks,
-}
-
+COMMANDS = (train, study, compare, report, verify, reward_check, plan, evaluate, recipes, export, fetch, samples, ranks)
 HELP = "Train language models by reinforcement learning on verifiable rewards, or supervised, on low-rank adapters."
 
 app = typer.Typer(
@@ -42,8 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for name, command in COMMANDS.items():
-    app.command(name)(command)
+for command in COMMANDS:
+    app.command("eval" if command is evaluate else None)(in_words(command))
 
 
 def _show_version(asked: bool) -> None:

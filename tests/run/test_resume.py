@@ -69,7 +69,7 @@ def assert_same(folder, expected):
         pytest.param("paring.runtime.checkpoint:manifest_of", 2, id="in the second, before its manifest"),
         pytest.param("paring.runtime.checkpoint:_rotate", 2, id="after the second was saved"),
         pytest.param(f"{LOOP}improve", 5, id="in the last step"),
-        pytest.param("paring.runtime.checkpoint:_remove_old", 1, id="before an old checkpoint is removed"),
+        pytest.param("paring.runtime.checkpoint:remove_folder", 1, id="before an old checkpoint is removed"),
         pytest.param(f"{LOOP}measure", 2, id="in the evaluation after"),
         pytest.param(f"{SHELL}write_peft_folder", 1, id="while the adapter is published"),
         pytest.param("paring.runtime.folder:RunFolder.write_result", 1, id="before the result is written"),

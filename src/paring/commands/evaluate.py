@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Debug, Json, TaskSettings, errors_in_words, one_of, parsed
+from paring.commands.shared import Json, TaskSettings, one_of, parsed
 
 
 def evaluate(
@@ -29,36 +29,34 @@ def evaluate(
     rows: Annotated[int, typer.Option(min=1, help="Answers decoded at once.")] = 32,
     out: Annotated[Path | None, typer.Option(help="Keep everything here; go on with what it holds.")] = None,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Measure a run, a model or an adapter on tasks and benchmarks."""
-    with errors_in_words(debug):
-        one_of("--broken", broken, ("mend", "keep", "drop"))
-        from paring.evaluation.presentation import lines
-        from paring.evaluation.request import request_of
-        from paring.subjects.evaluate import evaluate_on
+    one_of("--broken", broken, ("mend", "keep", "drop"))
+    from paring.evaluation.presentation import lines
+    from paring.evaluation.request import request_of
+    from paring.subjects.evaluate import evaluate_on
 
-        request = request_of(
-            subject=subject,
-            compare=compare,
-            tasks=tuple(name.strip() for name in (task or "").split(",") if name.strip()),
-            task_settings={key.removeprefix("task."): value for key, value in parsed(overrides).items()},
-            limit=limit,
-            samples=samples,
-            temperature=temperature,
-            max_new_tokens=max_new_tokens,
-            style=style,
-            shots=shots,
-            broken=broken,
-            data=None if data is None else str(data),
-            seed=seed,
-            rows=rows,
-        )
-        done = evaluate_on(request, out)
-        if done.results is None:
-            kept = f"kept in {out}: the same command goes on" if out else "nothing was kept: give --out DIR to go on"
-            print(f"stopped; {kept}", file=sys.stderr)
-            raise typer.Exit(done.exit_code)
-        print(json.dumps(done.results.for_scripts()) if as_json else "\n".join(lines(done.results)))
-        if done.files and not as_json:
-            print("\n".join(["", *(f"written to {path}" for path in done.files)]))
+    request = request_of(
+        subject=subject,
+        compare=compare,
+        tasks=tuple(name.strip() for name in (task or "").split(",") if name.strip()),
+        task_settings={key.removeprefix("task."): value for key, value in parsed(overrides).items()},
+        limit=limit,
+        samples=samples,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        style=style,
+        shots=shots,
+        broken=broken,
+        data=None if data is None else str(data),
+        seed=seed,
+        rows=rows,
+    )
+    done = evaluate_on(request, out)
+    if done.results is None:
+        kept = f"kept in {out}: the same command goes on" if out else "nothing was kept: give --out DIR to go on"
+        print(f"stopped; {kept}", file=sys.stderr)
+        raise typer.Exit(done.exit_code)
+    print(json.dumps(done.results.for_scripts()) if as_json else "\n".join(lines(done.results)))
+    if done.files and not as_json:
+        print("\n".join(["", *(f"written to {path}" for path in done.files)]))

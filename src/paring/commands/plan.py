@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Debug, Json, Overrides, errors_in_words, one_of, parsed
+from paring.commands.shared import Json, Overrides, one_of, parsed
 
 
 def plan(
@@ -16,18 +16,16 @@ def plan(
     find: Annotated[str | None, typer.Option(help="batch or rank: also the largest that fits.")] = None,
     prompt: Annotated[int | None, typer.Option(min=1, help="Tokens of a prompt; by default 128.")] = None,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Estimate a run's peak memory by part, say whether it fits, and what to change."""
-    with errors_in_words(debug):
-        from paring.planning.job import KINDS, Kind
-        from paring.planning.plan import SOUGHT, Sought
-        from paring.planning.plan import plan as plan_run
-        from paring.planning.plan_words import lines
-        from paring.training.config import load_run
+    from paring.planning.job import KINDS, Kind
+    from paring.planning.plan import SOUGHT, Sought
+    from paring.planning.plan import plan as plan_run
+    from paring.planning.plan_words import lines
+    from paring.training.config import load_run
 
-        chosen_kind: Kind | None = one_of("--kind", kind, KINDS)
-        sought: Sought | None = one_of("--find", find, SOUGHT)
-        run = load_run(recipe, **parsed(overrides))
-        planned = plan_run(run, memory_gb=memory, kind=chosen_kind, find=sought, prompt=prompt)
-        print(json.dumps(planned.as_plain()) if as_json else "\n".join(lines(planned)))
+    chosen_kind: Kind | None = one_of("--kind", kind, KINDS)
+    sought: Sought | None = one_of("--find", find, SOUGHT)
+    run = load_run(recipe, **parsed(overrides))
+    planned = plan_run(run, memory_gb=memory, kind=chosen_kind, find=sought, prompt=prompt)
+    print(json.dumps(planned.as_plain()) if as_json else "\n".join(lines(planned)))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Debug, Json, errors_in_words
+from paring.commands.shared import Json
 
 
 def ranks(
@@ -14,20 +14,18 @@ def ranks(
     figures: Annotated[Path | None, typer.Option(help="Write figures (SVG) into this folder.")] = None,
     png: Annotated[bool, typer.Option("--png", help="Write the figures as PNG too.")] = False,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Show where a run's ranks went, by module type and depth, and what each rank event did."""
     if png and figures is None:
         raise typer.BadParameter("--png says how figures are written: give --figures DIR too")
-    with errors_in_words(debug):
-        from paring.ranks.rank_figures import write_figures
-        from paring.ranks.reading import read_ranks
-        from paring.ranks.words import as_plain, as_text, next_steps
+    from paring.ranks.rank_figures import write_figures
+    from paring.ranks.reading import read_ranks
+    from paring.ranks.words import as_plain, as_text, next_steps
 
-        moved = read_ranks(run)
-        written = [str(path) for path in write_figures(moved, figures, png=png)] if figures else []
-        if as_json:
-            print(json.dumps(as_plain(moved) | {"figures": written}))
-            return
-        files = [f"written to {path}" for path in written]
-        print("\n".join([as_text(moved), "", *files, *next_steps(moved, figures=bool(written))]))
+    moved = read_ranks(run)
+    written = [str(path) for path in write_figures(moved, figures, png=png)] if figures else []
+    if as_json:
+        print(json.dumps(as_plain(moved) | {"figures": written}))
+        return
+    files = [f"written to {path}" for path in written]
+    print("\n".join([as_text(moved), "", *files, *next_steps(moved, figures=bool(written))]))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Debug, Json, errors_in_words
+from paring.commands.shared import Json
 
 
 def report(
@@ -14,15 +14,13 @@ def report(
         Path | None, typer.Option(help="Folder to write into; by default the one that is named, of several: report.")
     ] = None,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Write what runs or a study came to: a page (HTML), Markdown and JSON."""
-    with errors_in_words(debug):
-        from paring.reporting.findings import as_lines
-        from paring.reporting.report import next_steps, report
+    from paring.reporting.findings import as_lines
+    from paring.reporting.report import next_steps, report
 
-        written = report(*subjects, out=out)
-        if as_json:
-            print(written.summary.read_text(encoding="utf-8"), end="")
-        else:
-            print("\n".join([*as_lines(written.findings.answer), "", *next_steps(written)]))
+    written = report(*subjects, out=out)
+    if as_json:
+        print(written.summary.read_text(encoding="utf-8"), end="")
+    else:
+        print("\n".join([*as_lines(written.findings.answer), "", *next_steps(written)]))

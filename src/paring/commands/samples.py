@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Debug, Json, errors_in_words
+from paring.commands.shared import Json
 
 
 def samples(
@@ -15,11 +15,9 @@ def samples(
     worst: Annotated[bool, typer.Option("--worst", help="Lowest reward first.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many answers.")] = 8,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Show the answers that a run sampled, and their rewards."""
-    with errors_in_words(debug):
-        from paring.reporting.samples import as_text, choose
+    from paring.reporting.samples import as_text, choose
 
-        rows = choose(run, step=step, worst=worst, limit=limit)
-        print(json.dumps(rows) if as_json else as_text(rows))
+    rows = choose(run, step=step, worst=worst, limit=limit)
+    print(json.dumps(rows) if as_json else as_text(rows))

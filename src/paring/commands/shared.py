@@ -1,8 +1,9 @@
 """The shared parts of commands: options, errors in words, overrides."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -19,19 +20,28 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@contextmanager
-def errors_in_words(debug: bool) -> Iterator[None]:
-    """An error that the user can mend is one message and exit code 2; a run that failed, 1. `debug`: a traceback."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # the reader has seen enough (paring samples | head): typer ends quietly
-    except (ValueError, ModuleNotFoundError, OSError, RunFailed) as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        mendable = isinstance(error, ValueError | FileNotFoundError | ModuleNotFoundError)
-        raise typer.Exit(2 if mendable else 1) from None
+def in_words(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with one more option, --debug: without it an error that the user can mend is one message and exit
+    code 2, a run that failed is one and exit code 1; with it, a traceback."""
+
+    @wraps(command)
+    def run(*, debug: bool, **options: object) -> None:
+        try:
+            command(**options)
+        except BrokenPipeError:
+            raise  # the reader has seen enough (paring samples | head): typer ends quietly
+        except (ValueError, ModuleNotFoundError, OSError, RunFailed) as error:
+            if debug:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            mendable = isinstance(error, ValueError | FileNotFoundError | ModuleNotFoundError)
+            raise typer.Exit(2 if mendable else 1) from None
+
+    # typer reads the options of a command from its signature.
+    given = signature(command)
+    debug = Parameter("debug", Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
+    vars(run)["__signature__"] = given.replace(parameters=[*given.parameters.values(), debug])
+    return run
 
 
 def one_of(option: str, value: str | None, choices: tuple[T, ...]) -> T | None:

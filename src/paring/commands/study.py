@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Debug, Overrides, errors_in_words, parsed
+from paring.commands.shared import Overrides, parsed
 
 
 def study(
@@ -20,27 +20,25 @@ def study(
         bool, typer.Option("--dry-run", help="Estimate its cost by short probes; keep nothing.")
     ] = False,
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster to run on, such as auto.")] = None,
-    debug: Debug = False,
 ) -> None:
     """Run a study: arms x seeds x settings, each an ordinary run."""
-    with errors_in_words(debug):
-        from paring.study.cost import cost_table
-        from paring.study.course import Course
-        from paring.study.declaration import load_study, study_file, study_names
-        from paring.study.runner import conduct, jobs_for
-        from paring.study.study_folder import StudyFolder
+    from paring.study.cost import cost_table
+    from paring.study.course import Course
+    from paring.study.declaration import load_study, study_file, study_names
+    from paring.study.runner import conduct, jobs_for
+    from paring.study.study_folder import StudyFolder
 
-        if study is None:
-            raise ValueError(f"name a study: {', '.join(study_names())}, a TOML file, or the folder of a started study")
-        file = study_file(study)
-        is_started = file == Path(study).expanduser() / "study.toml"
-        folder = out or (file.parent if is_started else Path("studies") / file.stem)
-        course = Course(load_study(study, parsed(overrides)), StudyFolder(folder))
-        course.folder.check(course.study, resume=resume)
-        where = jobs_for(course, jobs, address=ray)
-        if dry_run:
-            print(cost_table(course, where))
-            return
-        outcome = conduct(course, where, resume=resume)
-        print(outcome)
-        raise typer.Exit(outcome.exit_code)
+    if study is None:
+        raise ValueError(f"name a study: {', '.join(study_names())}, a TOML file, or the folder of a started study")
+    file = study_file(study)
+    is_started = file == Path(study).expanduser() / "study.toml"
+    folder = out or (file.parent if is_started else Path("studies") / file.stem)
+    course = Course(load_study(study, parsed(overrides)), StudyFolder(folder))
+    course.folder.check(course.study, resume=resume)
+    where = jobs_for(course, jobs, address=ray)
+    if dry_run:
+        print(cost_table(course, where))
+        return
+    outcome = conduct(course, where, resume=resume)
+    print(outcome)
+    raise typer.Exit(outcome.exit_code)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Debug, Overrides, errors_in_words, parsed
+from paring.commands.shared import Overrides, parsed
 
 
 def train(
@@ -14,7 +14,6 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; by default a new one in runs/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show it, and write nothing.")] = False,
-    debug: Debug = False,
 ) -> None:
     """Post-train a model as a recipe says."""
     if recipe is not None and "=" in recipe and resume is not None:
@@ -23,19 +22,18 @@ def train(
         raise typer.BadParameter("name a recipe, such as quickstart, or --resume a run; see `paring recipes`")
     if resume is not None and out is not None:
         raise typer.BadParameter("--resume goes on in the run's own folder: leave --out away")
-    with errors_in_words(debug):
-        from paring.runtime.folder import RunFolder, check_free, free_folder
-        from paring.training.config import load_run
-        from paring.training.method import preview
-        from paring.training.method import train as train_run
-        from paring.training.progress import check_same_run
+    from paring.runtime.folder import RunFolder, check_free, free_folder
+    from paring.training.config import load_run
+    from paring.training.method import preview
+    from paring.training.method import train as train_run
+    from paring.training.progress import check_same_run
 
-        folder = resume or out or free_folder(Path(recipe or "").stem)
-        run = load_run(recipe or RunFolder(folder).existing_recipe(), **parsed(overrides))
-        if dry_run:
-            check_same_run(RunFolder(folder), run) if resume else check_free(folder)
-            print(preview(run))
-            return
-        result = train_run(run, folder, resume=resume is not None)
-        print(result)
-        raise typer.Exit(result.exit_code)
+    folder = resume or out or free_folder(Path(recipe or "").stem)
+    run = load_run(recipe or RunFolder(folder).existing_recipe(), **parsed(overrides))
+    if dry_run:
+        check_same_run(RunFolder(folder), run) if resume else check_free(folder)
+        print(preview(run))
+        return
+    result = train_run(run, folder, resume=resume is not None)
+    print(result)
+    raise typer.Exit(result.exit_code)

@@ -1,12 +1,13 @@
 """`paring verify` judges an answer or a file of cases; `paring reward-check` tries a reward of the user's own."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Debug, Json, errors_in_words
+from paring.commands.shared import Json
 
 
 def verify(
@@ -14,34 +15,28 @@ def verify(
     answer: Annotated[str | None, typer.Option(help="A response with a box or tags, or the answer alone.")] = None,
     cases: Annotated[Path | None, typer.Option(help="JSONL of gold, candidate, expected: all are decided.")] = None,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Judge an answer as tasks do; or decide a file of cases, and print those decided otherwise than expected."""
-    with errors_in_words(debug):
-        match gold, answer, cases:
-            case str(), str(), None:
-                raise typer.Exit(_decide(gold, answer, as_json))
-            case None, None, Path():
-                raise typer.Exit(_decide_cases(cases, as_json))
-        raise typer.BadParameter("give --gold and --answer, or --cases alone")
+    match gold, answer, cases:
+        case str(), str(), None:
+            raise typer.Exit(_decide(gold, answer, as_json))
+        case None, None, Path():
+            raise typer.Exit(_decide_cases(cases, as_json))
+    raise typer.BadParameter("give --gold and --answer, or --cases alone")
 
 
 def reward_check(
     reward: Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="A reward function as TRL's are, or a task.")],
     seconds: Annotated[float, typer.Option(min=0.1, help="What one answer may take.")] = 5.0,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Try a reward of your own with right, wrong and hostile answers; exit 1 if it gets any wrong."""
-    with errors_in_words(debug):
-        from dataclasses import asdict
+    from paring.runtime.text import visible
+    from paring.verifier.reward_check import check_reward
 
-        from paring.runtime.text import visible
-        from paring.verifier.reward_check import check_reward
-
-        checked = check_reward(reward, seconds=seconds)
-        print(json.dumps(asdict(checked)) if as_json else "\n".join(map(visible, checked.lines())))
-        raise typer.Exit(1 if checked.faults else 0)
+    checked = check_reward(reward, seconds=seconds)
+    print(json.dumps(asdict(checked)) if as_json else "\n".join(map(visible, checked.lines())))
+    raise typer.Exit(1 if checked.faults else 0)
 
 
 def _decide(gold: str, answer: str, as_json: bool) -> int:

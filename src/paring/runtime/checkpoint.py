@@ -10,6 +10,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,8 +96,9 @@ def save(
             (staging / "manifest.json").write_bytes(manifest_of(staging, step))
     except (OSError, SafetensorError) as error:
         needed = sum(tensor.nbytes for named in tensors.values() for tensor in named.values()) + len(state_bytes)
+        free = shutil.disk_usage(next(path for path in target.absolute().parents if path.exists())).free
         raise CheckpointNotSaved(
-            f"{target} was not saved: {error}. It needs {needed} bytes and {_free_bytes(folder)} are free there; "
+            f"{target} was not saved: {error}. It needs {needed} bytes and {free} are free there; "
             "earlier checkpoints are untouched, and the run resumes from the newest of them."
         ) from error
     _rotate(folder, step, keep)
@@ -125,10 +127,8 @@ def _name(step: int) -> str:
 
 def newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
     """(step, path) by step, whatever the clock says; of two spellings of a step ours comes first."""
-    found = set()
-    for entry in folder.iterdir() if folder.exists() else ():
-        if match := _FOLDER.fullmatch(entry.name):
-            found.add((int(match["step"]), match["name"]))
+    matches = [_FOLDER.fullmatch(entry.name) for entry in folder.iterdir()] if folder.exists() else []
+    found = {(int(match["step"]), match["name"]) for match in matches if match}
     for step, name in sorted(found, key=lambda pair: (pair[0], pair[1] == _name(pair[0]), pair[1]), reverse=True):
         yield step, folder / name
 
@@ -142,21 +142,16 @@ def _rotate(folder: Path, step: int, keep: int) -> None:
     for found, target in newest_first(folder):
         if found > step:
             continue
-        if complete == keep:
-            _remove_old(standing(target))
+        path = standing(target)
+        if complete < keep:
+            with suppress(Unusable):
+                checked_names(path, found)
+                complete += 1
             continue
         try:
-            checked_names(standing(target), found)
-        except Unusable:
-            continue
-        complete += 1
-
-
-def _remove_old(path: Path) -> None:
-    try:
-        remove_folder(path)
-    except OSError as error:
-        warnings.warn(f"the old checkpoint {path} could not be removed: {error}", stacklevel=2)
+            remove_folder(path)
+        except OSError as error:
+            warnings.warn(f"the old checkpoint {path} could not be removed: {error}", stacklevel=3)
 
 
 def _write_tensors(path: Path, named: dict[str, Tensor]) -> None:
@@ -177,18 +172,11 @@ def _read(target: Path, step: int) -> Checkpoint:
     state = read_json(folder / "state.json")
     if not isinstance(state, dict):
         raise Unusable(f"state.json holds {type(state).__name__} where an object is expected")
-    stems = [name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors")]
-    tensors = {stem: _tensors_of(folder / f"{stem}.safetensors") for stem in stems}
+    tensors = {}
+    for name in names:
+        if name.endswith(".safetensors"):
+            try:
+                tensors[name.removesuffix(".safetensors")] = tensors_from_bytes((folder / name).read_bytes())
+            except (OSError, SafetensorError) as error:
+                raise Unusable(f"{name} cannot be read: {error}") from error
     return Checkpoint(folder, step, tensors, state)
-
-
-def _tensors_of(path: Path) -> dict[str, Tensor]:
-    try:
-        return tensors_from_bytes(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise Unusable(f"{path.name} cannot be read: {error}") from error
-
-
-def _free_bytes(folder: Path) -> int:
-    here = folder.absolute()
-    return shutil.disk_usage(next(path for path in (here, *here.parents) if path.exists())).free

@@ -52,7 +52,18 @@ def staged_folder(target: Path) -> Iterator[Path]:
                 Path(parent, name).chmod(mode)
                 sync(Path(parent, name))
             sync(Path(parent))
-        _swap_in(staging, target)
+        replaced = _replaced_for(target)
+        if target.exists():
+            _remove(replaced)
+            os.rename(target, replaced)
+        try:
+            os.rename(staging, target)
+        except OSError:
+            if standing(target) != target:
+                os.rename(replaced, target)
+            raise
+        sync(target.parent)
+        _remove(replaced)
     except BaseException:
         _remove(staging)
         raise
@@ -78,14 +89,12 @@ def remove_staging(parent: Path) -> None:
     It cannot tell a dead run's leftovers from a living run's work: call it under `run_lock`.
     """
     for entry in sorted(parent.iterdir()):
-        leftover = _LEFTOVER.fullmatch(entry.name)
-        if leftover is None:
-            continue
-        target = parent / leftover["name"]
-        if leftover["replaced"] and not target.exists():
-            os.rename(entry, target)
-        else:
-            _remove(entry)
+        if leftover := _LEFTOVER.fullmatch(entry.name):
+            target = parent / leftover["name"]
+            if leftover["replaced"] and not target.exists():
+                os.rename(entry, target)
+            else:
+                _remove(entry)
     sync(parent)
 
 
@@ -118,21 +127,6 @@ def _sync_descriptor(descriptor: int, path: Path) -> None:
             f"the file system of {path.parent} cannot fsync: what is written there survives a kill, not a power cut",
             stacklevel=2,
         )
-
-
-def _swap_in(staging: Path, target: Path) -> None:
-    replaced = _replaced_for(target)
-    if target.exists():
-        _remove(replaced)
-        os.rename(target, replaced)
-    try:
-        os.rename(staging, target)
-    except OSError:
-        if standing(target) != target:
-            os.rename(replaced, target)
-        raise
-    sync(target.parent)
-    _remove(replaced)
 
 
 def _staging_for(target: Path) -> Path:

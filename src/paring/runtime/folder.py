@@ -3,7 +3,6 @@
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from paring.runtime.files import write_durably
@@ -13,43 +12,19 @@ STUDY_RECORD = "study.json"
 """The record of a study, in its folder."""
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """Where everything of a run lies. The folder is the interface: reports and scripts read these files."""
 
-    path: Path
-
-    @property
-    def recipe(self) -> Path:
-        return self.path / "run.toml"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def adapter(self) -> Path:
-        return self.path / "adapter"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def samples(self) -> Path:
-        return self.path / "samples.jsonl"
-
-    @property
-    def ranks(self) -> Path:
-        return self.path / "ranks.jsonl"
-
-    @property
-    def items(self) -> Path:
-        return self.path / "items.jsonl"
-
-    @property
-    def result(self) -> Path:
-        return self.path / "result.json"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "run.toml"
+        self.checkpoints = path / "checkpoints"
+        self.adapter = path / "adapter"
+        self.metrics = path / "metrics.jsonl"
+        self.samples = path / "samples.jsonl"
+        self.ranks = path / "ranks.jsonl"
+        self.items = path / "items.jsonl"
+        self.result = path / "result.json"
 
     def begin(self, recipe: str) -> None:
         """Make the folder and write the resolved recipe into it. Raises ValueError if it holds anything already."""

@@ -74,11 +74,8 @@ class Pace:
     def elapsed(self) -> float:
         return self._clock() - self._start
 
-    def left(self) -> float | None:
-        """None as long as no step was made."""
-        made = self.done - self._resumed_at
-        return (self._last - self._start) / made * (self.total - self.done) if made > 0 else None
-
     def left_text(self) -> str:
-        left = self.left()
-        return "left ?" if left is None else f"left {duration(left)}"
+        """The time left: not known before the first step."""
+        made = self.done - self._resumed_at
+        left = duration((self._last - self._start) / made * (self.total - self.done)) if made > 0 else "?"
+        return f"left {left}"

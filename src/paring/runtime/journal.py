@@ -48,13 +48,13 @@ class Journal:
     def sync(self) -> None:
         """Wait until all rows are on the disk. Before a checkpoint is saved, so that its record is there too."""
         for file in self._files:
-            file.sync()
+            sync(file.path)
 
     def close(self) -> None:
         """Sync, then let go of all files."""
         self.sync()
         for file in self._files:
-            file.close()
+            file.raw.close()
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -70,42 +70,33 @@ class _Lines:
     """One file of rows in the order of their steps: so to rewind is to cut, which needs no space and cannot be torn."""
 
     def __init__(self, path: Path):
-        self._path = path
+        self.path = path
         # Unbuffered: what a failed write has left behind is in the file, where it can be cut off, and nowhere else.
-        self._file = open(path, "ab", buffering=0)
+        self.raw = open(path, "ab", buffering=0)
         self._last_step = 0
-        self._cut(_end_of_last_line(path))
+        self.raw.truncate(_end_of_last_line(path))
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:
             assert row["step"] >= self._last_step, f"step {row['step']} after step {self._last_step}"
             self._last_step = row["step"]
-        end = os.fstat(self._file.fileno()).st_size
+        end = os.fstat(self.raw.fileno()).st_size
         data = memoryview(b"".join(map(_line, rows)))
         try:
             while data:
-                data = data[self._file.write(data) :]
+                data = data[self.raw.write(data) :]
         except OSError:
-            self._cut(end)
+            self.raw.truncate(end)
             raise
 
     def rewind(self, step: int) -> None:
         end = 0
-        for row, row_end in _rows_and_ends(self._path):
+        for row, row_end in _rows_and_ends(self.path):
             if row["step"] > step:
                 break
             end = row_end
-        self._cut(end)
+        self.raw.truncate(end)
         self._last_step = step
-
-    def sync(self) -> None:
-        sync(self._path)
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _cut(self, end: int) -> None:
-        os.ftruncate(self._file.fileno(), end)
 
 
 def _line(row: Mapping[str, Json]) -> bytes:

@@ -1,6 +1,6 @@
 """The live display of a run on a terminal: progress, time left and the health of the training."""
 
-from typing import TextIO
+from typing import IO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,13 +13,13 @@ from paring.runtime.glossary import Metrics
 from paring.runtime.text import duration
 
 _STYLES = {"✓": "green", "!": "bold red", " ": ""}
-_GAUGES_IN_A_ROW = 2
+_CELLS_IN_A_ROW = 6  # two gauges: mark, label and value
 
 
 class LiveDisplay:
     """Redrawn in place four times a second. Texts must be harmless already (`screen.visible`)."""
 
-    def __init__(self, console: Console | None, file: TextIO):
+    def __init__(self, console: Console | None, file: IO[str]):
         self._console = Console(file=file) if console is None else console
         self._live: Live | None = None
         self._metrics: Metrics = {}
@@ -51,15 +51,12 @@ class LiveDisplay:
         times = f"step {pace.done}/{pace.total}  elapsed {duration(pace.elapsed())}  {pace.left_text()}"
         progress = Table.grid(padding=(0, 2))
         progress.add_row(ProgressBar(total=max(1, pace.total), completed=pace.done, width=30), Text(times))
-        return Group(self._title, progress, self._health())
-
-    def _health(self) -> Table:
         cells = []
         for gauge in gauges_for(self._metrics):
             value = self._metrics[gauge.name]
             mark = gauge.mark(value)
-            cells.append((Text(mark, style=_STYLES[mark]), Text(gauge.label), Text(gauge.text(value), justify="right")))
-        table = Table.grid(padding=(0, 2))
-        for start in range(0, len(cells), _GAUGES_IN_A_ROW):
-            table.add_row(*(part for cell in cells[start : start + _GAUGES_IN_A_ROW] for part in cell))
-        return table
+            cells += [Text(mark, style=_STYLES[mark]), Text(gauge.label), Text(gauge.text(value), justify="right")]
+        health = Table.grid(padding=(0, 2))
+        for start in range(0, len(cells), _CELLS_IN_A_ROW):
+            health.add_row(*cells[start : start + _CELLS_IN_A_ROW])
+        return Group(self._title, progress, health)

@@ -33,7 +33,18 @@ def run_lock(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     _held.add(descriptor)
     try:
-        _acquire(descriptor, folder)
+        try:
+            is_ours = lock_descriptor(descriptor, blocking=False)
+        except OSError as error:
+            if error.errno not in _CANNOT_LOCK:
+                raise
+            warnings.warn(f"the file system of {folder} has no locks: do not start a second run there", stacklevel=3)
+            is_ours = True
+        if not is_ours:
+            raise RunIsBusy(
+                f"{folder}: {_holder(descriptor)} is already at work on this run; wait until it ends, stop it, "
+                "or choose another run folder"
+            )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, b" " + json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         yield
@@ -41,21 +52,6 @@ def run_lock(folder: Path) -> Iterator[None]:
         # The file stays: were it deleted, two others could each lock a different file of this name.
         _held.discard(descriptor)
         os.close(descriptor)
-
-
-def _acquire(descriptor: int, folder: Path) -> None:
-    try:
-        free = lock_descriptor(descriptor, blocking=False)
-    except OSError as error:
-        if error.errno not in _CANNOT_LOCK:
-            raise
-        warnings.warn(f"the file system of {folder} has no locks: do not start a second run there", stacklevel=4)
-    else:
-        if not free:
-            raise RunIsBusy(
-                f"{folder}: {_holder(descriptor)} is already at work on this run; wait until it ends, stop it, "
-                "or choose another run folder"
-            )
 
 
 def _holder(descriptor: int) -> str:

@@ -39,9 +39,13 @@ def main_memory(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
 
 def versions() -> dict[str, str]:
     """Python and the packages that decide the numbers, read from their metadata: nothing heavy is imported."""
-    return {"python": platform.python_version()} | {
-        name: _version(name) for name in ("torch", "transformers", "paring")
-    }
+    found = {"python": platform.python_version()}
+    for name in ("torch", "transformers", "paring"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def threads_for(parameters: int) -> int:
@@ -87,10 +91,3 @@ class Stopwatch:
     def elapsed(self) -> float:
         """Seconds since this watch was made."""
         return self._clock() - self._start
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import IO, TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING
 
 from paring.runtime.gauges import Pace, gauges_for
 from paring.runtime.glossary import Metrics
@@ -12,8 +12,6 @@ from paring.runtime.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from paring.runtime.live import LiveDisplay
 
 _IN_EVERY_LINE = {"reward", "accuracy", "loss", "length", "kl"}
 
@@ -27,13 +25,24 @@ class Screen:
 
     def __init__(
         self,
-        file: TextIO | None = None,
+        file: IO[str] | None = None,
         *,
         console: "Console | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._clock = clock
-        self._display = _display_on(sys.stdout if file is None else file, console)
+        if console is not None:
+            out, is_live = console.file, console.is_terminal and not console.is_dumb_terminal
+        else:
+            out = sys.stdout if file is None else file
+            shows_utf8 = (getattr(out, "encoding", None) or "").lower().replace("-", "") == "utf8"
+            is_live = out.isatty() and shows_utf8 and os.environ.get("TERM", "dumb") != "dumb"
+        if is_live:
+            from paring.runtime.live import LiveDisplay  # late: rich takes time to import, a pipe has no use for it
+
+            self._display = LiveDisplay(console, out)
+        else:
+            self._display = PlainLines(out)
 
     def start(self, title: str, total_steps: int, done: int = 0) -> None:
         """Begin a run of `total_steps`, of which `done` were made before it was resumed."""
@@ -80,15 +89,3 @@ class PlainLines:
 
     def finish(self) -> None:
         pass
-
-
-def _display_on(file: TextIO, console: "Console | None") -> "PlainLines | LiveDisplay":
-    if console is None:
-        shows_utf8 = (file.encoding or "").lower().replace("-", "") == "utf8"
-        if not (file.isatty() and shows_utf8 and os.environ.get("TERM", "dumb") != "dumb"):
-            return PlainLines(file)
-    elif not console.is_terminal or console.is_dumb_terminal:
-        return PlainLines(console.file)
-    from paring.runtime.live import LiveDisplay  # late: rich takes time to import, and a pipe has no use for it
-
-    return LiveDisplay(console, file)

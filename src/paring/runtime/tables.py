@@ -66,28 +66,28 @@ class Table:
         notes = ["", *(f"- {escaped(note)}" for note in self.notes)] if self.notes else []
         return [*(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:])), *notes]
 
-    def as_html(self, label: str = "", drawn: Sequence[str] = (), drawn_head: str = "") -> str:
+    def as_html(self, drawn: Sequence[str] = (), drawn_head: str = "") -> str:
         """A table in a region that scrolls by itself. `drawn`: finished HTML, a cell a row, after the first number."""
-        head = [_html_cell("th", self.head[column], "" if self.holds_words(column) else "n") for column in self.columns]
-        rows = [self._html_row(number, drawn[number : number + 1]) for number in range(len(self.rows))]
-        notes = "".join(f"<li>{plain_html(note)}</li>" for note in self.notes)
-        return "\n".join(
-            [
-                f'<div class="scroll" role="region" aria-label="{plain_html(label or self.title)}" tabindex="0">',
-                f"<table>\n<thead><tr>{_joined(head, [drawn_head] if drawn else [])}</tr></thead>",
-                "<tbody>",
-                *rows,
-                "</tbody>\n</table>\n</div>",
-                *([f"<ul>{notes}</ul>"] if notes else []),
+        columns, words, number = self.columns, ' class="words"', ' class="n"'
+        head = [
+            f'<th scope="col"{"" if self.holds_words(column) else number}>{plain_html(self.head[column])}</th>'
+            for column in columns
+        ]
+        head[2:2] = [drawn_head] if drawn else []
+        lines = [
+            f'<div class="scroll" role="region" aria-label="{plain_html(self.title)}" tabindex="0">',
+            f"<table>\n<thead><tr>{''.join(head)}</tr></thead>\n<tbody>",
+        ]
+        for index, row in enumerate(self.rows):
+            cells = [
+                f"<td{words if self.holds_words(column) else number}>{plain_html(row[column])}</td>"
+                for column in columns[1:]
             ]
-        )
-
-    def _html_row(self, number: int, drawn: Sequence[str]) -> str:
-        row, (first, *others) = self.rows[number], self.columns
-        cells = [_html_cell("td", row[column], "words" if self.holds_words(column) else "n") for column in others]
-        kind = ' class="strong"' if number in self.strong else ""
-        name = f'<th scope="row">{plain_html(row[first])}</th>'
-        return f"<tr{kind}>{_joined([name, *cells], drawn)}</tr>"
+            cells[1:1] = drawn[index : index + 1]
+            strong = ' class="strong"' if index in self.strong else ""
+            lines.append(f'<tr{strong}><th scope="row">{plain_html(row[columns[0]])}</th>{"".join(cells)}</tr>')
+        notes = "".join(f"<li>{plain_html(note)}</li>" for note in self.notes)
+        return "\n".join([*lines, "</tbody>\n</table>\n</div>", *([f"<ul>{notes}</ul>"] if notes else [])])
 
 
 def escaped(text: str) -> str:
@@ -98,14 +98,3 @@ def escaped(text: str) -> str:
 def plain_html(text: str) -> str:
     """A text as HTML: harmless, on one line, no element; with a minus as wide as a plus, and arrows."""
     return html.escape(_MINUS.sub("−", one_line(text, LONGEST)).replace(" -> ", " → "))
-
-
-def _html_cell(element: str, text: str, kind: str) -> str:
-    scope = ' scope="col"' if element == "th" else ""
-    named = f' class="{kind}"' if kind else ""
-    return f"<{element}{scope}{named}>{plain_html(text)}</{element}>"
-
-
-def _joined(cells: Sequence[str], drawn: Sequence[str]) -> str:
-    """The drawn cell stands behind the first number."""
-    return "".join([*cells[:2], *drawn, *cells[2:]])

@@ -70,9 +70,14 @@ def complaints(error: "ValidationError", data: "Mapping[str, Json]", root: type)
 def valid_keys(root: type, data: object = None, prefix: str = "") -> dict[str, list[str]]:
     """Every dotted key of a settings class, with the descriptions of its field; where there is a choice, the keys of
     the kind that the plain values `data` choose, else of all kinds."""
+    from pydantic.fields import FieldInfo  # late: `paring --help` needs no pydantic
+
     keys: dict[str, list[str]] = {}
     for name, hint in get_type_hints(root, include_extras=True).items():
-        keys.setdefault(f"{prefix}{name}", []).extend(_descriptions(hint))
+        notes = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+        keys.setdefault(f"{prefix}{name}", []).extend(
+            note.description for note in notes if isinstance(note, FieldInfo) and note.description
+        )
         section = data.get(name) if isinstance(data, dict) else None
         for member in _chosen(_settings_classes(hint), section):
             for key, descriptions in valid_keys(member, section, f"{prefix}{name}.").items():
@@ -150,10 +155,3 @@ def _settings_classes(hint: object) -> list[type]:
     if isinstance(hint, type) and is_dataclass(hint):
         return [hint]
     return [member for argument in get_args(hint) for member in _settings_classes(argument)]
-
-
-def _descriptions(hint: object) -> list[str]:
-    from pydantic.fields import FieldInfo  # late: `paring --help` needs no pydantic
-
-    notes = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-    return [note.description for note in notes if isinstance(note, FieldInfo) and note.description]

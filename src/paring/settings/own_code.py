@@ -3,40 +3,39 @@
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
+from inspect import isclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+T = TypeVar("T")
 
 
 def class_in(path: str, *, setting: str, example: str) -> type:
     """The class that `path`, such as `my.py:MyClass`, names. The file is run, once.
 
     Raises ValueError that names the `setting` where there is no such file, or no such class in it."""
-    value = _named(path, setting, f"a class in it, such as {example}")
-    if not isinstance(value, type):
-        raise _missing(path, setting, "class")
-    return value
+    return _named(path, "class", isclass, setting, example)
 
 
 def function_in(path: str, *, setting: str, example: str) -> Callable[..., object]:
     """The function, or other callable, that `path`, such as `my.py:reward`, names. As `class_in`."""
-    value = _named(path, setting, f"a function in it, such as {example}")
-    if not callable(value):
-        raise _missing(path, setting, "function")
-    return value
+    return _named(path, "function", callable, setting, example)
 
 
-def _named(path: str, setting: str, advice: str) -> object:
+def _named(path: str, thing: str, is_one: "Callable[[object], TypeIs[T]]", setting: str, example: str) -> T:
     file, colon, name = path.rpartition(":")
     source = Path(file).expanduser()
     if not colon or source.suffix != ".py":
-        raise ValueError(f"{setting} = {path!r}: give a Python file and {advice}")
+        raise ValueError(f"{setting} = {path!r}: give a Python file and a {thing} in it, such as {example}")
     if not source.is_file():
         raise ValueError(f"{setting} = {path!r}: there is no file {source}")
-    return names_of(source).get(name)
-
-
-def _missing(path: str, setting: str, thing: str) -> ValueError:
-    file, _, name = path.rpartition(":")
-    return ValueError(f"{setting} = {path!r}: {file} has no {thing} {name}")
+    value = names_of(source).get(name)
+    if not is_one(value):
+        raise ValueError(f"{setting} = {path!r}: {file} has no {thing} {name}")
+    return value
 
 
 @lru_cache(maxsize=8)

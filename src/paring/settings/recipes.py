@@ -17,21 +17,14 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def recipe_path(name_or_path: str | Path) -> Path:
-    """The file of a recipe given by name or path, or the recipe of a run given by its folder. Raises RecipeError."""
-    if str(name_or_path) in recipe_names():
-        return FOLDER / f"{name_or_path}.toml"
-    path = Path(name_or_path).expanduser()
+def recipe_text(name_or_path: str | Path) -> str:
+    """A recipe as it is written, by its name or path, or by the folder of its run. Raises RecipeError."""
+    is_shipped = str(name_or_path) in recipe_names()
+    path = FOLDER / f"{name_or_path}.toml" if is_shipped else Path(name_or_path).expanduser()
     if path.is_dir():
         path = path / "run.toml"
     if not path.is_file():
         raise RecipeError(str(name_or_path), [f"no such recipe or file; recipes: {', '.join(recipe_names())}"])
-    return path
-
-
-def recipe_text(name_or_path: str | Path) -> str:
-    """A recipe as it is written, comments and all. Raises RecipeError."""
-    path = recipe_path(name_or_path)
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
