@@ -4,7 +4,7 @@ The only place that writes gates during training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,18 +24,6 @@ class Factors:
     B_OR: Tensor
     c_R: Tensor
     fresh: int = 0
-
-
-class GateRule(Protocol):
-    @property
-    def lr(self) -> float:
-        """Adam's learning rate for the gates: constant, with neither warm-up nor schedule."""
-        ...
-
-    def apply_(self, adapters: Sequence[Factors], signal: float = 1.0) -> None:
-        """After Adam's step: L1 and projection, in place. `signal` is the share of the batch that had something to
-        teach, 0 to 1."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -94,3 +82,8 @@ class DeadZone:
         for one in adapters:
             above, below = (one.c_R > tau).to(one.c_R.dtype), (one.c_R < -tau).to(one.c_R.dtype)
             one.c_R.sub_(tau * (above - below)).clamp_(0.0, 1.0)
+
+
+GateRule = Proximal | DeadZone
+"""`lr` is Adam's learning rate for the gates: constant, with neither warm-up nor schedule. `apply_` comes after Adam's
+step: L1 and projection, in place; `signal` is the share of the batch that had something to teach, 0 to 1."""

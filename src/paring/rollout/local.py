@@ -50,17 +50,16 @@ class LocalEngine:
         if not decoding.logp_BT.isfinite().all():
             raise NotFinite("the model's probabilities are not finite")
         drawn = zip(decoding.token_BT.tolist(), decoding.logp_BT.tolist(), decoding.length_B.tolist(), strict=True)
-        completions = [self._completion(tokens[:length], logps[:length]) for tokens, logps, length in drawn]
-        traces = decoding.traces()
+        completions, traces, ends = [], decoding.traces(), self.policy.ends
+        for padded, logps, length in drawn:
+            tokens = padded[:length]
+            ended = tokens[-1] in ends
+            text = answer_text(self.policy.tokenizer, tokens[:-1] if ended else tokens)
+            completions.append(Completion(tuple(tokens), tuple(logps[:length]), text, ended))
         return [
             Group(problem, prompt, tuple(completions[index * group_size : (index + 1) * group_size]), traces[index])
             for index, (problem, prompt) in enumerate(zip(problems, prompts, strict=True))
         ]
-
-    def _completion(self, tokens: list[int], logprobs: list[float]) -> Completion:
-        ended = tokens[-1] in self.policy.ends
-        text = answer_text(self.policy.tokenizer, tokens[:-1] if ended else tokens)
-        return Completion(tuple(tokens), tuple(logprobs), text, ended)
 
 
 class Decoding:
@@ -145,7 +144,7 @@ class Decoding:
 
     def traces(self) -> list[Trace | None]:
         """Where the recording has each group; None where there is none, or where it became too large."""
-        if self.recording is None or not self.recording.is_whole:
+        if self.recording is None or self.recording.rows > self.recording.room:
             return [None] * len(self.prompts)
         fed = [row_T[: length - 1] for row_T, length in zip(self.fed_BT, self.length_B.tolist(), strict=True)]
         size = self.group_size
