@@ -34,9 +34,10 @@ def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layo
     first = next(iter(adapters.values()))
     scale = first.scale
     if any(one.c_R is not None or (one.rank, one.scale) != (first.rank, first.scale) for one in adapters.values()):
+        # Where every gate is 0 the adapter is its base model; readers want a component all the same: one of zeros.
+        zeros = (first.A_RI.new_zeros(1, first.in_features), first.B_OR.new_zeros(first.out_features, 1))
         factors = {path: _folded(one) for path, one in adapters.items()}
-        # Where every gate is 0 the adapter is its base model; readers want a component all the same.
-        factors = {path: pair for path, pair in factors.items() if len(pair[0])} or _nothing(adapters)
+        factors = {path: pair for path, pair in factors.items() if len(pair[0])} or {next(iter(adapters)): zeros}
         scale = 1.0
     ranks = {path: len(A_RI) for path, (A_RI, _) in factors.items()}
     largest = max(ranks.values())
@@ -68,12 +69,6 @@ def _folded(adapter: LowRankLinear) -> tuple[Tensor, Tensor]:
     A_RI = adapter.A_RI.detach().float() * root_R[:, None]
     B_OR = adapter.B_OR.detach().float() * root_R
     return A_RI[open_R], B_OR[:, open_R]
-
-
-def _nothing(adapters: Adapters) -> dict[str, tuple[Tensor, Tensor]]:
-    """One component of zeros, on the first module."""
-    path, one = next(iter(adapters.items()))
-    return {path: (one.A_RI.new_zeros(1, one.in_features), one.B_OR.new_zeros(one.out_features, 1))}
 
 
 def _config(

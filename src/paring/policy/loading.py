@@ -145,13 +145,6 @@ def base_name(path: str) -> str:
     return str(folder.resolve()) if folder.exists() else path
 
 
-def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Every token that ends an answer: the tokenizer's and all of the generation config's."""
-    listed = model.generation_config.eos_token_id if model.generation_config is not None else None
-    ends = listed if isinstance(listed, list) else [listed]
-    return frozenset(token for token in [*ends, tokenizer.eos_token_id] if token is not None)
-
-
 def _source(path: str) -> tuple[str, Mapping[str, str | bool]]:
     local = SHIPPED.get(path) or Path(path).expanduser()
     if local.suffix == ".gguf" and local.is_file():

@@ -33,7 +33,9 @@ def sampler(policy: Policy, recording: Recording | None = None, *, tokens: int =
     its weights are not dense fp32 on a CPU. `recording` gets its forward pass over at most so many tokens."""
     kernel = kernel_for(policy.device, policy.model.dtype)
     decoder = policy.hidden
-    if kernel == "plain" or not isinstance(decoder, Decoder) or not _is_dense(policy.model):
+    # Those of quantised models derive from nn.Linear.
+    is_dense = all(type(module) is nn.Linear for module in policy.model.modules() if isinstance(module, nn.Linear))
+    if kernel == "plain" or not isinstance(decoder, Decoder) or not is_dense:
         return Sampler(policy.hidden, policy.logits)
     head = PackedLinear(policy.head.weight, None, kernel)
     layers = [FoldedLayer(layer, kernel, number, recording) for number, layer in enumerate(decoder.layers)]
@@ -126,8 +128,3 @@ def _folded(module: nn.Module, *, paired: int | None = None) -> tuple[Tensor, Te
 def _paired(rows: Tensor, head_size: int) -> Tensor:
     """Output features d and d + D/2 of each head, which are rotated together, side by side: a weight's rows, a bias."""
     return rows.unflatten(0, (-1, 2, head_size // 2)).transpose(1, 2).flatten(0, 2)
-
-
-def _is_dense(model: nn.Module) -> bool:
-    """Whether every linear module is a plain nn.Linear: those of quantised models derive from it."""
-    return all(type(module) is nn.Linear for module in model.modules() if isinstance(module, nn.Linear))

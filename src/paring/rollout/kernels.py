@@ -27,15 +27,11 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
     return "onednn" if _has("mkldnn", "_linear_pointwise") and torch.backends.mkldnn.is_available() else "plain"
 
 
-RowProduct = Callable[[Tensor], Tensor]
-"""[..., I] -> [..., O]."""
-
-
 class PackedLinear:
     """x W' + b for a frozen W [O, I]."""
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, kernel: Kernel) -> None:
-        self.product: RowProduct
+        self.product: Callable[[Tensor], Tensor]
         if kernel == "mkl":
             packed = torch.ops.mkl._mkl_reorder_linear_weight(weight_OI, ROWS_HINT)
             self.product = lambda x: torch.ops.mkl._mkl_linear(x, packed, weight_OI, bias_O, ROWS_HINT)

@@ -31,19 +31,15 @@ class LocalEngine:
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
         """See Engine. Equal weights give equal tokens whatever stands beside them in the batch, up to rounding in
         the matrix library, which can differ with the number of rows and then flip a token at a near tie."""
+        most = sampling.max_new_tokens
         prompts = [prompt_tokens(self.policy.tokenizer, problem.messages) for problem in problems]
         for problem, prompt in zip(problems, prompts, strict=True):
-            check_length(problem, len(prompt), sampling.max_new_tokens, self.policy.context)
+            check_length(problem, len(prompt), most, self.policy.context)
         if not problems:
             return []
-        noise_BT = np.stack(
-            [
-                uniforms(key, problem.id, member, sampling.max_new_tokens)
-                for problem in problems
-                for member in range(group_size)
-            ]
-        )
-        fed = sum(map(len, prompts)) + len(noise_BT) * (sampling.max_new_tokens - 1)
+        members = range(group_size)
+        noise_BT = np.stack([uniforms(key, problem.id, member, most) for problem in problems for member in members])
+        fed = sum(map(len, prompts)) + len(noise_BT) * (most - 1)
         weights = sampler(self.policy, self.recording, tokens=fed)
         decoding = Decoding(weights, self.policy, prompts, group_size, sampling, noise_BT)
         decoding.run(max(1, self.rows // group_size))

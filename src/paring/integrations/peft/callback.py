@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from paring.adapters.attach import apply_plan, components_of
-from paring.adapters.gates import Factors, GateRule
+from paring.adapters.gates import Factors
 from paring.adapters.kinds import Gated, L1raReference, check_events
 from paring.adapters.ranks import RankEvent, changes_the_function
 from paring.integrations.peft.l1ra_config import GatedConfig
@@ -58,7 +58,7 @@ class L1raCallback(TrainerCallback):
         self.adapter = trained_adapter(model)
         self.method: Gated = config_of(model, self.adapter).method
         check_events(self.method, state.max_steps)
-        self.rule: GateRule = self.method.gate_rule(state.max_steps)
+        self.rule = self.method.gate_rule(state.max_steps)
         self.gated = {
             path: Factors(*layer.factors(self.adapter)) for path, layer in layers_of(model, self.adapter).items()
         }

@@ -172,10 +172,10 @@ def _quantization(base: nn.Module) -> "QuantizationBackend":
     """PEFT's way to read and write a quantised weight. Raises ValueError where there is none."""
     try:
         from peft.utils.quantization_utils import resolve_quantization_backend  # from PEFT 0.20 on
+
+        backend = resolve_quantization_backend(base)
     except ModuleNotFoundError:
         backend = None
-    else:
-        backend = resolve_quantization_backend(base)
     if backend is None or not backend.supports_merge:
         raise ValueError(
             f"an adapter cannot be merged into a {type(base).__name__} here: load the model without quantisation, the "
