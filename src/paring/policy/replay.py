@@ -67,15 +67,16 @@ class _Replay(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  names are lost
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
         decoder, token_1N, position_1N, layout, known = ctx.given
         last = known.part(len(decoder.layers) - 1, "after_mlp")
         grad = _gradient(lambda hidden: normed(decoder.model.norm, hidden), last, grad)
         rotary = decoder.rotary(last, position_1N)
         for number in reversed(range(decoder.first_adapted, len(decoder.layers))):
             into = known.part(number - 1, "after_mlp") if number else decoder.model.embed_tokens(token_1N)
-            layer = known_layer(decoder, number, into, known)
-            grad = _gradient(partial(through, layer, number, rotary=rotary, layout=layout), into, grad)
+            layer = partial(through, known_layer(decoder, number, into, known), number, rotary=rotary, layout=layout)
+            grad = _gradient(layer, into, grad)
+            del layer  # and with it the outputs, before those of the next are there
         return None, None, None, None, None, None
 
 
@@ -110,7 +111,7 @@ class _AsComputed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  names are lost
+    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
         """dx = dy W + du A with du = s dy B, dA = du' x, dB = s dy' u."""
         x_NI, u_NR, weight_OI, A_RI, B_OR = ctx.saved_tensors
         dy_NO = dy.reshape(-1, dy.shape[-1])

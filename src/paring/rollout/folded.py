@@ -33,7 +33,7 @@ def sampler(policy: Policy, recording: Recording | None = None, *, tokens: int =
     its weights are not dense fp32 on a CPU. `recording` gets its forward pass over at most so many tokens."""
     kernel = kernel_for(policy.device, policy.model.dtype)
     decoder = policy.hidden
-    # Those of quantised models derive from nn.Linear.
+    # The exact type: linear modules of quantised models derive from nn.Linear.
     is_dense = all(type(module) is nn.Linear for module in policy.model.modules() if isinstance(module, nn.Linear))
     if kernel == "plain" or not isinstance(decoder, Decoder) or not is_dense:
         return Sampler(policy.hidden, policy.logits)
