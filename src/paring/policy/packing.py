@@ -64,7 +64,7 @@ class Labelled:
         return self.targets[-1]
 
 
-class PackedRow:
+class Packing:
     """A packed row as it grows: tokens, their positions, their spans, and the places of those that predict."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ def pack(shared: Sequence[Shared], device: torch.device) -> PackedBatch:
     """Pack prompts and completions; completion b of the batch is the b-th in order.
 
     A completion's last token predicts nothing, so it is a target only and takes no place in the row."""
-    row = PackedRow()
+    row = Packing()
     for group in shared:
         prompt = row.add(group.prompt)
         for completion in group.completions:
@@ -117,7 +117,7 @@ def pack_examples(examples: Sequence[Labelled], device: torch.device) -> PackedB
     """Pack sequences that do not see each other; row b of mask_BT has the learned tokens of the b-th.
 
     What follows the predictor of a sequence's last learned token is of no use to it and takes no place in the row."""
-    row = PackedRow()
+    row = Packing()
     for example in examples:
         own = row.add(example.tokens[: example.size])
         row.predictors += [own.start + target - 1 for target in example.targets]
