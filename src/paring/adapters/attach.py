@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -36,16 +35,17 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int) -> dict[str, LowRan
         raise ValueError("the model has adapters already: detach or merge them before attaching others")
     modules = targeted_modules(model, adapter.targets)
     model.requires_grad_(False)
-    make = partial(
-        LowRankLinear,
-        rank=adapter.rank,
-        scale=adapter.scale,
-        draw=adapter.draw,
-        gated=not isinstance(adapter, Lora),
-        dropout=adapter.dropout,
-    )
     for path, base in modules.items():
-        model.set_submodule(path, make(base, generator=_generator(seed, path)))
+        low_rank = LowRankLinear(
+            base,
+            rank=adapter.rank,
+            scale=adapter.scale,
+            generator=_generator(seed, path),
+            draw=adapter.draw,
+            gated=not isinstance(adapter, Lora),
+            dropout=adapter.dropout,
+        )
+        model.set_submodule(path, low_rank)
     return adapters_of(model)
 
 
@@ -63,7 +63,7 @@ def targeted_modules(model: nn.Module, targets: Targets) -> dict[str, nn.Module]
 
     Raises ValueError if a target matches nothing, or if one is an output embedding tied to the input's.
     """
-    head, is_tied = _head(model)
+    head = model.get_output_embeddings() if isinstance(model, EmbeddingModel) else None
     linear = linear_modules(model)
     if targets == "all-linear":
         chosen = {path: module for path, module in linear.items() if module is not head}
@@ -75,7 +75,8 @@ def targeted_modules(model: nn.Module, targets: Targets) -> dict[str, nn.Module]
             names = ", ".join(sorted({path.rpartition(".")[2] for path in linear}))
             raise ValueError(f"target {target!r} matches no linear module of the model, whose last names are: {names}")
     chosen = {path: module for path, module in linear.items() if any(_matches(path, target) for target in targets)}
-    if is_tied and any(module is head for module in chosen.values()):
+    tied = set(model.get_input_embeddings().parameters()) if isinstance(model, EmbeddingModel) else set()
+    if any(module is head and not tied.isdisjoint(module.parameters()) for module in chosen.values()):
         raise ValueError("targets include the output embeddings, which share the weight of the input's: leave them out")
     return chosen
 
@@ -217,15 +218,6 @@ def parameters_by_name(adapters: Adapters) -> dict[str, nn.Parameter]:
 def _matches(path: str, target: str) -> bool:
     """PEFT's rule for a list of targets: the whole path, or its last components."""
     return path == target or path.endswith(f".{target}")
-
-
-def _head(model: nn.Module) -> tuple[nn.Module | None, bool]:
-    """The output embeddings of a model that has some, and whether they share a weight with the input's."""
-    head = model.get_output_embeddings() if isinstance(model, EmbeddingModel) else None
-    if head is None or not isinstance(model, EmbeddingModel):
-        return None, False
-    inputs = {id(parameter) for parameter in model.get_input_embeddings().parameters()}
-    return head, any(id(parameter) in inputs for parameter in head.parameters())
 
 
 def _generator(seed: int, path: str) -> torch.Generator:

@@ -4,7 +4,7 @@ The only place that writes gates during training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,18 +24,6 @@ class Factors:
     B_OR: Tensor
     c_R: Tensor
     fresh: int = 0
-
-
-class GateRule(Protocol):
-    @property
-    def lr(self) -> float:
-        """Adam's learning rate for the gates: constant, with neither warm-up nor schedule."""
-        ...
-
-    def apply_(self, adapters: Sequence[Factors], signal: float = 1.0) -> None:
-        """After Adam's step: L1 and projection, in place. `signal` is the share of the batch that had something to
-        teach, 0 to 1."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +48,8 @@ class Proximal:
         value_Z = torch.cat([self._values(one) for one in adapters])
         # As long as B is 0 all values are, and 0 / 0 stands for no weight.
         weight_Z = (1 - value_Z / (self.nominate * value_Z.mean())).clamp(min=0).nan_to_num(0.0)
-        weight_Z *= torch.cat([_is_old(one) for one in adapters])
+        is_old = [(one.c_R.new_ones(len(one.c_R) - one.fresh), one.c_R.new_zeros(one.fresh)) for one in adapters]
+        weight_Z *= torch.cat([part for pair in is_old for part in pair])
         taus = (self.shrink * signal * weight_Z).split([len(c_R) for c_R in gates])
         _sub_(gates, taus)
         _clamp_min_(gates, 0.0)
@@ -70,12 +59,6 @@ class Proximal:
         """v [R]."""
         price = one.A_RI.shape[1] + one.B_OR.shape[0] if self.budget == "parameters" else 1
         return one.c_R * one.A_RI.norm(dim=1) * one.B_OR.norm(dim=0) / price
-
-
-def _is_old(one: Factors) -> Tensor:
-    """1 for the components that were there before the last event, else 0: [R]."""
-    old = len(one.c_R) - one.fresh
-    return torch.cat([one.c_R.new_ones(old), one.c_R.new_zeros(one.fresh)])
 
 
 @dataclass(frozen=True)
@@ -94,3 +77,8 @@ class DeadZone:
         for one in adapters:
             above, below = (one.c_R > tau).to(one.c_R.dtype), (one.c_R < -tau).to(one.c_R.dtype)
             one.c_R.sub_(tau * (above - below)).clamp_(0.0, 1.0)
+
+
+GateRule = Proximal | DeadZone
+"""`lr` is Adam's learning rate for the gates: constant, with neither warm-up nor schedule. `apply_` comes after Adam's
+step: L1 and projection, in place; `signal` is the share of the batch that had something to teach, 0 to 1."""

@@ -186,8 +186,7 @@ class _WithUpdate(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    # once_differentiable leaves no names of arguments, which the base class has.
-    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
         """du = s dy B, dx = du A, dA = du' x, dB = s dy' u."""
         x_NI, u_NR, A_RI, B_OR = ctx.saved_tensors
         dy_NO = dy.reshape(-1, dy.shape[-1]).to(B_OR.dtype)

@@ -31,21 +31,26 @@ def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layo
     """
     assert adapters, "there is no adapter to write"
     factors = {path: (one.A_RI.detach(), one.B_OR.detach()) for path, one in adapters.items()}
-    scale = next(iter(adapters.values())).scale
-    if not _is_plain(adapters):
+    first = next(iter(adapters.values()))
+    scale = first.scale
+    if any(one.c_R is not None or (one.rank, one.scale) != (first.rank, first.scale) for one in adapters.values()):
+        # Where every gate is 0 the adapter is its base model; readers want a component all the same: one of zeros.
+        zeros = (first.A_RI.new_zeros(1, first.in_features), first.B_OR.new_zeros(first.out_features, 1))
         factors = {path: _folded(one) for path, one in adapters.items()}
-        # Where every gate is 0 the adapter is its base model; readers want a component all the same.
-        factors = {path: pair for path, pair in factors.items() if len(pair[0])} or _nothing(adapters)
+        factors = {path: pair for path, pair in factors.items() if len(pair[0])} or {next(iter(adapters)): zeros}
         scale = 1.0
     ranks = {path: len(A_RI) for path, (A_RI, _) in factors.items()}
     largest = max(ranks.values())
     if layout == "portable":
-        factors = {path: _padded(*pair, largest) for path, pair in factors.items()}
+        missing = {path: largest - rank for path, rank in ranks.items()}
+        factors = {
+            path: (functional.pad(A_RI, (0, 0, 0, missing[path])), functional.pad(B_OR, (0, missing[path])))
+            for path, (A_RI, B_OR) in factors.items()
+        }
         ranks = {}
     # Anchored and escaped: PEFT and vLLM take keys as patterns, the first that fits the end of a path wins.
     pattern = {f"^{re.escape(path)}": rank for path, rank in ranks.items() if rank != largest}
-    dropout = next(iter(adapters.values())).dropout
-    config = _config(factors, largest, scale, pattern, dropout, base_model)
+    config = _config(factors, largest, scale, pattern, first.dropout, base_model)
     (folder / CONFIG).write_bytes(f"{json.dumps(config, indent=2, sort_keys=True)}\n".encode())
     tensors = {}
     for path, (A_RI, B_OR) in factors.items():
@@ -53,13 +58,6 @@ def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layo
         tensors[f"base_model.model.{path}.lora_B.weight"] = B_OR.contiguous()
     # Not save_file, which gives the file mode 0600 whatever the umask.
     (folder / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
-
-
-def _is_plain(adapters: Adapters) -> bool:
-    """Whether one rank and one scale say all: no gates."""
-    return all(one.c_R is None for one in adapters.values()) and 1 == len(
-        {(one.rank, one.scale) for one in adapters.values()}
-    )
 
 
 def _folded(adapter: LowRankLinear) -> tuple[Tensor, Tensor]:
@@ -71,17 +69,6 @@ def _folded(adapter: LowRankLinear) -> tuple[Tensor, Tensor]:
     A_RI = adapter.A_RI.detach().float() * root_R[:, None]
     B_OR = adapter.B_OR.detach().float() * root_R
     return A_RI[open_R], B_OR[:, open_R]
-
-
-def _nothing(adapters: Adapters) -> dict[str, tuple[Tensor, Tensor]]:
-    """One component of zeros, on the first module."""
-    path, one = next(iter(adapters.items()))
-    return {path: (one.A_RI.new_zeros(1, one.in_features), one.B_OR.new_zeros(one.out_features, 1))}
-
-
-def _padded(A_RI: Tensor, B_OR: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    missing = rank - len(A_RI)
-    return functional.pad(A_RI, (0, 0, 0, missing)), functional.pad(B_OR, (0, missing))
 
 
 def _config(

@@ -75,7 +75,13 @@ def attach_from_peft(model: nn.Module, folder: Path) -> dict[str, LowRankLinear]
     the model lacks modules of the folder or has them in other shapes.
     """
     stored = read_peft_folder(folder)
-    misfits = _misfits(model, stored)
+    linear = linear_modules(model)
+    misfits = []
+    for path, (A_RI, B_OR) in stored.tensors.items():
+        if path not in linear:
+            misfits.append(f"{path} is no linear module of the model")
+        elif (have := (linear[path].in_features, linear[path].out_features)) != (A_RI.shape[1], B_OR.shape[0]):
+            misfits.append(f"{path} is {have[0]} -> {have[1]}, the adapter {A_RI.shape[1]} -> {B_OR.shape[0]}")
     if misfits:
         raise ValueError(
             f"{folder} is an adapter of another base model (it names {stored.base_model!r}): {first_five(misfits)}"
@@ -159,15 +165,3 @@ def _read_tensors(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     if lone or not by_path:
         raise ValueError(f"{path}: a matrix A or B is missing of {first_five(lone) or 'every module'}")
     return {module: (pair["A"], pair["B"]) for module, pair in sorted(by_path.items())}
-
-
-def _misfits(model: nn.Module, stored: PeftLora) -> list[str]:
-    """What of the folder the model has no module for, one line each."""
-    linear = linear_modules(model)
-    misfits = []
-    for path, (A_RI, B_OR) in stored.tensors.items():
-        if path not in linear:
-            misfits.append(f"{path} is no linear module of the model")
-        elif (have := (linear[path].in_features, linear[path].out_features)) != (A_RI.shape[1], B_OR.shape[0]):
-            misfits.append(f"{path} is {have[0]} -> {have[1]}, the adapter {A_RI.shape[1]} -> {B_OR.shape[0]}")
-    return misfits

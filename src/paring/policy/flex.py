@@ -42,16 +42,8 @@ class FlexLayout:
         return out_1HND.transpose(1, 2)
 
     def _mask(self, window: int | None) -> BlockMask:
-        if window not in self._masks:
-            total = len(self.position_N)
-            # Made whole before it is cut into tiles: N x N booleans, a few at a time, for this moment.
-            self._masks[window] = create_block_mask(
-                self._sees(window), B=None, H=None, Q_LEN=total, KV_LEN=total, device=self.position_N.device
-            )
-        return self._masks[window]
-
-    def _sees(self, window: int | None) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-        """Whether a query sees a key, by their places in the row."""
+        if window in self._masks:
+            return self._masks[window]
         own_N, prefix_N, prefix_end_N = self.own_N, self.prefix_N, self.prefix_end_N
         if window is not None:
             # The first position that the window reaches. In the prefix, position p stands at prefix + p.
@@ -61,11 +53,16 @@ class FlexLayout:
             prefix_N = prefix_N + first_N.clamp(min=0)
 
         def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            """Whether a query sees a key, by their places in the row."""
             own = (own_N[query] <= key) & (key <= query)
             prefix = (prefix_N[query] <= key) & (key < prefix_end_N[query])
             return own | prefix
 
-        return sees
+        # Made whole before it is cut into tiles: N x N booleans, a few at a time, for this moment.
+        total, device = len(self.position_N), self.position_N.device
+        mask = create_block_mask(sees, B=None, H=None, Q_LEN=total, KV_LEN=total, device=device)
+        self._masks[window] = mask
+        return mask
 
 
 @cache

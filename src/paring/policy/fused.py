@@ -32,8 +32,7 @@ class _RmsNorm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    # once_differentiable leaves no names of arguments, which the base class has.
-    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
         """dx = inverse (w dy - n mean(n w dy)) with n = x inverse."""
         x, weight_D, inverse = ctx.saved_tensors
         dx = (dy * weight_D).float()
@@ -50,8 +49,7 @@ class _SwiGlu(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    # once_differentiable leaves no names of arguments, which the base class has.
-    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
         gate, up = ctx.saved_tensors
         d_up = torch.nn.functional.silu(gate).mul_(dy)
         return torch.ops.aten.silu_backward(dy * up, gate), d_up

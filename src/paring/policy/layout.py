@@ -73,7 +73,14 @@ class PackedLayout:
 
     def __init__(self, spans: Sequence[Span], device: torch.device) -> None:
         self.blocks = [PaddedBlock(alike, device) for alike in _alike([span for span in spans if span.length])]
-        self.restore_N = self._restore().to(device)
+        restore_N, offset = torch.empty(sum(span.length for span in spans), dtype=torch.int64), 0
+        for block in self.blocks:
+            for row, span in enumerate(block.spans):
+                first = offset + row * block.query_SQ.shape[1]
+                restore_N[span.start : span.start + span.length] = torch.arange(first, first + span.length)
+            offset += block.query_SQ.numel()
+        self.restore_N = restore_N.to(device)
+        """Where token n of the row stands among the concatenated, padded outputs of the blocks: int64 [N]."""
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
@@ -81,17 +88,6 @@ class PackedLayout:
         query_NHD, key_NHD, value_NHD = (heads[0].transpose(0, 1) for heads in (query, key, value))
         out = [block.attend(query_NHD, key_NHD, value_NHD, scale=scale, window=window) for block in self.blocks]
         return torch.cat(out).index_select(0, self.restore_N)[None]
-
-    def _restore(self) -> Tensor:
-        """Where token n of the row stands among the concatenated, padded outputs of the blocks: int64 [N]."""
-        total = sum(span.length for block in self.blocks for span in block.spans)
-        restore_N, offset = torch.empty(total, dtype=torch.int64), 0
-        for block in self.blocks:
-            for row, span in enumerate(block.spans):
-                first = offset + row * block.query_SQ.shape[1]
-                restore_N[span.start : span.start + span.length] = torch.arange(first, first + span.length)
-            offset += block.query_SQ.numel()
-        return restore_N
 
 
 def _alike(spans: list[Span]) -> list[list[Span]]:

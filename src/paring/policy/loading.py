@@ -28,8 +28,6 @@ from paring.settings.declare import settings
 HUB_SECONDS = 10
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 SHIPPED = {"embedded": EMBEDDED, "embedded-chains": EMBEDDED.with_name("embedded-chains")}
-PACKS_AGAIN = "support_avx512bf16_for_cpu"
-"""bitsandbytes' attribute of a 4-bit layer."""
 NEEDED = "a model is a config.json, a tokenizer and .safetensors files, or a .gguf file; pickled weights are not read"
 
 
@@ -138,20 +136,13 @@ def _keep_the_precision(base: PreTrainedModel) -> None:
     bf16 then, and fails where in-features are no multiple of 64 or out-features none of 32."""
     for module in base.modules():
         if type(module).__name__ == "Linear4bit":
-            setattr(module, PACKS_AGAIN, False)
+            vars(module)["support_avx512bf16_for_cpu"] = False
 
 
 def base_name(path: str) -> str:
     """How an adapter's file names its base: an absolute folder where there is one, else the hub's name."""
     folder = SHIPPED.get(path) or Path(path).expanduser()
     return str(folder.resolve()) if folder.exists() else path
-
-
-def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Every token that ends an answer: the tokenizer's and all of the generation config's."""
-    listed = model.generation_config.eos_token_id if model.generation_config is not None else None
-    ends = listed if isinstance(listed, list) else [listed]
-    return frozenset(token for token in [*ends, tokenizer.eos_token_id] if token is not None)
 
 
 def _source(path: str) -> tuple[str, Mapping[str, str | bool]]:
@@ -167,18 +158,14 @@ def _source(path: str) -> tuple[str, Mapping[str, str | bool]]:
             f"model.path = {path!r}: there is no such folder or file. Give a Hugging Face folder, a .gguf file, a hub "
             f'name such as "HuggingFaceTB/SmolLM2-135M-Instruct", or one that ships: {", ".join(SHIPPED)}'
         )
-    return path, _hub_options(path)
-
-
-def _hub_options(name: str) -> dict[str, bool]:
-    """Without a hub that answers, only what was fetched before counts; transformers would try for half a minute."""
+    # Without a hub that answers, only what was fetched before counts; transformers would try for half a minute.
     try:
-        HfApi().model_info(name, timeout=HUB_SECONDS)
+        HfApi().model_info(path, timeout=HUB_SECONDS)
     except (HfHubHTTPError, HFValidationError):
-        return {}  # it answered: transformers says in full what is wrong
+        pass  # it answered: transformers says in full what is wrong
     except Exception:  # no network: its kind depends on the version's HTTP library
-        return {"local_files_only": True}
-    return {}
+        return path, {"local_files_only": True}
+    return path, {}
 
 
 def _check_causal(config: PreTrainedConfig) -> None:
@@ -210,9 +197,6 @@ def without_bars() -> Iterator[None]:
 
 def _refusal(model: Model, source: str, error: Exception) -> str:
     sought = "" if Path(source).exists() else "there is no such folder, and the hub did not give it: "
-    return f"model.path = {model.path!r}: {sought}{_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
     kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
-    return kind + str(error).strip().split("\n")[0]
+    first_line = str(error).strip().split("\n")[0]
+    return f"model.path = {model.path!r}: {sought}{kind}{first_line}"

@@ -16,7 +16,6 @@ from paring.maths.logprobs import token_logprobs
 from paring.policy import attention
 from paring.policy.attention import TokenLayout
 from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
-from paring.policy.loading import end_tokens
 from paring.policy.packing import PackedBatch, Shared, pack
 from paring.policy.replay import replayed
 
@@ -46,7 +45,11 @@ class Policy:
 
     @property
     def ends(self) -> frozenset[int]:
-        return end_tokens(self.model, self.tokenizer)
+        """Every token that ends an answer: the tokenizer's and all of the generation config's."""
+        config = self.model.generation_config
+        listed = None if config is None else config.eos_token_id
+        ends = [*(listed if isinstance(listed, list) else [listed]), self.tokenizer.eos_token_id]
+        return frozenset(token for token in ends if token is not None)
 
     @property
     def context(self) -> int:
@@ -84,9 +87,8 @@ class Policy:
     def trunk(self, batch: PackedBatch) -> Tensor | None:
         """Hidden states below the first adapter, which no update and no reference changes; None where there is nothing
         to save."""
-        if not isinstance(self.hidden, Decoder):
-            return None
-        return self.hidden.below(batch.token_N[None], batch.position_N[None], batch.layout)
+        given = (batch.token_N[None], batch.position_N[None], batch.layout)
+        return self.hidden.below(*given) if isinstance(self.hidden, Decoder) else None
 
     @property
     def is_its_reference(self) -> bool:

@@ -5,7 +5,7 @@ the prompt's keys and at their own. Log-probs and gradients are those of the pad
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -64,68 +64,64 @@ class Labelled:
         return self.targets[-1]
 
 
+class Packing:
+    """A packed row as it grows: tokens, their positions, their spans, and the places of those that predict."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.positions: list[int] = []
+        self.spans: list[Span] = []
+        self.predictors: list[int] = []
+
+    def add(self, tokens: Sequence[int], prefix: Span | None = None) -> Span:
+        """Put tokens at the end of the row, which see themselves and the prefix, whose positions they continue."""
+        first = 0 if prefix is None else prefix.length
+        span = Span(len(self.tokens), len(tokens), 0 if prefix is None else prefix.start, first)
+        self.tokens.extend(tokens)
+        self.positions.extend(range(first, first + len(tokens)))
+        self.spans.append(span)
+        return span
+
+    def batch(self, targets: Sequence[Sequence[int]], device: torch.device, known: Known | None = None) -> PackedBatch:
+        """The tensors of the row, with B lists of targets, whose predictors stand in the same order."""
+        # On a GPU one fused kernel; a row of one of its tiles would gain nothing and cost a compilation of its own.
+        layout = FlexLayout if device.type == "cuda" and len(self.tokens) > TILE else PackedLayout
+        length_B = torch.tensor([len(row) for row in targets], dtype=torch.int64)
+        slots_T = torch.arange(int(length_B.max()) if targets else 0)
+        return PackedBatch(
+            token_N=torch.tensor(self.tokens, device=device),
+            position_N=torch.tensor(self.positions, device=device),
+            layout=layout(self.spans, device),
+            predictor_M=torch.tensor(self.predictors, dtype=torch.int64, device=device),
+            target_M=torch.tensor([token for row in targets for token in row], dtype=torch.int64, device=device),
+            mask_BT=(slots_T < length_B[:, None]).float().to(device),
+            known=known,
+        )
+
+
 def pack(shared: Sequence[Shared], device: torch.device) -> PackedBatch:
     """Pack prompts and completions; completion b of the batch is the b-th in order.
 
     A completion's last token predicts nothing, so it is a target only and takes no place in the row."""
-    tokens: list[int] = []
-    positions: list[int] = []
-    predictors: list[int] = []
-    spans: list[Span] = []
+    row = Packing()
     for group in shared:
-        prompt = Span(len(tokens), len(group.prompt))
-        spans.append(prompt)
-        tokens.extend(group.prompt)
-        positions.extend(range(prompt.length))
+        prompt = row.add(group.prompt)
         for completion in group.completions:
-            own = Span(len(tokens), len(completion) - 1, prompt.start, prompt.length)
-            spans.append(own)
-            tokens.extend(completion[:-1])
-            positions.extend(range(prompt.length, prompt.length + own.length))
-            predictors.append(prompt.start + prompt.length - 1)
-            predictors.extend(range(own.start, own.start + own.length))
+            own = row.add(completion[:-1], prompt)
+            row.predictors += [prompt.start + prompt.length - 1, *range(own.start, own.start + own.length)]
     completions = [completion for group in shared for completion in group.completions]
-    batch = _batch(tokens, positions, spans, predictors, completions, device)
-    return replace(batch, known=known([group.trace for group in shared]))
+    return row.batch(completions, device, known([group.trace for group in shared]))
 
 
 def pack_examples(examples: Sequence[Labelled], device: torch.device) -> PackedBatch:
     """Pack sequences that do not see each other; row b of mask_BT has the learned tokens of the b-th.
 
     What follows the predictor of a sequence's last learned token is of no use to it and takes no place in the row."""
-    tokens: list[int] = []
-    positions: list[int] = []
-    predictors: list[int] = []
-    spans: list[Span] = []
+    row = Packing()
     for example in examples:
-        own = Span(len(tokens), example.size)
-        spans.append(own)
-        tokens.extend(example.tokens[: own.length])
-        positions.extend(range(own.length))
-        predictors.extend(own.start + target - 1 for target in example.targets)
-    targets = [[example.tokens[target] for target in example.targets] for example in examples]
-    return _batch(tokens, positions, spans, predictors, targets, device)
-
-
-def _batch(
-    tokens: Sequence[int],
-    positions: Sequence[int],
-    spans: Sequence[Span],
-    predictors: Sequence[int],
-    targets: Sequence[Sequence[int]],
-    device: torch.device,
-) -> PackedBatch:
-    """The tensors of a row: B lists of targets, whose predictors stand in the same order."""
-    # On a GPU one fused kernel; a row of one of its tiles would gain nothing and cost a compilation of its own.
-    layout = FlexLayout if device.type == "cuda" and len(tokens) > TILE else PackedLayout
-    return PackedBatch(
-        token_N=torch.tensor(tokens, device=device),
-        position_N=torch.tensor(positions, device=device),
-        layout=layout(spans, device),
-        predictor_M=torch.tensor(predictors, dtype=torch.int64, device=device),
-        target_M=torch.tensor([token for row in targets for token in row], dtype=torch.int64, device=device),
-        mask_BT=_mask([len(row) for row in targets]).to(device),
-    )
+        own = row.add(example.tokens[: example.size])
+        row.predictors += [own.start + target - 1 for target in example.targets]
+    return row.batch([[example.tokens[target] for target in example.targets] for example in examples], device)
 
 
 def packed(groups: Sequence[Group], device: torch.device) -> PackedBatch:
@@ -138,8 +134,3 @@ def packed(groups: Sequence[Group], device: torch.device) -> PackedBatch:
 def packed_size(prompt: int, completions: Sequence[int]) -> int:
     """Tokens that a group takes in a packed row, from its lengths."""
     return prompt + sum(length - 1 for length in completions)
-
-
-def _mask(lengths: Sequence[int]) -> Tensor:
-    slots_T = torch.arange(max(lengths, default=0))
-    return (slots_T < torch.tensor(lengths, dtype=torch.int64)[:, None]).float()

@@ -44,11 +44,6 @@ class Recording:
         first, self.rows = self.rows, self.rows + tokens
         return torch.arange(first, self.rows)
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether there was room for all tokens so far."""
-        return self.rows <= self.room
-
 
 @dataclass(frozen=True, eq=False)
 class Trace:
@@ -63,10 +58,6 @@ class Trace:
     def of_prompt(self) -> "Trace":
         """The prompt alone, to which completions can be added."""
         return replace(self, completions=[])
-
-    @property
-    def holds(self) -> bool:
-        return self.rollout == self.recording.rollout
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +74,7 @@ class Known:
 
 def known(traces: Sequence[Recorded | None]) -> Known | None:
     """What is known of groups that are packed in this order; None unless it is known of all of them."""
-    held = [trace for trace in traces if isinstance(trace, Trace) and trace.holds]
+    held = [trace for trace in traces if isinstance(trace, Trace) and trace.rollout == trace.recording.rollout]
     if not held or len(held) < len(traces):
         return None
     rows = [row for trace in held for row in (trace.prompt, *trace.completions)]

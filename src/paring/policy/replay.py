@@ -7,6 +7,7 @@ activations of one layer and not of all.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -15,25 +16,33 @@ from torch.autograd.function import once_differentiable
 
 from paring.adapters.lowrank import LowRankLinear
 from paring.policy.attention import TokenLayout
-from paring.policy.decoder import Decoder, ModuleLayer, Rotary, Shape, normed, through
+from paring.policy.decoder import Decoder, ModuleLayer, normed, through
 from paring.policy.recording import Known
 
 
-def outputs_of(layer: int, hidden: Tensor, shape: Shape, known: Known) -> dict[str, Tensor]:
-    """What each linear module of a layer gives, by its name; `hidden` [1, N, D] is the layer's input."""
+def known_layer(decoder: Decoder, number: int, hidden: Tensor, known: Known) -> ModuleLayer:
+    """A layer whose linear modules give what the rollout computed; `hidden` [1, N, D] is the layer's input."""
+    layer = decoder.layers[number]
+    assert isinstance(layer, ModuleLayer), type(layer).__name__
+    shape = layer.shape
     sizes = [count * shape.head_size for count in (shape.heads, shape.key_heads, shape.key_heads)]
-    query, key, value = known.part(layer, "heads").split(sizes, dim=-1)
-    gate, up = known.part(layer, "gate_up").chunk(2, dim=-1)
-    after_attention = known.part(layer, "after_attention")
-    return {
+    query, key, value = known.part(number, "heads").split(sizes, dim=-1)
+    gate, up = known.part(number, "gate_up").chunk(2, dim=-1)
+    after_attention = known.part(number, "after_attention")
+    outputs = {
         "q_proj": unpaired(query, shape.head_size),
         "k_proj": unpaired(key, shape.head_size),
         "v_proj": value,
         "o_proj": after_attention - hidden,
         "gate_proj": gate,
         "up_proj": up,
-        "down_proj": known.part(layer, "after_mlp") - after_attention,
+        "down_proj": known.part(number, "after_mlp") - after_attention,
     }
+
+    def product(name: str, module: nn.Module, x: Tensor) -> Tensor:
+        return as_computed(module, x, outputs[name])
+
+    return replace(layer, product=product)
 
 
 def unpaired(features: Tensor, head_size: int) -> Tensor:
@@ -58,16 +67,16 @@ class _Replay(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    # once_differentiable leaves no names of arguments, which the base class has.
-    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
         decoder, token_1N, position_1N, layout, known = ctx.given
         last = known.part(len(decoder.layers) - 1, "after_mlp")
         grad = _gradient(lambda hidden: normed(decoder.model.norm, hidden), last, grad)
         rotary = decoder.rotary(last, position_1N)
         for number in reversed(range(decoder.first_adapted, len(decoder.layers))):
             into = known.part(number - 1, "after_mlp") if number else decoder.model.embed_tokens(token_1N)
-            layer = partial(_layer, decoder, number, rotary=rotary, layout=layout, known=known)
+            layer = partial(through, known_layer(decoder, number, into, known), number, rotary=rotary, layout=layout)
             grad = _gradient(layer, into, grad)
+            del layer  # and with it the outputs, before those of the next are there
         return None, None, None, None, None, None
 
 
@@ -78,18 +87,6 @@ def _gradient(of: Callable[[Tensor], Tensor], hidden: Tensor, grad: Tensor) -> T
         torch.autograd.backward(of(hidden), grad)
     assert hidden.grad is not None
     return hidden.grad
-
-
-def _layer(
-    decoder: Decoder, number: int, hidden: Tensor, *, rotary: Rotary, layout: TokenLayout, known: Known
-) -> Tensor:
-    shape = decoder.layers[number].shape
-    outputs = outputs_of(number, hidden.detach(), shape, known)
-
-    def product(name: str, module: nn.Module, x: Tensor) -> Tensor:
-        return as_computed(module, x, outputs[name])
-
-    return through(ModuleLayer(decoder.model.layers[number], shape, product), number, hidden, rotary, layout)
 
 
 def as_computed(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -114,8 +111,7 @@ class _AsComputed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    # once_differentiable leaves no names of arguments, which the base class has.
-    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
         """dx = dy W + du A with du = s dy B, dA = du' x, dB = s dy' u."""
         x_NI, u_NR, weight_OI, A_RI, B_OR = ctx.saved_tensors
         dy_NO = dy.reshape(-1, dy.shape[-1])

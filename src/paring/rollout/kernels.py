@@ -4,7 +4,6 @@ A library that gets a plain matrix lays it out anew in every call, which costs m
 the weight packed beforehand a product of 32 rows is up to three times as fast (docs/performance.md)."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 import torch
@@ -28,35 +27,25 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel:
     return "onednn" if _has("mkldnn", "_linear_pointwise") and torch.backends.mkldnn.is_available() else "plain"
 
 
-RowProduct = Callable[[Tensor], Tensor]
-"""[..., I] -> [..., O]."""
-
-
 class PackedLinear:
     """x W' + b for a frozen W [O, I]."""
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, kernel: Kernel) -> None:
-        self.product: RowProduct = {"onednn": _onednn, "mkl": _mkl, "plain": _plain}[kernel](weight_OI, bias_O)
+        self.product: Callable[[Tensor], Tensor]
+        if kernel == "mkl":
+            packed = torch.ops.mkl._mkl_reorder_linear_weight(weight_OI, ROWS_HINT)
+            self.product = lambda x: torch.ops.mkl._mkl_linear(x, packed, weight_OI, bias_O, ROWS_HINT)
+        elif kernel == "onednn":
+            # oneDNN's fused element-wise steps are left alone: measured, they cost more than torch's own in place. So
+            # is its convolution of width 1, a sixth faster at some numbers of rows, a hundred times slower at others.
+            packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_HINT)
+            self.product = lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias_O, "none", [], "")
+        else:
+            self.product = lambda x: functional.linear(x, weight_OI, bias_O)
 
     def __call__(self, x: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
         return self.product(x)
-
-
-def _plain(weight_OI: Tensor, bias_O: Tensor | None) -> RowProduct:
-    return partial(functional.linear, weight=weight_OI, bias=bias_O)
-
-
-def _mkl(weight_OI: Tensor, bias_O: Tensor | None) -> RowProduct:
-    packed = torch.ops.mkl._mkl_reorder_linear_weight(weight_OI, ROWS_HINT)
-    return lambda x: torch.ops.mkl._mkl_linear(x, packed, weight_OI, bias_O, ROWS_HINT)
-
-
-def _onednn(weight_OI: Tensor, bias_O: Tensor | None) -> RowProduct:
-    """oneDNN's fused element-wise steps are left alone: measured, they cost more than torch's own in place. So is its
-    convolution of width 1, a sixth faster at some numbers of rows and a hundred times slower at others."""
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_HINT)
-    return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias_O, "none", [], "")
 
 
 def _has(namespace: str, operator: str) -> bool:

@@ -31,36 +31,31 @@ class LocalEngine:
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
         """See Engine. Equal weights give equal tokens whatever stands beside them in the batch, up to rounding in
         the matrix library, which can differ with the number of rows and then flip a token at a near tie."""
+        most = sampling.max_new_tokens
         prompts = [prompt_tokens(self.policy.tokenizer, problem.messages) for problem in problems]
         for problem, prompt in zip(problems, prompts, strict=True):
-            check_length(problem, len(prompt), sampling.max_new_tokens, self.policy.context)
+            check_length(problem, len(prompt), most, self.policy.context)
         if not problems:
             return []
-        noise_BT = np.stack(
-            [
-                uniforms(key, problem.id, member, sampling.max_new_tokens)
-                for problem in problems
-                for member in range(group_size)
-            ]
-        )
-        fed = sum(map(len, prompts)) + len(noise_BT) * (sampling.max_new_tokens - 1)
+        members = range(group_size)
+        noise_BT = np.stack([uniforms(key, problem.id, member, most) for problem in problems for member in members])
+        fed = sum(map(len, prompts)) + len(noise_BT) * (most - 1)
         weights = sampler(self.policy, self.recording, tokens=fed)
         decoding = Decoding(weights, self.policy, prompts, group_size, sampling, noise_BT)
         decoding.run(max(1, self.rows // group_size))
         if not decoding.logp_BT.isfinite().all():
             raise NotFinite("the model's probabilities are not finite")
         drawn = zip(decoding.token_BT.tolist(), decoding.logp_BT.tolist(), decoding.length_B.tolist(), strict=True)
-        completions = [self._completion(tokens[:length], logps[:length]) for tokens, logps, length in drawn]
-        traces = decoding.traces()
+        completions, traces, ends = [], decoding.traces(), self.policy.ends
+        for padded, logps, length in drawn:
+            tokens = padded[:length]
+            ended = tokens[-1] in ends
+            text = answer_text(self.policy.tokenizer, tokens[:-1] if ended else tokens)
+            completions.append(Completion(tuple(tokens), tuple(logps[:length]), text, ended))
         return [
             Group(problem, prompt, tuple(completions[index * group_size : (index + 1) * group_size]), traces[index])
             for index, (problem, prompt) in enumerate(zip(problems, prompts, strict=True))
         ]
-
-    def _completion(self, tokens: list[int], logprobs: list[float]) -> Completion:
-        ended = tokens[-1] in self.policy.ends
-        text = answer_text(self.policy.tokenizer, tokens[:-1] if ended else tokens)
-        return Completion(tuple(tokens), tuple(logprobs), text, ended)
 
 
 class Decoding:
@@ -145,7 +140,7 @@ class Decoding:
 
     def traces(self) -> list[Trace | None]:
         """Where the recording has each group; None where there is none, or where it became too large."""
-        if self.recording is None or not self.recording.is_whole:
+        if self.recording is None or self.recording.rows > self.recording.room:
             return [None] * len(self.prompts)
         fed = [row_T[: length - 1] for row_T, length in zip(self.fed_BT, self.length_B.tolist(), strict=True)]
         size = self.group_size

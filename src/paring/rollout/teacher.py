@@ -20,28 +20,28 @@ class Teacher:
         """See Engine. All completions of a group are the same, and each token is drawn with certainty.
 
         Raises ValueError for a problem without a solution, or whose solution does not fit."""
-        return [self._group(problem, group_size, sampling) for problem in problems]
+        groups = []
+        for problem in problems:
+            prompt = prompt_tokens(self.policy.tokenizer, problem.messages)
+            tokens = self._solution(problem, len(prompt))
+            if len(tokens) > sampling.max_new_tokens:
+                raise ValueError(
+                    f"problem {problem.id}: its solution has {len(tokens)} tokens, more than rollout.max_new_tokens = "
+                    f"{sampling.max_new_tokens}: raise it, or leave the problem out"
+                )
+            check_length(problem, len(prompt), len(tokens), self.policy.context)
+            text = answer_text(self.policy.tokenizer, tokens[:-1])
+            completion = Completion(tokens, (0.0,) * len(tokens), text, ended=True)
+            groups.append(Group(problem, prompt, (completion,) * group_size))
+        return groups
 
-    def _group(self, problem: Problem, group_size: int, sampling: Sampling) -> Group:
+    def _solution(self, problem: Problem, prompt: int) -> tuple[int, ...]:
+        """The tokens of the answer; what the template adds after its end token is not the model's to write."""
         if not problem.solution:
             raise ValueError(
                 f"problem {problem.id} has no worked solution, and sft learns from nothing else: choose an objective "
                 'that samples, such as objective.kind = "raft", or a task with solutions (docs/tasks.md)'
             )
-        prompt = prompt_tokens(self.policy.tokenizer, problem.messages)
-        tokens = self._solution(problem, len(prompt))
-        if len(tokens) > sampling.max_new_tokens:
-            raise ValueError(
-                f"problem {problem.id}: its solution has {len(tokens)} tokens, more than rollout.max_new_tokens = "
-                f"{sampling.max_new_tokens}: raise it, or leave the problem out"
-            )
-        check_length(problem, len(prompt), len(tokens), self.policy.context)
-        text = answer_text(self.policy.tokenizer, tokens[:-1])
-        completion = Completion(tokens, (0.0,) * len(tokens), text, ended=True)
-        return Group(problem, prompt, (completion,) * group_size)
-
-    def _solution(self, problem: Problem, prompt: int) -> tuple[int, ...]:
-        """What the template adds after an answer's end token is not the model's to write."""
         answer = {"role": "assistant", "content": problem.solution}
         tokens = tuple(conversation_tokens(self.policy.tokenizer, [*problem.messages, answer]).tokens[prompt:])
         end = next((place for place, token in enumerate(tokens) if token in self.policy.ends), None)

@@ -13,16 +13,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from paring.adapters.attach import apply_plan, components_of
-from paring.adapters.gates import Factors, GateRule
+from paring.adapters.gates import Factors
 from paring.adapters.kinds import Gated, L1raReference, check_events
 from paring.adapters.ranks import RankEvent, changes_the_function
 from paring.integrations.peft.l1ra_config import GatedConfig
 from paring.integrations.peft.l1ra_layer import L1raLinear
 from paring.integrations.peft.l1ra_model import adapters_of, config_of, configs_of, layers_of, note_ranks
 from paring.integrations.peft.l1ra_optimiser import bare, follow, separate, transplant
-
-# torch's hints leave out its operators on lists of tensors.
-_norms = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]
 
 
 class L1raCallback(TrainerCallback):
@@ -37,6 +34,7 @@ class L1raCallback(TrainerCallback):
     def on_init_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: object
     ) -> None:
+        # Before the optimiser is built, so that its state is in fp32 as well.
         _lift_gates(model)
 
     def on_train_begin(
@@ -56,10 +54,11 @@ class L1raCallback(TrainerCallback):
                 "train in one process"
             )
         _lift_gates(model)
+        self.model, self.optimiser = model, optimizer
         self.adapter = trained_adapter(model)
         self.method: Gated = config_of(model, self.adapter).method
         check_events(self.method, state.max_steps)
-        self.rule: GateRule = self.method.gate_rule(state.max_steps)
+        self.rule = self.method.gate_rule(state.max_steps)
         self.gated = {
             path: Factors(*layer.factors(self.adapter)) for path, layer in layers_of(model, self.adapter).items()
         }
@@ -74,52 +73,36 @@ class L1raCallback(TrainerCallback):
     ) -> None:
         self.group["lr"] = self.rule.lr  # whatever the scheduler thinks
         # The gradients of B tell whether a batch teaches anything: those of A and of the gates start at 0, as B does.
-        gradients = [
-            one.B_OR.grad for one in self.gated.values() if one.B_OR.grad is not None and one.B_OR.grad.numel()
-        ]
-        norms = _norms(gradients, ord=float("inf")) if gradients else []
-        self.signal = float(any(torch.stack(norms).tolist())) if norms else 0.0
+        taught = [one.B_OR.grad.any() for one in self.gated.values() if one.B_OR.grad is not None]
+        self.signal = float(torch.stack(taught).any()) if taught else 0.0
 
     def on_optimizer_step(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        *,
-        optimizer: Optimizer,
-        **_: object,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        if not _was_skipped(optimizer):
+        # A gradient scaler leaves a step out whose gradients overflowed.
+        if not (isinstance(self.optimiser, AcceleratedOptimizer) and self.optimiser.step_was_skipped):
             self.rule.apply_(list(self.gated.values()), self.signal)
 
-    def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        *,
-        model: nn.Module,
-        optimizer: Optimizer,
-        **_: object,
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """After zero_grad and before a checkpoint is saved: here, and only here, ranks may move."""
         step, steps = state.global_step, state.max_steps
         if not self.method.is_event(step, steps):
             return
-        adapters = adapters_of(model, self.adapter)
+        adapters, optimiser = adapters_of(self.model, self.adapter), bare(self.optimiser)
         before = components_of(adapters)
         plan = self.method.plan(before, step=step, steps=steps, matrices_lr=args.learning_rate)
         apply_plan(adapters, plan, self.method.draw, seed=args.seed, step=step)
         if isinstance(self.method, L1raReference) and plan.moves:
-            bare(optimizer).state.clear()
+            optimiser.state.clear()
         else:
-            transplant(bare(optimizer), adapters, before, plan.moves)
-        note_ranks(model)
+            transplant(optimiser, adapters, before, plan.moves)
+        note_ranks(self.model)
         # What a removal that shows does to the policy is not measured here.
         kl = None if changes_the_function(plan, before) else 0.0
         growth = self.method.may_grow(step, steps)
         event = RankEvent.of(step, before, plan, components_of(adapters), kl=kl, growth=growth)
-        _append(self.record, vars(event))
+        with self.record.open("a", encoding="ascii", newline="\n") as file:
+            file.write(json.dumps(vars(event)) + "\n")
         self._freshen(event.grown)
 
     def _freshen(self, counts: Mapping[str, int]) -> None:
@@ -145,23 +128,12 @@ def trained_adapter(model: nn.Module) -> str:
 
 
 def _lift_gates(model: nn.Module) -> None:
-    """Gates in fp32, whatever PEFT and TRL made of them: in bf16 a step of theirs is often lost in rounding. Before the
-    optimiser is built, so that its state is in fp32 as well."""
+    """Gates in fp32, whatever PEFT and TRL made of them: in bf16 a step of theirs is often lost in rounding."""
     for module in model.modules():
         if isinstance(module, L1raLinear):
             for name in module.l1ra_c:
                 gate_R = module.factors(name)[2]
                 gate_R.data = gate_R.data.float()
-
-
-def _was_skipped(optimizer: Optimizer) -> bool:
-    """Whether a gradient scaler left the last step out, as the gradients had overflowed."""
-    return isinstance(optimizer, AcceleratedOptimizer) and bool(optimizer.step_was_skipped)
-
-
-def _append(record: Path, row: dict[str, object]) -> None:
-    with record.open("a", encoding="ascii", newline="\n") as file:
-        file.write(json.dumps(row) + "\n")
 
 
 def _rewind(record: Path, step: int) -> dict[str, int]:

@@ -19,8 +19,6 @@ class GatedConfig(PeftConfig):
     PEFT_TYPE: ClassVar[str]
     METHOD: ClassVar[type[Gated]]
     """The settings class of paring that holds the method's logic."""
-    METHOD_FIELDS: ClassVar[frozenset[str]]
-    """Its settings that have the same name here."""
 
     r: int = OURS.rank
     """The rank at which every module starts."""
@@ -44,7 +42,8 @@ class GatedConfig(PeftConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = PeftType[self.PEFT_TYPE]
-        self.target_modules = set(self.target_modules) if isinstance(self.target_modules, list) else self.target_modules
+        if isinstance(self.target_modules, list):
+            self.target_modules = set(self.target_modules)
         if isinstance(self.exclude_modules, list):
             self.exclude_modules = set(self.exclude_modules)
         if self.bias != "none":
@@ -61,7 +60,8 @@ class GatedConfig(PeftConfig):
     @property
     def method(self) -> Gated:
         """The same in our own settings, which hold all of L1RA's logic. Raises ValueError where they do not fit."""
-        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name in self.METHOD_FIELDS}
+        same = {one.name for one in fields(self)} & {one.name for one in fields(self.METHOD)}
+        own = {name: getattr(self, name) for name in same}
         return self.METHOD(rank=self.r, alpha=self.lora_alpha, dropout=self.lora_dropout, **own)
 
     @property
@@ -86,7 +86,6 @@ class L1raConfig(GatedConfig):
 
     PEFT_TYPE = "L1RA"
     METHOD = L1ra
-    METHOD_FIELDS = frozenset({"budget", "events", "shrink", "reach", "nominate", "floor", "cap", "settle"})
 
 
 @dataclass
@@ -102,4 +101,3 @@ class L1raReferenceConfig(GatedConfig):
 
     PEFT_TYPE = "L1RA_REFERENCE"
     METHOD = L1raReference
-    METHOD_FIELDS = frozenset({"events", "l1", "gate_lr", "prune_below"})

@@ -82,21 +82,19 @@ class L1raLinear(nn.Module, BaseTunerLayer):
             return y
         for name in self.active_adapters:
             if name in self.l1ra_A:
-                y = y + self._update(name, x).to(y.dtype)
+                A_RI, B_OR, c_R = self.factors(name)
+                u = functional.linear(self.l1ra_dropout[name](self._cast_input_dtype(x, A_RI.dtype)), A_RI)
+                update = functional.linear(u, (B_OR * c_R).to(B_OR.dtype)) * self.scaling[name]
+                y = y + update.to(y.dtype)
         return y
-
-    def _update(self, name: str, x: Tensor) -> Tensor:
-        """s B diag(c) A x."""
-        A_RI, B_OR, c_R = self.factors(name)
-        u = functional.linear(self.l1ra_dropout[name](self._cast_input_dtype(x, A_RI.dtype)), A_RI)
-        return functional.linear(u, (B_OR * c_R).to(B_OR.dtype)) * self.scaling[name]
 
     def factors(self, adapter: str) -> tuple[nn.Parameter, nn.Parameter, nn.Parameter]:
         """A [R, I], B [O, R] and c [R]: the parameters themselves."""
-        return _weight(self.l1ra_A, adapter), _weight(self.l1ra_B, adapter), _weight(self.l1ra_c, adapter)
+        name = f"{adapter}.weight"
+        return self.l1ra_A.get_parameter(name), self.l1ra_B.get_parameter(name), self.l1ra_c.get_parameter(name)
 
     def rank(self, adapter: str) -> int:
-        return len(_weight(self.l1ra_c, adapter))
+        return len(self.factors(adapter)[2])
 
     def low_rank(self, adapter: str) -> LowRankLinear:
         """One adapter as the core knows it. It shares the parameters, so its resize is ours; its base is hollow."""
@@ -170,20 +168,14 @@ def _features(base: nn.Module) -> tuple[int, int]:
     )
 
 
-def _weight(by_name: nn.ModuleDict, adapter: str) -> nn.Parameter:
-    held = by_name[adapter]
-    assert isinstance(held, Weight)
-    return held.weight
-
-
 def _quantization(base: nn.Module) -> "QuantizationBackend":
     """PEFT's way to read and write a quantised weight. Raises ValueError where there is none."""
     try:
         from peft.utils.quantization_utils import resolve_quantization_backend  # from PEFT 0.20 on
+
+        backend = resolve_quantization_backend(base)
     except ModuleNotFoundError:
         backend = None
-    else:
-        backend = resolve_quantization_backend(base)
     if backend is None or not backend.supports_merge:
         raise ValueError(
             f"an adapter cannot be merged into a {type(base).__name__} here: load the model without quantisation, the "
