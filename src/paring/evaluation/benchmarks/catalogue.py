@@ -7,8 +7,7 @@ from paring.evaluation.benchmarks.cn_middle_school import CN_MIDDLE_SCHOOL
 from paring.evaluation.benchmarks.gaokao2023_en import GAOKAO2023_EN
 from paring.evaluation.benchmarks.gaokao2024 import GAOKAO2024, GAOKAO2024_I, GAOKAO2024_II, GAOKAO2024_MIX
 from paring.evaluation.benchmarks.gsm8k import GSM8K
-from paring.evaluation.benchmarks.math import MATH
-from paring.evaluation.benchmarks.math500 import MATH500
+from paring.evaluation.benchmarks.math import MATH, MATH500
 from paring.evaluation.benchmarks.mmlu_stem import MMLU_STEM
 from paring.evaluation.benchmarks.olympiadbench import OLYMPIADBENCH
 
