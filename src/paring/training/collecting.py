@@ -105,10 +105,10 @@ class Collected:
             "training_tokens_per_second": update.tokens * update.passes / seconds["training"],
         }
 
-    def rows(self, step: int, advantage_KG: Tensor) -> list[AnswerRow]:
-        """All answers for samples.jsonl; `advantage_KG` is of the groups kept, and 0 is written for those replaced."""
-        advantage_PG = advantage_KG.new_zeros(len(self.groups), *advantage_KG.shape[1:])
-        advantage_PG[self.kept] = advantage_KG
+    def rows(self, step: int, advantage_FG: Tensor) -> list[AnswerRow]:
+        """All answers for samples.jsonl; `advantage_FG` is of the groups kept, and 0 is written for those replaced."""
+        advantage_PG = advantage_FG.new_zeros(len(self.groups), *advantage_FG.shape[1:])
+        advantage_PG[self.kept] = advantage_FG
         return [
             AnswerRow(
                 *(step, group.problem.id, group.problem.messages, group.problem.gold),
