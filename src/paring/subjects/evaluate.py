@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -148,7 +148,7 @@ def _other(request: Request, exams: Sequence[Exam]) -> Subject:
 def _begin(folder: Path, request: Request, exams: Sequence[Exam], subject: Subject) -> None:
     """Make the folder, or see that it holds this very evaluation. Raises ValueError otherwise."""
     record = {
-        "request": request.as_plain() | {"data": None},
+        "request": asdict(request) | {"data": None},
         "tasks": {exam.name: exam.identity() for exam in exams},
         "subject": subject.identity(),
         "other": None if request.compare is None else _other(request, exams).identity(),

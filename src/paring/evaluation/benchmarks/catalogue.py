@@ -16,10 +16,7 @@ BENCHMARKS: tuple[AnyBenchmark, ...] = (*_SINGLE, GAOKAO2024_I, GAOKAO2024_II, G
 
 
 def benchmark_named(name: str) -> AnyBenchmark | None:
-    """The benchmark of this name, whatever its case, with hyphens or underscores; None where there is none."""
-    return next((one for one in BENCHMARKS if plain(one.name) == plain(name)), None)
-
-
-def plain(name: str) -> str:
-    """A name as it is compared: `MATH-500` and `gaokao2024-i` are `math500` and `gaokao2024_I`."""
-    return name.lower().replace("-", "").replace("_", "")
+    """The benchmark of this name, or None. Case, hyphens and underscores do not count: `MATH-500` and `gaokao2024-i` are
+    `math500` and `gaokao2024_I`."""
+    plain = {one.name.lower().replace("_", ""): one for one in BENCHMARKS}
+    return plain.get(name.lower().replace("-", "").replace("_", ""))
