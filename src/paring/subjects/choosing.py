@@ -51,15 +51,15 @@ def style_for(request: Request, run: Run | None) -> tuple[Style, list[str]]:
     given = STYLES[request.style] if request.style else None
     if run is None:
         return given or Boxed(), []
+    own = run.task
     try:
-        own = run.task
         trained = STYLES[own.style] if isinstance(own, Gsm8k) else style_of(own.problems("train")[0].messages)
     except (FileNotFoundError, ModuleNotFoundError):
         return given or Boxed(), ["the data of the run are not here, so the style of its prompts is not known"]
     style = given or trained or Boxed()
     if trained is None:
-        return style, [f"{run.task.name} trained with other prompts than benchmarks have: {style.kind}"]
-    notes = [f"{run.task.name} trained in the style {trained.kind}, and is measured in {style.kind}"]
+        return style, [f"{own.name} trained with other prompts than benchmarks have: {style.kind}"]
+    notes = [f"{own.name} trained in the style {trained.kind}, and is measured in {style.kind}"]
     return style, [] if style == trained else notes
 
 

@@ -16,7 +16,7 @@ BENCHMARKS: tuple[AnyBenchmark, ...] = (*_SINGLE, GAOKAO2024_I, GAOKAO2024_II, G
 
 
 def benchmark_named(name: str) -> AnyBenchmark | None:
-    """The benchmark of this name, or None. Case, hyphens and underscores do not count: `MATH-500` and `gaokao2024-i` are
-    `math500` and `gaokao2024_I`."""
+    """The benchmark of this name, or None. Case, hyphens and underscores do not count: `MATH-500` is `math500`, and
+    `gaokao2024-i` is `gaokao2024_I`."""
     plain = {one.name.lower().replace("_", ""): one for one in BENCHMARKS}
     return plain.get(name.lower().replace("-", "").replace("_", ""))
