@@ -7,6 +7,7 @@ A tensor's name ends in its axes:
     V vocabulary   J segments of the vocabulary   W tokens of a segment   E end tokens   L rows of a rollout under way
     Q queries   K keys   H heads   U query heads that share a key head   D features   I inputs   O outputs
     R components of an adapter, its rank   Z components of all adapters together
+    F problems whose groups feed the update, of the P that a step sampled   X, Y rows and columns of any matrix
 
 A 1 stands for an axis of length 1.
 """

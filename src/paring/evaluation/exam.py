@@ -15,7 +15,7 @@ from paring.rollout.engine import Engine, Sampling
 from paring.rollout.local import check_length
 from paring.tasks.base import Task, judged
 from paring.tasks.styles import Shot, own_answer, prompt, style_of
-from paring.types import Group, Json, Key, Problem
+from paring.types import Json, Key, Problem
 
 LONGEST_ANSWER = 512
 
@@ -68,7 +68,13 @@ class Exam:
         sampling = Sampling(max_new_tokens=self.max_new_tokens, temperature=request.temperature)
         problems = self.problems[places.start : places.stop]
         groups = engine.sample(problems, request.samples, sampling, Key(request.seed, step=0))
-        items = items_of(groups, judged(self.task, [self._cut(group) for group in groups]))
+        cut = groups
+        if self.shots:  # after examples, base models put the next question too
+            cut = [
+                replace(group, completions=tuple(replace(one, text=own_answer(one.text)) for one in group.completions))
+                for group in groups
+            ]
+        items = items_of(groups, judged(self.task, cut))
         if not isinstance(self.task, BenchmarkTask):
             return items
         rows = self.task.rows[places.start : places.stop]
@@ -87,12 +93,6 @@ class Exam:
         met = tuple(row.flaw for row in self.task.rows[: len(self.problems)] if row.flaw is not None)
         kept = self.task.broken == "keep"
         return replace(about, mended=() if kept else met, as_published=met if kept else (), left_out=self.task.left_out)
-
-    def _cut(self, group: Group) -> Group:
-        """The group as it is judged: after examples, base models put the next question too."""
-        if not self.shots:
-            return group
-        return replace(group, completions=tuple(replace(one, text=own_answer(one.text)) for one in group.completions))
 
 
 def exam_of(
@@ -113,11 +113,9 @@ def exam_of(
     if (shots or 0) > len(benchmark.examples):
         raise ValueError(f"shots = {shots}: {benchmark.name} has 0 to {len(benchmark.examples)} examples")
     shown = benchmark.examples[: benchmark.shots if shots is None else shots]
-    return Exam(task, [_with_shots(problem, shown) for problem in problems], shown, benchmark)
-
-
-def _with_shots(problem: Problem, shots: tuple[Shot, ...]) -> Problem:
-    style = style_of(problem.messages)
-    if style is None or not shots:
-        return problem
-    return replace(problem, messages=prompt(style, problem.messages[-1]["content"], shots))
+    if shown:
+        problems = [
+            replace(problem, messages=prompt(style, problem.messages[-1]["content"], shown)) if style else problem
+            for problem, style in ((problem, style_of(problem.messages)) for problem in problems)
+        ]
+    return Exam(task, problems, shown, benchmark)

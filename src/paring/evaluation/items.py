@@ -32,7 +32,8 @@ class Response:
 
 @dataclass(frozen=True)
 class Item:
-    """A problem and its answers. Benchmarks add its row in the data, labels such as its subject, and its flaw."""
+    """A problem and its answers, how many are `right`, and their `share`. Benchmarks add its row in the data, labels
+    such as its subject, and its flaw."""
 
     problem: str
     question: str
@@ -44,12 +45,10 @@ class Item:
 
     @property
     def right(self) -> int:
-        """How many answers are right."""
         return sum(response.correct for response in self.answers)
 
     @property
     def share(self) -> float:
-        """The share of answers that are right."""
         return self.right / len(self.answers)
 
     def as_plain(self) -> dict[str, Json]:
@@ -102,7 +101,15 @@ class ItemFile:
         whole = len(lines) if len(lines) >= total else len(lines) - len(lines) % self.chunk
         kept = b"".join(line + b"\n" for line in lines[:whole])
         os.truncate(self.path, len(kept))
-        return [_parsed(line, f"{self.path}:{number}") for number, line in enumerate(lines[:whole], start=1)]
+        items = []
+        for number, line in enumerate(lines[:whole], start=1):
+            try:
+                items.append(_ITEM.validate_python(json.loads(line)))  # validate_json takes no lone surrogate
+            except (ValidationError, ValueError, RecursionError):
+                raise ValueError(
+                    f"{self.path}:{number}: damaged; remove the file to answer its problems again"
+                ) from None
+        return items
 
     def append(self, items: Sequence[Item]) -> None:
         # ASCII only: a lone surrogate can be written, and `cat` sends no control character of a model to a terminal.
@@ -116,11 +123,3 @@ class ItemFile:
         """The places of the problems still to be answered, chunk by chunk."""
         for start in range(done, total, self.chunk):
             yield range(start, min(start + self.chunk, total))
-
-
-def _parsed(line: bytes, place: str) -> Item:
-    try:
-        # Not validate_json, which takes no lone surrogate.
-        return _ITEM.validate_python(json.loads(line))
-    except (ValidationError, ValueError, RecursionError):
-        raise ValueError(f"{place}: damaged; remove the file to answer its problems again") from None

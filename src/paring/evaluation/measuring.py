@@ -116,8 +116,8 @@ def evaluation_of(items: Sequence[Item], task: str, split: Split, *, temperature
     responses = [response for item in items for response in item.answers]
     samples = len(items[0].answers)
     ks = ks_of(samples) if samples > 1 else []
-    accuracy = _accuracy(items)
-    verdicts = Counter(response.why for response in responses)
+    accuracy, verdicts = _accuracy(items), Counter(response.why for response in responses)
+    tokens = sum(response.tokens for response in responses)
     return Evaluation(
         task=task,
         split=split,
@@ -133,8 +133,8 @@ def evaluation_of(items: Sequence[Item], task: str, split: Split, *, temperature
         no_answer=verdicts[NO_ANSWER] / len(responses),
         verdicts=dict(sorted(verdicts.items())),
         traits=trait_shares(responses),
-        tokens=sum(response.tokens for response in responses),
-        length=sum(response.tokens for response in responses) / len(responses),
+        tokens=tokens,
+        length=tokens / len(responses),
         length_correct=mean_length([response for response in responses if response.correct]),
         length_wrong=mean_length([response for response in responses if not response.correct]),
         seconds=seconds,
@@ -174,13 +174,12 @@ def _mean(items: Sequence[Item], value_of: Callable[[Item], float]) -> Rate:
 def _majority(item: Item, k: int) -> float:
     """The chance of maj@k. All right answers are one answer; wrong ones are the same where their texts are, spaces
     apart. For a task that reads no answer the whole text votes."""
-    votes = [("right", "") if response.correct else _wrong_vote(response) for response in item.answers]
-    return majority_at(k, votes, ("right", ""))
-
-
-def _wrong_vote(response: Response) -> tuple[str, str] | None:
-    text = response.text if response.answer is None else response.answer
-    return None if response.why == NO_ANSWER else ("wrong", "".join(text.split()))
+    right, votes = ("right", ""), []
+    for response in item.answers:
+        text = response.text if response.answer is None else response.answer
+        wrong = None if response.why == NO_ANSWER else ("wrong", "".join(text.split()))
+        votes.append(right if response.correct else wrong)
+    return majority_at(k, votes, right)
 
 
 def _by_value(items: Sequence[Item], label: str) -> dict[str, PartRate]:

@@ -26,21 +26,22 @@ th, td { padding: .2rem .7rem; text-align: left; white-space: nowrap; border-bot
 .n { text-align: right; }
 li { font-size: .87rem; }
 """
-MISSING = (
-    "its name and licence",
-    "what it was trained on, and how",
-    "what it is for, and what it is not for",
-)
+MISSING = ("its name and licence", "what it was trained on, and how", "what it is for, and what it is not for")
 """What a model card needs and only its author knows."""
 
 
 def write_outputs(folder: Path, results: Results) -> list[Path]:
     """Write all of them into `folder`, each complete or as it was. Raises OSError."""
+    shown, plain = tables(results), results.as_plain()
+    markdown = "\n\n".join("\n".join([f"## {escaped(table.title)}", "", *table.as_markdown()]) for table in shown)
+    sections = [f"<section><h2>{plain_html(table.title)}</h2>\n{table.as_html()}</section>" for table in shown]
+    settings = html.escape(json.dumps(plain | {"tasks": None}, indent=2))
+    request = f"<details><summary>The request</summary><pre>{settings}</pre></details>"
     texts = {
-        "results.json": json.dumps(results.as_plain(), indent=2, allow_nan=False) + "\n",
-        "results.md": _markdown(results) + "\n",
-        "results.html": _page(results),
-        "model-card.md": _model_card(results),
+        "results.json": json.dumps(plain, indent=2, allow_nan=False) + "\n",
+        "results.md": markdown + "\n",
+        "results.html": page("Evaluation", "\n".join(["<h1>Evaluation</h1>", *sections, request]), STYLE),
+        "model-card.md": _model_card(results, markdown),
     }
     texts |= {f".eval_results/{name}": text for name, text in _result_files(results).items()}
     for name, text in texts.items():
@@ -48,19 +49,6 @@ def write_outputs(folder: Path, results: Results) -> list[Path]:
         path.parent.mkdir(exist_ok=True)
         write_durably(path, text.encode("utf-8", "backslashreplace"))
     return [folder / name for name in texts]
-
-
-def _markdown(results: Results) -> str:
-    return "\n\n".join("\n".join([f"## {escaped(table.title)}", "", *table.as_markdown()]) for table in tables(results))
-
-
-def _page(results: Results) -> str:
-    sections = [
-        f"<section><h2>{plain_html(table.title)}</h2>\n{table.as_html()}</section>" for table in tables(results)
-    ]
-    settings = html.escape(json.dumps(results.as_plain() | {"tasks": None}, indent=2))
-    request = f"<details><summary>The request</summary><pre>{settings}</pre></details>"
-    return page("Evaluation", "\n".join(["<h1>Evaluation</h1>", *sections, request]), STYLE)
 
 
 def _result_files(results: Results) -> dict[str, str]:
@@ -82,12 +70,12 @@ def _result_files(results: Results) -> dict[str, str]:
     return files
 
 
-def _model_card(results: Results) -> str:
+def _model_card(results: Results, tables: str) -> str:
     """A draft: what was measured is filled in, what only its author knows is named as missing."""
     data = ModelCardData(base_model=results.base, tags=["paring"], license=None)
     missing = "\n".join(f"- [ ] {part}" for part in MISSING)
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     return (
         f"---\n{data.to_yaml()}\n---\n\n# Model card (draft)\n\nTo be written by the author:\n\n{missing}\n\n"
-        f"# Evaluation\n\nMeasured by `paring eval` ({versions}).\n\n{_markdown(results)}\n"
+        f"# Evaluation\n\nMeasured by `paring eval` ({versions}).\n\n{tables}\n"
     )

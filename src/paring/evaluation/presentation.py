@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from paring.evaluation.benchmarks.benchmark import Flaw
 from paring.evaluation.measuring import Evaluation
 from paring.evaluation.request import sampling_words
-from paring.evaluation.results import SIZES, Comparison, Results
+from paring.evaluation.results import SIZES, Results
 from paring.runtime.tables import Table
 from paring.runtime.text import percent, percent_interval, points, points_interval, visible
 
@@ -31,7 +31,12 @@ def _tables_of_all(results: Results) -> list[Table]:
     others = [task.other for task in results.tasks if task.other is not None]
     if others:
         shown += [_accuracies(titles, others, f"{request.compare} ({how})", notes), _comparisons(results)]
-    return [*shown, _verdicts(titles, evaluations, request.subject)]
+    classes = sorted({name for one in evaluations for name in one.verdicts})
+    counts = [
+        [title, *(str(one.verdicts.get(name, 0)) for name in classes)]
+        for title, one in zip(titles, evaluations, strict=True)
+    ]
+    return [*shown, Table(["task", *classes], counts, f"verdicts: {request.subject}")]
 
 
 def _accuracies(titles: Sequence[str], evaluations: Sequence[Evaluation], title: str, notes: Sequence[str]) -> Table:
@@ -63,28 +68,16 @@ def _comparisons(results: Results) -> Table:
         "Holm: adjusted for all tasks here",
         "n for d: problems needed to see a difference of d points in 4 of 5 cases at the 5 % level",
     ]
-    rows = [[task.about.title, *_cells(task.comparison)] for task in results.tasks if task.comparison is not None]
+    rows = []
+    for title, comparison in ((task.about.title, task.comparison) for task in results.tasks):
+        if comparison is not None:
+            pair = comparison.paired
+            only = ["-" if count is None else str(count) for count in (pair.first_only, pair.second_only)]
+            difference = f"{points(pair.difference)} {points_interval(pair.low, pair.high)}"
+            ps = [f"{pair.p:.3g}", f"{comparison.p_holm:.3g}"]
+            needed = [f"{pair.needed(size):,}" for size in SIZES]
+            rows.append([title, str(pair.problems), difference, *only, *ps, *needed])
     return Table([*head, *(f"n for {100 * size:.0f}" for size in SIZES)], rows, "comparison, second less first", notes)
-
-
-def _cells(comparison: Comparison) -> list[str]:
-    pair = comparison.paired
-    return [
-        str(pair.problems),
-        f"{points(pair.difference)} {points_interval(pair.low, pair.high)}",
-        *("-" if count is None else str(count) for count in (pair.first_only, pair.second_only)),
-        f"{pair.p:.3g}",
-        f"{comparison.p_holm:.3g}",
-        *(f"{pair.needed(size):,}" for size in SIZES),
-    ]
-
-
-def _verdicts(titles: Sequence[str], evaluations: Sequence[Evaluation], subject: str) -> Table:
-    classes = sorted({name for one in evaluations for name in one.verdicts})
-    counts = [[str(one.verdicts.get(name, 0)) for name in classes] for one in evaluations]
-    return Table(
-        ["task", *classes], [[name, *row] for name, row in zip(titles, counts, strict=True)], f"verdicts: {subject}"
-    )
 
 
 def _breakdowns(results: Results) -> Iterator[Table]:

@@ -1,6 +1,6 @@
 """What an evaluation is to do: everything that determines its answers."""
 
-from dataclasses import asdict, field
+from dataclasses import field
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from paring.evaluation.benchmarks.benchmark_task import Broken
 from paring.settings.complaints import RecipeError, complaints
 from paring.settings.declare import Count, CountOrZero, NotNegative, settings
-from paring.types import Json
 
 
 @settings
@@ -48,10 +47,6 @@ class Request:
     def how(self) -> str:
         """The way of sampling, in words."""
         return sampling_words(self.temperature) + (f", {self.samples} answers a problem" if self.samples > 1 else "")
-
-    def as_plain(self) -> dict[str, Json]:
-        plain: dict[str, Json] = asdict(self)
-        return plain | {"tasks": list(self.tasks)}
 
 
 def request_of(**values: Any) -> Request:

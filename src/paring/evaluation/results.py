@@ -62,7 +62,7 @@ class Results:
 
     def as_plain(self) -> dict[str, Json]:
         return {
-            "request": self.request.as_plain(),
+            "request": asdict(self.request),
             "base": self.base,
             "notes": list(self.notes),
             "versions": dict(self.versions),

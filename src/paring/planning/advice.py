@@ -24,10 +24,9 @@ class Change:
     price: str
 
 
-Estimator = Callable[[AnyRun], Estimate]
-
-
-def savings(run: AnyRun, estimated: Estimator, usable: int, most_activations: int, *, bounded: bool) -> list[Change]:
+def savings(
+    run: AnyRun, estimated: Callable[[AnyRun], Estimate], usable: int, most_activations: int, *, bounded: bool
+) -> list[Change]:
     """Single changes that save something, by their effect. `bounded`: whether activations_gb acts on this model."""
     before = estimated(run).peak
     changes = []

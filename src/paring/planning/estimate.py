@@ -34,11 +34,13 @@ def estimate(shapes: Shapes, job: Job, machine: Machine) -> Estimate:
     }
     rollout = {"rollout copy": parts.rollout_copy(shapes, job), "rollout cache": parts.rollout_cache(shapes, job)}
     kept = {"activations": parts.activations(shapes, job) + parts.layouts(job)}
+    # torch's foreach AdamW takes the root of all second moments at once.
+    roots = held["optimiser"] // 2
     passes = {
         "rollout": {**rollout, "logits": parts.rollout_working(shapes, job)},
         "loss": {**kept, "logits": parts.logits(shapes, job)},
         "backward": {"activations": kept["activations"] + parts.backward_working(shapes, job)},
-        "optimiser step": {"optimiser": parts.moments(shapes, job) + parts.adam_step(shapes, job)},
+        "optimiser step": {"optimiser": held["optimiser"] + roots},
     }
     if not machine.reuses:
         passes |= {name: rollout | passes[name] for name in ("loss", "backward")}

@@ -119,11 +119,6 @@ class Job:
     cap: int = 0
 
     @property
-    def greatest_rank(self) -> float:
-        """The most that L1RA may give to one module: the reference knows no cap, and 0 is four times the start."""
-        return inf if self.kind == "l1ra-reference" else max(self.rank, self.cap or 4 * self.rank)
-
-    @property
     def largest_pass(self) -> PackedRow:
         return self.work.largest_pass(self.tokens_per_pass)
 
@@ -146,9 +141,10 @@ class Machine:
 def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind, *, prompt: int | None) -> Job:
     """The run's work on a model of these shapes, with adapters of `kind`. L1RA's own settings are the run's where it
     has them, else the defaults of the kind."""
-    adapter, dtype, on_gpu = run.adapter, getattr(torch, run.model.dtype), is_on_gpu(run)
-    dense = run.model.quantisation == "none"
-    kernel = kernel_for(torch.device("cpu"), dtype) if shapes.written_out and dense and not on_gpu else "plain"
+    model, adapter, on_gpu = run.model, run.adapter, is_on_gpu(run)
+    dtype: torch.dtype = getattr(torch, model.dtype)
+    folds = shapes.written_out and model.quantisation == "none" and not on_gpu
+    kernel = kernel_for(torch.device("cpu"), dtype) if folds else "plain"
     work = work_of(run, shapes, prompt)
     l1ra = adapter if isinstance(adapter, L1ra) else L1ra()
     is_reference = kind == "l1ra-reference"
@@ -160,10 +156,10 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         tokens_per_pass=run.optimiser.tokens_per_pass,
         activation_bytes=run.optimiser.activation_bytes if shapes.written_out else inf,
         itemsize=dtype.itemsize,
-        quantisation=run.model.quantisation if kind != "full" else "none",
+        quantisation=model.quantisation if kind != "full" else "none",
         copies=COPIES[kernel],
         record_bytes=run.record_bytes if isinstance(run, Run) and kernel != "plain" else 0.0,
-        steps=run.rollout.updates * run.rollout.minibatches if isinstance(run, Run) else 1,
+        steps=run.rollout.optimiser_steps if isinstance(run, Run) else 1,
         fused=on_gpu and work.largest_pass(run.optimiser.tokens_per_pass).tokens > TILE,
         budget="ranks" if is_reference else l1ra.budget,
         floor=1 if is_reference else l1ra.floor,

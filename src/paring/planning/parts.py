@@ -1,5 +1,7 @@
 """The parts of a run's memory, each a formula in bytes: pure functions of a model's sizes and of the job."""
 
+from math import inf
+
 from paring.maths.logprobs import CHUNK_LOGITS
 from paring.planning.job import Job, PackedRow, Rollouts
 from paring.planning.shapes import Linear, Shapes
@@ -43,11 +45,12 @@ def most_ranks(job: Job) -> dict[Linear, int]:
     of them on the widest modules, up to the cap."""
     if job.budget == "parameters":
         return dict.fromkeys(job.targets, job.rank)
-    free = job.rank * len(job.targets)
     ranks = dict.fromkeys(job.targets, min(job.floor, job.rank))
-    free -= sum(ranks.values())
+    free = job.rank * len(job.targets) - sum(ranks.values())
+    # The reference knows no cap, and a cap of 0 is four times the start (adapters/kinds.py).
+    greatest = inf if job.kind == "l1ra-reference" else max(job.rank, job.cap or 4 * job.rank)
     for module in sorted(job.targets, key=lambda module: -module.rank_cost):
-        given = int(min(free, job.greatest_rank - ranks[module]))
+        given = int(min(free, greatest - ranks[module]))
         ranks[module] += given
         free -= given
     return ranks
@@ -66,11 +69,6 @@ def gradients(shapes: Shapes, job: Job) -> int:
 def moments(shapes: Shapes, job: Job) -> int:
     """Adam's two, in fp32."""
     return 2 * FP32 * trained(shapes, job)
-
-
-def adam_step(shapes: Shapes, job: Job) -> int:
-    """Adam's step itself: torch's foreach AdamW takes the root of all second moments at once."""
-    return FP32 * trained(shapes, job)
 
 
 def rollout_copy(shapes: Shapes, job: Job) -> int:
@@ -95,11 +93,6 @@ def whole_recording(shapes: Shapes, job: Job) -> int:
     heads = (shapes.heads + 2 * shapes.key_heads) * shapes.head_size
     tokens = work.problems * (work.prompt + work.group * (work.new_tokens - 1))
     return FP32 * shapes.layers * tokens * (heads + 2 * shapes.hidden + 2 * shapes.intermediate)
-
-
-def is_replayed(shapes: Shapes, job: Job) -> bool:
-    """Whether every backward pass of a step goes through the recording, one layer at a time."""
-    return job.steps == 1 and 0 < whole_recording(shapes, job) <= job.record_bytes
 
 
 def rollout_cache(shapes: Shapes, job: Job) -> int:
@@ -129,8 +122,9 @@ def activations(shapes: Shapes, job: Job) -> int:
     that are computed again keep their input, and one of them at a time all. A replay holds one layer alone."""
     row = job.largest_pass
     layer = layer_keeps(shapes, job, row)
-    if is_replayed(shapes, job):
-        # Beside it the layer's outputs as they are taken from the recording, queries and keys twice (policy/replay.py).
+    if job.steps == 1 and 0 < whole_recording(shapes, job) <= job.record_bytes:
+        # Every backward pass goes through the recording. Beside the layer stand its outputs as they are taken from it,
+        # queries and keys twice (policy/replay.py).
         heads = (2 * shapes.heads + 3 * shapes.key_heads) * shapes.head_size
         return round(layer + FP32 * row.tokens * (heads + 4 * shapes.hidden))
     kept = layers_kept(shapes, job, row)

@@ -7,7 +7,14 @@ from paring.runtime.tables import Table
 
 
 def lines(plan: Plan) -> list[str]:
-    return [*_head(plan), "", *_parts(plan).as_text(), "", *_verdict(plan), *_changes(plan)]
+    then = {True: "fits", False: "not enough"}
+    changes = [
+        (change.override, gigabytes(change.saves), "" if plan.fits else then[change.enough], change.price)
+        for change in plan.changes
+    ]
+    head = ("to save memory, each alone", "saves GB", "then", "at this price")
+    advice = ["", *Table(head, changes, words=frozenset({2, 3})).as_text()] if changes else []
+    return [*_head(plan), "", *_parts(plan).as_text(), "", *_verdict(plan), *advice]
 
 
 def gigabytes(size: float) -> str:
@@ -53,13 +60,3 @@ def _verdict(plan: Plan) -> list[str]:
     if largest.value == largest.limit:
         return [verdict, f"the largest {largest.key} that was tried fits: {largest.key}={largest.value}"]
     return [verdict, f"the largest that fits: {largest.key}={largest.value}"]
-
-
-def _changes(plan: Plan) -> list[str]:
-    then = {True: "fits", False: "not enough"}
-    rows = [
-        (change.override, gigabytes(change.saves), "" if plan.fits else then[change.enough], change.price)
-        for change in plan.changes
-    ]
-    head = ("to save memory, each alone", "saves GB", "then", "at this price")
-    return ["", *Table(head, rows, words=frozenset({2, 3})).as_text()] if rows else []

@@ -22,10 +22,6 @@ class Linear:
     outputs: int
 
     @property
-    def weights(self) -> int:
-        return self.inputs * self.outputs
-
-    @property
     def rank_cost(self) -> int:
         """Parameters of one rank of an adapter on it: a row of A and a column of B."""
         return self.inputs + self.outputs
@@ -68,7 +64,7 @@ class Shapes:
 
     @property
     def linear_weights(self) -> int:
-        return sum(module.weights for module in self.linear)
+        return sum(module.inputs * module.outputs for module in self.linear)
 
 
 def shapes_of(model: PreTrainedModel) -> Shapes:

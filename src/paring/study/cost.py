@@ -43,21 +43,6 @@ class Probe:
         return self.start_up + run.steps * self.step + self.problem * problems_measured(run)
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Optimiser steps, tokens, seconds, and bytes at the peak of some runs."""
-
-    runs: int
-    steps: int
-    tokens: float
-    seconds: float
-    memory: int
-
-    def row(self, name: str, step: str) -> tuple[str, ...]:
-        counts = (f"{self.runs}", f"{self.steps:,}", f"{self.tokens:,.0f}")
-        return (name, *counts, step, duration(self.seconds), gigabytes(self.memory))
-
-
 def probed(planned: PlannedRun, jobs: Jobs) -> Probe:
     """The first steps of a run, made as the study would, in a folder that is removed again. Raises ValueError where
     they do not come to their end."""
@@ -91,11 +76,10 @@ def shortened(run: AnyRun) -> AnyRun:
     adapter = run.adapter
     if isinstance(adapter, Gated):
         adapter = replace(adapter, events=min(adapter.events, STEPS))
-    short = {"steps": STEPS, "adapter": adapter, "save": replace(run.save, every=0)}
-    limit = min(run.evaluate.limit, PROBLEMS)
-    if isinstance(run, Run):
-        return replace(run, **short, evaluate=replace(run.evaluate, every=0, limit=limit, validation_at_end=False))
-    return replace(run, **short, evaluate=replace(run.evaluate, every=0, limit=limit))
+    less = {"every": 0, "limit": min(run.evaluate.limit, PROBLEMS)}
+    less |= {"validation_at_end": False} if isinstance(run, Run) else {}
+    short = {"steps": STEPS, "save": replace(run.save, every=0), "evaluate": replace(run.evaluate, **less)}
+    return replace(run, adapter=adapter, **short)
 
 
 def problems_measured(run: AnyRun) -> int:
@@ -112,6 +96,10 @@ def cost_table(course: Course, jobs: Jobs, probing: Jobs | None = None) -> str:
     runs, tuning included, differ in seed and tuned value only."""
     probing = probing or LocalJobs(1, jobs.threads)
     costs, rows = [], []
+
+    def row(name: str, runs: int, steps: int, tokens: float, step: str, seconds: float, memory: int) -> tuple[str, ...]:
+        return (name, f"{runs}", f"{steps:,}", f"{tokens:,.0f}", step, duration(seconds), gigabytes(memory))
+
     for cell in cells(course.study):
         print(f"probing {cell} ...", file=sys.stderr)
         planned = [planned for planned in course.runs if planned.cell == cell]
@@ -119,20 +107,16 @@ def cost_table(course: Course, jobs: Jobs, probing: Jobs | None = None) -> str:
         steps = sum(one.run.steps for one in planned)
         seconds = sum(probe.seconds(one.run) for one in planned)
         memory = plan_memory(planned[-1].run).own.peak
-        costs.append(Cost(len(planned), steps, probe.tokens * steps, seconds, memory))
-        rows.append(costs[-1].row(str(cell), f"{probe.step:.3g}"))
-    together = Cost(
-        len(course.runs),
-        sum(cost.steps for cost in costs),
-        sum(cost.tokens for cost in costs),
-        sum(cost.seconds for cost in costs) / jobs.slots,
-        jobs.slots * max(cost.memory for cost in costs),
-    )
+        costs.append((steps, probe.tokens * steps, seconds, memory))
+        rows.append(row(str(cell), len(planned), steps, probe.tokens * steps, f"{probe.step:.3g}", seconds, memory))
+    steps, tokens, seconds, memory = zip(*costs, strict=True)
+    slots = jobs.slots
+    rows.append(row("all", len(course.runs), sum(steps), sum(tokens), "", sum(seconds) / slots, slots * max(memory)))
     table = Table(
         ("", "runs", "steps", "tokens", "s a step", "time", "memory GB"),
-        [*rows, together.row("all", "")],
+        rows,
         notes=[
-            f"with {count_words(jobs.slots, 'run')} at a time",
+            f"with {count_words(slots, 'run')} at a time",
             f"time and tokens: from {STEPS - 1} steps of one run of each line, on this machine; answers that grow cost "
             "more, and runs side by side may slow each other",
             "memory: an estimate (docs/planning.md)",

@@ -1,13 +1,40 @@
 """How far a study is: which runs have ended, which may begin, which values tuning has chosen; and its end in words."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from shlex import quote
+from typing import Literal
+
+from pydantic import JsonValue
 
 from paring.maths.estimates import t_interval
+from paring.runtime.files import write_durably
 from paring.runtime.tables import Table
 from paring.study.cells import PlannedRun, StudyCell, cells, final_runs, tuning_runs
-from paring.study.declaration import Study
-from paring.study.study_folder import RunResult, StudyFolder, Trouble, TunedValue, result_of
+from paring.study.declaration import Settings, Study
+from paring.study.study_folder import RunResult, StudyFolder, result_of
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a run has no result. failed: it began well and cannot go on, and would end so again, so it is not repeated;
+    broken: something has to be mended first, and then it is tried again."""
+
+    kind: Literal["failed", "broken"]
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.words}"
+
+
+@dataclass(frozen=True)
+class TunedValue:
+    """The chosen value of an arm at a setting, and the mean validation accuracy by value, None where a run failed."""
+
+    arm: str
+    setting: Settings
+    value: JsonValue
+    scores: dict[str, float | None]
 
 
 @dataclass
@@ -28,13 +55,32 @@ class Course:
         self.final = final_runs(self.study, {})
 
     def recall(self) -> None:
-        """Take up the state that the folder has."""
-        values, self.troubles = self.folder.read_record()
+        """Take up the choices and the failed runs of study.json; a broken run is tried again."""
+        if not self.folder.record.is_file():
+            return
+        record = json.loads(self.folder.record.read_text(encoding="utf-8"))
+        values = [TunedValue(**chosen) for chosen in record["chosen"]]
+        troubles = {row["folder"]: Trouble(**row["error"]) for row in record["runs"] if row["error"]}
         self.chosen = {str(StudyCell(value.arm, value.setting)): value for value in values}
+        self.troubles = {folder: trouble for folder, trouble in troubles.items() if trouble.kind == "failed"}
         self._settle()
 
     def write(self) -> None:
-        self.folder.write_record(self.study, self.runs, list(self.chosen.values()), self.troubles)
+        """Write study.json, which reports read."""
+        study = self.study
+        errors = {folder: asdict(trouble) for folder, trouble in self.troubles.items()}
+        record = {
+            "name": study.name,
+            "question": study.question,
+            "recipe": study.recipe or None,
+            "arms": list(study.arms),
+            "axes": study.axes,
+            "seeds": study.seeds,
+            "tune": asdict(study.tune) if study.tune else None,
+            "runs": [planned.as_plain() | {"error": errors.get(planned.folder)} for planned in self.runs],
+            "chosen": [asdict(value) for value in self.chosen.values()],
+        }
+        write_durably(self.folder.record, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
 
     @property
     def runs(self) -> list[PlannedRun]:
@@ -55,11 +101,20 @@ class Course:
     def choose(self) -> list[str]:
         """Choose the value of every cell whose tuning runs have all finished or failed; the new choices in words. A
         cell without a finished run, or with a broken one, gets no choice, and its final runs do not begin."""
-        words = []
+        words, tune = [], self.study.tune
         for cell in cells(self.study):
-            if str(cell) not in self.chosen and (value := self._choice(cell)):
-                self.chosen[str(cell)] = value
-                words.append(f"{cell}: chose {self._choice_words(cell)} by validation accuracy {value.scores}")
+            runs = [planned for planned in self.tuning if planned.cell == cell]
+            broken = [run for run in runs if run.folder in self.troubles and self.troubles[run.folder].kind == "broken"]
+            if tune is None or str(cell) in self.chosen or broken or not all(map(self.is_over, runs)):
+                continue
+            scores = [self._score([run for run in runs if run.overrides[tune.key] == value]) for value in tune.values]
+            best = max((score for score in scores if score is not None), default=None)
+            if best is None:
+                continue
+            names = [f"{value:g}" if isinstance(value, float) else str(value) for value in tune.values]
+            by_value = dict(zip(names, scores, strict=True))
+            self.chosen[str(cell)] = TunedValue(cell.arm, cell.setting, tune.values[scores.index(best)], by_value)
+            words.append(f"{cell}: chose {self._choice_words(cell)} by validation accuracy {by_value}")
         self._settle()
         return words
 
@@ -71,20 +126,6 @@ class Course:
     def _settle(self) -> None:
         """Final runs carry the values that are chosen."""
         self.final = final_runs(self.study, {cell: value.value for cell, value in self.chosen.items()})
-
-    def _choice(self, cell: StudyCell) -> TunedValue | None:
-        tune = self.study.tune
-        runs = [planned for planned in self.tuning if planned.cell == cell]
-        broken = [one for one in runs if one.folder in self.troubles and self.troubles[one.folder].kind == "broken"]
-        if tune is None or broken or not all(map(self.is_over, runs)):
-            return None
-        scores = [self._score([one for one in runs if one.overrides[tune.key] == value]) for value in tune.values]
-        best = max((score for score in scores if score is not None), default=None)
-        if best is None:
-            return None
-        names = [f"{value:g}" if isinstance(value, float) else str(value) for value in tune.values]
-        chosen = tune.values[scores.index(best)]
-        return TunedValue(cell.arm, cell.setting, chosen, dict(zip(names, scores, strict=True)))
 
     def _score(self, runs: list[PlannedRun]) -> float | None:
         """The mean validation accuracy of the runs; None where one has none."""

@@ -105,16 +105,12 @@ def recipe_of(study: Study, name: str) -> dict[str, Json]:
     return dict(study.recipes[name]) if name in study.recipes else read_recipe(name)
 
 
-def recipe_names(study: Study) -> list[str]:
-    """The recipes that the runs start from."""
-    return list(map(str, study.axes.get("recipe", (study.recipe,))))
-
-
 def resolved(study: Study) -> dict[str, Json]:
     """The study as plain values, with the recipes as they are now: enough to make it again, and to see that a recipe
     has changed."""
     plain = {key: value for key, value in asdict(study).items() if value not in (None, "", {})}
-    plain["recipes"] = {name: recipe_of(study, name) for name in recipe_names(study)}
+    names = map(str, study.axes.get("recipe", (study.recipe,)))
+    plain["recipes"] = {name: recipe_of(study, name) for name in names}
     return json.loads(json.dumps(plain, default=str))  # lists for tuples, as TOML reads them back
 
 

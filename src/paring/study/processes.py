@@ -37,8 +37,7 @@ class LocalJobs:
         self._processes[folder] = child.start(recipe, folder, threads=self.threads)
 
     def ended(self) -> dict[Path, int]:
-        codes = {folder: process.poll() for folder, process in self._processes.items()}
-        codes = {folder: code for folder, code in codes.items() if code is not None}
+        codes = {folder: code for folder, one in self._processes.items() if (code := one.poll()) is not None}
         for folder in codes:
             child.stop(self._processes.pop(folder))
         return codes

@@ -10,10 +10,9 @@ from paring.runtime.lock import run_lock
 from paring.runtime.machine import all_cpus
 from paring.study import child
 from paring.study.cells import PlannedRun
-from paring.study.course import Course
+from paring.study.course import Course, Trouble
 from paring.study.display import StudyScreen, Tally
 from paring.study.processes import Jobs, local_jobs
-from paring.study.study_folder import Trouble
 from paring.training.config import as_plain
 
 POLL_SECONDS = 0.2
@@ -76,10 +75,11 @@ def tally(course: Course, running: dict[Path, PlannedRun]) -> Tally:
         for planned in running.values()
     }
     over = [planned for planned in course.runs if course.is_over(planned) and planned not in running.values()]
+    without_result = sum(planned.folder in course.troubles for planned in over)
     return Tally(
         runs=len(course.runs),
-        finished=sum(planned.folder not in course.troubles for planned in over),
-        without_result=sum(planned.folder in course.troubles for planned in over),
+        finished=len(over) - without_result,
+        without_result=without_result,
         steps_done=sum(planned.run.steps for planned in over) + sum(step for step, _ in under_way.values()),
         running=under_way,
     )
@@ -101,26 +101,21 @@ def _begin(course: Course, jobs: Jobs, running: dict[Path, PlannedRun]) -> bool:
 
 
 def _wait(course: Course, jobs: Jobs, running: dict[Path, PlannedRun], screen: StudyScreen) -> None:
-    """A moment; then take note of the runs that have ended in it."""
+    """A moment; then take note of the runs that have ended in it, and choose the values that they decide."""
     time.sleep(POLL_SECONDS)
     for path, code in jobs.ended().items():
         planned = running.pop(path)
         screen.update(tally(course, running))
-        _end(course, planned, code, screen)
+        if result := course.result(planned):
+            screen.ended(f"{planned}: {result}")
+        elif code in child.STOPPED:
+            made = steps_made(course.folder.run(planned).metrics)
+            screen.note(f"{planned}: saved after {made} of {planned.run.steps} steps")
+        else:
+            trouble = Trouble("failed" if code == child.FAILED else "broken", child.last_words(path))
+            course.troubles[planned.folder] = trouble
+            screen.ended(f"{planned} {trouble}")
+        for words in course.choose():
+            screen.note(words)
+        course.write()
     screen.update(tally(course, running))
-
-
-def _end(course: Course, planned: PlannedRun, code: int, screen: StudyScreen) -> None:
-    """Take note of how a run ended, and choose the values that it decides."""
-    run = course.folder.run(planned)
-    if result := course.result(planned):
-        screen.ended(f"{planned}: {result}")
-    elif code in child.STOPPED:
-        screen.note(f"{planned}: saved after {steps_made(run.metrics)} of {planned.run.steps} steps")
-    else:
-        trouble = Trouble("failed" if code == child.FAILED else "broken", child.last_words(run.path))
-        course.troubles[planned.folder] = trouble
-        screen.ended(f"{planned} {trouble}")
-    for words in course.choose():
-        screen.note(words)
-    course.write()

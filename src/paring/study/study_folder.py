@@ -1,43 +1,18 @@
 """A study's folder: study.toml declares it, study.json says how far it is, runs/ holds ordinary runs."""
 
-import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Literal
-
-from pydantic import JsonValue
 
 from paring.runtime.files import write_durably
 from paring.runtime.folder import STUDY_RECORD, RunFolder, check_empty
 from paring.settings.recipes import changes
 from paring.study.cells import PlannedRun
-from paring.study.declaration import Settings, Study, resolved, to_toml
+from paring.study.declaration import Study, resolved, to_toml
 from paring.types import Json
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Why a run has no result. failed: it began well and cannot go on, and would end so again, so it is not repeated;
-    broken: something has to be mended first, and then it is tried again."""
-
-    kind: Literal["failed", "broken"]
-    words: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.words}"
-
-
-@dataclass(frozen=True)
-class TunedValue:
-    """The chosen value of an arm at a setting, and the mean validation accuracy by value, None where a run failed."""
-
-    arm: str
-    setting: Settings
-    value: JsonValue
-    scores: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -109,38 +84,6 @@ class StudyFolder:
                 + "\n  ".join(changed)
                 + f"\nResume it as it was ({self.resume_command}), or begin a new one with --out"
             )
-
-    def write_record(
-        self, study: Study, runs: list[PlannedRun], chosen: list[TunedValue], troubles: dict[str, Trouble]
-    ) -> None:
-        """Write study.json, which reports read."""
-        rows = [
-            planned.as_plain() | {"error": asdict(troubles[planned.folder]) if planned.folder in troubles else None}
-            for planned in runs
-        ]
-        record = {
-            "name": study.name,
-            "question": study.question,
-            "recipe": study.recipe or None,
-            "arms": list(study.arms),
-            "axes": study.axes,
-            "seeds": study.seeds,
-            "tune": asdict(study.tune) if study.tune else None,
-            "runs": rows,
-            "chosen": [asdict(value) for value in chosen],
-        }
-        write_durably(self.record, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
-
-    def read_record(self) -> tuple[list[TunedValue], dict[str, Trouble]]:
-        """The chosen values, and the runs that are not to be repeated, by their folders."""
-        if not self.record.is_file():
-            return [], {}
-        record = json.loads(self.record.read_text(encoding="utf-8"))
-        troubles = {row["folder"]: Trouble(**row["error"]) for row in record["runs"] if row["error"]}
-        return (
-            [TunedValue(**chosen) for chosen in record["chosen"]],
-            {folder: trouble for folder, trouble in troubles.items() if trouble.kind == "failed"},
-        )
 
 
 def result_of(folder: RunFolder) -> RunResult | None:

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from difflib import get_close_matches
 
+from paring.evaluation.benchmarks.benchmark import AnyBenchmark
 from paring.evaluation.benchmarks.benchmark_task import BenchmarkTask
 from paring.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_named
 from paring.evaluation.benchmarks.gsm8k import GSM8K
@@ -31,7 +32,7 @@ def exams_of(request: Request, run: Run | None, style: Style, verifier: Verifier
             raise ValueError(f"task {given!r}: behind the colon a number from 1 is its limit, such as {name}:100")
         limit = int(own_limit) if colon else request.limit
         benchmark = benchmark_named(name)
-        task = _task(name if benchmark is None else benchmark.name, request, run, style, verifier)
+        task = _task(name, benchmark, request, run, style, verifier)
         exams.append(exam_of(task, limit=limit, shots=request.shots, benchmark=benchmark))
     chosen = [exam.name for exam in exams]
     if repeated := {name for name in chosen if chosen.count(name) > 1}:
@@ -47,28 +48,27 @@ def style_for(request: Request, run: Run | None) -> tuple[Style, list[str]]:
     """The style of prompts, and what the results must say of it: given, else as the run was trained, else boxed."""
     if request.style is not None and request.style not in STYLES:
         raise ValueError(f"style = {request.style!r}: unknown; choices: {', '.join(STYLES)}")
-    given = None if request.style is None else STYLES[request.style]
+    given = STYLES[request.style] if request.style else None
     if run is None:
         return given or Boxed(), []
+    own = run.task
     try:
-        trained = _trained_in(run.task)
+        trained = STYLES[own.style] if isinstance(own, Gsm8k) else style_of(own.problems("train")[0].messages)
     except (FileNotFoundError, ModuleNotFoundError):
         return given or Boxed(), ["the data of the run are not here, so the style of its prompts is not known"]
     style = given or trained or Boxed()
     if trained is None:
-        return style, [f"{run.task.name} trained with other prompts than benchmarks have: {style.kind}"]
-    notes = [f"{run.task.name} trained in the style {trained.kind}, and is measured in {style.kind}"]
+        return style, [f"{own.name} trained with other prompts than benchmarks have: {style.kind}"]
+    notes = [f"{own.name} trained in the style {trained.kind}, and is measured in {style.kind}"]
     return style, [] if style == trained else notes
 
 
-def _trained_in(task: Task) -> Style | None:
-    return STYLES[task.style] if isinstance(task, Gsm8k) else style_of(task.problems("train")[0].messages)
-
-
-def _task(name: str, request: Request, run: Run | None, style: Style, verifier: Verifier) -> Task:
+def _task(
+    name: str, benchmark: AnyBenchmark | None, request: Request, run: Run | None, style: Style, verifier: Verifier
+) -> Task:
     """The run's own task, with its own settings; else a task of a recipe; else a benchmark. Settings of the request
     stand over all others."""
-    settings = request.task_settings
+    name, settings = benchmark.name if benchmark else name, request.task_settings
     if name == GSM8K.name:  # trained on too, it takes the style and the data of benchmarks
         given = {} if request.data is None else {"data": str(GSM8K.file(request.data).parent), "test_data": None}
         settings = {"style": style.kind} | given | settings
@@ -77,10 +77,9 @@ def _task(name: str, request: Request, run: Run | None, style: Style, verifier: 
         return task_named(name, held | settings)
     if name in task_names():
         return task_named(name, settings)
-    benchmark = benchmark_named(name)
-    if benchmark is not None and settings:
-        raise ValueError(f"{name} is a benchmark and takes no KEY=VALUE: see --style, --shots, --data and --broken")
     if benchmark is not None:
+        if settings:
+            raise ValueError(f"{name} is a benchmark and takes no KEY=VALUE: see --style, --shots, --data and --broken")
         return BenchmarkTask(benchmark, style, request.data, request.broken, verifier)
     known = known_tasks()
     near = get_close_matches(name.lower().replace("-", "_"), known, n=1) or get_close_matches(name, known, n=1)

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,6 @@ from paring.settings.recipes import changes
 from paring.subjects.choosing import exams_of, style_for
 from paring.subjects.opening import Subject, open_subject
 from paring.tasks.base import Task
-from paring.types import Json
 from paring.verifier import Verifier
 
 REQUEST = "evaluation.json"
@@ -109,7 +108,7 @@ def evaluate_on(
         subject, folder = open_subject(request.subject), Path(name)
         exams, notes = _exams(request, task, subject, verifier)
         base = subject.base
-        _begin(folder, _record(request, exams, subject))
+        _begin(folder, request, exams, subject)
         with run_lock(folder), Interruption() as interruption:
             answered = partial(
                 answer, exams=exams, request=request, screen=screen or Screen(sys.stderr), interruption=interruption
@@ -146,18 +145,14 @@ def _other(request: Request, exams: Sequence[Exam]) -> Subject:
     return other
 
 
-def _record(request: Request, exams: Sequence[Exam], subject: Subject) -> dict[str, Json]:
-    """What must be the same for an evaluation to go on."""
-    return {
-        "request": request.as_plain() | {"data": None},
+def _begin(folder: Path, request: Request, exams: Sequence[Exam], subject: Subject) -> None:
+    """Make the folder, or see that it holds this very evaluation. Raises ValueError otherwise."""
+    record = {
+        "request": asdict(request) | {"data": None},
         "tasks": {exam.name: exam.identity() for exam in exams},
         "subject": subject.identity(),
         "other": None if request.compare is None else _other(request, exams).identity(),
     }
-
-
-def _begin(folder: Path, record: Mapping[str, Json]) -> None:
-    """Make the folder, or see that it holds this very evaluation. Raises ValueError otherwise."""
     file, text = folder / REQUEST, json.dumps(record, indent=2, default=str) + "\n"
     try:
         if not file.is_file():

@@ -8,7 +8,7 @@ from paring.adapters.peft_reading import read_peft_folder
 from paring.policy.loading import without_bars
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import check_empty
-from paring.subjects.opening import Subject, open_subject
+from paring.subjects.opening import open_subject
 
 VLLM_RANKS = (16, 32, 64, 128, 256, 320, 512)
 """Its default of --max-lora-rank, and the larger values that it takes."""
@@ -24,10 +24,16 @@ def export(subject: str | Path, to: str | Path, *, merged: bool = False, layout:
         raise ValueError(f"{source} holds no adapter: give the folder of a run or of a PEFT adapter")
     check_empty(target)
     opened = open_subject(str(subject))
+    policy = opened.policy
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with staged_folder(target) as staging:
-            _write(opened, staging, merged=merged, layout=layout)
+        with staged_folder(target) as staging, without_bars():
+            policy.tokenizer.save_pretrained(staging)
+            if merged:
+                merge(policy.model)
+                policy.model.save_pretrained(staging)
+            else:
+                write_peft_folder(staging, policy.adapters, base_model=opened.base, layout=layout)
     except OSError as error:
         raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder") from error
     return target
@@ -44,14 +50,3 @@ def engine_note(adapter: Path) -> str | None:
     if fitting is None:
         return f"the largest rank is {largest}, and vLLM takes {VLLM_RANKS[-1]} at most: export --merged for it"
     return f"the largest rank is {largest}: start vLLM with --max-lora-rank {fitting}"
-
-
-def _write(opened: Subject, folder: Path, *, merged: bool, layout: Layout) -> None:
-    policy = opened.policy
-    policy.tokenizer.save_pretrained(folder)
-    if merged:
-        merge(policy.model)
-        with without_bars():
-            policy.model.save_pretrained(folder)
-    else:
-        write_peft_folder(folder, policy.adapters, base_model=opened.base, layout=layout)

@@ -49,7 +49,14 @@ class PolicyUnderTest(LM):
         answers = [""] * len(prompts)
         for sampling in dict.fromkeys(samplings):
             places = [place for place, one in enumerate(samplings) if one == sampling]
-            groups = self._engine.sample(_problems([prompts[place] for place in places]), 1, sampling, self._key)
+            seen: Counter[str] = Counter()
+            problems = []
+            for prompt in (prompts[place] for place in places):
+                # An id of its own, also where a prompt stands several times: noise is a function of it.
+                seen[prompt] += 1
+                name = f"lm-eval/{digest(prompt)}-{seen[prompt]}"
+                problems.append(Problem(name, ({"role": "user", "content": prompt},), ""))
+            groups = self._engine.sample(problems, 1, sampling, self._key)
             for place, group in zip(places, groups, strict=True):
                 answers[place] = _up_to(group.completions[0].text, stops[place])
                 self.cache_hook.add_partial("generate_until", requests[place].args, answers[place])
@@ -89,17 +96,6 @@ def _parts_of(instance: Instance) -> tuple[str, Sampling, tuple[str, ...]]:
         top_k=int(given.get("top_k", 0)),
     )
     return prompt, sampling, stops
-
-
-def _problems(prompts: Sequence[str]) -> list[Problem]:
-    """Each with an id of its own, also where a prompt stands several times: noise is a function of it."""
-    seen: Counter[str] = Counter()
-    problems = []
-    for prompt in prompts:
-        seen[prompt] += 1
-        name = f"lm-eval/{digest(prompt)}-{seen[prompt]}"
-        problems.append(Problem(name, ({"role": "user", "content": prompt},), ""))
-    return problems
 
 
 def _up_to(text: str, stops: Sequence[str]) -> str:

@@ -105,10 +105,10 @@ class Collected:
             "training_tokens_per_second": update.tokens * update.passes / seconds["training"],
         }
 
-    def rows(self, step: int, advantage_KG: Tensor) -> list[AnswerRow]:
-        """All answers for samples.jsonl; `advantage_KG` is of the groups kept, and 0 is written for those replaced."""
-        advantage_PG = advantage_KG.new_zeros(len(self.groups), *advantage_KG.shape[1:])
-        advantage_PG[self.kept] = advantage_KG
+    def rows(self, step: int, advantage_FG: Tensor) -> list[AnswerRow]:
+        """All answers for samples.jsonl; `advantage_FG` is of the groups kept, and 0 is written for those replaced."""
+        advantage_PG = advantage_FG.new_zeros(len(self.groups), *advantage_FG.shape[1:])
+        advantage_PG[self.kept] = advantage_FG
         return [
             AnswerRow(
                 *(step, group.problem.id, group.problem.messages, group.problem.gold),
@@ -130,7 +130,8 @@ def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch) -> Colle
         with watch("rollout"):
             groups = setup.sampler.sample(problems, group_size, rollout.sampling, key)
         with watch("score"):
-            return groups, weighted(judged(setup.task, groups), setup.weights)
+            scores = judged(setup.task, groups)
+        return groups, [[weighted(score, setup.weights) for score in row] for row in scores]
 
     problems = items_of_step(setup.problems, rollout.problems, seed=key.seed, step=key.step)
     others = others_of_step(setup.problems, problems, seed=key.seed, step=key.step)
@@ -145,12 +146,6 @@ def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch) -> Colle
     return Collected(groups, scores, kept)
 
 
-def weighted(scores: Sequence[Sequence[Score]], weights: Mapping[str, float]) -> list[list[Score]]:
-    """The scores with the parts of their rewards multiplied by the weights of a recipe's `rewards`."""
-    return [
-        [
-            replace(score, parts={name: part * weights.get(name, 1.0) for name, part in score.parts.items()})
-            for score in row
-        ]
-        for row in scores
-    ]
+def weighted(score: Score, weights: Mapping[str, float]) -> Score:
+    """The score with the parts of its reward multiplied by the weights of a recipe's `rewards`."""
+    return replace(score, parts={name: part * weights.get(name, 1.0) for name, part in score.parts.items()})

@@ -129,7 +129,12 @@ def _drop_what_no_longer_applies(data: Plain, recipe: Plain, given: Plain) -> No
 
 def validate(data: Plain, *, source: str) -> AnyRun:
     """A run from nested plain values. Raises RecipeError."""
-    kind = _kind(data.get("method", "rl"), source)
+    method = data.get("method", "rl")
+    if not isinstance(method, str) or method not in METHODS:
+        near = get_close_matches(str(method).lower(), METHODS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RecipeError(source, [f"method = {method!r}: unknown; {hint}Choices: {', '.join(METHODS)}"])
+    kind = METHODS[method]
     _name_own_task(data)
     try:
         # By way of JSON: there, strict types take an object for a settings class and an array for a tuple.
@@ -142,17 +147,7 @@ def _name_own_task(data: Plain) -> None:
     """In place: a `task` of one's own need not be named, since `path` or `reward` says which it is."""
     task = data.get("task")
     if isinstance(task, dict) and "name" not in task:
-        named = [name for key, name in OWN_TASKS.items() if key in task]
-        if named:
-            task["name"] = named[0]
-
-
-def _kind(method: object, source: str) -> type[AnyRun]:
-    if isinstance(method, str) and method in METHODS:
-        return METHODS[method]
-    near = get_close_matches(str(method).lower(), METHODS, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise RecipeError(source, [f"method = {method!r}: unknown; {hint}Choices: {', '.join(METHODS)}"])
+        task |= next(({"name": name} for key, name in OWN_TASKS.items() if key in task), {})
 
 
 def task_names() -> list[str]:

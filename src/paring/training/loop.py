@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import torch
 
@@ -15,7 +14,7 @@ from paring.policy.loading import base_name
 from paring.policy.packing import PackedBatch
 from paring.runtime.checkpoint import newest_first
 from paring.runtime.files import staged_folder
-from paring.runtime.folder import RunFolder, check_free
+from paring.runtime.folder import RunFolder
 from paring.runtime.interruption import Interruption
 from paring.runtime.journal import Journal
 from paring.runtime.lock import run_lock
@@ -26,7 +25,7 @@ from paring.training.collecting import AnswerRow
 from paring.training.config import AnyRun, Run, to_toml
 from paring.training.heldout import HeldOutLoss
 from paring.training.optim import Update
-from paring.training.progress import Examined, Progress, Trained, check_same_run, restore, save
+from paring.training.progress import Examined, Progress, Trained, restore, save
 from paring.training.rank_events import rank_event
 from paring.training.result import PublishedAdapter, Result, ShownChange, Values
 from paring.types import Json
@@ -44,18 +43,6 @@ class Step:
     update: Update
     probe: Callable[[], PackedBatch]
     answers: Sequence[AnswerRow] = ()
-
-
-def ended_already(run: AnyRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Result | None:
-    """The result of a run that is to be resumed and has come to its end, else None.
-
-    Raises ValueError where the folder holds another run, or is not free for a new one."""
-    check_same_run(folder, run) if resume else check_free(folder.path)
-    plain = folder.read_result() if resume else None
-    if plain is None:
-        return None
-    screen.note(f"{folder.path} has come to its end already")
-    return Result(folder.path, Values.from_plain(plain))
 
 
 @dataclass(frozen=True)
@@ -123,37 +110,32 @@ class Loop:
         Raises RunFailed after too many dropped steps in a row."""
         self.progress.count(step.update, step.seconds)
         self._publish(step, figure, measure)
-        self._move_ranks(step)
-        if self.progress.dropped_in_a_row == MOST_DROPS_IN_A_ROW:
+        run, number, dropped = self.run, self.progress.step, self.progress.dropped_in_a_row
+        if isinstance(run.adapter, Gated) and run.adapter.is_event(number, run.steps):
+            self._move_ranks(run.adapter, step.probe())
+        if dropped == MOST_DROPS_IN_A_ROW:
             what = f"the loss or gradient was not finite in {MOST_DROPS_IN_A_ROW} steps in a row"
-            raise RunFailed(self._diverged(f"{what}, the last of them step {self.progress.step}"))
-        if self._save_is_due:
+            raise RunFailed(self._diverged(f"{what}, the last of them step {number}"))
+        # Not after a dropped step: its checkpoint would hold nothing new, and push out the last that is healthy.
+        if self.is_over or (run.save.every > 0 and number % run.save.every == 0 and not dropped):
             self._save()
 
     def interrupted(self) -> Result:
         """What `train` returns of a run that is not over."""
         return Result(self.folder.path, exit_code=self.interruption.exit_code)
 
-    def finish(
-        self,
-        after: Examined,
-        *,
-        method: Literal["sft"] | None = None,
-        data: str | None = None,
-        task: str | None = None,
-        objective: str | None = None,
-        validation: Mapping[str, object] | None = None,
-    ) -> Result:
-        """Publish the adapter and write result.json, the last file of a run. The names are those of Values."""
+    def finish(self, after: Examined, *, validation: Mapping[str, object] | None = None) -> Result:
+        """Publish the adapter and write result.json, the last file of a run."""
         run, progress, adapters = self.run, self.progress, self.trained.policy.adapters
+        is_rl = isinstance(run, Run)
         assert progress.before is not None
         with staged_folder(self.folder.adapter) as staging:
             write_peft_folder(staging, adapters, base_model=base_name(run.model.path))
         values = Values(
-            method=method,
-            data=data,
-            task=task,
-            objective=objective,
+            method=None if is_rl else "sft",
+            data=None if is_rl else run.data.name,
+            task=run.task.name if is_rl else None,
+            objective=run.objective.kind if is_rl else None,
             seed=run.seed,
             steps=progress.step,
             updates=progress.updates,
@@ -178,13 +160,9 @@ class Loop:
     def _publish(self, step: Step, figure: str, measure: Callable[[], Evaluation | HeldOutLoss]) -> None:
         progress, run = self.progress, self.run
         peak = peak_memory_gb()
-        metrics = dict(step.metrics) | {
-            "seconds": step.seconds,
-            **({} if peak is None else {"peak_memory_gb": peak}),
-            "threads": torch.get_num_threads(),
-            "dropped_steps": progress.dropped,
-            "updates": progress.updates,
-        }
+        metrics = dict(step.metrics) | {"seconds": step.seconds}
+        metrics |= {} if peak is None else {"peak_memory_gb": peak}
+        metrics |= {"threads": torch.get_num_threads(), "dropped_steps": progress.dropped, "updates": progress.updates}
         if run.evaluate.every and progress.step % run.evaluate.every == 0:
             measured = measure()
             metrics |= {"evaluation": measured.as_plain(), "seconds_evaluate": measured.seconds}
@@ -196,21 +174,12 @@ class Loop:
         self.journal.samples([vars(row) for row in step.answers])
         self.screen.step(metrics)
 
-    def _move_ranks(self, step: Step) -> None:
-        run, number, trained = self.run, self.progress.step, self.trained
-        if isinstance(run.adapter, Gated) and run.adapter.is_event(number, run.steps):
-            place = {"step": number, "steps": run.steps, "seed": run.seed}
-            event = rank_event(run.adapter, trained.policy, trained.optimiser, step.probe(), **place)
-            self.journal.ranks(vars(event))
-            if trained.sampler:
-                trained.sampler.refresh()
-
-    @property
-    def _save_is_due(self) -> bool:
-        """At the end and every so many steps, but not after a dropped one: its checkpoint would hold nothing new, and
-        push out the last that is known to be healthy."""
-        is_regular = self.run.save.every > 0 and self.progress.step % self.run.save.every == 0
-        return self.is_over or (is_regular and not self.progress.dropped_in_a_row)
+    def _move_ranks(self, adapter: Gated, probe: PackedBatch) -> None:
+        trained, place = self.trained, {"step": self.progress.step, "steps": self.run.steps, "seed": self.run.seed}
+        event = rank_event(adapter, trained.policy, trained.optimiser, probe, **place)
+        self.journal.ranks(vars(event))
+        if trained.sampler:
+            trained.sampler.refresh()
 
     def _save(self) -> None:
         save(self.folder, self.trained, self.progress, self.journal, keep=self.run.save.keep)

@@ -1,13 +1,22 @@
 """The loop that a run asks for: reinforcement learning or supervised fine-tuning."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from paring.runtime.folder import RunFolder, free_folder
+from paring.policy.chat import prompt_tokens
+from paring.policy.model import Policy
+from paring.runtime.folder import RunFolder, check_free, free_folder
 from paring.runtime.screen import Screen
+from paring.runtime.text import visible
 from paring.training import rl, setup, sft, sft_setup
-from paring.training.config import AnyRun, Run
-from paring.training.loop import ended_already
-from paring.training.result import Result
+from paring.training.config import AnyRun, Run, to_toml
+from paring.training.draws import items_of_step
+from paring.training.progress import check_same_run
+from paring.training.result import Result, Values
+from paring.training.setup import in_words
+
+LONGEST_TEXT = 2000
+"""Characters of a preview's quotation."""
 
 
 def train(run: AnyRun, out: str | Path | None = None, *, resume: bool = False, screen: Screen | None = None) -> Result:
@@ -19,8 +28,10 @@ def train(run: AnyRun, out: str | Path | None = None, *, resume: bool = False, s
     numbers are not finite several steps in a row; OSError where the disk refuses a checkpoint."""
     name = run.task.name if isinstance(run, Run) else f"sft-{run.data.name}"
     folder, screen = RunFolder(free_folder(name) if out is None else Path(out)), screen or Screen()
-    if ended := ended_already(run, folder, resume=resume, screen=screen):
-        return ended
+    check_same_run(folder, run) if resume else check_free(folder.path)
+    if resume and (ended := folder.read_result()) is not None:
+        screen.note(f"{folder.path} has come to its end already")
+        return Result(folder.path, Values.from_plain(ended))
     if isinstance(run, Run):
         return rl.train(run, folder, resume=resume, screen=screen)
     return sft.train(run, folder, resume=resume, screen=screen)
@@ -28,4 +39,30 @@ def train(run: AnyRun, out: str | Path | None = None, *, resume: bool = False, s
 
 def preview(run: AnyRun) -> str:
     """What a run would do, with everything checked and nothing written. Raises as the training would."""
-    return setup.preview(run) if isinstance(run, Run) else sft_setup.preview(run)
+    if isinstance(run, Run):
+        rl_setup = setup.prepare(run)
+        policy, problems = rl_setup.policy, rl_setup.problems
+        [problem] = items_of_step(problems, 1, seed=run.seed, step=1)
+        prompt = prompt_tokens(policy.tokenizer, problem.messages)
+        counts = f"# {len(problems):,} training problems; the first prompt, of {len(prompt)} tokens:"
+        data = [counts, *_quoted(policy, prompt)]
+    else:
+        supervised = sft_setup.prepare(run)
+        policy, examples = supervised.policy, supervised.examples
+        [first] = items_of_step(examples, 1, seed=run.seed, step=1)
+        learned = [first.tokens[place] for place in first.targets]
+        counts = f"{len(examples):,} training and {len(supervised.held_out):,} held-out examples"
+        data = [
+            *(f"# {note}" for note in supervised.notes),
+            f"# {counts}; the first, of {len(first.tokens)} tokens:",
+            *_quoted(policy, first.tokens),
+            f"# of which {len(learned)} are learned:",
+            *_quoted(policy, learned),
+        ]
+    return "\n".join([to_toml(run), f"# {in_words(policy)}", *data, "# nothing was written"])
+
+
+def _quoted(policy: Policy, tokens: Sequence[int]) -> list[str]:
+    """The text of tokens as lines of a preview."""
+    text = visible(str(policy.tokenizer.decode(list(tokens))), LONGEST_TEXT)
+    return [f"#   {line}" for line in text.split("\n")]

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import torch
 from pydantic import TypeAdapter
-from torch import Tensor
 
-from paring.adapters.attach import load_state, ranks_of, set_ranks, state
+from paring.adapters.attach import Adapters, load_state, ranks_of, set_ranks, state
 from paring.evaluation.items import Item
 from paring.evaluation.measuring import Evaluation
 from paring.policy.model import Policy
@@ -84,8 +83,8 @@ class State:
     threads: int
 
     @classmethod
-    def of(cls, progress: Progress, policy: Policy) -> "State":
-        return cls(progress, ranks_of(policy.adapters), versions(), torch.get_num_threads())
+    def of(cls, progress: Progress, adapters: Adapters) -> "State":
+        return cls(progress, ranks_of(adapters), versions(), torch.get_num_threads())
 
 
 @dataclass(frozen=True)
@@ -96,34 +95,22 @@ class Trained:
     optimiser: Optimiser
     sampler: LaggedEngine | None = None
 
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """What a checkpoint holds of them, by file and name."""
-        sampler = self.sampler.tensors() if self.sampler else {}
-        copied = {"sampler": sampler} if sampler else {}
-        return {"adapter": state(self.policy.adapters)} | copied | {"optimiser": self.optimiser.state()}
-
-    def load(self, tensors: Mapping[str, dict[str, Tensor]], ranks: Mapping[str, int]) -> None:
-        """Take over what `tensors` gave. Raises ValueError where they do not fit."""
-        # The ranks first: tensors and moments are of the shapes that the ranks had become.
-        set_ranks(self.policy.adapters, ranks)
-        load_state(self.policy.adapters, tensors["adapter"])
-        if self.sampler:
-            self.sampler.load_tensors(tensors.get("sampler", {}))
-        self.optimiser.load_state(tensors["optimiser"])
-
 
 def save(folder: RunFolder, trained: Trained, progress: Progress, journal: Journal, *, keep: int) -> None:
     """Save a checkpoint, after the journal is on the disk, so that no saved step lacks its record."""
     journal.sync()
-    held = asdict(State.of(progress, trained.policy))
-    checkpoint.save(folder.checkpoints, progress.step, trained.tensors(), held, keep=keep)
+    adapters, sampler = trained.policy.adapters, trained.sampler.tensors() if trained.sampler else {}
+    tensors = {"adapter": state(adapters)} | ({"sampler": sampler} if sampler else {})
+    tensors["optimiser"] = trained.optimiser.state()
+    held = asdict(State.of(progress, adapters))
+    checkpoint.save(folder.checkpoints, progress.step, tensors, held, keep=keep)
 
 
 def restore(folder: RunFolder, trained: Trained, journal: Journal, screen: Screen) -> Progress:
     """Go on from the newest complete checkpoint, or from step 0 if the run was ended before its first.
 
-    The journal is cut back to it. Damaged newer checkpoints are named and passed over; if all are damaged,
-    DamagedCheckpoints (a ValueError) is raised."""
+    The journal is cut back to it. Damaged newer checkpoints are named and passed over. Raises DamagedCheckpoints (a
+    ValueError) if all are damaged, and ValueError where one does not fit."""
     for place in filter(Path.is_dir, (folder.path, folder.checkpoints)):
         remove_staging(place)
     newest, damages = checkpoint.load_newest(folder.checkpoints)
@@ -134,9 +121,15 @@ def restore(folder: RunFolder, trained: Trained, journal: Journal, screen: Scree
         screen.note(f"{folder.path} has no checkpoint yet: starting from step 0")
         return Progress()
     held = TypeAdapter(State).validate_python(newest.state)
-    trained.load(newest.tensors, held.ranks)
+    # The ranks first: tensors and moments are of the shapes that the ranks had become.
+    adapters = trained.policy.adapters
+    set_ranks(adapters, held.ranks)
+    load_state(adapters, newest.tensors["adapter"])
+    if trained.sampler:
+        trained.sampler.load_tensors(newest.tensors.get("sampler", {}))
+    trained.optimiser.load_state(newest.tensors["optimiser"])
     journal.rewind(newest.step)
-    now = State.of(held.progress, trained.policy)
+    now = State.of(held.progress, adapters)
     pairs = {"versions": (held.versions, now.versions), "threads": (held.threads, now.threads)}
     if changed := [f"{name}: {old} -> {new}" for name, (old, new) in pairs.items() if old != new]:
         screen.note("not the same machine, so the last bits may differ: " + "; ".join(changed))

@@ -30,7 +30,10 @@ def rank_event(
     plan = adapter.plan(before, step=step, steps=steps, matrices_lr=optimiser.lr)
     old_MV = _predictions(policy, probe) if changes_the_function(plan, before) else None
     apply_plan(policy.adapters, plan, adapter.draw, seed=seed, step=step)
-    kl = 0.0 if old_MV is None else _mean_kl(old_MV, _predictions(policy, probe))
+    kl = 0.0
+    if old_MV is not None:  # KL(old || new) in nats a token
+        new_MV = _predictions(policy, probe)
+        kl = float(functional.kl_div(new_MV, old_MV, log_target=True, reduction="batchmean"))
     if isinstance(adapter, L1raReference) and plan.moves:
         optimiser.restart()
     else:
@@ -57,8 +60,3 @@ def _predictions(policy: Policy, probe: PackedBatch) -> Tensor:
     """log pi of every token of the vocabulary, at the first predicted positions: [M, V]."""
     hidden_ND = policy.hidden(probe.token_N[None], probe.position_N[None], probe.layout)[0]
     return functional.log_softmax(policy.logits(hidden_ND[probe.predictor_M[:PROBE_TOKENS]]), dim=-1)
-
-
-def _mean_kl(old_MV: Tensor, new_MV: Tensor) -> float:
-    """KL(old || new) in nats a token."""
-    return float(functional.kl_div(new_MV, old_MV, log_target=True, reduction="batchmean"))

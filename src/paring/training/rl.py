@@ -28,10 +28,9 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
     gates = gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
     greedy = replace(run.rollout.sampling, temperature=0.0)
-    test = partial(measure, setup.engine, run.task, "test", limit=run.evaluate.limit, sampling=greedy)
-    validate = partial(
-        measure, setup.engine, run.task, "validation", limit=run.evaluate.validation_limit, sampling=greedy
-    )
+    measured = partial(measure, setup.engine, run.task, sampling=greedy)
+    test = partial(measured, "test", limit=run.evaluate.limit)
+    validate = partial(measured, "validation", limit=run.evaluate.validation_limit)
     trained = Trained(setup.policy, optimiser, setup.sampler)
     with Loop.opened(run, folder, trained, resume=resume, screen=screen) as loop:
         title = f"{run.objective.kind} on {run.task.name}: {in_words(setup.policy)}"
@@ -45,8 +44,7 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
         evaluation, items = test()
         folder.write_items([item.as_plain() for item in items])
         validation = validate()[0].as_plain() if run.evaluate.validation_at_end else None
-        after = Examined.of(evaluation, items)
-        return loop.finish(after, task=run.task.name, objective=run.objective.kind, validation=validation)
+        return loop.finish(Examined.of(evaluation, items), validation=validation)
 
 
 def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:

@@ -22,13 +22,10 @@ from paring.rollout.local import LocalEngine, check_length
 from paring.rollout.teacher import Teacher
 from paring.runtime.machine import threads_for
 from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
-from paring.runtime.text import visible
 from paring.tasks.base import Task
-from paring.training.config import AnyRun, Run, to_toml
+from paring.training.config import AnyRun, Run
 from paring.training.draws import items_of_step
 from paring.types import Key, Problem
-
-LONGEST_TEXT = 2000
 
 
 @dataclass(frozen=True)
@@ -92,26 +89,6 @@ def attach_adapters(base: PreTrainedModel, adapter: Adapter, *, seed: int) -> di
     if isinstance(adapter, Lora) and adapter.start is not None:
         return attach_from_peft(base, Path(adapter.start).expanduser())
     return attach(base, adapter, seed=seed)
-
-
-def preview(run: Run) -> str:
-    """What a run would do, with everything checked and nothing written. Raises as `prepare` does."""
-    setup = prepare(run)
-    [problem] = items_of_step(setup.problems, 1, seed=run.seed, step=1)
-    tokens = prompt_tokens(setup.policy.tokenizer, problem.messages)
-    count = f"# {len(setup.problems):,} training problems; the first prompt, of {len(tokens)} tokens:"
-    return shown_before(run, setup.policy, [count, *quoted(setup.policy, tokens)])
-
-
-def shown_before(run: AnyRun, policy: Policy, data: Sequence[str]) -> str:
-    """A preview: the resolved recipe, the policy, and lines on the data."""
-    return "\n".join([to_toml(run), f"# {in_words(policy)}", *data, "# nothing was written"])
-
-
-def quoted(policy: Policy, tokens: Sequence[int]) -> list[str]:
-    """The text of tokens as lines of a preview."""
-    text = visible(str(policy.tokenizer.decode(list(tokens))), LONGEST_TEXT)
-    return [f"#   {line}" for line in text.split("\n")]
 
 
 def in_words(policy: Policy) -> str:

@@ -42,7 +42,7 @@ def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Re
         if not loop.is_over:
             return loop.interrupted()
         screen.note("measuring the trained policy ...")
-        return loop.finish(Examined(validate().as_plain()), method="sft", data=run.data.name)
+        return loop.finish(Examined(validate().as_plain()))
 
 
 def sft_step(run: SftRun, setup: SftSetup, optimiser: Optimiser, number: int) -> Step:

@@ -10,8 +10,7 @@ from paring.policy.model import Policy
 from paring.policy.packing import Labelled
 from paring.tasks.examples import Conversation
 from paring.training.config import SftRun
-from paring.training.draws import items_of_step
-from paring.training.setup import load_policy, quoted, shown_before
+from paring.training.setup import load_policy
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,3 @@ def labelled(example: Conversation, tokenizer: PreTrainedTokenizerBase, loss_on:
     if loss_on == "completions":
         return tokens
     return replace(tokens, learned=(False, *[True] * (len(tokens.tokens) - 1)))
-
-
-def preview(run: SftRun) -> str:
-    """What a run would do, with everything checked and nothing written. Raises as `prepare` does."""
-    setup = prepare(run)
-    [first] = items_of_step(setup.examples, 1, seed=run.seed, step=1)
-    learned = [first.tokens[place] for place in first.targets]
-    counts = f"{len(setup.examples):,} training and {len(setup.held_out):,} held-out examples"
-    data = [
-        *(f"# {note}" for note in setup.notes),
-        f"# {counts}; the first, of {len(first.tokens)} tokens:",
-        *quoted(setup.policy, first.tokens),
-        f"# of which {len(learned)} are learned:",
-        *quoted(setup.policy, learned),
-    ]
-    return shown_before(run, setup.policy, data)

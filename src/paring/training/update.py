@@ -42,7 +42,6 @@ class Worth:
     longest: int
 
     def part(self, rows: slice) -> "Worth":
-        """The same of some of the groups."""
         return Worth(self.groups[rows], self.advantage_PG[rows], self.selected_PG[rows], self.longest)
 
     def totals(self) -> Totals:
@@ -55,10 +54,6 @@ class Worth:
         ]
         return Totals(sequences=max(1, len(lengths)), tokens=max(1, sum(lengths)), longest=self.longest)
 
-    def signal(self) -> float:
-        """The share of the groups that have something to teach: see GateRule."""
-        return float((self.advantage_PG != 0).any(-1).float().mean())
-
     def spread(self) -> dict[str, float]:
         """How the advantages are spread, by the names of the glossary."""
         return {
@@ -70,7 +65,8 @@ class Worth:
 
 @dataclass(frozen=True)
 class Minibatch:
-    """What one optimiser step is made from: its passes, its size, and the share of its problems with a signal."""
+    """What one optimiser step is made from: its passes, its size, and the share of its groups that have something to
+    teach (see GateRule)."""
 
     passes: list[Pass]
     totals: Totals
@@ -85,7 +81,8 @@ class Minibatch:
             Pass(pack(shared, policy.device), advantage_B.to(policy.device))
             for shared, advantage_B in cut(worth.groups, worth.advantage_PG, needed_PG, tokens_per_pass)
         ]
-        return cls(passes, worth.totals(), worth.signal())
+        signal = float((worth.advantage_PG != 0).any(-1).float().mean())
+        return cls(passes, worth.totals(), signal)
 
 
 def improve(

@@ -1,7 +1,6 @@
 """AMC23: 40 problems of the American Mathematics Competitions 2023, rewritten to have integers as answers."""
 
 from paring.evaluation.benchmarks.benchmark import Benchmark, Hub, Question, Record
-from paring.evaluation.benchmarks.worked import MATHEMATICS
 from paring.verifier.integers import integer
 
 
@@ -21,6 +20,5 @@ AMC23 = Benchmark(
     read=read,
     origin="evaluation/data/amc23/test.jsonl of github.com/QwenLM/Qwen2.5-Math",
     hub=Hub("math-ai/amc23"),
-    examples=MATHEMATICS,
     note="40 problems: one problem more or less is 2.5 points.",
 )

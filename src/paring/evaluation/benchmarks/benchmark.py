@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+from paring.evaluation.benchmarks.worked import MATHEMATICS
 from paring.runtime.rows import check_text, field_of, hub_values, jsonl_values
 from paring.tasks.styles import Shot
 from paring.verifier import Kind
@@ -85,7 +87,7 @@ class Benchmark:
     read: Callable[[Record], Question] | None
     origin: str
     hub: Hub | None = None
-    examples: tuple[Shot, ...] = ()
+    examples: tuple[Shot, ...] = MATHEMATICS
     shots: int = 0
     flaws: tuple[Flaw, ...] = ()
     note: str = ""
@@ -100,7 +102,13 @@ class Benchmark:
         Raises FileNotFoundError where there are no data, saying where they can be had; ValueError for a broken row;
         ModuleNotFoundError without the extra that reads the hub."""
         assert self.read is not None, f"{self.name} is read by the task of this name"
-        for value, place in self._values(data):
+        if data is not None:
+            values = jsonl_values(self.file(data), self.fields)
+        elif (hub := self.hub) is not None:
+            values = chain.from_iterable(hub_values(hub.name, config, hub.split) for config in hub.configs)
+        else:
+            raise FileNotFoundError(f"{self.name}: no copy on the hub is known. {self._remedy()}")
+        for value, place in values:
             yield self.read(Record(value, place)), place
 
     def file(self, data: str) -> Path:
@@ -109,15 +117,6 @@ class Benchmark:
         if not file.is_file():
             raise FileNotFoundError(f"{file}: there is no such file. {self._remedy()}")
         return file
-
-    def _values(self, data: str | None) -> Iterator[tuple[object, str]]:
-        if data is not None:
-            yield from jsonl_values(self.file(data), self.fields)
-        elif self.hub is not None:
-            for config in self.hub.configs:
-                yield from hub_values(self.hub.name, config, self.hub.split)
-        else:
-            raise FileNotFoundError(f"{self.name}: no copy on the hub is known. {self._remedy()}")
 
     def _remedy(self) -> str:
         hub = f", or leave --data away to read {self.hub.name} from the hub" if self.hub else ""
@@ -132,7 +131,7 @@ class Together:
     title: str
     parts: tuple[Benchmark, ...]
     note: str
-    examples: tuple[Shot, ...] = ()
+    examples: tuple[Shot, ...] = MATHEMATICS
     shots: int = 0
 
 

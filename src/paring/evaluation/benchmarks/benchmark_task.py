@@ -1,11 +1,12 @@
 """A benchmark as a task: questions in a prompt style, broken rows mended, answers judged by the verifier."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from paring.evaluation.benchmarks.benchmark import AnyBenchmark, AnyKind, Benchmark, Flaw, Question
+from paring.evaluation.benchmarks.benchmark import AnyBenchmark, Benchmark, Flaw
 from paring.tasks.splits import digest
 from paring.tasks.styles import Boxed, Style, prompt
 from paring.types import Problem, Score, Split
@@ -67,7 +68,6 @@ class BenchmarkTask:
         self.verifier.check(gold for problem in problems for gold in self._golds[problem.id])
 
     def score(self, problem: Problem, text: str) -> Score:
-        """1 if the answer is one of the golds, see `score_all`."""
         return self.score_all([(problem, text)])[0]
 
     def score_all(self, pairs: Sequence[tuple[Problem, str]]) -> list[Score]:
@@ -90,16 +90,18 @@ class BenchmarkTask:
 
     def _rows_of(self, part: Benchmark) -> Iterator[BenchmarkRow]:
         flaws = {flaw.question: flaw for flaw in part.flaws}
-        seen: dict[str, int] = {}
+        seen: Counter[str] = Counter()
         for number, (question, place) in enumerate(part.questions(self.data)):
             mark = digest(question.text)
-            seen[mark] = seen.get(mark, 0) + 1
+            seen[mark] += 1
             flaw = flaws.get(mark)
             if not question.golds and flaw is None:
                 raise ValueError(f"{place}: the gold is blank, so no answer can be judged")
-            written, kind = self._accepted(question, flaw)
-            if flaw is not None and not written and self.broken != "keep":
-                continue
+            written, kind = question.golds, question.kind
+            if flaw is not None and self.broken != "keep":
+                if self.broken == "drop" or not flaw.golds:
+                    continue
+                written, kind = flaw.golds, flaw.kind
             try:
                 golds = tuple(Gold.read(gold, kind=kind) for gold in written)
             except ValueError as error:
@@ -107,9 +109,3 @@ class BenchmarkTask:
             name = f"{part.name}/{mark}" + (f"-{seen[mark]}" if seen[mark] > 1 else "")
             problem = Problem(name, prompt(self.style, question.text), " or ".join(written))
             yield BenchmarkRow(problem, number, golds, question.labels, flaw)
-
-    def _accepted(self, question: Question, flaw: Flaw | None) -> tuple[tuple[str, ...], AnyKind]:
-        """The golds that count, and their kind."""
-        if flaw is None or self.broken == "keep":
-            return question.golds, question.kind
-        return ((), "auto") if self.broken == "drop" else (flaw.golds, flaw.kind)

@@ -7,8 +7,7 @@ from paring.evaluation.benchmarks.cn_middle_school import CN_MIDDLE_SCHOOL
 from paring.evaluation.benchmarks.gaokao2023_en import GAOKAO2023_EN
 from paring.evaluation.benchmarks.gaokao2024 import GAOKAO2024, GAOKAO2024_I, GAOKAO2024_II, GAOKAO2024_MIX
 from paring.evaluation.benchmarks.gsm8k import GSM8K
-from paring.evaluation.benchmarks.math import MATH
-from paring.evaluation.benchmarks.math500 import MATH500
+from paring.evaluation.benchmarks.math import MATH, MATH500
 from paring.evaluation.benchmarks.mmlu_stem import MMLU_STEM
 from paring.evaluation.benchmarks.olympiadbench import OLYMPIADBENCH
 
@@ -17,10 +16,7 @@ BENCHMARKS: tuple[AnyBenchmark, ...] = (*_SINGLE, GAOKAO2024_I, GAOKAO2024_II, G
 
 
 def benchmark_named(name: str) -> AnyBenchmark | None:
-    """The benchmark of this name, whatever its case, with hyphens or underscores; None where there is none."""
-    return next((one for one in BENCHMARKS if plain(one.name) == plain(name)), None)
-
-
-def plain(name: str) -> str:
-    """A name as it is compared: `MATH-500` and `gaokao2024-i` are `math500` and `gaokao2024_I`."""
-    return name.lower().replace("-", "").replace("_", "")
+    """The benchmark of this name, or None. Case, hyphens and underscores do not count: `MATH-500` is `math500`, and
+    `gaokao2024-i` is `gaokao2024_I`."""
+    plain = {one.name.lower().replace("_", ""): one for one in BENCHMARKS}
+    return plain.get(name.lower().replace("-", "").replace("_", ""))

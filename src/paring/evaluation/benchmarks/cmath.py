@@ -1,7 +1,6 @@
 """CMATH: 600 word problems of Chinese primary schools, 100 of each grade (Wei et al., arXiv 2306.16636)."""
 
 from paring.evaluation.benchmarks.benchmark import Benchmark, Flaw, Hub, Question, Record
-from paring.evaluation.benchmarks.worked import MATHEMATICS
 
 
 def read(row: Record) -> Question:
@@ -17,7 +16,6 @@ CMATH = Benchmark(
     read=read,
     origin="evaluation/data/cmath/test.jsonl of github.com/QwenLM/Qwen2.5-Math",
     hub=Hub("weitianwen/cmath", split="validation"),
-    examples=MATHEMATICS,
     flaws=(
         Flaw(465, "c2738766e036d0ea", "asks for the unreduced 30/42, where a comparison of values takes 5/7 as well"),
     ),

@@ -1,7 +1,6 @@
 """CN-Middle-School 24: 101 problems of Chinese school-leaving examinations of 2024, choices and open ones."""
 
 from paring.evaluation.benchmarks.benchmark import Benchmark, Flaw, Question, Record
-from paring.evaluation.benchmarks.worked import MATHEMATICS
 
 
 def read_choice_or_open(row: Record) -> Question:
@@ -19,7 +18,6 @@ CN_MIDDLE_SCHOOL = Benchmark(
     fields=("question", "answer", "choice_answer"),
     read=read_choice_or_open,
     origin="evaluation/data/cn_middle_school/test.jsonl of github.com/QwenLM/Qwen2.5-Math",
-    examples=MATHEMATICS,
     flaws=(
         Flaw(75, "143fed9d8231e3d2", "a choice whose gold is 3, which no option is; A = x is right", ("A",), "letters"),
         Flaw(90, "b0b6fb70b3e18fef", "the \\neq of the gold became a line break", (r"x \geq -3, x \neq 0",)),

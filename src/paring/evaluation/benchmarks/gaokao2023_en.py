@@ -1,7 +1,6 @@
 """Gaokao2023-En: 385 examination problems of 2023, most from the Gaokao or American tests, in English."""
 
 from paring.evaluation.benchmarks.benchmark import Benchmark, Flaw, Hub, Question, Record
-from paring.evaluation.benchmarks.worked import MATHEMATICS
 
 OPTIONS = frozenset("ABCDEFGHJK")
 GIVEN_AWAY = "the question ends with its own answer, and the field of the gold is empty"
@@ -20,7 +19,6 @@ GAOKAO2023_EN = Benchmark(
     read=read,
     origin="evaluation/data/gaokao2023en/test.jsonl of github.com/QwenLM/Qwen2.5-Math",
     hub=Hub("MARIO-Math-Reasoning/Gaokao2023-Math-En", split="train"),
-    examples=MATHEMATICS,
     flaws=(
         Flaw(1, "b71525ebc40bd87f", "the gold lost its i", (r"-1-\sqrt{3}i",)),
         Flaw(69, "43ce93e97ab7e2a4", "asks for one value of four", ("2", "-2", r"\frac{1}{2}", r"-\frac{1}{2}")),

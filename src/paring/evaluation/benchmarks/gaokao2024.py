@@ -2,7 +2,6 @@
 
 from paring.evaluation.benchmarks.benchmark import Benchmark, Flaw, Question, Record, Together
 from paring.evaluation.benchmarks.cn_middle_school import read_choice_or_open
-from paring.evaluation.benchmarks.worked import MATHEMATICS
 
 ORIGIN = "evaluation/data/{}/test.jsonl of github.com/QwenLM/Qwen2.5-Math"
 SHIFTED = "the gold belongs to another question: the golds of the last questions are shifted by one"
@@ -21,7 +20,6 @@ GAOKAO2024_I = Benchmark(
     fields=("question", "answer", "type"),
     read=read_paper,
     origin=ORIGIN.format("gaokao2024_I"),
-    examples=MATHEMATICS,
     note="14 problems: one problem more or less is 7 points. 11 of them stand in gaokao2024_mix too.",
 )
 GAOKAO2024_II = Benchmark(
@@ -31,7 +29,6 @@ GAOKAO2024_II = Benchmark(
     fields=("question", "answer", "type"),
     read=read_paper,
     origin=ORIGIN.format("gaokao2024_II"),
-    examples=MATHEMATICS,
     flaws=(
         Flaw(12, "e4ab92be9bf129b3", SHIFTED, ("24, 112",)),
         Flaw(13, "18aa18b81064cd17", SHIFTED, (r"\frac{1}{2}",)),
@@ -45,7 +42,6 @@ GAOKAO2024_MIX = Benchmark(
     fields=("question", "answer", "choice_answer"),
     read=read_choice_or_open,
     origin=ORIGIN.format("gaokao2024_mix"),
-    examples=MATHEMATICS,
     flaws=(
         Flaw(11, "bc07df45802d5d40", "the gold gives one value twice, as a pair", (r"-\frac{1}{2}",)),
         Flaw(12, "a12e008c1850e12a", "asks for one of two values", (r"\frac{1}{2}", r"-\frac{1}{2}")),
@@ -59,7 +55,6 @@ GAOKAO2024 = Together(
     name="gaokao2024",
     title="Gaokao2024",
     parts=(GAOKAO2024_I, GAOKAO2024_II, GAOKAO2024_MIX),
-    examples=MATHEMATICS,
     note="119 rows are 89 different questions: 11 of I and 11 of II stand in mix too, the last of both is the same, "
     "and 8 stand twice within mix. Their mean counts those twice or three times.",
 )

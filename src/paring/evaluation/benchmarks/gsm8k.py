@@ -1,7 +1,6 @@
 """GSM8K: grade-school problems in words (Cobbe et al., arXiv 2110.14168), read and judged by the task of this name."""
 
 from paring.evaluation.benchmarks.benchmark import Benchmark, Hub
-from paring.evaluation.benchmarks.worked import MATHEMATICS
 
 GSM8K = Benchmark(
     name="gsm8k",
@@ -11,6 +10,5 @@ GSM8K = Benchmark(
     read=None,
     origin="test.jsonl of github.com/openai/grade-school-math",
     hub=Hub("openai/gsm8k", configs=("main",)),
-    examples=MATHEMATICS,
     note="Some golds are known to be wrong (grade-school-math issue 25); which ones is not listed anywhere we know.",
 )

@@ -1,7 +1,6 @@
 """OlympiadBench: its 675 open-ended text problems of mathematics in English (He et al., arXiv 2402.14008)."""
 
 from paring.evaluation.benchmarks.benchmark import Benchmark, Flaw, Hub, Question, Record
-from paring.evaluation.benchmarks.worked import MATHEMATICS
 
 
 def read(row: Record) -> Question:
@@ -22,7 +21,6 @@ OLYMPIADBENCH = Benchmark(
     read=read,
     origin="OE_TO_maths_en_COMP of github.com/OpenBMB/OlympiadBench as JSON Lines",
     hub=Hub("Hothan/OlympiadBench", split="train", configs=("OE_TO_maths_en_COMP",)),
-    examples=MATHEMATICS,
     flaws=(
         Flaw(194, "b457118c1318b034", "the gold is broken LaTeX: $221,$8$, for m and n", ("221,8", "(221,8)")),
         Flaw(96, "ba2da4f4c62bffb1", "the gold is t(0,4], for t in (0,4]", ("(0,4]",)),
