@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -66,12 +67,11 @@ def check_reward(path: str, *, seconds: float = SECONDS) -> RewardCheck:
     Raises ValueError if the file or the name cannot be used, or if the reward tells 18 from 19 in no way of writing.
     """
     load_reward(path)  # its faults are raised here, not in the process
-    with TemporaryDirectory() as folder:
-        workers = Workers("paring.verifier.reward_trial", (path, folder), count=1, seconds=seconds)
-        try:
-            return _checked(workers, Path(folder))
-        finally:
-            workers.close()
+    with (
+        TemporaryDirectory() as folder,
+        closing(Workers("paring.verifier.reward_trial", (path, folder), count=1, seconds=seconds)) as workers,
+    ):
+        return _checked(workers, Path(folder))
 
 
 def _checked(workers: Workers, folder: Path) -> RewardCheck:

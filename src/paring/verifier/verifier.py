@@ -52,7 +52,8 @@ class Verifier:
         known = {question: self._remembered[question] for question in places if question in self._remembered}
         if unknown:
             _require_math_verify("comparing expressions")
-            for question, why in zip(unknown, self._workers.ask([_line(*one) for one in unknown]), strict=True):
+            lines = [json.dumps({"kind": gold.kind, "gold": gold.text, "answer": answer}) for gold, answer in unknown]
+            for question, why in zip(unknown, self._workers.ask(lines), strict=True):
                 known[question] = self._remember(question, Verdict(why == "right", WHYS[why], question[1]))
         for question, verdict in known.items():
             verdicts |= dict.fromkeys(places[question], verdict)
@@ -84,7 +85,3 @@ class Verifier:
 def _require_math_verify(purpose: str) -> None:
     if find_spec("math_verify") is None:
         raise ModuleNotFoundError(f'{purpose} needs math-verify: pip install "paring[math]"')
-
-
-def _line(gold: Gold, answer: str) -> str:
-    return json.dumps({"kind": gold.kind, "gold": gold.text, "answer": answer})
