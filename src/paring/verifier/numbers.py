@@ -25,7 +25,7 @@ class Number:
     """An exact number as written, what stands after it, and what both mean together."""
 
     written: Fraction
-    suffix: Suffix = Suffix()  # noqa: RUF009 - frozen
+    suffix: Suffix
 
     @property
     def value(self) -> Fraction:

@@ -92,7 +92,7 @@ def _bounds(part: str) -> list[Piece] | None:
             return [Piece(lower[0].start, upper[0].end, lower[0].has_start, upper[0].has_end)]
         return None
     sides = [side.strip() for side in _RELATION.split(part)]
-    signs = [_SIGNS.get(sign.strip(), sign.strip()) for sign in _RELATION.findall(part)]
+    signs = [_SIGNS.get(sign, sign) for sign in map(str.strip, _RELATION.findall(part))]
     if len(signs) == 1 and _is_letter(sides[1]) and not _is_letter(sides[0]):
         sides, signs = sides[::-1], [_MIRRORED[signs[0]]]
     if len(signs) == 1 and _is_letter(sides[0]):
