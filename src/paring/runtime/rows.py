@@ -49,9 +49,15 @@ def jsonl_values(path: str | Path, fields: Sequence[str]) -> Iterator[tuple[obje
         kind = "it is a folder" if path.is_dir() else "there is no such file"
         raise FileNotFoundError(f"{path}: {kind}; a JSON Lines file with the fields {', '.join(fields)} is needed")
     is_empty = True
-    for line, place in _lines(path):
-        is_empty = False
-        yield _parsed(line, place), place
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
+            place = f"{path}:{number}"
+            if len(line) > LONGEST_LINE:
+                raise ValueError(f"{place}: the line is longer than {LONGEST_LINE:,} bytes; is this JSON Lines?")
+            line = line.removeprefix(BOM_UTF8) if number == 1 else line
+            if line.strip():
+                is_empty = False
+                yield _parsed(line, place), place
     if is_empty:
         raise ValueError(f"{path}: the file is empty; one JSON object a line is needed")
 
@@ -117,19 +123,6 @@ def reject_repeats(rows: Iterable[Row], field: str) -> None:
         earlier = first.setdefault(row[field], row.place)
         if earlier != row.place:
             raise ValueError(f"{row.place}: the same {field} as {earlier}; keep one of them")
-
-
-def _lines(path: Path) -> Iterator[tuple[bytes, str]]:
-    with path.open("rb") as file:
-        number = 0
-        while line := file.readline(LONGEST_LINE + 1):
-            number += 1
-            place = f"{path}:{number}"
-            if len(line) > LONGEST_LINE:
-                raise ValueError(f"{place}: the line is longer than {LONGEST_LINE:,} bytes; is this JSON Lines?")
-            line = line.removeprefix(BOM_UTF8) if number == 1 else line
-            if line.strip():
-                yield line, place
 
 
 def _parsed(line: bytes, place: str) -> object:

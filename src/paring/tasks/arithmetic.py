@@ -47,8 +47,8 @@ class Arithmetic:
 
 
 def score_sum(problem: Problem, text: str) -> Score:
-    """Parts: `correct` 1.0 and `format` 0.1, else 0.0. Traits: `working`, see `shows_working`, and
-    `self_correction`, see tasks/reasoning.py.
+    """Parts: `correct` 1.0 and `format` 0.1, else 0.0. Traits: `working`, the text before `<answer>` works the problem
+    out, step by step and truthfully (see `spelled`); `self_correction`, see tasks/reasoning.py.
 
     Format: `<answer>` and `</answer>` each stand in the text once, between them is an integer of one to nine
     digits, and nothing but white space follows. Correct: format holds and the integer equals the gold.
@@ -56,8 +56,9 @@ def score_sum(problem: Problem, text: str) -> Score:
     answer = INTEGER.fullmatch(content) if (content := ending_answer(text)) is not None else None
     correct = answer is not None and int(answer[1]) == int(problem.gold)
     parts = {"correct": 1.0 if correct else 0.0, "format": 0.1 if answer else 0.0}
-    traits = {"working": shows_working(problem, text), "self_correction": corrects_itself(text)}
-    return Score(parts, correct, traits)
+    working, tag, _ = text.partition("<answer>")
+    works_it_out = bool(tag) and f"{spelled(working)}=" == problem.messages[-1]["content"]
+    return Score(parts, correct, {"working": works_it_out, "self_correction": corrects_itself(text)})
 
 
 def ending_answer(text: str) -> str | None:
@@ -65,12 +66,6 @@ def ending_answer(text: str) -> str | None:
     once = text.count("<answer>") == text.count("</answer>") == 1
     pair = LAST_PAIR.search(text) if once else None
     return None if pair is None else pair[1]
-
-
-def shows_working(problem: Problem, text: str) -> bool:
-    """Whether the text before `<answer>` works the problem out, step by step and truthfully (see `spelled`)."""
-    working, tag, _ = text.partition("<answer>")
-    return bool(tag) and f"{spelled(working)}=" == problem.messages[-1]["content"]
 
 
 def spelled(working: str) -> str | None:
@@ -123,17 +118,17 @@ class ArithmeticProblems(Sequence[Problem]):
     def __getitem__(self, index: int | slice) -> Problem | Sequence[Problem]:
         if isinstance(index, slice):
             return ArithmeticProblems(self._keys[index])
-        return _problem(int(self._keys[index]))
+        return sum_problem("arithmetic", _terms(int(self._keys[index])))
 
     def __iter__(self) -> Iterator[Problem]:
-        return map(_problem, self._keys.tolist())
+        return (sum_problem("arithmetic", _terms(key)) for key in self._keys.tolist())
 
 
-def _problem(key: int) -> Problem:
-    terms = _terms(key)
+def sum_problem(task: str, terms: Sequence[int]) -> Problem:
+    """The problem of working out the terms' sum, with a name that begins with the task's."""
     expression = written(terms)
     message = {"role": "user", "content": f"{expression}="}
-    return Problem(f"arithmetic/{expression}", (message,), str(sum(terms)), worked(terms))
+    return Problem(f"{task}/{expression}", (message,), str(sum(terms)), worked(terms))
 
 
 @cache
@@ -144,7 +139,8 @@ def _keys() -> dict[Split, np.ndarray]:
     result = middle + np.array(SIGNS)[signs, 1] * third
     inside = (middle >= 0) & (middle < 100) & (result >= 0) & (result < 100)
     keys = np.flatnonzero(inside).astype(np.uint32)
-    hashes = np.array([_hash(written(_terms(key))) for key in keys.tolist()], dtype=np.uint64)
+    digests = [blake2b(written(_terms(key)).encode(), digest_size=8).digest() for key in keys.tolist()]
+    hashes = np.array([int.from_bytes(digest, "big") for digest in digests], dtype=np.uint64)
     order = np.argsort(hashes)
     held_out = hashes[order] % HELD_OUT_ONE_IN == 0
     kept_apart = keys[order][held_out]
@@ -162,7 +158,3 @@ def _terms(key: int) -> list[int]:
     signs, first = divmod(rest, len(FIRST))
     sign, other_sign = SIGNS[signs]
     return [FIRST[first], sign * LATER[second], other_sign * LATER[third]]
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")

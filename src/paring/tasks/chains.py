@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Literal
 
 from paring.settings.declare import settings
-from paring.tasks.arithmetic import FIRST, LATER, score_sum, worked, written
+from paring.tasks.arithmetic import FIRST, LATER, score_sum, sum_problem, written
 from paring.tasks.splits import Chance, draw_splits
 from paring.types import Problem, Score, Split
 
@@ -45,6 +45,4 @@ def _draw(chance: Chance) -> tuple[str, Problem] | None:
         terms.append(-term if chance.below(2) else term)
     if any(result not in INSIDE for result in accumulate(terms)):
         return None
-    expression = written(terms)
-    message = {"role": "user", "content": f"{expression}="}
-    return expression, Problem(f"chains/{expression}", (message,), str(sum(terms)), worked(terms))
+    return written(terms), sum_problem("chains", terms)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Literal
 
@@ -103,46 +102,37 @@ def _splits(task: Countdown) -> dict[Split, Sequence[Problem]]:
 def _draw(task: Countdown, chance: Chance) -> tuple[str, Problem] | None:
     numbers = [1 + chance.below(task.largest) for _ in range(task.fewest + chance.below(task.most - task.fewest + 1))]
     puzzle = _puzzle(numbers, chance)
-    if puzzle is None or not 1 <= puzzle.target <= task.largest_target:
+    if puzzle is None or puzzle[0] > task.largest_target:
         return None
-    key = f"{' '.join(map(str, sorted(numbers)))} = {puzzle.target}"
+    target, expression, steps = puzzle
+    key = f"{' '.join(map(str, sorted(numbers)))} = {target}"
     listed = f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
     question = (
-        f"Use the numbers {listed} to make {puzzle.target}. Each number must be used exactly once, with +, -, * and / "
+        f"Use the numbers {listed} to make {target}. Each number must be used exactly once, with +, -, * and / "
         "and with brackets where you need them."
     )
     messages = ({"role": "system", "content": PROMPT}, {"role": "user", "content": question})
-    working = "\n".join(puzzle.steps)
-    solution = f"<think>\n{working}\n</think>\n<answer> {puzzle.expression} </answer>"
-    return key, Problem(f"countdown/{key}", messages, puzzle.expression, solution)
+    working = "\n".join(steps)
+    solution = f"<think>\n{working}\n</think>\n<answer> {expression} </answer>"
+    return key, Problem(f"countdown/{key}", messages, expression, solution)
 
 
-@dataclass(frozen=True, slots=True)
-class _Puzzle:
-    target: int
-    expression: str
-    steps: tuple[str, ...]
-
-
-def _puzzle(numbers: Sequence[int], chance: Chance) -> _Puzzle | None:
-    """Two of the numbers at a time become one, until one is left. None where that is no natural number on the way."""
+def _puzzle(numbers: Sequence[int], chance: Chance) -> tuple[int, str, list[str]] | None:
+    """A target, the expression that reaches it, and its steps: two of the numbers at a time become one, until one is
+    left. None where that is no natural number on the way."""
     left = [(number, str(number)) for number in numbers]
     steps = []
     while len(left) > 1:
         (one, one_text), (other, other_text) = (left.pop(chance.below(len(left))) for _ in range(2))
         sign = "+-*/"[chance.below(4)]
-        result = _natural(one, sign, other)
-        if result is None:
+        quotient = 0 if one % other else one // other
+        result = {"+": one + other, "-": one - other, "*": one * other, "/": quotient}[sign]
+        if result < 1:
             return None
         steps.append(f"{one} {sign} {other} = {result}")
         left.append((result, f"{_bracketed(one_text)} {sign} {_bracketed(other_text)}"))
     ((target, expression),) = left
-    return _Puzzle(target, expression, tuple(steps))
-
-
-def _natural(one: int, sign: str, other: int) -> int | None:
-    result = {"+": one + other, "-": one - other, "*": one * other, "/": one // other if one % other == 0 else 0}[sign]
-    return result if result > 0 else None
+    return target, expression, steps
 
 
 def _bracketed(text: str) -> str:

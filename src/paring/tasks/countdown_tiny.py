@@ -41,7 +41,9 @@ class CountdownTiny:
         answer = ending_answer(text) or ""
         well_formed = read_expression(answer) is not None
         correct = solves(problem, answer)
-        solved = [solves(problem, attempt) for attempt in _attempts(text)]
+        attempts = [spelled(attempt) for attempt in text.partition("<answer>")[0].split(",")]
+        true = [attempt for attempt in attempts if attempt is not None]
+        solved = [solves(problem, attempt) for attempt in true] if len(true) == len(attempts) else []
         traits = {"working": solved[-1:] == [True], "self_correction": len(solved) > 1 and not solved[-2]}
         return Score({"correct": 1.0 if correct else 0.0, "format": 0.1 if well_formed else 0.0}, correct, traits)
 
@@ -59,13 +61,6 @@ def candidates(numbers: Sequence[int]) -> list[list[int]]:
 def searched(tried: Sequence[Sequence[int]]) -> str:
     """Attempts one after the other, and the last of them as the answer."""
     return f"{','.join(map(steps, tried))}<answer>{written(tried[-1])}</answer>"
-
-
-def _attempts(text: str) -> list[str]:
-    """The expressions that are tried before the answer; none if any of the attempts is not what it should be."""
-    attempts = [spelled(attempt) for attempt in text.partition("<answer>")[0].split(",")]
-    whole = [attempt for attempt in attempts if attempt is not None]
-    return whole if len(whole) == len(attempts) else []
 
 
 @cache

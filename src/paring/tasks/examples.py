@@ -1,6 +1,6 @@
 """The data of a supervised run: prompts with completions, or whole chats, from files or the hub."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -107,10 +107,14 @@ class Examples:
 
         Raises FileNotFoundError or ValueError with the place if data are missing or broken (runtime/rows.py), if a
         held-out conversation is trained on, or if there are too few rows; ModuleNotFoundError without the extra."""
-        rows = list(self._read("train"))
-        if self._has_test:
-            tested = list(self._read("test"))
-            _reject_shared(rows, tested)
+        rows = [self.rows.conversation(*read) for read in self._values("train")]
+        has_file = self.test is not None or (Path(self.path).expanduser() / "test.jsonl").is_file()
+        if has_file or not self._is_local:
+            tested = [self.rows.conversation(*read) for read in self._values("test")]
+            places = {str(row.messages): row.place for row in rows}
+            for row in tested:  # whole conversations are compared: two of them may well begin alike
+                if place := places.get(str(row.messages)):
+                    raise ValueError(f"{row.place}: trained on too, at {place}; keep one of them")
         else:
             tested, rows = hold_out(rows, lambda row: row.question, parts=1, source=self.path)
         if self.limit is not None and len(rows) < self.limit:
@@ -122,15 +126,6 @@ class Examples:
     def _is_local(self) -> bool:
         place = Path(self.path).expanduser()
         return place.exists() or place.suffix == ".jsonl"
-
-    @property
-    def _has_test(self) -> bool:
-        place = Path(self.path).expanduser()
-        return self.test is not None or not self._is_local or (place / "test.jsonl").is_file()
-
-    def _read(self, part: Literal["train", "test"]) -> Iterator[Conversation]:
-        for value, place in self._values(part):
-            yield self.rows.conversation(value, place)
 
     def _values(self, part: Literal["train", "test"]) -> Iterator[tuple[object, str]]:
         place = Path(self.path).expanduser()
@@ -144,11 +139,3 @@ class Examples:
             f"data.path = {self.path!r}: no such file or folder. Give a .jsonl file, a folder with train.jsonl, or a "
             'name on the hub such as "openai/gsm8k"'
         )
-
-
-def _reject_shared(trained: Sequence[Conversation], tested: Sequence[Conversation]) -> None:
-    """Whole conversations are compared: two of them may well begin alike."""
-    places = {str(one.messages): one.place for one in trained}
-    for one in tested:
-        if str(one.messages) in places:
-            raise ValueError(f"{one.place}: trained on too, at {places[str(one.messages)]}; keep one of them")

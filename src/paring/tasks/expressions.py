@@ -4,6 +4,7 @@ The text is hostile: whatever it holds, reading it is bounded in time and memory
 """
 
 import ast
+import operator
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,7 @@ DEEPEST = 20
 """Operations within operations."""
 
 _WRITTEN = re.compile(r"[0-9+\-*/() \t]+")
+_OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _LONG_NUMBER = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
 
 
@@ -51,18 +53,7 @@ def _read(node: ast.expr, depth: int) -> Expression | None:
     left, right = _read(node.left, depth - 1), _read(node.right, depth - 1)
     if left is None or right is None:
         return None
-    value = _joined(node.op, left.value, right.value)
-    return None if value is None else Expression(value, left.numbers + right.numbers)
-
-
-def _joined(operation: ast.operator, left: Fraction, right: Fraction) -> Fraction | None:
-    match operation:
-        case ast.Add():
-            return left + right
-        case ast.Sub():
-            return left - right
-        case ast.Mult():
-            return left * right
-        case ast.Div():
-            return left / right
-    return None
+    calculate = _OPERATIONS.get(type(node.op))
+    if calculate is None:
+        return None
+    return Expression(calculate(left.value, right.value), left.numbers + right.numbers)

@@ -9,7 +9,7 @@ from paring.runtime.rows import Row, read_hub, read_jsonl, reject_repeats
 from paring.settings.declare import Count, CountOrZero, settings
 from paring.tasks.reasoning import corrects_itself, has_equation
 from paring.tasks.splits import digest, hash_order
-from paring.tasks.styles import STYLES, Style, prompt
+from paring.tasks.styles import STYLES, prompt
 from paring.types import Problem, Score, Split
 from paring.verifier import Gold
 from paring.verifier.extraction import answer_or_mark, marked_answer
@@ -80,9 +80,15 @@ class Gsm8k:
         return Score(parts, verdict.correct, traits, why=verdict.why, answer=verdict.answer)
 
     def _problem(self, row: Row) -> Problem:
-        gold, style = _gold(row), STYLES[self.style]
-        name = f"gsm8k/{digest(row['question'])}"
-        return Problem(name, prompt(style, row["question"]), str(gold), _worked(row["answer"], gold, style))
+        """Its solution is that of the data in the form of the style, without calculator marks such as <<2*3=6>>; empty
+        where nothing stands before the gold."""
+        question, answer, style = row["question"], row["answer"], STYLES[self.style]
+        gold = integer(marked_answer(answer) or "")
+        if gold is None:
+            raise ValueError(f"{row.place}: the answer does not end in '#### ' and an integer: {answer[-40:]!r}")
+        working = CALCULATION.sub("", answer.rpartition("####")[0]).strip()
+        solution = style.written(working, str(gold)) if working else ""
+        return Problem(f"gsm8k/{digest(question)}", prompt(style, question), str(gold), solution)
 
     def _rows(self, part: Literal["train", "test"]) -> list[Row]:
         rows = self._read(part)
@@ -105,18 +111,3 @@ class Gsm8k:
             f"data={self.data!r}: no such folder. Give one with train.jsonl and test.jsonl (they are in "
             'github.com/openai/grade-school-math), or "openai/gsm8k" to read them from the hub'
         )
-
-
-def _gold(row: Row) -> int:
-    marked = marked_answer(row["answer"])
-    gold = None if marked is None else integer(marked)
-    if gold is None:
-        raise ValueError(f"{row.place}: the answer does not end in '#### ' and an integer: {row['answer'][-40:]!r}")
-    return gold
-
-
-def _worked(answer: str, gold: int, style: Style) -> str:
-    """The solution of the data in the form of the style, without its calculator marks such as <<2*3=6>>; empty
-    where nothing stands before the gold."""
-    working = CALCULATION.sub("", answer.rpartition("####")[0]).strip()
-    return style.written(working, str(gold)) if working else ""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import isawaitable
 from itertools import islice
 from pathlib import Path
@@ -81,10 +81,8 @@ class RewardFunctions:
         Raises ValueError where a function fails or does not give a finite number or None for each completion."""
         columns = _columns(groups)
         count = sum(len(group.completions) for group in groups)
-        rewards_of = [
-            _called(path, function, columns, count)
-            for path, function in zip(self._paths, self._functions(), strict=True)
-        ]
+        called = zip(self._paths, self._functions(), strict=True)
+        rewards_of = [_called(path, function, columns, count) for path, function in called]
         rewards_by_answer = iter(zip(*rewards_of, strict=True))
         return [self._scores_of(list(islice(rewards_by_answer, len(group.completions)))) for group in groups]
 
@@ -176,10 +174,17 @@ def _called(path: str, function: RewardFunction, columns: dict[str, object], cou
         rewards = asyncio.run(_awaited(rewards)) if isawaitable(rewards) else rewards
     except Exception as error:  # whatever the user's function raises
         raise ValueError(f"task.reward = {path!r} raised {type(error).__name__}: {error}") from error
+    numbers: list[float | None] = []
     try:
         if not isinstance(rewards, Iterable):
             raise TypeError(f"not {type(rewards).__name__}")
-        numbers = list(_numbers(rewards))
+        for reward in rewards:
+            if reward is not None and not isinstance(reward, SupportsFloat):
+                raise TypeError(f"not {reward!r}")
+            number = math.nan if reward is None else float(reward)
+            if math.isinf(number):
+                raise ValueError("not infinity")
+            numbers.append(None if math.isnan(number) else number)  # NaN is how TRL itself writes None
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"task.reward = {path!r} must give a list with a finite number or None for each completion ({error})"
@@ -191,16 +196,6 @@ def _called(path: str, function: RewardFunction, columns: dict[str, object], cou
 
 async def _awaited(rewards: Awaitable[object]) -> object:
     return await rewards
-
-
-def _numbers(rewards: Iterable[object]) -> Iterator[float | None]:
-    for reward in rewards:
-        if reward is not None and not isinstance(reward, SupportsFloat):
-            raise TypeError(f"not {reward!r}")
-        number = math.nan if reward is None else float(reward)
-        if math.isinf(number):
-            raise ValueError("not infinity")
-        yield None if math.isnan(number) else number  # NaN is how TRL itself writes None
 
 
 def _not_logged(*_: object) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,11 +34,8 @@ class Shot:
 class Boxed:
     """Step by step, and the answer in `\\boxed{}`: the prompt of Qwen2.5-Math's evaluation of chat models."""
 
+    system: ClassVar[str] = BOXED_PROMPT
     kind: Literal["boxed"] = "boxed"
-
-    @property
-    def system(self) -> str:
-        return BOXED_PROMPT
 
     def written(self, working: str, answer: str) -> str:
         """An answer in this style."""
@@ -53,11 +50,8 @@ class Boxed:
 class ThinkAnswer:
     """The working in `<think>`, the answer in `<answer>`, as R1-like training has them: the default of `gsm8k`."""
 
+    system: ClassVar[str] = THINK_ANSWER_PROMPT
     kind: Literal["think-answer"] = "think-answer"
-
-    @property
-    def system(self) -> str:
-        return THINK_ANSWER_PROMPT
 
     def written(self, working: str, answer: str) -> str:
         """An answer in this style."""
@@ -84,8 +78,7 @@ def follows_think_answer(text: str) -> bool:
     working, _, rest = rest.partition("</think>")
     between, _, rest = rest.partition("<answer>")
     answer, _, after = rest.partition("</answer>")
-    outside = (before, between, after)
-    return bool(working.strip() and answer.strip()) and not any(part.strip() for part in outside)
+    return bool(working.strip() and answer.strip()) and not (before + between + after).strip()
 
 
 def prompt(style: Style, question: str, shots: Sequence[Shot] = ()) -> tuple[Message, ...]:

@@ -27,9 +27,13 @@ class SumsAndProducts:
     def problems(self, split: Split) -> Sequence[Problem]:
         """The problems of a split in hash order, sums and products mixed."""
         numbers = range(1, self.largest + 1)
+        tested = self.largest**2 // 3
+        validated = tested + (self.largest**2 - tested) // 6
+        part = {"test": slice(tested), "validation": slice(tested, validated), "train": slice(validated, None)}[split]
         chosen = []
         for sign in "+*":
-            chosen += _part([_problem(a, sign, b) for a in numbers for b in numbers], split)
+            problems = [_problem(a, sign, b) for a in numbers for b in numbers]
+            chosen += hash_order(problems, lambda problem: problem.id)[part]
         return hash_order(chosen, lambda problem: problem.id)
 
     def score(self, problem: Problem, text: str) -> Score:
@@ -43,10 +47,3 @@ def _problem(a: int, sign: str, b: int) -> Problem:
     question = f"What is {a} {sign} {b}? Reply with only the final number."
     gold = a + b if sign == "+" else a * b
     return Problem(f"sums-and-products/{a}{sign}{b}", ({"role": "user", "content": question},), str(gold), str(gold))
-
-
-def _part(problems: list[Problem], split: Split) -> list[Problem]:
-    ordered = hash_order(problems, lambda problem: problem.id)
-    tested = len(ordered) // 3
-    validated = tested + (len(ordered) - tested) // 6
-    return {"test": ordered[:tested], "validation": ordered[tested:validated], "train": ordered[validated:]}[split]

@@ -22,7 +22,19 @@ class Case:
 
 def read_cases(path: str | Path) -> list[Case]:
     """Rows of {"gold", "candidate", "expected"}. Raises FileNotFoundError, or ValueError naming the line, on others."""
-    return [_case(value, place) for value, place in jsonl_values(path, FIELDS)]
+    cases = []
+    for value, place in jsonl_values(path, FIELDS):
+        gold, candidate, expected = (field_of(value, field, place) for field in FIELDS)
+        if not isinstance(candidate, str):
+            raise ValueError(f"{place}: field 'candidate' is {type(candidate).__name__}, a string is needed")
+        if not isinstance(expected, bool):
+            raise ValueError(f"{place}: field 'expected' is {expected!r}, true or false is needed")
+        text = check_text(gold, "field 'gold'", place)
+        try:
+            cases.append(Case(place, Gold.read(text), candidate, expected))
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from error
+    return cases
 
 
 def judge_cases(cases: Sequence[Case], verifier: Verifier) -> list[tuple[Case, Verdict]]:
@@ -30,16 +42,3 @@ def judge_cases(cases: Sequence[Case], verifier: Verifier) -> list[tuple[Case, V
     verifier.check(case.gold for case in cases)
     verdicts = verifier.judge([(case.gold, case.candidate) for case in cases])
     return [pair for pair in zip(cases, verdicts, strict=True) if pair[1].correct != pair[0].expected]
-
-
-def _case(value: object, place: str) -> Case:
-    gold, candidate, expected = (field_of(value, field, place) for field in FIELDS)
-    if not isinstance(candidate, str):
-        raise ValueError(f"{place}: field 'candidate' is {type(candidate).__name__}, a string is needed")
-    if not isinstance(expected, bool):
-        raise ValueError(f"{place}: field 'expected' is {expected!r}, true or false is needed")
-    text = check_text(gold, "field 'gold'", place)
-    try:
-        return Case(place, Gold.read(text), candidate, expected)
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error

@@ -28,13 +28,14 @@ _RAISED = dict(zip(map(ord, "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ"), "0123456789
 _LOWERED = dict(zip(map(ord, "₀₁₂₃₄₅₆₇₈₉₊₋"), "0123456789+-", strict=True))
 _ROOT = re.compile("√ ?([0-9]+)")
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn")
+_HARMLESS = "\n\r\t\f\v\u200b\u2060\ufeff\u00ad"
 _LETTER_FORMS = ("<font>", "<wide>", "<narrow>")
 
 
 def is_hidden(text: str) -> bool:
     """Whether the text holds what a reader cannot see or what reorders what he sees: controls, direction marks,
     halves of surrogate pairs, private characters. Line breaks and tabs are neither."""
-    return any(category(character) in _HIDDEN and not _is_harmless(character) for character in text)
+    return any(category(character) in _HIDDEN and character not in _HARMLESS for character in text)
 
 
 def plain(text: str) -> str:
@@ -67,7 +68,3 @@ def _meaning(character: str) -> str:
         numerator, _, denominator = normalize("NFKC", character).partition("⁄")
         return rf"\frac{{{numerator}}}{{{denominator}}}" if denominator else character
     return normalize("NFKC", character) if form.startswith(_LETTER_FORMS) else character
-
-
-def _is_harmless(character: str) -> bool:
-    return character in "\n\r\t\f\v\u200b\u2060\ufeff\u00ad"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from paring.verifier.compounds import same_interval, same_list, same_matrix, same_members, same_tuple
+from paring.verifier.compounds import Same, same_interval, same_list, same_matrix, same_members, same_tuple
 from paring.verifier.golds import NUMBERS, RELATION, SEPARATOR, Gold, Kind, bare, kind_of, name_of
 from paring.verifier.latex import compact, split_outside, without_text
 from paring.verifier.leaves import same_based, same_letters, same_name, same_numbers, same_ratio, same_text
@@ -26,7 +26,13 @@ class Algebra(Protocol):
 
 def is_same(gold: Gold, answer: str, algebra: Algebra) -> bool:
     """Whether a tidy answer is the gold."""
-    return compact(gold.text) == compact(answer) or _COMPARISONS[gold.kind](gold.text, answer, algebra)
+    if compact(gold.text) == compact(answer):
+        return True
+    if gold.kind in _WITHOUT_PARTS:
+        return _WITHOUT_PARTS[gold.kind](gold.text, answer)
+    if gold.kind in _WITH_PARTS:
+        return _WITH_PARTS[gold.kind](gold.text, answer, partial(_same_value, algebra=algebra))
+    return _WITH_ALGEBRA[gold.kind](gold.text, answer, algebra)
 
 
 def _same_equation(gold: str, answer: str, algebra: Algebra) -> bool:
@@ -62,9 +68,9 @@ def _same_expression(gold: str, answer: str, algebra: Algebra) -> bool:
     if not same_name(gold, answer) or len(split_outside(answer, SEPARATOR)) > 1:
         return False
     (right, unit), (given, other) = _without_unit(bare(gold)), _without_unit(bare(answer))
-    if (unit and other and unit != other) or kind_of(given) not in (*NUMBERS, "letters", "expression"):
+    if unit and other and unit != other:
         return False
-    if _IS_NO_EXPRESSION.search(given):
+    if kind_of(given) not in (*NUMBERS, "letters", "expression") or _IS_NO_EXPRESSION.search(given):
         return False
     return compact(right) == compact(given) or algebra.equal(right, given)
 
@@ -82,30 +88,17 @@ def _same_value(gold: str, answer: str, algebra: Algebra) -> bool:
     return is_same(Gold(kind_of(gold), gold), answer, algebra)
 
 
-def _exactly(same: Callable[[str, str], bool]) -> Callable[[str, str, Algebra], bool]:
-    return lambda gold, answer, algebra: same(gold, answer)
-
-
-def _by_parts(same: Callable[[str, str, Callable[[str, str], bool]], bool]) -> Callable[[str, str, Algebra], bool]:
-    return lambda gold, answer, algebra: same(gold, answer, partial(_same_value, algebra=algebra))
-
-
 _TURNED = {">": "<", r"\ge": r"\le"}
 _IS_NO_EXPRESSION = re.compile(rf"=|{RELATION.pattern}|\\text|\\ldots|\\pm|\\begin|[:;?\"]")
 _UNIT = re.compile(r"\\text\{[^{}]*\} ?(?:\^ ?\{? ?[23] ?\}?)?$|(?<=[})]) ?[a-z]{2,}(?: ?\^ ?\{? ?[23] ?\}?)?$|°$")
 _OF_ANGLES = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
-_COMPARISONS: dict[Kind, Callable[[str, str, Algebra], bool]] = {
-    **dict.fromkeys(NUMBERS, _exactly(same_numbers)),
-    "letters": _exactly(same_letters),
-    "text": _exactly(same_text),
-    "based": _exactly(same_based),
-    "ratio": _exactly(same_ratio),
-    "list": _by_parts(same_list),
-    "set": _by_parts(same_members),
-    "tuple": _by_parts(same_tuple),
-    "interval": _by_parts(same_interval),
-    "matrix": _by_parts(same_matrix),
-    "inequality": _same_inequality,
-    "equation": _same_equation,
-    "expression": _same_expression,
+_WITHOUT_PARTS: dict[Kind, Same] = {
+    **dict.fromkeys(NUMBERS, same_numbers),
+    **{"letters": same_letters, "text": same_text, "based": same_based, "ratio": same_ratio},
+}
+_WITH_PARTS: dict[Kind, Callable[[str, str, Same], bool]] = {
+    **{"list": same_list, "set": same_members, "tuple": same_tuple, "interval": same_interval, "matrix": same_matrix}
+}
+_WITH_ALGEBRA: dict[Kind, Callable[[str, str, Algebra], bool]] = {
+    **{"inequality": _same_inequality, "equation": _same_equation, "expression": _same_expression}
 }

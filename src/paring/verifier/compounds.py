@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 
 from paring.verifier.danger import MOST_ELEMENTS
 from paring.verifier.golds import RELATION, SEPARATOR, bare, in_braces, in_brackets
 from paring.verifier.latex import compact, split_outside
-from paring.verifier.sets import real_set, same_set
+from paring.verifier.sets import matched, real_set, same_piece
 
 _MATRIX = re.compile(
     r"[(\[]? ?\\begin\{(?:[pb]?matrix|smallmatrix)\}(.*)\\end\{[a-z]*matrix\} ?[)\]]?"
@@ -23,8 +24,7 @@ def elements(text: str) -> list[str]:
     members = []
     for member in split_outside(value if inner is None else inner, SEPARATOR):
         if r"\pm" in member or r"\mp" in member:
-            members.append(_signed(member, "+", "-"))
-            members.append(_signed(member, "-", "+"))
+            members += [_signed(member, "+", "-"), _signed(member, "-", "+")]
         elif member:
             members.append(member)
     return members
@@ -40,27 +40,19 @@ def same_list(gold: str, answer: str, same: Same) -> bool:
     right, given = elements(gold), elements(answer)
     if len(given) == 1 and len(right) > 1:  # 100,200 may be one number or two
         given = answer.split(",")
-    return _matched(right, given, same)
+    return _all_matched(right, given, same)
 
 
 def same_members(gold: str, answer: str, same: Same) -> bool:
     """The same members in any order; how often one stands there does not matter."""
     right, given = (list({compact(member): member for member in elements(text)}.values()) for text in (gold, answer))
-    return in_brackets(bare(answer)) is None and _matched(right, given, same)
+    return in_brackets(bare(answer)) is None and _all_matched(right, given, same)
 
 
-def _matched(right: Sequence[str], given: Sequence[str], same: Same) -> bool:
+def _all_matched(right: Sequence[str], given: Sequence[str], same: Same) -> bool:
     if len(right) != len(given) or len(right) > MOST_ELEMENTS:
         return False
-    left = list(given)
-    for member in right:
-        twin = next((other for other in left if compact(other) == compact(member)), None)
-        if twin is None:
-            twin = next((other for other in left if same(member, other)), None)
-        if twin is None:
-            return False
-        left.remove(twin)
-    return True
+    return matched(right, given, lambda one, other: compact(one) == compact(other), same)
 
 
 def same_tuple(gold: str, answer: str, same: Same) -> bool:
@@ -77,7 +69,7 @@ def same_interval(gold: str, answer: str, same: Same) -> bool:
     right, given = real_set(bare(gold)), real_set(bare(answer))
     if right is None or given is None:
         return False
-    return same_set(right, given, same)
+    return matched(right, given, partial(same_piece, same=same))  # pieces that touch are not joined
 
 
 def same_matrix(gold: str, answer: str, same: Same) -> bool:
@@ -93,5 +85,4 @@ def _rows(text: str) -> list[list[str]] | None:
     if matrix is None:
         return None
     content = matrix[2] if matrix[1] is None else matrix[1]
-    rows = [row.strip() for row in content.split(r"\cr")]
-    return [[cell.strip() for cell in row.split("&")] for row in rows if row]
+    return [[cell.strip() for cell in row.split("&")] for row in content.split(r"\cr") if row.strip()]

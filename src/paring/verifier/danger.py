@@ -58,18 +58,10 @@ def explodes(text: str) -> bool:
                 return True
             growth[operator.start()] = within * _GROWTH_OF_FACTORIAL
             continue
-        exponent = _argument(text, operator.end(), closing)
-        if "!" in exponent or _is_tower(exponent):
+        start = operator.end()
+        exponent = text[start : closing.get(start, start) + 1]
+        # A factorial, a number to a power, or three storeys of anything.
+        if "!" in exponent or re.search(r"[0-9)}\]] ?\^", exponent) or exponent.count("^") > 1:
             return True
         growth[operator.start()] = within * max(map(int, re.findall("[0-9]+", exponent)), default=1)
     return max(growth.values(), default=1) > MOST_GROWTH
-
-
-def _argument(text: str, at: int, closing: dict[int, int]) -> str:
-    """The exponent that begins here."""
-    return text[at : closing[at] + 1] if at in closing else text[at : at + 1]
-
-
-def _is_tower(exponent: str) -> bool:
-    """A number to a power in an exponent, or three storeys of anything."""
-    return bool(re.search(r"[0-9)}\]] ?\^", exponent)) or exponent.count("^") > 1

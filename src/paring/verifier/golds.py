@@ -7,28 +7,16 @@ from typing import Literal, get_args
 from paring.verifier.characters import is_hidden
 from paring.verifier.danger import explodes, is_bulky
 from paring.verifier.latex import closings, split_outside, tidy, without_text
-from paring.verifier.numbers import Number, read_number
+from paring.verifier.numbers import read_number
 
-Kind = Literal[
-    "integer",
-    "decimal",
-    "fraction",
-    "percentage",
-    "letters",
-    "text",
-    "based",
-    "ratio",
-    "list",
-    "set",
-    "tuple",
-    "interval",
-    "inequality",
-    "matrix",
-    "equation",
-    "expression",
-]
+NumberKind = Literal["integer", "decimal", "fraction", "percentage"]
+LeafKind = Literal["letters", "text", "based", "ratio"]
+PartsKind = Literal["list", "set", "tuple", "interval"]
+Kind = Literal[NumberKind, LeafKind, PartsKind, "inequality", "matrix", "equation", "expression"]
 KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
-NUMBERS = ("integer", "decimal", "fraction", "percentage")
+NUMBERS: tuple[NumberKind, ...] = get_args(NumberKind)
+LEAVES: tuple[Kind, ...] = (*NUMBERS, *get_args(LeafKind))
+_ALGEBRAIC = ("equation", "expression", "inequality")
 SEPARATOR = re.compile(r"[,;]|\\lor ")
 RELATION = re.compile(r"\\(?:le|ge|ne|in)(?![A-Za-z])|[<>]")
 BASED = re.compile(r"\(?([0-9A-Z]+(?:\.[0-9A-Z]+)?)\)? ?_ ?\{? ?([0-9]{1,2}) ?\}?")
@@ -62,34 +50,42 @@ class Gold:
         """Raises ValueError if the gold is blank, too long or too deep to be compared, or not of the kind given."""
         if kind != "auto" and kind not in KINDS:
             raise ValueError(f"kind={kind!r}: unknown; choices: auto, {', '.join(KINDS)}")
+        gold = f"the gold {text[:60]!r}"
         if is_hidden(text) or is_bulky(text):
-            raise ValueError(
-                f"the gold {text[:60]!r} is too long or holds hidden characters: no answer can be compared"
-            )
+            raise ValueError(f"{gold} is too long or holds hidden characters: no answer can be compared")
         tidied = tidy(text)
         if not tidied:
-            raise ValueError(f"the gold {text[:60]!r} is blank")
+            raise ValueError(f"{gold} is blank")
         kind = kind_of(tidied) if kind == "auto" else kind
         if kind in NUMBERS and read_number(bare(tidied)) is None:
-            raise ValueError(f"the gold {text[:60]!r} is no {kind} that can be read; try kind='auto'")
+            raise ValueError(f"{gold} is no {kind} that can be read; try kind='auto'")
         if kind == "based" and BASED.fullmatch(bare(tidied)) is None:
-            raise ValueError(f"the gold {text[:60]!r} is no number with its base; write 2112_6")
+            raise ValueError(f"{gold} is no number with its base; write 2112_6")
         if kind not in (*NUMBERS, "text", "letters", "based") and explodes(tidied):
-            raise ValueError(f"the gold {text[:60]!r} would take too long to compare with; use kind='text'")
+            raise ValueError(f"{gold} would take too long to compare with; use kind='text'")
         return cls(kind, tidied)
 
     @property
     def needs_symbols(self) -> bool:
         """Whether some answers cannot be compared with it without math-verify."""
-        return needs_symbols(self.kind, self.text)
+        if self.kind in LEAVES:
+            return False
+        if self.kind in _ALGEBRAIC:
+            return True
+        parts = [part.strip(" {}") for part in _BETWEEN_PARTS.split(self.text)]
+        # A part that is a list is one with \pm: 1 \pm 2 is 1+2, which is an expression.
+        return any(kind_of(part) in (*_ALGEBRAIC, "list") for part in parts if part)
 
 
 def kind_of(text: str) -> Kind:
     """The kind of a tidy text."""
     value = bare(text)
     number = read_number(value)
+    if number is not None and number.suffix.percent:
+        return "percentage"
     if number is not None:
-        return _kind_of_number(number, value)
+        is_fraction = "/" in value or r"\frac" in value or "分之" in value
+        return "fraction" if is_fraction else "integer" if number.written.denominator == 1 else "decimal"
     if letters(text) is not None:
         return "letters"
     if BASED.fullmatch(value):
@@ -148,24 +144,6 @@ def in_brackets(text: str) -> tuple[str, list[str], str] | None:
     if text[:1] not in ("(", "[") or text[-1:] not in (")", "]") or closings(text).get(0) != len(text) - 1:
         return None
     return text[0], split_outside(text[1:-1], re.compile("[,;]")), text[-1]
-
-
-def needs_symbols(kind: Kind, text: str) -> bool:
-    if kind in (*NUMBERS, "letters", "text", "based", "ratio"):
-        return False
-    if kind in ("equation", "expression", "inequality"):
-        return True
-    parts = [part.strip(" {}") for part in _BETWEEN_PARTS.split(text)]
-    # A part that is a list is one with \pm: 1 \pm 2 is 1+2, which is an expression.
-    return any(kind_of(part) in ("equation", "expression", "inequality", "list") for part in parts if part)
-
-
-def _kind_of_number(number: Number, value: str) -> Kind:
-    if number.suffix.percent:
-        return "percentage"
-    if "/" in value or r"\frac" in value or "分之" in value:
-        return "fraction"
-    return "integer" if number.written.denominator == 1 else "decimal"
 
 
 def _kind_of_structure(text: str, value: str) -> Kind:

@@ -11,20 +11,10 @@ _SPELLINGS = {
     **dict.fromkeys(("dbinom", "tbinom", "choose"), r"\binom"),
     **dict.fromkeys(("leq", "leqslant", "leqq"), r"\le "),
     **dict.fromkeys(("geq", "geqslant", "geqq"), r"\ge "),
-    **dict.fromkeys(("neq",), r"\ne "),
-    **{
-        "lt": "<",
-        "gt": ">",
-        "lbrace": r"\{",
-        "rbrace": r"\}",
-        "lbrack": "[",
-        "rbrack": "]",
-        "colon": ":",
-        "degree": "°",
-    },
+    **{"neq": r"\ne ", "varnothing": r"\emptyset ", "lt": "<", "gt": ">", "colon": ":", "degree": "°"},
+    **{"lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]"},
     **dict.fromkeys(("mid", "vert", "lvert", "rvert"), "|"),
     **dict.fromkeys(("ldots", "cdots", "dots", "dotsc"), r"\ldots "),
-    **dict.fromkeys(("varnothing",), r"\emptyset "),
     **dict.fromkeys(("quad", "qquad", "thinspace", "enspace", "space", "hfill", "nobreak"), " "),
     **dict.fromkeys(("left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "limits"), ""),
     **dict.fromkeys(("displaystyle", "textstyle", "scriptstyle", "boldsymbol", "rm", "bf", "it", "tt"), ""),
@@ -154,8 +144,7 @@ def _without_shell(text: str) -> str:
     while True:
         text = text.strip(" ,;")
         text = text.removesuffix(".") if not text.endswith("...") else text
-        inner = text.startswith("{") and closings(text).get(0) == len(text) - 1
-        if not inner:
+        if not text.startswith("{") or closings(text).get(0) != len(text) - 1:
             return text.strip()
         text = text[1:-1]
 

@@ -25,7 +25,7 @@ class Number:
     """An exact number as written, what stands after it, and what both mean together."""
 
     written: Fraction
-    suffix: Suffix = Suffix()  # noqa: RUF009 - frozen
+    suffix: Suffix
 
     @property
     def value(self) -> Fraction:
@@ -47,7 +47,9 @@ def read_number(text: str) -> Number | None:
     for pattern, value_of in _FORMS:
         form = pattern.match(text, sign.end())
         if form and _END.match(text, form.end()):
-            value, suffix = _bounded(form, value_of), read_suffix(text[form.end() :])
+            longest = max(map(len, re.findall("[0-9]+", form[0].replace(",", ""))), default=0)
+            value = value_of(*form.groups()) if longest <= MOST_DIGITS else None
+            suffix = read_suffix(text[form.end() :])
             if value is None or suffix is None or (sign[1] and sign[2]):
                 return None
             return Number(-value if "-" in (sign[1], sign[2]) else value, suffix)
@@ -69,12 +71,6 @@ def same_number(gold: Number, answer: Number) -> bool:
     return is_count if answer.suffix.percent else answer.suffix.scale > 1
 
 
-def _bounded(form: re.Match[str], value_of: Callable[..., Fraction | None]) -> Fraction | None:
-    """The value, unless a number in it is too long."""
-    longest = max(map(len, re.findall("[0-9]+", form[0].replace(",", ""))), default=0)
-    return value_of(*form.groups()) if longest <= MOST_DIGITS else None
-
-
 def _decimal(text: str) -> Fraction:
     return Fraction(text.replace(",", "").replace(" ", "").removesuffix("."))
 
@@ -89,14 +85,9 @@ def _mixed(whole: str, above: str, below: str) -> Fraction | None:
     return None if part is None else int(whole) + part
 
 
-def _power_of_ten(power: str | None, digit: str | None) -> Fraction | None:
+def _scientific(factor: str | None, power: str | None, digit: str | None = None) -> Fraction | None:
     exponent = int(power or digit or "0")
-    return Fraction(10) ** exponent if abs(exponent) <= MOST_DIGITS else None
-
-
-def _scientific(factor: str, power: str | None, digit: str | None = None) -> Fraction | None:
-    scale = _power_of_ten(power, digit)
-    return None if scale is None else _decimal(factor) * scale
+    return _decimal(factor or "1") * Fraction(10) ** exponent if abs(exponent) <= MOST_DIGITS else None
 
 
 def _repeating(whole: str, fixed: str, period: str) -> Fraction:
@@ -130,8 +121,7 @@ _FORMS: list[tuple[re.Pattern[str], Callable[..., Fraction | None]]] = [
     (re.compile(r"([0-9]+) ([0-9]+)/([0-9]+)"), _mixed),
     (re.compile(rf"\\frac\{{{_SIGNED}\}}\{{{_SIGNED}\}}"), _ratio),
     (re.compile(rf"{_DECIMAL}/{_SIGNED}"), _ratio),
-    (re.compile(rf"{_DECIMAL} ?(?:\\times|\\cdot|[*x]) ?{_TEN}"), _scientific),
-    (re.compile(_TEN), _power_of_ten),
+    (re.compile(rf"(?:{_DECIMAL} ?(?:\\times|\\cdot|[*x]) ?)?{_TEN}"), _scientific),
     (re.compile(rf"{_DECIMAL}[eE]([-+]?[0-9]{{1,4}})(?![A-Za-z])"), _scientific),
     (re.compile(r"([0-9]*)\.([0-9]*)\\overline\{([0-9]+)\}"), _repeating),
     (re.compile(rf"({_CHINESE_NUMBER})分之({_CHINESE_NUMBER}|[0-9]+\.[0-9]+)"), _chinese_ratio),

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -26,14 +27,11 @@ WAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The reward of one text, a finite number, or the error in its place."""
+    """The reward of one text, or the error and NaN, which is above no threshold."""
 
-    reward: float | None
+    reward: float
     error: str
     seconds: float
-
-    def is_above(self, threshold: float) -> bool:
-        return self.reward is not None and self.reward > threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +48,11 @@ class RewardCheck:
 
     def lines(self) -> list[str]:
         """For people."""
-        left_out = [f"golds that it does not take, not counted: {', '.join(self.not_taken)}"] if self.not_taken else []
+        lines = [f"answers are written in {self.style}; a reward above {self.threshold:g} means right"]
+        if self.not_taken:
+            lines.append(f"golds that it does not take, not counted: {', '.join(self.not_taken)}")
         return [
-            f"answers are written in {self.style}; a reward above {self.threshold:g} means right",
-            *left_out,
+            *lines,
             *self.faults,
             f"time an answer: median {1e3 * self.median_seconds:.2f} ms, slowest {1e3 * self.slowest_seconds:.0f} ms",
             f"{self.answers - len(self.faults)} passed, {len(self.faults)} failed",
@@ -66,12 +65,11 @@ def check_reward(path: str, *, seconds: float = SECONDS) -> RewardCheck:
     Raises ValueError if the file or the name cannot be used, or if the reward tells 18 from 19 in no way of writing.
     """
     load_reward(path)  # its faults are raised here, not in the process
-    with TemporaryDirectory() as folder:
-        workers = Workers("paring.verifier.reward_trial", (path, folder), count=1, seconds=seconds)
-        try:
-            return _checked(workers, Path(folder))
-        finally:
-            workers.close()
+    with (
+        TemporaryDirectory() as folder,
+        closing(Workers("paring.verifier.reward_trial", (path, folder), count=1, seconds=seconds)) as workers,
+    ):
+        return _checked(workers, Path(folder))
 
 
 def _checked(workers: Workers, folder: Path) -> RewardCheck:
@@ -79,20 +77,20 @@ def _checked(workers: Workers, folder: Path) -> RewardCheck:
     written = WAYS[style]
     golds = list(dict.fromkeys(trial.gold for trial in trials()))
     plain = _replies(workers, [(gold, written % gold) for gold in golds])
-    taken = {gold for gold, reply in zip(golds, plain, strict=True) if reply.is_above(threshold)}
+    taken = {gold for gold, reply in zip(golds, plain, strict=True) if reply.reward > threshold}
     tried = [trial for trial in trials() if trial.gold in taken]
     replies = _replies(workers, [(trial.gold, written % trial.answer) for trial in tried])
     faults = []
     for trial, reply in zip(tried, replies, strict=True):
         if reply.error:
             faults.append(f"{reply.error} on {trial.answer!r} for {trial.gold!r}")
-        elif reply.is_above(threshold) != trial.is_right:
+        elif (reply.reward > threshold) != trial.is_right:
             verb = "rejects" if trial.is_right else "accepts"
             faults.append(f"{verb} {trial.answer!r} for {trial.gold!r} (reward {reply.reward:g})")
     texts = hostile("18") | {name: written % answer for name, answer in hostile_answers("18").items()}
     hostile_replies = _replies(workers, [("18", text) for text in texts.values()])
     for name, reply in zip(texts, hostile_replies, strict=True):
-        if reply.error or reply.is_above(threshold):
+        if reply.error or reply.reward > threshold:
             faults.append(f"hostile, {name}: {reply.error or f'accepted (reward {reply.reward:g})'}")
     if (folder / CANARY).exists():
         faults.append("it runs code that stands in an answer")
@@ -106,7 +104,7 @@ def _style(workers: Workers) -> tuple[str, float]:
     error = ""
     for style, written in WAYS.items():
         right, wrong = _replies(workers, [("18", written % "18"), ("18", written % "19")])
-        if right.reward is not None and wrong.reward is not None and right.reward > wrong.reward:
+        if right.reward > wrong.reward:
             return style, (right.reward + wrong.reward) / 2
         error = right.error
     raise ValueError(
@@ -122,12 +120,12 @@ def _replies(workers: Workers, questions: Sequence[tuple[str, str]]) -> list[Rep
 
 def _reply(line: str) -> Reply:
     if line in (TIMEOUT, KILLED):
-        return Reply(None, "no answer in time" if line == TIMEOUT else "it ended the process", SECONDS)
+        return Reply(nan, "no answer in time" if line == TIMEOUT else "it ended the process", SECONDS)
     match json.loads(line):
         case {"reward": float(reward), "seconds": float(seconds)} if isfinite(reward):
             return Reply(reward, "", seconds)
         case {"reward": reward, "seconds": float(seconds)}:
-            return Reply(None, f"gives {reward}, no finite number", seconds)
+            return Reply(nan, f"gives {reward}, no finite number", seconds)
         case {"error": str(error), "seconds": float(seconds)}:
-            return Reply(None, f"raises {error}", seconds)
+            return Reply(nan, f"raises {error}", seconds)
     raise AssertionError(line)

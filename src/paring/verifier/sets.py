@@ -1,19 +1,24 @@
 """Sets of real numbers: intervals, unions and inequalities as one list of pieces."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from paring.verifier.golds import SEPARATOR, in_braces, in_brackets
 from paring.verifier.latex import split_outside
 
+T = TypeVar("T")
 _CUP = re.compile(r"\\cup(?![A-Za-z])")
 _OR = re.compile(r"\\lor ")
 _RELATION = re.compile(r"\\(?:le|ge|ne)(?![A-Za-z]) ?|[<>]=?")
 _BELONGS = re.compile(r"[A-Za-z] ?\\in ?")
 _ALL = re.compile(r"\\mathbb\{R\}")
 _CONDITION = re.compile(r"[A-Za-z] ?(?:\\in ?\\mathbb\{R\} ?)?[|:] ?")
+_SIGNS = {r"\le": "<=", r"\ge": ">=", r"\ne": "!="}
+_MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 LEAST, GREATEST = "-infinity", "infinity"
+_INFINITIES = {r"\infty": GREATEST, r"+\infty": GREATEST, r"-\infty": LEAST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +46,18 @@ def real_set(text: str) -> list[Piece] | None:
     return pieces
 
 
-def same_set(gold: list[Piece], answer: list[Piece], same: Callable[[str, str], bool]) -> bool:
-    """Whether two lists hold the same pieces in any order. Pieces that touch are not joined."""
+def matched(gold: Iterable[T], answer: Iterable[T], *tests: Callable[[T, T], bool]) -> bool:
+    """Whether both hold the same members in any order: each takes the first twin by the first test that finds one."""
     left = list(answer)
-    for piece in gold:
-        twin = next((other for other in left if _same_piece(piece, other, same)), None)
+    for member in gold:
+        twin = next((other for is_twin in tests for other in left if is_twin(member, other)), None)
         if twin is None:
             return False
         left.remove(twin)
     return not left
 
 
-def _same_piece(gold: Piece, answer: Piece, same: Callable[[str, str], bool]) -> bool:
+def same_piece(gold: Piece, answer: Piece, same: Callable[[str, str], bool]) -> bool:
     if (gold.has_start, gold.has_end) != (answer.has_start, answer.has_end):
         return False
     ends = ((gold.start, answer.start), (gold.end, answer.end))
@@ -87,11 +92,13 @@ def _bounds(part: str) -> list[Piece] | None:
             return [Piece(lower[0].start, upper[0].end, lower[0].has_start, upper[0].has_end)]
         return None
     sides = [side.strip() for side in _RELATION.split(part)]
-    signs = [_sign(sign) for sign in _RELATION.findall(part)]
+    signs = [_SIGNS.get(sign, sign) for sign in map(str.strip, _RELATION.findall(part))]
     if len(signs) == 1 and _is_letter(sides[1]) and not _is_letter(sides[0]):
         sides, signs = sides[::-1], [_MIRRORED[signs[0]]]
     if len(signs) == 1 and _is_letter(sides[0]):
-        return _one_bound(signs[0], _end(sides[1]))
+        below = Piece(LEAST, _end(sides[1]), False, signs[0] == "<=")
+        above = Piece(_end(sides[1]), GREATEST, signs[0] == ">=", False)
+        return {"<": [below], ">": [above], "!": [below, above]}[signs[0][0]]
     if len(signs) == 2 and _is_letter(sides[1]) and {sign[0] for sign in signs} in ({"<"}, {">"}):
         if signs[0][0] == ">":
             sides, signs = sides[::-1], [_MIRRORED[sign] for sign in reversed(signs)]
@@ -99,24 +106,9 @@ def _bounds(part: str) -> list[Piece] | None:
     return None
 
 
-_MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
-
-
-def _one_bound(sign: str, end: str) -> list[Piece]:
-    below = Piece(LEAST, end, False, sign == "<=")
-    above = Piece(end, GREATEST, sign == ">=", False)
-    return {"<": [below], ">": [above], "!": [below, above]}[sign[0]]
-
-
-def _sign(sign: str) -> str:
-    sign = sign.strip()
-    return {r"\le": "<=", r"\ge": ">=", r"\ne": "!="}.get(sign, sign)
-
-
 def _is_letter(side: str) -> bool:
     return re.fullmatch(r"[A-Za-z]|\\(?!infty)[a-z]+", side) is not None
 
 
 def _end(text: str) -> str:
-    end = text.replace(" ", "")
-    return {r"\infty": GREATEST, r"+\infty": GREATEST, r"-\infty": LEAST}.get(end, text.strip())
+    return _INFINITIES.get(text.replace(" ", ""), text.strip())

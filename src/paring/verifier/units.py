@@ -57,18 +57,17 @@ def read_suffix(text: str) -> Suffix | None:
         scale, words = 10 ** _SCALES[scaled[1]], words[scaled.end() :].strip()
     if not words:
         return Suffix(scale)
-    unit = known_unit(words)
-    marked = stripped.startswith(r"\text") or words[0] in "°"
-    if unit:
-        is_letter = _POWER.sub("", words).isascii() and len(_POWER.sub("", words)) == 1
+    base = _POWER.sub("", words)
+    marked = stripped.startswith(r"\text") or words[0] == "°"
+    if unit := known_unit(words):
+        is_letter = base.isascii() and len(base) == 1
         return Suffix(scale, unit=unit) if marked or not is_letter else None
     if _NO_UNIT.search(words):
         return None
     if _CHINESE_WORDS.fullmatch(words):
         return Suffix(scale)
-    words = _POWER.sub("", words)
-    spaced = text.startswith(" ") and max(map(len, words.split()), default=0) >= 4
-    return Suffix(scale) if (marked or spaced) and _WORDS.fullmatch(words) else None
+    spaced = text.startswith(" ") and max(map(len, base.split()), default=0) >= 4
+    return Suffix(scale) if (marked or spaced) and _WORDS.fullmatch(base) else None
 
 
 def known_unit(words: str) -> str:

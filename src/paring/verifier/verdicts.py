@@ -48,18 +48,17 @@ class _Refused(Exception):
     """Comparing this answer might take too much time or memory."""
 
 
-class _NotHere(Exception):
-    """The comparison takes algebra."""
-
-
+@dataclass(frozen=True, slots=True)
 class _Elsewhere:
     """Algebra that is done elsewhere, unless the answer is refused."""
 
+    whole: str
+
     def equal(self, gold: str, answer: str) -> bool:
-        raise _Refused if explodes(answer) else _NotHere
+        raise _Refused if explodes(answer) else NeedsAlgebra(self.whole)
 
     def proportional(self, gold: tuple[str, str], answer: tuple[str, str], *, sign: bool) -> bool:
-        raise _Refused if any(map(explodes, answer)) else _NotHere
+        raise _Refused if any(map(explodes, answer)) else NeedsAlgebra(self.whole)
 
 
 def decide(gold: Gold, text: str, answer_in: Callable[[str], str | None] = final_answer) -> Verdict:
@@ -68,10 +67,7 @@ def decide(gold: Gold, text: str, answer_in: Callable[[str], str | None] = final
     answer = answer_in(text)
     if not answer:
         return Verdict(False, "no answer", answer)
-    try:
-        why = compare(gold, answer, _Elsewhere())
-    except _NotHere:
-        raise NeedsAlgebra(answer) from None
+    why = compare(gold, answer, _Elsewhere(answer))
     return Verdict(why == "right", why, answer)
 
 

@@ -9,6 +9,7 @@ from paring.verifier.verdicts import WHYS, NeedsAlgebra, Verdict, decide
 from paring.verifier.workers import Workers
 
 MOST_REMEMBERED = 10_000
+"""An answer that comes again costs nothing, and is judged the same."""
 WALL_FACTOR = 10
 """An answer may take this many times its processor time by the clock, on a machine with much else to do."""
 
@@ -52,8 +53,11 @@ class Verifier:
         known = {question: self._remembered[question] for question in places if question in self._remembered}
         if unknown:
             _require_math_verify("comparing expressions")
-            for question, why in zip(unknown, self._workers.ask([_line(*one) for one in unknown]), strict=True):
-                known[question] = self._remember(question, Verdict(why == "right", WHYS[why], question[1]))
+            lines = [json.dumps({"kind": gold.kind, "gold": gold.text, "answer": answer}) for gold, answer in unknown]
+            for question, why in zip(unknown, self._workers.ask(lines), strict=True):
+                if len(self._remembered) >= MOST_REMEMBERED:
+                    del self._remembered[next(iter(self._remembered))]
+                known[question] = self._remembered[question] = Verdict(why == "right", WHYS[why], question[1])
         for question, verdict in known.items():
             verdicts |= dict.fromkeys(places[question], verdict)
         return [verdicts[place] for place in range(len(pairs))]
@@ -74,17 +78,7 @@ class Verifier:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _remember(self, question: tuple[Gold, str], verdict: Verdict) -> Verdict:
-        """So that an answer which comes again costs nothing, and is judged the same."""
-        if len(self._remembered) >= MOST_REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        return self._remembered.setdefault(question, verdict)
-
 
 def _require_math_verify(purpose: str) -> None:
     if find_spec("math_verify") is None:
         raise ModuleNotFoundError(f'{purpose} needs math-verify: pip install "paring[math]"')
-
-
-def _line(gold: Gold, answer: str) -> str:
-    return json.dumps({"kind": gold.kind, "gold": gold.text, "answer": answer})

@@ -14,7 +14,12 @@ _WARMING = (r"\frac{\sqrt{2}}{2}+x^{2}", r"\frac{1}{\sqrt{2}}+x \cdot x")
 
 def prepare(seconds: float, memory_mb: int) -> Callable[[dict[str, str]], str]:
     """The answers of this process: a word of `Why` for {"kind", "gold", "answer"}. Its limits hold from here on."""
-    _limit_itself(memory_mb * 2**20)
+    if sys.platform != "win32":  # Windows has no such limits
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20, memory_mb * 2**20))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     from paring.verifier.golds import KINDS, Gold
     from paring.verifier.symbols import MathVerify
@@ -31,16 +36,6 @@ def prepare(seconds: float, memory_mb: int) -> Callable[[dict[str, str]], str]:
             os._exit(NO_MEMORY)  # what is left of this process cannot be trusted
 
     return answer
-
-
-def _limit_itself(memory: int) -> None:
-    """Bytes of address space, no file, no dump. Windows has no such limits."""
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":
