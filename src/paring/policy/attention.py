@@ -29,7 +29,7 @@ def attention(
     value: Tensor,
     attention_mask: None,
     *,
-    layout: TokenLayout,
+    layout: TokenLayout | None = None,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
@@ -37,6 +37,11 @@ def attention(
     **_: object,
 ) -> tuple[Tensor, None]:
     """transformers' attention interface; `layout` comes through the model's forward as a keyword."""
+    if layout is None:
+        raise ValueError(
+            f"{type(module).__name__} does not pass on what it is called with, so packed attention does not know the "
+            "layout of the tokens: choose a model that does (Llama, Qwen2, Qwen3, Mistral, ...)"
+        )
     if softcap is not None or s_aux is not None:
         raise ValueError(
             f"{type(module).__name__} caps its attention scores or adds sinks to them, which packed attention "

@@ -13,10 +13,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from paring.adapters.attach import switched_off
 from paring.adapters.lowrank import LowRankLinear
 from paring.maths.logprobs import token_logprobs
-from paring.policy import attention
 from paring.policy.attention import TokenLayout
 from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
-from paring.policy.packing import PackedBatch, Shared, pack
+from paring.policy.packing import PackedBatch
+from paring.policy.probe import check_fits
 from paring.policy.replay import replayed
 
 Forward = Callable[..., Tensor]
@@ -36,7 +36,7 @@ class Policy:
     """The model's forward pass up to its last hidden states, with a gradient."""
 
     def __post_init__(self) -> None:
-        check_fits(self.model)
+        check_fits(self.model, partial(forward, self.model))
         object.__setattr__(self, "hidden", forward(self.model, activation_bytes=self.activation_bytes))
 
     @property
@@ -108,36 +108,6 @@ class Policy:
             yield
         finally:
             self.model.eval()
-
-
-def check_fits(model: PreTrainedModel) -> None:
-    """Give the model our attention, after a probe that it changes nothing and that the head alone makes the logits.
-
-    Raises ValueError for the few architectures of which that is not true (capped or biased logits, attention sinks,
-    state spaces), and for an adapter on the head: a wrong log-prob must never be trained on."""
-    head = model.get_output_embeddings()
-    if not isinstance(head, nn.Linear) or head.bias is not None:
-        raise ValueError(
-            f"the output embeddings of {type(model).__name__} must be a linear layer without bias or adapter: leave "
-            "lm_head out of adapter.targets, or choose a plain decoder (Llama, Qwen2, Qwen3, Mistral, ...)"
-        )
-    probe_N = torch.arange(8, device=model.device) % model.config.get_text_config().vocab_size
-    with torch.no_grad():
-        expected_NV = model(input_ids=probe_N[None], use_cache=False).logits[0].float()
-        model.set_attn_implementation(attention.NAME)
-        # The 8 tokens as a prompt of 5 and, twice, a completion whose inputs are the other 3: an attention that
-        # ignores the layout lets the second see the first.
-        completion = [*probe_N[5:].tolist(), 0]
-        batch = pack([Shared(probe_N[:5].tolist(), [completion, completion])], model.device)
-        expected_NV = torch.cat([expected_NV, expected_NV[5:]])
-        hidden_ND = forward(model)(batch.token_N[None], batch.position_N[None], batch.layout)[0]
-        computed_NV = (hidden_ND @ head.weight.T).float()
-    tolerance = 1e-3 if model.dtype == torch.float32 else 5e-2
-    if (computed_NV - expected_NV).abs().max() > tolerance * expected_NV.abs().max().clamp(min=1):
-        raise ValueError(
-            f"{type(model).__name__} does not compute its logits from hidden states and head alone, or attends in a "
-            "way that packed batches do not: choose a plain decoder (Llama, Qwen2, Qwen3, Mistral, ...)"
-        )
 
 
 def forward(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Forward:

@@ -1,7 +1,7 @@
 """The engine that runs here: prompts prefilled once a group, rows decoded together; ended rows leave, others join."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 
 from paring.policy.chat import answer_text, prompt_tokens
 from paring.policy.model import Policy
+from paring.policy.packing import packed
+from paring.policy.probe import PROMPT, compare, narrowed, probe_tokens, refusing
 from paring.policy.recording import Recording, Trace
 from paring.rollout.cache import Prefill, Rows
 from paring.rollout.engine import Sampling
@@ -16,6 +18,9 @@ from paring.rollout.folded import Sampler, sampler
 from paring.rollout.noise import draw, uniforms
 from paring.settings.complaints import NotFinite
 from paring.types import Completion, Group, Key, Problem
+
+PROBE_STEPS = 4
+"""Tokens that a probe decodes."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,32 @@ class LocalEngine:
             Group(problem, prompt, tuple(completions[index * group_size : (index + 1) * group_size]), traces[index])
             for index, (problem, prompt) in enumerate(zip(problems, prompts, strict=True))
         ]
+
+
+@torch.no_grad()
+def check_decodes(policy: Policy) -> None:
+    """Raises ValueError where the steps of decoding give tokens other log-probs than the packed pass that trains on
+    them; of a model with sliding windows also beyond the window."""
+    with refusing(policy.model):
+        _compare_decoding(policy)
+        with narrowed(policy.model) as has_windows:
+            if has_windows:
+                _compare_decoding(replace(policy))  # made anew, where a pass keeps its windows
+
+
+def _compare_decoding(policy: Policy) -> None:
+    """Two completions of a prompt, one of which ends before the other."""
+    problem = Problem("probe", (), "")
+    prompt = tuple(probe_tokens(policy.model)[:PROMPT].tolist())
+    noise_BT = np.stack([uniforms(Key(0, 0), problem.id, member, PROBE_STEPS) for member in range(2)])
+    decoding = Decoding(sampler(policy), policy, [prompt], 2, Sampling(max_new_tokens=PROBE_STEPS), noise_BT)
+    decoding.run(1)
+    drawn = zip(decoding.token_BT.tolist(), decoding.length_B.tolist(), strict=True)
+    completions = tuple(Completion(tuple(tokens[:length]), (), "", False) for tokens, length in drawn)
+    batch = packed([Group(problem, prompt, completions)], policy.device)
+    packed_BT = policy.log_probs(batch, temperature=1.0)
+    decoded_BT = decoding.logp_BT[:, : packed_BT.shape[1]] * batch.mask_BT
+    compare(policy.model, decoded_BT, packed_BT, "gives a token another log-prob while it decodes than in a whole pass")
 
 
 class Decoding:

@@ -17,7 +17,7 @@ from paring.evaluation.request import Request, request_of
 from paring.evaluation.results import Results, task_results
 from paring.policy.model import Policy
 from paring.rollout.engine import Engine
-from paring.rollout.local import LocalEngine
+from paring.rollout.local import LocalEngine, check_decodes
 from paring.runtime.files import write_durably
 from paring.runtime.interruption import Interruption
 from paring.runtime.lock import run_lock
@@ -107,6 +107,7 @@ def evaluate_on(
     with Verifier() as verifier, place as name:
         subject, folder = open_subject(request.subject), Path(name)
         exams, notes = _exams(request, task, subject, verifier)
+        check_decodes(subject.policy)
         base = subject.base
         _begin(folder, request, exams, subject)
         with run_lock(folder), Interruption() as interruption:
@@ -140,6 +141,7 @@ def _exams(request: Request, task: Task | None, subject: Subject, verifier: Veri
 def _other(request: Request, exams: Sequence[Exam]) -> Subject:
     """The other model, whose context must hold the same prompts and answers. Raises ValueError."""
     other = open_subject(str(request.compare))
+    check_decodes(other.policy)
     for exam in exams:
         exam.fitted(other.policy, exam.max_new_tokens)
     return other

@@ -10,7 +10,7 @@ from lm_eval.api.model import LM  # pyright: ignore[reportMissingImports]
 from lm_eval.api.registry import register_model  # pyright: ignore[reportMissingImports]
 
 from paring.rollout.engine import Sampling
-from paring.rollout.local import LocalEngine
+from paring.rollout.local import LocalEngine, check_decodes
 from paring.subjects.opening import open_subject
 from paring.tasks.splits import digest
 from paring.types import Key, Problem
@@ -37,6 +37,7 @@ class PolicyUnderTest(LM):
             raise ValueError(f"model_args: {', '.join(sorted(unknown))}: unknown; there are model, seed and rows")
         super().__init__()
         policy = open_subject(str(model)).policy
+        check_decodes(policy)
         self._tokenizer = copy.deepcopy(policy.tokenizer)
         policy.tokenizer.chat_template = VERBATIM
         self._engine = LocalEngine(policy, rows=int(rows))

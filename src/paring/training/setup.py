@@ -18,7 +18,7 @@ from paring.policy.model import Policy
 from paring.policy.recording import Recording
 from paring.rollout.engine import Engine
 from paring.rollout.lagged import LaggedEngine
-from paring.rollout.local import LocalEngine, check_length
+from paring.rollout.local import LocalEngine, check_decodes, check_length
 from paring.rollout.teacher import Teacher
 from paring.runtime.machine import threads_for
 from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
@@ -57,6 +57,7 @@ def prepare(run: Run) -> Setup:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
     _check_weights(run.task, run.rewards, problems[0])
     policy = load_policy(run)
+    check_decodes(policy)
     count = min(run.steps * run.rollout.problems, len(problems))
     drawn = problems if objective.redraws else items_of_step(problems, count, seed=run.seed, step=1)
     for problem in [*drawn, *held_out]:

@@ -1,5 +1,7 @@
 """The policy: its reference, its dropout, its ends, and the architectures that it refuses."""
 
+from functools import partial
+
 import pytest
 import torch
 from transformers import (
@@ -19,8 +21,9 @@ from transformers import (
 
 from paring.adapters.attach import attach
 from paring.adapters.kinds import Lora
-from paring.policy.model import Policy, check_fits
+from paring.policy.model import Policy, forward
 from paring.policy.packing import Shared, pack
+from paring.policy.probe import check_fits
 
 SHAPE = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, vocab_size=64)
 SHAPE |= dict(bos_token_id=None, eos_token_id=63, pad_token_id=0)
@@ -75,6 +78,10 @@ def test_dropout_of_the_base_never_acts(make_policy):
     assert torch.equal(first_BT, second_BT)
 
 
+def admitted(model):
+    check_fits(model, partial(forward, model))
+
+
 @pytest.mark.parametrize(
     ("listed", "ends"), [([3, 5], {3, 5, 63}), ([63, 4], {63, 4}), (7, {7, 63}), (None, {63}), ([], {63})]
 )
@@ -89,23 +96,27 @@ def test_context_is_the_model_s(make_policy):
 
 
 def test_plain_decoders_fit(family, tiny):
-    check_fits(tiny(family))
+    admitted(tiny(family))
 
 
 def test_learned_positions_fit():
-    check_fits(GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=64)).eval())
+    admitted(GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=64)).eval())
 
 
 @pytest.mark.parametrize(
     ("kind", "config", "complaint"),
     [
-        (Gemma2ForCausalLM, Gemma2Config(attn_logit_softcapping=None, final_logit_softcapping=2.0, **SHAPE), "logits"),
-        (Gemma2ForCausalLM, Gemma2Config(final_logit_softcapping=None, **SHAPE), "caps its attention scores"),
+        (
+            Gemma2ForCausalLM,
+            Gemma2Config(attn_logit_softcapping=None, final_logit_softcapping=2.0, **SHAPE),
+            "final_logit",
+        ),
+        (Gemma2ForCausalLM, Gemma2Config(final_logit_softcapping=None, **SHAPE), "attn_logit_softcapping"),
         (GraniteForCausalLM, GraniteConfig(logits_scaling=2.0, **SHAPE), "logits"),
         (PhiForCausalLM, PhiConfig(**SHAPE), "without bias"),
         # These do not ask our layout who sees whom.
-        (BloomForCausalLM, BloomConfig(**SHAPE), "attends in a way"),
-        (MambaForCausalLM, MambaConfig(**SHAPE), "attends in a way"),
+        (BloomForCausalLM, BloomConfig(**SHAPE), "attends as packed"),
+        (MambaForCausalLM, MambaConfig(**SHAPE), "attends as packed"),
     ],
     ids=["capped logits", "capped attention", "scaled logits", "biased logits", "own attention", "state space"],
 )
@@ -115,7 +126,7 @@ def test_what_would_give_wrong_log_probs_is_refused(kind, config, complaint):
     for parameter in model.parameters():
         parameter.normal_(0, 0.3)
     with pytest.raises(ValueError, match=f"{complaint}.*choose a (plain decoder|model)"):
-        check_fits(model)
+        admitted(model)
 
 
 def test_an_adapter_on_the_head_is_refused(tiny, tokenizer):
