@@ -146,3 +146,13 @@ def test_a_file_says_what_it_is_for_and_is_short(module):
 @pytest.mark.parametrize("word", ["util", "helper", "manager", "handler", "misc", "common"])
 def test_no_file_is_named_after_nothing(word):
     assert not [module for module in FILES if word in module.rpartition(".")[2]]
+
+
+def test_the_page_of_the_plan_names_every_file():
+    page = SOURCE.parents[1] / "docs/architecture.md"
+    if not page.is_file():
+        pytest.skip("the package lies outside its repository")
+    text = page.read_text(encoding="utf-8")
+    free = ("__init__", "commands", "benchmarks", "peft")
+    files = [path for path in SOURCE.rglob("*.py") if path.stem not in free and path.parent.name not in free]
+    assert not [path.name for path in files if path.name not in text]
