@@ -77,7 +77,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a task says of one answer: reward by part, whether it is right, and traits that are not rewarded. Where the
+    """The judgement of one answer: reward by part, whether it is right, and traits that are not rewarded. Where the
     task says so, also what was read as the answer, and why it is judged so, by a class of verdicts."""
 
     parts: dict[str, float]
@@ -93,7 +93,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What the noise of a rollout is a function of, beside problem, member and position."""
+    """The key of a rollout's noise, which is a function of it, of problem, member and position."""
 
     seed: int
     step: int

@@ -140,7 +140,7 @@ def set_ranks(adapters: Adapters, ranks: Mapping[str, int]) -> None:
 
 
 def components_of(adapters: Adapters) -> dict[str, Components]:
-    """What a rank event knows of each adapter; all must be gated."""
+    """The numbers of each adapter that a rank event decides by; all must be gated."""
     components = {}
     for path, adapter in adapters.items():
         assert adapter.c_R is not None, f"{path} has no gates"

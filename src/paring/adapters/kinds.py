@@ -56,7 +56,7 @@ class L1ra:
     dropout: Share = 0.0
     targets: Targets = "all-linear"
     budget: Budget = "parameters"
-    """What is conserved: parameters, never more than LoRA of `rank` has, or the sum of the ranks, as in the paper."""
+    """The conserved quantity: parameters, at most those of LoRA of `rank`; or the sum of the ranks, as in the paper."""
     events: Annotated[Count, Field(description="rank events of the run, evenly spaced, the last at its end")] = 10
     shrink: NotNegative = 6.0
     """How far L1 moves the gate of a component of no importance in the whole run: kappa, the sum of its steps."""
@@ -102,7 +102,7 @@ class L1ra:
         return step <= (1 - self.settle) * steps and step < steps
 
     def plan(self, modules: Modules, *, step: int, steps: int, matrices_lr: float) -> RankPlan:
-        """What the event after step `step` removes and adds."""
+        """The components that the event after step `step` removes and adds."""
         return plan_ranks(
             modules,
             budget=self.rank * sum(self.price(module.cost) for module in modules.values()),
@@ -113,7 +113,7 @@ class L1ra:
         )
 
     def price(self, cost: int) -> int:
-        """What one rank costs of the budget in a module where it has `cost` parameters."""
+        """The share of the budget that one rank takes in a module where it has `cost` parameters."""
         return cost if self.budget == "parameters" else 1
 
 

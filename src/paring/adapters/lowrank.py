@@ -13,7 +13,7 @@ from torch.nn import functional
 
 @runtime_checkable
 class LinearLike(Protocol):
-    """What an adapter needs of its base: a map of `in_features` to `out_features` (dense, 4-bit, 8-bit, ...)."""
+    """The base of an adapter: a map of `in_features` to `out_features` (dense, 4-bit, 8-bit, ...)."""
 
     in_features: int
     out_features: int

@@ -32,7 +32,7 @@ ACCEPTED = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (Tru
 
 @dataclass(frozen=True, slots=True)
 class PeftLora:
-    """What a PEFT LoRA folder holds. By module path: `tensors` (A_RI, B_OR) and `scales`, s in y = W x + s B A x."""
+    """A PEFT LoRA folder. By module path: `tensors` (A_RI, B_OR) and `scales`, s in y = W x + s B A x."""
 
     dropout: float
     tensors: dict[str, tuple[Tensor, Tensor]]
@@ -114,7 +114,7 @@ def pattern_value(patterns: object, path: str, default: object) -> object:
 
 
 def _settings_of(config: dict[str, object], path: str) -> Lora:
-    """What adapter_config.json says of one module; what is absent has PEFT's default. Raises ValueError."""
+    """The settings of one module in adapter_config.json; an absent one has PEFT's default. Raises ValueError."""
     values = {
         "rank": pattern_value(config.get("rank_pattern"), path, config.get("r", 8)),
         "alpha": pattern_value(config.get("alpha_pattern"), path, config.get("lora_alpha", 8)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What a rank event knows of one module.
+    """The numbers of one module that a rank event decides by.
 
     gate_R       the gates c, in [0, 1]
     strength_R   s |a_i| |b_i| of each component: by how much it could change the weight, were its gate 1
@@ -31,7 +31,7 @@ Modules = Mapping[str, Components]
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What changes of one module: the places of the components that stay, in order, and how many new ones follow."""
+    """The change of one module: the places of the components that stay, in order, and how many new ones follow."""
 
     kept: tuple[int, ...]
     grown: int
@@ -39,7 +39,7 @@ class Move:
 
 @dataclass(frozen=True)
 class RankPlan:
-    """What changes, by module, and what of the budget nobody could take."""
+    """The changes by module, and the part of the budget that no module could take."""
 
     moves: dict[str, Move]
     unassigned: int

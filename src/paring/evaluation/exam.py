@@ -48,7 +48,7 @@ class Exam:
         return self.task.name
 
     def identity(self) -> dict[str, Json]:
-        """What must be the same for an evaluation to go on: the digest is of prompts and golds."""
+        """An evaluation goes on only where these are the same: the digest is of prompts and golds."""
         put = [[problem.id, problem.messages, problem.gold] for problem in self.problems]
         digest = blake2b(json.dumps(put).encode(), digest_size=8).hexdigest()
         return {"problems": len(self.problems), "digest": digest, "max_new_tokens": self.max_new_tokens}

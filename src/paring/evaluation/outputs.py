@@ -27,7 +27,7 @@ th, td { padding: .2rem .7rem; text-align: left; white-space: nowrap; border-bot
 li { font-size: .87rem; }
 """
 MISSING = ("its name and licence", "what it was trained on, and how", "what it is for, and what it is not for")
-"""What a model card needs and only its author knows."""
+"""Parts of a model card that only its author can write."""
 
 
 def write_outputs(folder: Path, results: Results) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What an evaluation is to do: everything that determines its answers."""
+"""The request of an evaluation: everything that determines its answers."""
 
 from dataclasses import field
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an evaluation measured, as data: the record of each task, and the comparison where there is one."""
+"""The results of an evaluation, as data: the record of each task, and the comparison where there is one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -52,7 +52,7 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Results:
-    """What all tasks came to. `base` is the model, or that of the adapters."""
+    """The results of all tasks. `base` is the model, or that of the adapters."""
 
     request: Request
     base: str

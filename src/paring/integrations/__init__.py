@@ -1,1 +1,1 @@
-"""What lets other libraries use ours; each room needs the library that it is named after."""
+"""Our methods for other libraries; each room needs the library that it is named after."""

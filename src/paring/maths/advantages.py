@@ -11,7 +11,7 @@ RawReward = Literal["task", "correct", "signed"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the G completions of P problems.
+    """The outcome of the G completions of P problems.
 
     reward_PG: float64, as the task gives it, weighted by `rewards`. correct_PG: bool, whether the answer is right.
     length_PG: int64, tokens. longest: the most tokens that a completion may have."""

@@ -1,4 +1,4 @@
-"""What an objective is: how an outcome becomes advantages, what each token gains by them, and how that is summed."""
+"""The objective: how an outcome becomes advantages, each token's gain by them, and how gains are summed."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -46,7 +46,7 @@ class Objective:
     kl = "k3"
     """Its estimator, a name in KL_ESTIMATORS."""
     reduce = "per-sequence"
-    """What the length of an answer weighs, a name in REDUCERS."""
+    """How the length of an answer counts, a name in REDUCERS."""
     redraws = 0
     """Times that problems of which all answers are right, or all wrong, are replaced by others before the update."""
     from_solutions = False
@@ -55,7 +55,7 @@ class Objective:
     """Whether `gain` has a gradient where the advantage is 0. If not, such completions are left out of the passes."""
 
     def advantage(self, outcome: Outcome) -> Tensor:
-        """What each completion is worth: float64 [P, G]."""
+        """The advantage of each completion: float64 [P, G]."""
         raise NotImplementedError
 
     def selected(self, outcome: Outcome) -> Tensor:
@@ -63,7 +63,7 @@ class Objective:
         return torch.ones_like(outcome.correct_PG)
 
     def gain(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
-        """What each token adds to what is maximised: [B, T]. Unless a kind says otherwise the policy gradient,
+        """The gain of each token, whose reduction is maximised: [B, T]. The default is the policy gradient,
         A_b log pi_bt."""
         return advantage_B1 * logp.policy_BT
 
@@ -72,7 +72,7 @@ class Objective:
         return torch.zeros_like(mask_BT, dtype=torch.bool)
 
     def opened(self) -> "Objective":
-        """What is to be used: itself, but of a custom one what its file defines."""
+        """The objective to use: itself; for a custom one, the class that its file defines."""
         return self
 
     def __call__(self, logp: LogProbs, advantage_B: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:

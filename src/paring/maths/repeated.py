@@ -1,4 +1,4 @@
-"""What k answers to one problem give together, estimated without bias from n >= k of them: pass@k and maj@k."""
+"""The chances of k answers to one problem together, estimated without bias from n >= k of them: pass@k and maj@k."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence

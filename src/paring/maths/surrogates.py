@@ -1,4 +1,4 @@
-"""What a token gains by way of its ratio to the old policy: surrogates of the policy gradient, each one formula.
+"""Surrogates of the policy gradient by the ratio to the old policy, and their clip: each one formula.
 
 rho_bt = pi_bt / pi_old_bt, and A_b is advantage_B1. Bounds are 1 - low and 1 + high; "off" is no bound.
 """

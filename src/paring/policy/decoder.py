@@ -39,7 +39,7 @@ class Rotary:
 
 @dataclass(frozen=True)
 class Shape:
-    """What attention needs to know of a layer. window: see TokenLayout."""
+    """The sizes of a layer that attention needs. window: see TokenLayout."""
 
     heads: int
     key_heads: int
@@ -115,7 +115,7 @@ class Decoder:
 
     @cached_property
     def bytes_per_token(self) -> int:
-        """What one layer keeps of a token for its backward, about: the inputs of the norms and of the adapters,
+        """Bytes that one layer keeps of a token for its backward, about: the inputs of the norms and of the adapters,
         queries, keys, values and their padded copies, gate, up and their product."""
         config = self.model.config
         shape = self.layers[0].shape
@@ -132,7 +132,7 @@ def through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: T
 
 
 Product = Callable[[str, nn.Module, Tensor], Tensor]
-"""What the linear module of this name gives for its input."""
+"""From an input to the output of the linear module of this name."""
 
 
 def computed(name: str, module: nn.Module, x: Tensor) -> Tensor:

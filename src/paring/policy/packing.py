@@ -30,7 +30,7 @@ class PackedBatch:
     target_M: Tensor
     mask_BT: Tensor
     known: Known | None = None
-    """What the rollout computed of these tokens, where it was recorded."""
+    """The rollout's pass over these tokens, where it was recorded."""
 
     def spread(self, value_M: Tensor) -> Tensor:
         """[M] -> [B, T], 0 where there is no token. Differentiable."""

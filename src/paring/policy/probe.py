@@ -11,7 +11,7 @@ from paring.policy import attention
 from paring.policy.packing import Shared, pack
 
 TOKENS, PROMPT = 8, 5
-"""Of the probe, and those of them that serve as the prompt."""
+"""Tokens of the probe, and tokens of its prompt."""
 WINDOW = 4
 """To which sliding windows are narrowed, so that the probe is longer than any."""
 NEUTRAL = {

@@ -1,4 +1,4 @@
-"""What a rollout computed, kept for the update: the policy that samples is the policy that takes the first update."""
+"""The forward pass of a rollout, kept for the update: the policy that samples is the one that takes the first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ class Recording:
         self.rows, self.rollout = 0, self.rollout + 1
 
     def keep(self, layer: int, name: str, product: Tensor) -> None:
-        """What this layer gives for the tokens that are next, [..., O]."""
+        """The output of this layer for the next tokens, [..., O]."""
         rows = product.flatten(0, -2)
         if self.rows + len(rows) <= self.room:
             self.parts[name][layer, self.rows : self.rows + len(rows)] = rows
@@ -73,7 +73,7 @@ class Known:
 
 
 def known(traces: Sequence[Recorded | None]) -> Known | None:
-    """What is known of groups that are packed in this order; None unless it is known of all of them."""
+    """The recorded pass of groups that are packed in this order; None unless all of them are recorded."""
     held = [trace for trace in traces if isinstance(trace, Trace) and trace.rollout == trace.recording.rollout]
     if not held or len(held) < len(traces):
         return None

@@ -17,7 +17,7 @@ class Place:
     layer: int | None
     type: str
     family: str
-    """What the module is a part of, within its layer: `mlp`."""
+    """The part of the layer that holds the module: `mlp`."""
 
 
 def places(paths: Iterable[str]) -> dict[str, Place]:

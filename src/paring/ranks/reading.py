@@ -1,4 +1,4 @@
-"""What a run did with its ranks: its folder -> modules, sums over them, events. No model is needed."""
+"""The ranks of a run: its folder -> modules, sums over them, events. No model is needed."""
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass

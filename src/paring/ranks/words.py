@@ -25,7 +25,7 @@ def as_text(ranks: Ranks) -> str:
 
 
 def summary(ranks: Ranks) -> list[str]:
-    """What began, what became of it, how much moved."""
+    """Ranks and parameters at the start and at the end, and how many ranks moved."""
     everything, first, last = ranks.all, ranks.events[0], ranks.events[-1]
     gained = sum(max(0, module.change) for module in everything.modules)
     lost = sum(max(0, -module.change) for module in everything.modules)
@@ -95,7 +95,7 @@ def _moved_table(ranks: Ranks) -> Table:
 
 
 def event_words(ranks: Ranks, number: int) -> str:
-    """What happened at the event of this number, from 0, and why."""
+    """The event of this number, from 0, in one line, with its cause."""
     event = ranks.events[number]
     cause, effects = "nothing pruned", []
     # Some of a module's last components may stay whatever their gates: without pruning, gates are not mentioned.

@@ -1,4 +1,4 @@
-"""What the runs came to: for each measure and setting, the mean of every arm with its interval."""
+"""The results of the runs: for each measure and setting, the mean of every arm with its interval."""
 
 import json
 from collections.abc import Mapping
@@ -113,7 +113,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Contest:
-    """What may be compared: arms with the same measure at the same setting."""
+    """Arms that may be compared: they have the same measure at the same setting."""
 
     measure: Measure
     setting: str

@@ -1,4 +1,4 @@
-"""What run and study folders show, and the answer in words, made from its numbers alone."""
+"""The findings of run and study folders, and the answer in words, made from their numbers alone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ ALIKE = 0.02
 
 @dataclass(frozen=True)
 class Findings:
-    """What run and study folders show, worked out once and before it is laid out."""
+    """All findings of run and study folders, computed once, before any layout."""
 
     gathered: Gathered
     contests: list[Contest]

@@ -1,4 +1,4 @@
-"""What a report is about: run folders and study folders in, arms with their runs out."""
+"""The subject of a report: run folders and study folders in, arms with their runs out."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -107,7 +107,7 @@ def _ranks(gathered: Gathered) -> list[Passage]:
 
 
 def _settings(gathered: Gathered) -> list[Passage]:
-    """What differs between the arms, a column a setting; and what all runs share."""
+    """Settings that differ between the arms, a column each; and those that all runs share."""
     recipes = [arm.first.recipe for arm in gathered.arms]
     names = [name for name in differing(recipes) if name not in NOT_A_DIFFERENCE]
     rows = [

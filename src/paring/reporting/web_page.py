@@ -57,7 +57,7 @@ def as_page(findings: Findings, *, detail: float = 1.0) -> str:
 
 
 def _finalized(value: object) -> object:
-    """What is no markup of ours is made visible, and is not endless; the engine escapes it after this."""
+    """Any text but our own markup is made visible and cut; the engine escapes it after this."""
     return value if isinstance(value, Markup | int | float) else visible(str(value), LONGEST)
 
 

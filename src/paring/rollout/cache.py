@@ -157,7 +157,7 @@ class Rows:
         return product_PGHUY.flatten(0, 1) if self._is_in_order else product_PGHUY[self.group_L, self.place_L]
 
     def _bias(self, window: int | None, prompt_slots: int) -> Tensor:
-        """What is added to the scores [L, H, U, K] of prompt and own tokens: 0 where a row sees, which is itself at
+        """The bias of the scores [L, H, U, K] of prompt and own tokens: 0 where a row sees, which is itself at
         least, and -inf elsewhere. Made once for all layers of a step."""
         if window not in self._biases:
             own = self._seen(window)

@@ -19,8 +19,8 @@ from paring.rollout.kernels import Kernel, PackedLinear, kernel_for
 
 @dataclass(frozen=True)
 class Sampler:
-    """What sampling needs of a policy: hidden states, and fp32 logits [B, V] of hidden states [B, D]. `recording` gets
-    what is computed, where that can be replayed."""
+    """The functions that sampling needs: hidden states, and fp32 logits [B, V] of hidden states [B, D]. `recording`
+    keeps the pass where it can be replayed."""
 
     hidden: Forward
     logits: Callable[[Tensor], Tensor]

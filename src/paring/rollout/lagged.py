@@ -47,7 +47,7 @@ class LaggedEngine:
             self._next_age = 0
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint must hold after a step; nothing with `every` = 1."""
+        """The tensors that a checkpoint must hold after a step; none with `every` = 1."""
         return self.copied | {"age": torch.tensor(self._next_age)} if self.copied else {}
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:

@@ -40,7 +40,7 @@ class Save:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was saved: tensors by file stem and name, on the CPU, and the state that is not tensors."""
+    """A saved checkpoint: tensors by file stem and name, on the CPU, and the state that is not tensors."""
 
     path: Path
     step: int

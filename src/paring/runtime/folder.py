@@ -50,7 +50,7 @@ class RunFolder:
             raise ValueError(f"{self.recipe}: damaged ({error})") from error
 
     def write_items(self, rows: Sequence[dict[str, Json]]) -> None:
-        """What became of each problem of the test split after training, one JSON object a line."""
+        """Write the answers to the test split after training, one JSON object a line."""
         write_durably(self.items, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def write_result(self, result: dict[str, Json]) -> None:

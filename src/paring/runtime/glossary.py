@@ -1,4 +1,4 @@
-"""What each metric of a run means, with its unit, and where it is healthy."""
+"""The meaning of each metric of a run, with its unit and its healthy range."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeGuard
 from paring.types import Json
 
 Metrics: TypeAlias = Mapping[str, Json]
-"""What the journal says of a step, by the names of METRICS."""
+"""The metrics of a step, by the names of METRICS."""
 
 METRICS: dict[str, str] = {
     "step": "Number of this step, from 1: one rollout and the updates made from it, or a supervised batch.",
@@ -90,7 +90,7 @@ class UnknownMetric(KeyError):
 
 
 def explain(name: str) -> str:
-    """What a metric means, with its unit, and where it is healthy. Raises UnknownMetric."""
+    """The meaning of a metric, with its unit and its healthy range. Raises UnknownMetric."""
     if name not in METRICS:
         raise UnknownMetric(name)
     low, high = HEALTHY.get(name, (-math.inf, math.inf))

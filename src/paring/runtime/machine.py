@@ -1,4 +1,4 @@
-"""What the machine says of itself: peak memory, versions, and where the seconds of a step went."""
+"""Facts of the machine: peak memory, CPUs, versions; and the seconds of each phase of a step."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""What a person sees of a run: one live display on a terminal, one plain line a step anywhere else."""
+"""The display of a run: live on a terminal, one plain line a step anywhere else."""
 
 import os
 import sys

@@ -1,1 +1,1 @@
-"""What answers: a run, a model or an adapter, opened to be measured or exported."""
+"""Subjects: a run, a model or an adapter, opened to be measured or exported."""

@@ -127,7 +127,7 @@ def evaluate_on(
 
 
 def _exams(request: Request, task: Task | None, subject: Subject, verifier: Verifier) -> tuple[list[Exam], list[str]]:
-    """What the subject answers, and what the results must say of it."""
+    """The exams of the subject, and notes on them for the results."""
     style, notes = style_for(request, subject.run)
     own = [] if task is None else [exam_of(task, limit=request.limit)]
     exams = own or exams_of(request, subject.run, style, verifier)

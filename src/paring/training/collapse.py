@@ -45,7 +45,7 @@ class CollapseEvent:
 
 @dataclass
 class Watch:
-    """What has been seen of a run: part of its checkpoints, so that a resumed run notices the same at the same step."""
+    """The levels of a run so far: part of its checkpoints, so that a resumed run notices the same at the same step."""
 
     early: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in FIRST_LEVELS})
     highest: dict[str, float] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Watch:
 
 
 def likely_causes(watch: Watch, values: Mapping[str, float]) -> list[str]:
-    """What stands out of a step's metrics, each with what to change; last what keeps a run down that has fallen."""
+    """Metrics out of their range, each with a setting to change; the last one explains why a fallen run stays down."""
     highest, lower, causes = watch.highest, f"lower optimiser.lr ({values['learning_rate']:g})", []
     if watch.is_high("clip_fraction") or watch.is_high("ratio_max"):
         clipped = highest.get("clip_fraction", 0.0)

@@ -59,7 +59,7 @@ class Collected:
         return reward_PG
 
     def outcome(self, longest: int) -> Outcome:
-        """What became of those that are trained on. Raises as `reward_PG`."""
+        """The outcome of the groups that are trained on. Raises as `reward_PG`."""
         return Outcome(
             self.reward_PG()[self.kept],
             torch.tensor([[score.correct for score in self.scores[place]] for place in self.kept]),
@@ -68,8 +68,8 @@ class Collected:
         )
 
     def metrics(self, *, sampled: bool) -> dict[str, Json]:
-        """What the answers say, by the names of the glossary. Solutions, which were not `sampled`, have no entropy,
-        and as groups of one no signal to miss. Raises as `reward_PG`.
+        """The metrics of the answers, by the names of the glossary. Solutions, which were not `sampled`, have no
+        entropy, and as groups of one no signal to miss. Raises as `reward_PG`.
 
         The entropy is estimated by -log pi of the sampled tokens: unbiased at temperature 1 with the whole
         distribution, and it costs nothing, where the exact one is a pass over tokens x vocabulary."""

@@ -41,7 +41,7 @@ AnyTask = Annotated[
 
 @settings
 class _AnyMethod:
-    """What every run begins with, whatever its method."""
+    """The first fields of every run, whatever its method."""
 
     method: str
     description: str = ""

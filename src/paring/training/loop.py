@@ -35,8 +35,8 @@ MOST_DROPS_IN_A_ROW = 3
 
 @dataclass(frozen=True)
 class Step:
-    """What a step gave: its metrics and answers for the journal, its seconds and its update. `probe` packs tokens of
-    it, on which a rank event compares the policy before and after."""
+    """The record of a step: its metrics and answers for the journal, its seconds and its update. `probe` packs some of
+    its tokens, on which a rank event compares the policy before and after."""
 
     metrics: Mapping[str, Json]
     seconds: float
@@ -121,7 +121,7 @@ class Loop:
             self._save()
 
     def interrupted(self) -> Result:
-        """What `train` returns of a run that is not over."""
+        """The result of a run that is not over."""
         return Result(self.folder.path, exit_code=self.interruption.exit_code)
 
     def finish(self, after: Examined, *, validation: Mapping[str, object] | None = None) -> Result:

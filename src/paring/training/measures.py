@@ -1,4 +1,4 @@
-"""What the journal says of an update: sums over its passes, quantiles of its ratios, and the KL of a sample."""
+"""The metrics of an update: sums over its passes, quantiles of its ratios, and the KL of a sample."""
 
 import math
 from collections.abc import Sequence

@@ -38,7 +38,7 @@ def train(run: AnyRun, out: str | Path | None = None, *, resume: bool = False, s
 
 
 def preview(run: AnyRun) -> str:
-    """What a run would do, with everything checked and nothing written. Raises as the training would."""
+    """A dry run: everything is checked and shown, nothing is written. Raises as the training would."""
     if isinstance(run, Run):
         rl_setup = setup.prepare(run)
         policy, problems = rl_setup.policy, rl_setup.problems

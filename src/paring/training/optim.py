@@ -16,7 +16,7 @@ from paring.adapters.ranks import Move
 from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, settings
 
 SLOTS = ("step", "exp_avg", "exp_avg_sq")
-"""What AdamW holds of each parameter."""
+"""The state that AdamW holds for each parameter."""
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -32,7 +32,7 @@ class Adam:
     warmup: CountOrZero = 0
     """Steps over which the learning rate rises to lr, in a straight line."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """What it does after the warm-up; linear and cosine would reach 0 one step after the last."""
+    """The course after the warm-up; linear and cosine would reach 0 one step after the last."""
     max_grad_norm: Positive = 1.0
     tokens_per_pass: Count = 2048
     """Packed tokens of one forward and backward pass. It bounds memory; the gradient does not depend on it."""
@@ -131,7 +131,7 @@ class Optimiser:
 
 @dataclass
 class Update:
-    """What came of a batch: the tokens that a pass over it trains on, how many passes were begun, optimiser steps
+    """The record of a batch: the tokens that a pass over it trains on, how many passes were begun, optimiser steps
     applied, whether the guard dropped one, and the measures of the last pass."""
 
     tokens: int

@@ -75,7 +75,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """What a checkpoint holds beside tensors. There is no generator state: noise is a function of the step."""
+    """The part of a checkpoint that is not tensors. There is no generator state: noise is a function of the step."""
 
     progress: Progress
     ranks: dict[str, int]
@@ -89,7 +89,7 @@ class State:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run moves: the policy's adapters, the optimiser, and the engine that samples, where one does."""
+    """The moving parts of a run: the policy's adapters, the optimiser, and the engine that samples, where one does."""
 
     policy: Policy
     optimiser: Optimiser

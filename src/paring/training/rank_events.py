@@ -43,7 +43,7 @@ def rank_event(
 
 
 def rank_metrics(adapters: Adapters) -> dict[str, float]:
-    """What the journal says of gated adapters each step; nothing of others."""
+    """The metrics of gated adapters; none for others."""
     gates: list[Tensor] = [adapter.c_R for adapter in adapters.values() if adapter.c_R is not None]
     if not gates:
         return {}

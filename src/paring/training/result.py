@@ -37,7 +37,7 @@ class ShownChange(ShownAnswer):
 
 @dataclass(frozen=True, kw_only=True)
 class Values:
-    """What result.json holds, in this order: `method` and `data` for a supervised run; `task`, `objective`,
+    """The values of result.json, in this order: `method` and `data` for a supervised run; `task`, `objective`,
     `validation` and `collapse` for one of reinforcement learning. `before` and `after` are evaluations as plain
     values."""
 
@@ -67,13 +67,13 @@ class Values:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Json]) -> "Values":
-        """What `as_plain` gave. Raises ValueError where a value is missing or of another type."""
+        """The inverse of `as_plain`. Raises ValueError where a value is missing or of another type."""
         return TypeAdapter(cls).validate_json(json.dumps(plain))
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of `train`. `values` are those of result.json, None where the run was interrupted (then `exit_code`
+    """The result of `train`. `values` are those of result.json, None where the run was interrupted (then `exit_code`
     is 130 or 143, as shells expect)."""
 
     folder: Path
@@ -109,7 +109,7 @@ class _Accuracy:
 
 
 def _of_rl(folder: str, values: Values) -> tuple[list[str], dict[str, str]]:
-    """What a run of reinforcement learning came to, and the commands to try next, each with its purpose."""
+    """The result of a run of reinforcement learning in words, and the commands to try next, each with its purpose."""
     before, after = map(TypeAdapter(_Accuracy).validate_python, (values.before, values.after))
     traits = "".join(
         f"; answers with {name.replace('_', ' ')} {percent(share)} % -> {percent(after.traits[name])} %"

@@ -1,4 +1,4 @@
-"""What a run needs before its first step; every fault of the user's is found here, before any work is done."""
+"""Set-up before the first step: every fault of the user's is found here, before any work is done."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What a supervised run needs before its first step; every fault of the user's is found here, before any work."""
+"""Set-up of a supervised run: every fault of the user's is found here, before any work."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

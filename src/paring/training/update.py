@@ -31,7 +31,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Worth:
-    """What a rollout is worth: the groups trained on, and what each of their completions adds.
+    """The worth of a rollout: the groups trained on, and what each of their completions adds.
 
     advantage_PG: float64. selected_PG: bool, the completions that the loss is a mean over; the others have advantage
     0. longest: the most tokens that a completion may have."""
@@ -65,7 +65,7 @@ class Worth:
 
 @dataclass(frozen=True)
 class Minibatch:
-    """What one optimiser step is made from: its passes, its size, and the share of its groups that have something to
+    """The data of one optimiser step: its passes, its size, and the share of its groups that have something to
     teach (see GateRule)."""
 
     passes: list[Pass]

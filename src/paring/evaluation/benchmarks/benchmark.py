@@ -30,7 +30,7 @@ class Record:
         return field_of(self.value, name, self.place)
 
     def label(self, *names: str) -> str:
-        """What a row says of itself beside question and answer, as text; empty where it says nothing."""
+        """A label of a row, as text; empty where it has none."""
         row = self.value if isinstance(self.value, dict) else {}
         return next((str(row[name]) for name in names if row.get(name) not in (None, "")), "")
 
@@ -97,7 +97,7 @@ class Benchmark:
         return (self,)
 
     def questions(self, data: str | None) -> Iterator[tuple[Question, str]]:
-        """What each row asks, and its place: from the folder `data`, else from the hub.
+        """The question of each row, and its place: from the folder `data`, else from the hub.
 
         Raises FileNotFoundError where there are no data, saying where they can be had; ValueError for a broken row;
         ModuleNotFoundError without the extra that reads the hub."""

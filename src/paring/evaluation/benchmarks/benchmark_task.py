@@ -13,7 +13,7 @@ from paring.types import Problem, Score, Split
 from paring.verifier import Gold, Verifier
 
 Broken = Literal["mend", "keep", "drop"]
-"""What to do with rows known to be broken. mend: judge by the right gold where it is known, and leave the others out.
+"""The treatment of rows known to be broken. mend: judge by the right gold where it is known, and leave the others out.
 keep: all rows and golds as published. drop: leave all of them out."""
 
 

@@ -14,7 +14,7 @@ REFERENCE = L1raReference()
 
 @dataclass
 class GatedConfig(PeftConfig):
-    """What both variants have. The names, and what they mean, are those of PEFT's LoraConfig."""
+    """The settings of both variants. Names and meanings are those of PEFT's LoraConfig."""
 
     PEFT_TYPE: ClassVar[str]
     METHOD: ClassVar[type[Gated]]

@@ -17,7 +17,7 @@ from paring.integrations.peft.l1ra_config import GatedConfig, L1raConfig, L1raRe
 from paring.integrations.peft.l1ra_layer import L1raLinear
 
 ROOT = "base_model.model."
-"""What PeftModel puts before the paths of the model that it wraps."""
+"""The prefix that PeftModel puts before the paths of its model."""
 
 
 class L1raModel(BaseTuner):

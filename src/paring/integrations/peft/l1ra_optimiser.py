@@ -16,7 +16,7 @@ from paring.integrations.peft.l1ra_model import config_of
 
 FIRST = frozenset({"exp_avg", "momentum_buffer", "state1"})
 SECOND = frozenset({"exp_avg_sq", "max_exp_avg_sq", "state2"})
-"""What Adam of torch and of bitsandbytes (in 32 bit) call their moments."""
+"""The names of the moments in Adam of torch and of bitsandbytes (in 32 bit)."""
 
 
 def l1ra_param_groups(

@@ -1,4 +1,4 @@
-"""What the policy gradient follows: every objective by its kind (docs/objectives.md)."""
+"""Every objective by its kind (docs/objectives.md)."""
 
 from typing import Annotated
 
