@@ -29,7 +29,7 @@ NEW_ENOUGH = importlib.util.find_spec("setuptools") is not None and int(version(
 
 
 def in_a_new_process(script: str) -> str:
-    """What a script prints, run by a Python that has imported nothing."""
+    """The output of a script in a Python that has imported nothing."""
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
 
@@ -78,9 +78,9 @@ def distributions(tmp_path_factory) -> dict[str, Path]:
 
 
 def left_out(folder: str, names: list[str]) -> set[str]:
-    """Of what lies in a checkout, all that is not the project's own."""
+    """Names in a checkout that are not the project's own."""
     hidden = {name for name in names if name.startswith(".") and name != ".ci"}
-    ours = {"bench", "docs", "examples", "src", "tests", "tools", "studies", ".ci"}
+    ours = {"bench", "docs", "examples", "src", "tests", "tools", ".ci"}
     others = {name for name in names if Path(folder) == ROOT and (Path(folder) / name).is_dir()} - ours
     return hidden | others | {name for name in names if name == "__pycache__" or name.endswith(".egg-info")}
 

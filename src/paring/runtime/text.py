@@ -77,7 +77,7 @@ def next_steps(commands: Mapping[str, str]) -> list[str]:
 
 
 def _visible_character(character: str) -> str:
-    # Of the many spaces of Unicode only " " counts as printable; the others are no danger either.
+    # Python counts " " as the only printable space; the other spaces of Unicode are no danger either.
     if character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs":
         return character
     return character.encode("unicode_escape").decode("ascii")

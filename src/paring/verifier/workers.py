@@ -118,7 +118,7 @@ class Workers:
             _end_all(self._alive)
 
     def forget(self) -> None:
-        """After a fork, in the child: the workers are the parent's, and so is whoever held the lock."""
+        """After a fork, in the child: the workers are the parent's, and so is the thread that held the lock."""
         for worker in self._alive:
             worker.let_go()
         self._alive.clear()

@@ -75,7 +75,7 @@ def test_the_ks(samples, ks):
 
 
 def test_the_keys_of_a_result(make_item):
-    """What result.json of a run holds `before` and `after`, by which reports of older runs read it too."""
+    """The keys of `before` and `after` in result.json, by which reports read older runs too."""
     plain = record([make_item("p/0", "r")], 2.0).as_plain()
     assert plain["accuracy"] == 1.0 and plain["interval"] == list(wilson_interval(1, 1))
     kept = "task split problems samples temperature correct accuracy interval traits length length_correct "

@@ -48,7 +48,7 @@ def plain(evaluation):
 
 
 def printed(*arguments):
-    """What `paring eval ... --json` prints, without its time."""
+    """The JSON of `paring eval ... --json`, without its time."""
     ended = CliRunner().invoke(app, ["eval", *map(str, arguments), "--json"])
     assert ended.exit_code == 0, ended.output
     return json.loads(ended.stdout) | {"seconds": 0.0}

@@ -46,7 +46,7 @@ def padded_log_probs(model, batch, side):
 
 
 def gradients(adapters, logp_BT):
-    """Of a sum in which every token has a weight of its own."""
+    """The gradient of a sum in which every token has a weight of its own."""
     weight_BT = torch.randn(logp_BT.shape, generator=torch.Generator().manual_seed(4))
     parameters = [parameter for adapter in adapters.values() for parameter in (adapter.A_RI, adapter.B_OR)]
     return torch.autograd.grad((logp_BT * weight_BT).sum(), parameters)

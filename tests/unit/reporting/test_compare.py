@@ -66,7 +66,7 @@ def test_answers_that_do_not_pair_are_not_tested(run_folder):
 
 
 def test_compare_and_report_and_the_paired_comparison_give_one_answer(make_run, tmp_path):
-    """497 and 499 of 500 right: second less first, +0.4 points, whoever is asked."""
+    """497 and 499 of 500 right: second less first, +0.4 points, from both functions."""
     first = make_run(tmp_path / "first", right=497, problems=500)
     second = make_run(tmp_path / "second", right=499, problems=500, objective={"kind": "grpo"})
     alone = paired([n < 497 for n in range(500)], [n < 499 for n in range(500)])

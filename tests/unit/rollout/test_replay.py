@@ -38,7 +38,7 @@ def sampled(policy, recording, **engine):
 
 
 def gradients(policy, batch, *, replay):
-    """Of a sum in which every log-prob weighs something else."""
+    """The gradient of a sum in which every log-prob weighs something else."""
     named = parameters_by_name(policy.adapters)
     for parameter in named.values():
         parameter.grad = None

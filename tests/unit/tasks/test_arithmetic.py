@@ -155,7 +155,7 @@ def test_unknown_setting_is_refused():
 
 
 def test_solutions_are_worked_and_right():
-    """Of all four pairs of signs; the worked example is that of the class's docstring."""
+    """Solutions of all four pairs of signs; the worked example is that of the class's docstring."""
     task = Arithmetic()
     problems = list(task.problems("train")[:400])
     assert {"".join(sign for sign in one.id if sign in "+-") for one in problems} == {"++", "+-", "-+", "--"}

@@ -98,7 +98,7 @@ def test_clip_stops_only_what_runs_away(ratio, advantage, clipped):
 
 def test_clip_fraction_by_hand():
     logp = LogProbs(POLICY_BT, OLD_BT, None)
-    # Of four tokens, the ratio 1.5 with advantage 1.5 and the ratio 0.5 with advantage -0.5.
+    # Clipped of four tokens: the ratio 1.5 with advantage 1.5 and the ratio 0.5 with advantage -0.5.
     assert Grpo().clip_fraction(logp, ADVANTAGE_B, MASK_BT, TOTALS) == 0.5
     assert Grpo(clip_high=0.6).clip_fraction(logp, ADVANTAGE_B, MASK_BT, TOTALS) == 0.25
     assert Rgra().clip_fraction(logp, ADVANTAGE_B, MASK_BT, TOTALS) == 0
