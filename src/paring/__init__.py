@@ -6,8 +6,8 @@
     result = paring.train(run, out="runs/mine")
     evaluation = paring.evaluate("runs/mine", task="arithmetic")
 
-The names in `__all__` are public, and so are `paring.integrations.peft` and the parts that `examples/` import: what they
-promise changes only with a line in the changelog. All else may move (docs/python.md).
+The names in `__all__` are public, and so are `paring.integrations.peft` and the parts that `examples/` import: what
+they promise changes only with a line in the changelog. All else may move (docs/python.md).
 """
 
 from importlib import import_module
