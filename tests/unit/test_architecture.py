@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "paring.types": set(),
     "paring.settings": set(),
     "paring.maths": {"paring.settings"},
-    "paring.adapters": {"paring.settings"},
+    "paring.adapters": {"paring.settings", "paring.maths"},
     "paring.runtime": {"paring.settings", "paring.types"},
     "paring.verifier": {"paring.types", "paring.settings", "paring.runtime"},
     "paring.tasks": {"paring.types", "paring.settings", "paring.runtime", "paring.verifier"},

@@ -3,12 +3,17 @@
 from collections.abc import Callable, Sequence
 from itertools import chain
 from math import sqrt
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+
+from paring.maths.products import frozen_linear, product
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 
 @runtime_checkable
@@ -53,6 +58,12 @@ def product_dtype(x: Tensor, weights: torch.dtype) -> torch.dtype:
     the weights in their type: its matrix units add up in fp32, and fp32 products take many times as long. Elsewhere
     the type is that of the weights."""
     return x.dtype if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) else weights
+
+
+def is_dense(base: nn.Module) -> "TypeIs[nn.Linear]":
+    """Whether it is an nn.Linear of plain weights. The types must be exact: quantised layers derive from nn.Linear, or
+    hold a weight that derives from Parameter."""
+    return type(base) is nn.Linear and type(base.weight) is nn.Parameter
 
 
 class LowRankLinear(nn.Module):
@@ -114,7 +125,8 @@ class LowRankLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out], in the type of the base's output."""
-        y = self.base(x)
+        base = self.base
+        y = frozen_linear(x, base.weight, base.bias) if is_dense(base) else base(x)
         if not self.enabled or not self.rank:
             return y
         if y._is_view():
@@ -149,10 +161,8 @@ class LowRankLinear(nn.Module):
 
     def dense_base(self) -> nn.Linear:
         """The base, if it is a dense nn.Linear, into which alone the adapter can be merged. Raises ValueError if not.
-
-        The types must be exact: quantised layers derive from nn.Linear, or hold a weight that derives from Parameter.
         """
-        if type(self.base) is not nn.Linear or type(self.base.weight) is not nn.Parameter:
+        if not is_dense(self.base):
             raise ValueError(
                 f"an adapter merges into a dense nn.Linear only, and this base is a {type(self.base).__name__}, "
                 "quantised or otherwise: load the model without quantisation, attach the adapter there, then merge"
@@ -185,7 +195,7 @@ class _WithUpdate(torch.autograd.Function):
         ctx.scale, ctx.shape, ctx.weights = scale, x.shape, A_RI.dtype
         A_RI, B_OR = A_RI.to(x.dtype), B_OR.to(x.dtype)
         x_NI, y_NO = x.reshape(-1, x.shape[-1]), y.view(-1, y.shape[-1])
-        u_NR = x_NI @ A_RI.T
+        u_NR = product(x_NI, A_RI)
         if y.dtype == u_NR.dtype:
             y_NO.addmm_(u_NR, B_OR.T, alpha=scale)
         else:
@@ -200,7 +210,8 @@ class _WithUpdate(torch.autograd.Function):
         """du = s dy B, dx = du A, dA = du' x, dB = s dy' u."""
         x_NI, u_NR, A_RI, B_OR = ctx.saved_tensors
         dy_NO = dy.reshape(-1, dy.shape[-1]).to(B_OR.dtype)
-        du_NR = (dy_NO @ B_OR).mul_(ctx.scale)
+        du_NR = product(dy_NO, B_OR.T).mul_(ctx.scale)
         dx = (du_NR @ A_RI).view(ctx.shape) if ctx.needs_input_grad[1] else None
-        dA_RI, dB_OR = (du_NR.T @ x_NI).to(ctx.weights), (dy_NO.T @ u_NR).to(ctx.weights).mul_(ctx.scale)
-        return dy, dx, dA_RI, dB_OR, None
+        dA_RI = product(du_NR.T, x_NI.T).to(ctx.weights)
+        dB_RO = product(u_NR.T, dy_NO.T).to(ctx.weights).mul_(ctx.scale)
+        return dy, dx, dA_RI, dB_RO.T, None

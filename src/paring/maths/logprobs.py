@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from paring.maths.products import product
+
 CHUNK_LOGITS = 2**24
 """Logits alive at once: 64 MB in fp32, some 340 rows of a vocabulary of 49,152, enough for the matrix product's full
 rate; half as many cost it a quarter."""
@@ -34,7 +36,7 @@ class _TokenLogProbs(torch.autograd.Function):
         size = max(1, CHUNK_LOGITS // len(head_VD))
         for start in range(0, len(token_N), size):
             part = slice(start, start + size)
-            logit_CV = (hidden_ND[part] @ head_VD.T).float().div_(temperature)
+            logit_CV = product(hidden_ND[part], head_VD).float().div_(temperature)
             normaliser_C = logit_CV.logsumexp(-1)
             logp_N[part] = logit_CV.gather(-1, token_N[part, None])[:, 0] - normaliser_C
             if slope_ND is not None:
@@ -52,4 +54,4 @@ def _slope(logit_CV: Tensor, normaliser_C: Tensor, head_VD: Tensor, token_C: Ten
     """d logp_c / d hidden_c = (head[token_c] - sum_v p_cv head[v]) / temperature. The logits are spent."""
     weight_CV = logit_CV.sub_(normaliser_C[:, None]).exp_().neg_()
     weight_CV.scatter_add_(-1, token_C[:, None], torch.ones_like(weight_CV[:, :1]))
-    return (weight_CV.to(head_VD.dtype) @ head_VD).div_(temperature)
+    return product(weight_CV.to(head_VD.dtype), head_VD.T).div_(temperature)

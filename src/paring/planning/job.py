@@ -11,7 +11,7 @@ from paring.adapters.kinds import L1ra
 from paring.planning.shapes import Linear, Shapes
 from paring.policy.loading import DTYPES, precision
 from paring.policy.packing import TILE
-from paring.rollout.kernels import kernel_for
+from paring.maths.products import kernel
 from paring.runtime.machine import main_memory
 from paring.training.config import AnyRun, Run
 
@@ -24,8 +24,9 @@ PROCESS = 450_000_000
 `prepare` with SmolLM2-135M, of which its weights are 0.538e9 (docs/planning.md)."""
 CUDA_CONTEXT = 500_000_000
 """Assumed, not measured: CUDA's context and the libraries' workspaces."""
-COPIES = {"plain": 0, "onednn": 1, "mkl": 2}
-"""How often a rollout holds the layers' weights anew: packed; MKL's products need the plain ones as well."""
+COPIES = {"plain": 1, "onednn": 1, "mkl": 2}
+"""How often a rollout on a CPU holds the layers' weights anew: folded and packed; MKL's products need the folded ones
+as well."""
 USABLE = 0.85
 """The share of memory that a run may fill. The rest is for the error of the estimate, within 15 % where it was checked
 (docs/planning.md), and for the system."""
@@ -144,8 +145,7 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
     has them, else the defaults of the kind."""
     model, adapter, on_gpu = run.model, run.adapter, is_on_gpu(run)
     dtype = DTYPES[precision(model, "cuda" if on_gpu else "cpu")]
-    folds = shapes.written_out and model.quantisation == "none" and not on_gpu
-    kernel = kernel_for(torch.device("cpu"), dtype) if folds else "plain"
+    folds = shapes.written_out and model.quantisation == "none" and dtype == torch.float32 and not on_gpu
     work = work_of(run, shapes, prompt)
     l1ra = adapter if isinstance(adapter, L1ra) else L1ra()
     is_reference = kind == "l1ra-reference"
@@ -158,8 +158,8 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         activation_bytes=run.optimiser.activation_bytes if shapes.written_out else inf,
         itemsize=dtype.itemsize,
         quantisation=model.quantisation if kind != "full" else "none",
-        copies=COPIES[kernel],
-        record_bytes=run.record_bytes if isinstance(run, Run) and kernel != "plain" else 0.0,
+        copies=COPIES[kernel()] if folds else 0,
+        record_bytes=run.record_bytes if isinstance(run, Run) and folds else 0.0,
         steps=run.rollout.optimiser_steps if isinstance(run, Run) else 1,
         fused=on_gpu and work.largest_pass(run.optimiser.tokens_per_pass).tokens > TILE,
         budget="ranks" if is_reference else l1ra.budget,

@@ -23,6 +23,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
 
+from paring.maths.products import best_kernel, use
 from paring.runtime.gpu import multiplies_bf16
 from paring.runtime.memory import ask_for_large_pages
 from paring.settings.declare import settings
@@ -45,6 +46,9 @@ class Model:
     """The precision of the base. auto: float32 on a CPU, bfloat16 on a GPU that multiplies in it. tfloat32: weights in
     fp32, products of a GPU in TF32. A run writes down which it was."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    kernel: Literal["auto", "plain", "onednn", "mkl"] = "auto"
+    """The library of a CPU's fp32 products with frozen weights (maths/products.py). auto: the fastest on this kind of
+    CPU. A run writes down which it was, and keeps it when it is resumed elsewhere."""
     quantisation: Literal["none", "4bit", "8bit"] = "none"
     """How bitsandbytes stores the frozen linear layers: NF4 with double quantisation, as in QLoRA (arXiv 2305.14314),
     or LLM.int8(). The adapters stay in fp32. Needs the extra `quantised`."""
@@ -60,6 +64,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     model = resolved(model)
     source, options = _source(model.path)
     device = _device(model.device)
+    use(model.kernel)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high" if model.dtype == "tfloat32" else "highest")
     quantised = _quantised(model, device)
@@ -103,9 +108,10 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def resolved(model: Model) -> Model:
-    """The model with its precision named, which "auto" leaves to the device. Raises ValueError for a device that is
-    not there, or one without this precision."""
-    return replace(model, dtype=precision(model, _device(model.device).type))
+    """The model with its precision and its kernel named, which "auto" leaves to the device. Raises ValueError for a
+    device that is not there, or one without this precision."""
+    kernel = best_kernel() if model.kernel == "auto" else model.kernel
+    return replace(model, dtype=precision(model, _device(model.device).type), kernel=kernel)
 
 
 def precision(model: Model, device: str) -> str:

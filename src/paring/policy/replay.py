@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from paring.adapters.lowrank import LowRankLinear
+from paring.maths.products import product
 from paring.policy.attention import TokenLayout
 from paring.policy.decoder import Decoder, ModuleLayer, normed, through
 from paring.policy.recording import Known
@@ -39,10 +40,10 @@ def known_layer(decoder: Decoder, number: int, hidden: Tensor, known: Known) -> 
         "down_proj": known.part(number, "after_mlp") - after_attention,
     }
 
-    def product(name: str, module: nn.Module, x: Tensor) -> Tensor:
+    def computed(name: str, module: nn.Module, x: Tensor) -> Tensor:
         return as_computed(module, x, outputs[name])
 
-    return replace(layer, product=product)
+    return replace(layer, product=computed)
 
 
 def unpaired(features: Tensor, head_size: int) -> Tensor:
@@ -104,7 +105,7 @@ class _AsComputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, y: Tensor, weight_OI: Tensor, A_RI: Tensor | None, B_OR: Tensor | None, scale: float):
         x_NI = x.reshape(-1, x.shape[-1])
-        u_NR = None if A_RI is None else x_NI @ A_RI.T
+        u_NR = None if A_RI is None else product(x_NI, A_RI)
         ctx.save_for_backward(x_NI, u_NR, weight_OI, A_RI, B_OR)
         ctx.scale, ctx.shape = scale, x.shape
         return y.view_as(y)
@@ -115,9 +116,10 @@ class _AsComputed(torch.autograd.Function):
         """dx = dy W + du A with du = s dy B, dA = du' x, dB = s dy' u."""
         x_NI, u_NR, weight_OI, A_RI, B_OR = ctx.saved_tensors
         dy_NO = dy.reshape(-1, dy.shape[-1])
-        dx_NI = dy_NO @ weight_OI if ctx.needs_input_grad[0] else None
+        dx_NI = product(dy_NO, weight_OI.T) if ctx.needs_input_grad[0] else None
         if A_RI is None:
             return dx_NI if dx_NI is None else dx_NI.view(ctx.shape), None, None, None, None, None
-        du_NR = (dy_NO @ B_OR).mul_(ctx.scale)
+        du_NR = product(dy_NO, B_OR.T).mul_(ctx.scale)
         dx = None if dx_NI is None else dx_NI.addmm_(du_NR, A_RI).view(ctx.shape)
-        return dx, None, None, du_NR.T @ x_NI, (dy_NO.T @ u_NR).mul_(ctx.scale), None
+        dB_RO = product(u_NR.T, dy_NO.T).mul_(ctx.scale)
+        return dx, None, None, product(du_NR.T, x_NI.T), dB_RO.T, None

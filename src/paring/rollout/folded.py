@@ -14,7 +14,7 @@ from paring.adapters.lowrank import LowRankLinear
 from paring.policy.decoder import Decoder, Layer, ModuleLayer, Rotary, head_norms
 from paring.policy.model import Forward, Policy
 from paring.policy.recording import Recording
-from paring.rollout.kernels import Kernel, PackedLinear, kernel_for
+from paring.maths.products import PackedLinear
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Sampler:
 def sampler(policy: Policy, recording: Recording | None = None, *, tokens: int = 0) -> Sampler:
     """The policy with its weights folded and packed as they are now, or as it stands where it is not written out or
     its weights are not dense fp32 on a CPU. `recording` gets its forward pass over at most so many tokens."""
-    kernel = kernel_for(policy.device, policy.model.dtype)
     decoder = policy.hidden
     # The exact type: linear modules of quantised models derive from nn.Linear.
     is_dense = all(type(module) is nn.Linear for module in policy.model.modules() if isinstance(module, nn.Linear))
-    if kernel == "plain" or not isinstance(decoder, Decoder) or not is_dense:
+    on_cpu = policy.device.type == "cpu" and policy.model.dtype == torch.float32
+    if not isinstance(decoder, Decoder) or not is_dense or not on_cpu:
         return Sampler(policy.hidden, policy.logits)
-    head = PackedLinear(policy.head.weight, None, kernel)
-    layers = [FoldedLayer(layer, kernel, number, recording) for number, layer in enumerate(decoder.layers)]
+    head = PackedLinear(policy.head.weight, None)
+    layers = [FoldedLayer(layer, number, recording) for number, layer in enumerate(decoder.layers)]
     if recording is not None:
         recording.begin(len(layers), layers[0].widths, tokens)
     return Sampler(replace(decoder, layers=layers), head, recording)
@@ -50,7 +50,7 @@ class FoldedLayer:
     The features of each query and key head are reordered, by way of the weights, so that the two that are rotated
     together stand side by side: then one complex product rotates all heads. Scores do not depend on the order."""
 
-    def __init__(self, layer: Layer, kernel: Kernel, number: int, recording: Recording | None) -> None:
+    def __init__(self, layer: Layer, number: int, recording: Recording | None) -> None:
         assert isinstance(layer, ModuleLayer), type(layer).__name__
         module, shape, size = layer.module, layer.shape, layer.shape.head_size
         attention, mlp = module.self_attn, module.mlp
@@ -58,10 +58,10 @@ class FoldedLayer:
         self.before_attention, self.before_mlp = module.input_layernorm, module.post_attention_layernorm
         self.head_norms = head_norms(attention)
         query, key = _folded(attention.q_proj, paired=size), _folded(attention.k_proj, paired=size)
-        self.qkv = _packed([query, key, _folded(attention.v_proj)], kernel)
-        self.output = _packed([_folded(attention.o_proj)], kernel)
-        self.gate_up = _packed([_folded(mlp.gate_proj), _folded(mlp.up_proj)], kernel)
-        self.down = _packed([_folded(mlp.down_proj)], kernel)
+        self.qkv = _packed([query, key, _folded(attention.v_proj)])
+        self.output = _packed([_folded(attention.o_proj)])
+        self.gate_up = _packed([_folded(mlp.gate_proj), _folded(mlp.up_proj)])
+        self.down = _packed([_folded(mlp.down_proj)])
         self.widths = {
             "heads": (shape.heads + 2 * shape.key_heads) * size,
             "after_attention": attention.config.hidden_size,
@@ -103,13 +103,11 @@ def _normed(norm: LlamaRMSNorm, hidden: Tensor, weight_D: Tensor) -> Tensor:
     return functional.rms_norm(hidden, weight_D.shape, weight_D, norm.variance_epsilon)
 
 
-def _packed(parts: Sequence[tuple[Tensor, Tensor | None]], kernel: Kernel) -> PackedLinear:
+def _packed(parts: Sequence[tuple[Tensor, Tensor | None]]) -> PackedLinear:
     """One product in place of several of the same input, from their weights and biases."""
     weights, biases = [weight_OI for weight_OI, _ in parts], [bias_O for _, bias_O in parts if bias_O is not None]
     assert len(biases) in (0, len(parts)), "a bias in some of several products of one input"
-    return PackedLinear(
-        torch.cat(weights) if len(parts) > 1 else weights[0], torch.cat(biases) if biases else None, kernel
-    )
+    return PackedLinear(torch.cat(weights) if len(parts) > 1 else weights[0], torch.cat(biases) if biases else None)
 
 
 def _folded(module: nn.Module, *, paired: int | None = None) -> tuple[Tensor, Tensor | None]:

@@ -138,11 +138,11 @@ def restore(folder: RunFolder, trained: Trained, journal: Journal, screen: Scree
 
 
 def resumed(folder: RunFolder, run: AnyRun) -> AnyRun:
-    """The run to go on with; a precision that it leaves open is the one with which the run began. Raises ValueError
-    where the folder holds no run, or another than this one."""
+    """The run to go on with; a precision or a kernel that it leaves open is the one with which the run began. Raises
+    ValueError where the folder holds no run, or another than this one."""
     begun = load_run(folder.existing_recipe())
-    if run.model.dtype == "auto":
-        run = replace(run, model=replace(run.model, dtype=begun.model.dtype))
+    left_open = [name for name in ("dtype", "kernel") if getattr(run.model, name) == "auto"]
+    run = replace(run, model=replace(run.model, **{name: getattr(begun.model, name) for name in left_open}))
     if changed := differences(begun, run):
         raise ValueError(
             f"--resume {folder.path}: the recipe is not the one the run began with:\n  "

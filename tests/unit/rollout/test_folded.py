@@ -1,4 +1,4 @@
-"""The sampler's folded, packed weights against the policy's modules; every kernel against the plain product."""
+"""The sampler's folded, packed weights against the policy's modules, by every kernel."""
 
 import pytest
 import torch
@@ -8,57 +8,24 @@ from paring.adapters.attach import attach
 from paring.adapters.kinds import L1ra
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack
-from paring.rollout import folded
 from paring.rollout.folded import sampler
-from paring.rollout.kernels import PackedLinear, kernel_for
+from paring.maths.products import available, using
 
 CPU = torch.device("cpu")
-KERNELS = ["plain", "onednn", "mkl"]
 BATCH = pack([Shared([5, 6, 7, 8, 9, 10, 11], [[1, 2, 3], [4], [7] * 20]), Shared([9], [[8, 8]])], CPU)
 PLACE = (BATCH.token_N[None], BATCH.position_N[None], BATCH.layout)
 
 
-@pytest.fixture(params=KERNELS)
-def kernel(request):
-    if request.param == "mkl" and not torch.backends.mkl.is_available():
-        pytest.skip("this torch has no MKL")
-    if request.param == "onednn" and not torch.backends.mkldnn.is_available():
-        pytest.skip("this torch has no oneDNN")
-    return request.param
+@pytest.fixture(params=["plain", "onednn", "mkl"], autouse=True)
+def forced(request):
+    """The folded layers by each kernel that this torch has."""
+    if not available(request.param):
+        pytest.skip(f"this torch has no {request.param}")
+    with using(request.param):
+        yield
 
 
-@pytest.mark.parametrize("bias", [False, True])
-def test_a_packed_product_is_the_plain_one_for_any_number_of_rows(kernel, bias):
-    generator = torch.Generator().manual_seed(0)
-    weight_OI = torch.randn(24, 40, generator=generator)
-    bias_O = torch.randn(24, generator=generator) if bias else None
-    packed = PackedLinear(weight_OI, bias_O, kernel)
-    for rows in [*range(1, 40), 127, 128, 300, 513]:
-        x_NI = torch.randn(rows, 40, generator=generator)
-        torch.testing.assert_close(packed(x_NI), nn.functional.linear(x_NI, weight_OI, bias_O), rtol=1e-5, atol=1e-5)
-    x = torch.randn(3, 1, 40, generator=generator)
-    assert packed(x).shape == (3, 1, 24)
-
-
-def test_the_kernel_is_a_function_of_the_machine(monkeypatch):
-    assert kernel_for(CPU, torch.bfloat16) == "plain"
-    assert kernel_for(torch.device("cuda"), torch.float32) == "plain"
-    for capability, expected in (("AVX512", "mkl"), ("AVX2", "onednn"), ("DEFAULT", "onednn")):
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
-        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-        assert kernel_for(CPU, torch.float32) == expected
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert kernel_for(CPU, torch.float32) == "plain"
-
-
-@pytest.fixture
-def forced(monkeypatch, kernel):
-    """The folded layers with each kernel, the plain product among them."""
-    monkeypatch.setattr(folded, "kernel_for", lambda device, dtype: kernel if kernel != "plain" else "plain-folded")
-    monkeypatch.setattr(folded, "PackedLinear", lambda weight, bias, chosen: PackedLinear(weight, bias, kernel))
-
-
-def test_folded_hidden_states_and_logits_are_the_policy_s(forced, family, make_policy):
+def test_folded_hidden_states_and_logits_are_the_policy_s(family, make_policy):
     policy = make_policy(family)
     made = sampler(policy)
     assert made.hidden is not policy.hidden

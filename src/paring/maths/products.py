@@ -1,0 +1,148 @@
+"""Matrix products with frozen weights, by the library that is fastest on this CPU.
+
+A library that gets a plain matrix lays it out anew in every call, which costs more than a product with few rows. A
+rollout therefore packs its weights once: then a product of 32 rows is up to three times as fast. With many rows the
+layout no longer matters, and the library alone decides (docs/performance.md; bench/kernels.py prints the table)."""
+
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+Kernel = Literal["plain", "onednn", "mkl"]
+"""The library of the products with frozen weights: torch's own choice, oneDNN, or MKL with packed weights."""
+ROWS_HINT = 32
+"""Rows that the layout is chosen for; any number runs."""
+LEAST_OPERATIONS = 2**23
+"""Below so many operations a call of oneDNN (some 10 microseconds) costs more than its product gains."""
+LEAST_WEIGHTS = 2**16
+"""Below so many weights, few rows do not make the layout of a plain product matter either."""
+_chosen: Literal["auto"] | Kernel = "auto"
+
+
+@cache
+def best_kernel() -> Kernel:
+    """The kernel that is fastest here: a function of the kind of CPU, not of a measurement, so that runs repeat.
+
+    MKL's packed products are the fastest on Intel's CPUs with AVX-512, oneDNN's elsewhere (docs/performance.md)."""
+    if _capability() == "AVX512" and _is_intel() and _has("mkl", "_mkl_linear"):
+        return "mkl"
+    return "onednn" if _has_onednn() else "plain"
+
+
+def available(kernel: Kernel) -> bool:
+    """Whether this torch has the kernel."""
+    return kernel == "plain" or (_has_onednn() if kernel == "onednn" else _has("mkl", "_mkl_linear"))
+
+
+def use(chosen: Literal["auto"] | Kernel) -> None:
+    """From here on products go by this kernel; "auto": the best one. Like torch's number of threads it is of the
+    process. Raises ValueError where torch lacks it."""
+    global _chosen
+    if chosen != "auto" and not available(chosen):
+        raise ValueError(
+            f'model.kernel = "{chosen}": this torch has no {chosen}; set "auto", in run.toml where a run is resumed, '
+            "which then goes on in other rounding"
+        )
+    _chosen = chosen
+
+
+def kernel() -> Kernel:
+    """The kernel in use."""
+    return best_kernel() if _chosen == "auto" else _chosen
+
+
+@contextmanager
+def using(chosen: Kernel) -> Iterator[None]:
+    """Within it, products go by this kernel."""
+    before = _chosen
+    use(chosen)
+    try:
+        yield
+    finally:
+        use(before)
+
+
+def product(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
+    """x W' + b without a gradient, whatever the strides of the weight: [..., I] -> [..., O]."""
+    if _is_worth(x, weight_OI):
+        return torch.ops.mkldnn._linear_pointwise(x, weight_OI, bias_O, "none", [], "")
+    return functional.linear(x, weight_OI, bias_O)
+
+
+def frozen_linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
+    """The same with a gradient to x; the weight and the bias are frozen."""
+    if _is_worth(x, weight_OI):
+        return _FrozenLinear.apply(x, weight_OI, bias_O)
+    return functional.linear(x, weight_OI, bias_O)
+
+
+class PackedLinear:
+    """x W' + b for a frozen W [O, I], packed once; without a gradient."""
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
+        self.packed: Callable[[Tensor], Tensor]
+        if kernel() == "mkl":
+            packed = torch.ops.mkl._mkl_reorder_linear_weight(weight_OI, ROWS_HINT)
+            self.packed = lambda x: torch.ops.mkl._mkl_linear(x, packed, weight_OI, bias_O, ROWS_HINT)
+        elif kernel() == "onednn" and weight_OI.numel() >= LEAST_WEIGHTS:
+            # oneDNN's fused element-wise steps are left alone: measured, they cost more than torch's own in place. So
+            # is its convolution of width 1, a sixth faster at some numbers of rows, a hundred times slower at others.
+            packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_HINT)
+            self.packed = lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias_O, "none", [], "")
+        else:
+            self.packed = lambda x: product(x, weight_OI, bias_O)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., I] -> [..., O]."""
+        return self.packed(x)
+
+
+class _FrozenLinear(torch.autograd.Function):
+    """x W' + b. Nothing is kept for the backward but the weight."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
+        ctx.save_for_backward(weight_OI)
+        y_NO = product(x.reshape(-1, x.shape[-1]), weight_OI, bias_O)
+        # Not a view: adapters write their update over it.
+        return torch.ops.aten._unsafe_view(y_NO, [*x.shape[:-1], len(weight_OI)])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
+        (weight_OI,) = ctx.saved_tensors
+        return product(dy, weight_OI.T), None, None
+
+
+def _is_worth(x: Tensor, weight_OI: Tensor) -> bool:
+    """Whether oneDNN's call gains more than it costs, for fp32 on a CPU."""
+    operations = 2 * x.numel() * len(weight_OI)
+    on_cpu = x.device.type == "cpu" and x.dtype == weight_OI.dtype == torch.float32
+    return on_cpu and operations >= LEAST_OPERATIONS and kernel() == "onednn"
+
+
+def _capability() -> str:
+    return torch.backends.cpu.get_cpu_capability()
+
+
+@cache
+def _is_intel(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the CPU is Intel's: by Linux's own list, else by the name that the system gives it."""
+    named = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else platform.processor()
+    return "GenuineIntel" in named
+
+
+def _has_onednn() -> bool:
+    return torch.backends.mkldnn.is_available() and _has("mkldnn", "_linear_pointwise")
+
+
+def _has(namespace: str, operator: str) -> bool:
+    return getattr(getattr(torch.ops, namespace), operator, None) is not None
