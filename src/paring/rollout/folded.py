@@ -37,11 +37,11 @@ def sampler(policy: Policy, recording: Recording | None = None, *, tokens: int =
     is_dense = all(type(module) is nn.Linear for module in policy.model.modules() if isinstance(module, nn.Linear))
     if kernel == "plain" or not isinstance(decoder, Decoder) or not is_dense:
         return Sampler(policy.hidden, policy.logits)
-    head = PackedLinear(policy.head.weight, None, kernel)
+    head = PackedLinear(policy.head.weight_VD, policy.head.bias_V, kernel)
     layers = [FoldedLayer(layer, kernel, number, recording) for number, layer in enumerate(decoder.layers)]
     if recording is not None:
         recording.begin(len(layers), layers[0].widths, tokens)
-    return Sampler(replace(decoder, layers=layers), head, recording)
+    return Sampler(replace(decoder, layers=layers), lambda hidden: policy.head.bounded(head(hidden)), recording)
 
 
 class FoldedLayer:
