@@ -41,6 +41,8 @@ class Policy:
     """Bound of what a forward pass keeps for its backward; what does not fit is computed again (see Decoder)."""
     unpacked: str | None = None
     """Why passes are not packed, in a short sentence; None: they are. Found by a probe where it is not given."""
+    decodes_alone: bool = False
+    """Whether rows are decoded one at a time, by transformers."""
     hidden: Forward = field(init=False, repr=False, compare=False)
     """The model's forward pass up to its head, with a gradient."""
     head: Head = field(init=False, repr=False, compare=False)
@@ -79,8 +81,10 @@ class Policy:
     @property
     def pace(self) -> str:
         """How its passes run, in words."""
-        way = "packed" if self.unpacked is None else "not packed, which is slower and changes no result"
-        return f"passes are {way}" + ("" if self.unpacked is None else f" ({self.unpacked})")
+        if self.unpacked is None:
+            return "passes are packed"
+        alone = "; answers are sampled one at a time" if self.decodes_alone else ""
+        return f"passes are not packed, which is slower and changes no result ({self.unpacked}){alone}"
 
     def tokens_held(self, shared: Sequence[Shared]) -> int:
         """Tokens that a pass over these prompts and completions holds."""

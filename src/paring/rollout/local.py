@@ -84,7 +84,7 @@ def _decoded(
     """All completions, each up to a token of `ends`; at most `rows` of them or one whole group at once."""
     if policy.unpacked is not None:
         generation = Generation(policy, prompts, group_size, sampling, noise_BT, ends)
-        generation.run(rows)
+        generation.run(1 if policy.decodes_alone else rows)
         return generation
     fed = sum(map(len, prompts)) + len(noise_BT) * (sampling.max_new_tokens - 1)
     weights = sampler(policy, recording, tokens=fed)
@@ -96,7 +96,8 @@ def _decoded(
 @torch.no_grad()
 def check_decodes(policy: Policy) -> Policy:
     """The policy, or it unpacked where the steps of packed decoding give tokens other log-probs than the packed pass
-    that trains on them; of a model with sliding windows also beyond the window.
+    that trains on them; of a model with sliding windows also beyond the window. Where transformers decodes the model
+    right in batches of one row alone, as it does RWKV, so does the policy.
 
     Raises ValueError where the model's own decoding does not agree with its own pass either."""
     if policy.unpacked is None:
@@ -112,8 +113,13 @@ def check_decodes(policy: Policy) -> Policy:
             return policy
         except Misfit as misfit:
             policy = replace(policy, unpacked=str(misfit))
-    with refusing(policy.model):
-        _compare_decoding(policy)
+    try:
+        with reasons():
+            _compare_decoding(policy)
+    except Misfit:
+        policy = replace(policy, decodes_alone=True)
+        with refusing(policy.model):
+            _compare_decoding(policy)
     return policy
 
 
