@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.overrides import TorchFunctionMode
 from transformers import (
@@ -78,6 +79,72 @@ def tiny():
         return model.eval().requires_grad_(False)
 
     return make
+
+
+ANY = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2)
+ANY |= dict(vocab_size=VOCABULARY, max_position_embeddings=256, eos_token_id=63, pad_token_id=0, bos_token_id=None)
+EXPERTS = dict(num_experts=4, num_local_experts=4, num_experts_per_tok=2, moe_intermediate_size=24)
+EXPERTS |= dict(shared_expert_intermediate_size=24)
+LATENT = dict(num_key_value_heads=4, kv_lora_rank=8, q_lora_rank=8, qk_nope_head_dim=8, qk_rope_head_dim=4)
+LATENT |= dict(v_head_dim=6)
+ROUTED = dict(n_group=1, n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, topk_group=1)
+DELTA = dict(linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=8, linear_value_head_dim=8)
+OWN = {
+    "Bamba": dict(attn_layer_indices=[1], mamba_n_heads=8, mamba_d_head=8, mamba_d_state=8, mamba_n_groups=1),
+    "DeepseekV2": LATENT | ROUTED,
+    "DeepseekV3": LATENT | ROUTED,
+    "DeepseekV32": LATENT | ROUTED | dict(index_n_heads=2, index_head_dim=8),
+    "FalconH1": dict(head_dim=8, mamba_d_ssm=64, mamba_n_heads=8, mamba_d_head=8, mamba_d_state=8),
+    "Gemma2": dict(head_dim=8),
+    "Gemma3Text": dict(head_dim=8),
+    "GptOss": dict(head_dim=8) | EXPERTS,
+    "Jamba": dict(attn_layer_period=2, attn_layer_offset=1, mamba_d_state=8, mamba_dt_rank=4, use_mamba_kernels=False),
+    "Lfm2": dict(layer_types=["conv", "full_attention"]),
+    "Llama4Text": dict(head_dim=8, intermediate_size_mlp=48) | EXPERTS,
+    "MiniCPM3": LATENT,
+    "Phimoe": EXPERTS,
+    "Qwen2Moe": EXPERTS,
+    "Qwen3Next": dict(head_dim=8, layer_types=["linear_attention", "full_attention"]) | DELTA | EXPERTS,
+    "Rwkv": dict(attention_hidden_size=32),
+}
+
+
+@pytest.fixture(scope="session")
+def any_model():
+    """Makes a tiny model of any family of transformers, by the name of its configuration."""
+
+    def make(family: str, kind: str | None = None, **changes):
+        config = getattr(transformers, f"{family}Config")(**ANY | OWN.get(family, {}) | changes)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = getattr(transformers, kind or f"{family.removesuffix('Text')}ForCausalLM")(config)
+            for name, parameter in model.named_parameters():
+                if parameter.ndim > 1:  # states decay by their vectors, whose own start is kept
+                    parameter.data.normal_(0, 0.1 if "conv" in name else 0.2)
+        return model.eval().requires_grad_(False)
+
+    return make
+
+
+UNPACKED = {
+    "Gemma2": "all-linear",
+    "GptOss": ("q_proj", "v_proj", "o_proj"),
+    "Bloom": "all-linear",
+    "StableLm": "all-linear",
+    "Mamba": ("in_proj",),
+    "Jamba": ("q_proj", "in_proj", "down_proj"),
+    "Bamba": ("q_proj", "in_proj", "down_proj"),
+    "Qwen3Next": ("q_proj", "in_proj_qkvz", "out_proj"),
+    "Lfm2": ("in_proj", "q_proj", "w1"),
+    "Rwkv": ("receptance", "key"),
+}
+"""Families that are not packed, and the modules that get an adapter."""
+
+
+@pytest.fixture(params=UNPACKED)
+def unpacked_model(request, any_model):
+    """A model of such a family, with its targets."""
+    return any_model(request.param), UNPACKED[request.param]
 
 
 @pytest.fixture(scope="session")

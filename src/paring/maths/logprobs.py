@@ -1,5 +1,7 @@
 """Token log-probs from hidden states and the head, a chunk at a time: N x V logits never exist."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -11,8 +13,29 @@ CHUNK_LOGITS = 2**24
 rate; half as many cost it a quarter."""
 
 
-def token_logprobs(hidden_ND: Tensor, head_VD: Tensor, token_N: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """log softmax(hidden_n . head / temperature)[token_n], in fp32.
+@dataclass(frozen=True)
+class Head:
+    """From hidden states h to logits: cap tanh(scale (W h + b) / cap), or scale (W h + b) where there is no cap."""
+
+    weight_VD: Tensor
+    bias_V: Tensor | None = None
+    scale: float = 1.0
+    cap: float | None = None
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """fp32 logits [..., V] of hidden states [..., D]."""
+        return self.bounded(product(hidden, self.weight_VD, self.bias_V))
+
+    def bounded(self, logit: Tensor) -> Tensor:
+        """fp32 logits from W h + b, which may be overwritten."""
+        logit = logit.float()
+        if self.scale != 1:
+            logit = logit.mul_(self.scale)
+        return logit if self.cap is None else logit.div_(self.cap).tanh_() * self.cap
+
+
+def token_logprobs(hidden_ND: Tensor, head: Head, token_N: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """log softmax(head(hidden_n) / temperature)[token_n], in fp32.
 
     The logits of one chunk are computed, used and dropped. The gradient of a log-prob with respect to its own hidden
     state needs nothing from later, so it is taken while the chunk's logits are there: two products with the head in
@@ -20,27 +43,31 @@ def token_logprobs(hidden_ND: Tensor, head_VD: Tensor, token_N: Tensor, *, tempe
 
     Args:
         hidden_ND: last hidden states [N, D].
-        head_VD: the output embedding [V, D], frozen.
+        head: the output embedding, frozen.
         token_N: int64 [N], the tokens whose log-probs are computed.
         temperature: of the sampling distribution, > 0.
     """
-    assert not head_VD.requires_grad, "the chunked backward gives the head no gradient: freeze it"
-    return _TokenLogProbs.apply(hidden_ND, head_VD, token_N, temperature)
+    assert not head.weight_VD.requires_grad, "the chunked backward gives the head no gradient: freeze it"
+    return _TokenLogProbs.apply(hidden_ND, head, token_N, temperature)
 
 
 class _TokenLogProbs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden_ND: Tensor, head_VD: Tensor, token_N: Tensor, temperature: float) -> Tensor:
+    def forward(ctx, hidden_ND: Tensor, head: Head, token_N: Tensor, temperature: float) -> Tensor:
         logp_N = hidden_ND.new_empty(len(token_N), dtype=torch.float32)
         slope_ND = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
-        size = max(1, CHUNK_LOGITS // len(head_VD))
+        size = max(1, CHUNK_LOGITS // len(head.weight_VD))
         for start in range(0, len(token_N), size):
             part = slice(start, start + size)
-            logit_CV = product(hidden_ND[part], head_VD).float().div_(temperature)
+            logit_CV = head(hidden_ND[part])
+            bend_CV = None
+            if slope_ND is not None and head.cap is not None:
+                bend_CV = 1 - (logit_CV / head.cap).square_()
+            logit_CV = logit_CV.div_(temperature)
             normaliser_C = logit_CV.logsumexp(-1)
             logp_N[part] = logit_CV.gather(-1, token_N[part, None])[:, 0] - normaliser_C
             if slope_ND is not None:
-                slope_ND[part] = _slope(logit_CV, normaliser_C, head_VD, token_N[part], temperature)
+                slope_ND[part] = _slope(logit_CV, normaliser_C, head, bend_CV, token_N[part], temperature)
         ctx.slope_ND = slope_ND
         return logp_N
 
@@ -50,8 +77,14 @@ class _TokenLogProbs(torch.autograd.Function):
         return (grad_N[:, None] * ctx.slope_ND).to(ctx.slope_ND.dtype), None, None, None
 
 
-def _slope(logit_CV: Tensor, normaliser_C: Tensor, head_VD: Tensor, token_C: Tensor, temperature: float) -> Tensor:
-    """d logp_c / d hidden_c = (head[token_c] - sum_v p_cv head[v]) / temperature. The logits are spent."""
+def _slope(
+    logit_CV: Tensor, normaliser_C: Tensor, head: Head, bend_CV: Tensor | None, token_C: Tensor, temperature: float
+) -> Tensor:
+    """d logp_c / d hidden_c = scale (bend_ct head[t] - sum_v p_cv bend_cv head[v]) / temperature, with t = token_c and
+    bend = 1 - (logit / cap)^2, which is 1 without a cap. The logits are spent."""
     weight_CV = logit_CV.sub_(normaliser_C[:, None]).exp_().neg_()
     weight_CV.scatter_add_(-1, token_C[:, None], torch.ones_like(weight_CV[:, :1]))
-    return product(weight_CV.to(head_VD.dtype), head_VD.T).div_(temperature)
+    if bend_CV is not None:
+        weight_CV.mul_(bend_CV)
+    slope_CD = product(weight_CV.to(head.weight_VD.dtype), head.weight_VD.T).div_(temperature)
+    return slope_CD if head.scale == 1 else slope_CD.mul_(head.scale)

@@ -2,12 +2,21 @@
 
 import math
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 NAME = "paring"
 """The name under which a model finds this attention: config._attn_implementation."""
+HARMLESS = frozenset(
+    {"dropout", "position_ids", "position_embeddings", "cache_position", "past_key_values", "output_attentions"}
+    | {"output_hidden_states", "output_router_logits", "use_cache", "return_dict", "logits_to_keep"}
+)
+"""Keywords that models pass to their attention and that change nothing of it outside training."""
+_own: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
+"""The attention with which a model was loaded."""
 
 
 class TokenLayout(Protocol):
@@ -27,30 +36,48 @@ def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: None,
+    attention_mask: Tensor | None,
     *,
     layout: TokenLayout | None = None,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    softcap: float | None = None,
-    s_aux: Tensor | None = None,
-    **_: object,
+    is_causal: bool | None = None,
+    **given: object,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface; `layout` comes through the model's forward as a keyword."""
+    """transformers' attention interface; `layout` comes through the model's forward as a keyword.
+
+    Raises ValueError, whose text is the reason why a model is not packed, for all that it does not compute."""
     if layout is None:
-        raise ValueError(
-            f"{type(module).__name__} does not pass on what it is called with, so packed attention does not know the "
-            "layout of the tokens: choose a model that does (Llama, Qwen2, Qwen3, Mistral, ...)"
-        )
-    if softcap is not None or s_aux is not None:
-        raise ValueError(
-            f"{type(module).__name__} caps its attention scores or adds sinks to them, which packed attention "
-            "does not do: choose a model without (Llama, Qwen2, Qwen3, Mistral, ...)"
-        )
+        raise ValueError("its attention does not get the layout of a packed row")
+    asked = [name for name, value in given.items() if name not in HARMLESS and value is not None and value is not False]
+    if asked:
+        raise ValueError(f"packed attention does not compute {', '.join(map(wanted, asked))}")
+    if attention_mask is not None:
+        raise ValueError("packed attention does not take the mask that the model makes")
+    if key.shape[2] != query.shape[2] or (is_causal is False and query.shape[2] > 1):
+        raise ValueError("packed attention is causal, over the tokens of the pass themselves")
     scale = 1 / math.sqrt(query.shape[-1]) if scaling is None else scaling
     layer = module.layer_idx
     assert isinstance(layer, int)
     return layout.attend(layer, query, key, value, scale=scale, window=sliding_window), None
+
+
+def wanted(keyword: str) -> str:
+    """What a keyword of the attention interface asks for."""
+    return {"softcap": "soft caps of scores", "s_aux": "sinks"}.get(keyword, f'"{keyword}"')
+
+
+def use_packed(model: PreTrainedModel) -> None:
+    """Let the model attend as the layout of each pass says."""
+    if model.config._attn_implementation != NAME:
+        _own[model] = model.config._attn_implementation or "eager"
+    model.set_attn_implementation(NAME)
+
+
+def use_own(model: PreTrainedModel) -> None:
+    """Let the model attend as it did when it was loaded."""
+    if model.config._attn_implementation == NAME:
+        model.set_attn_implementation(_own.get(model, "eager"))
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, attention)

@@ -21,6 +21,7 @@ class FlexLayout:
     one compiled mask serves all windows."""
 
     def __init__(self, spans: Sequence["Span"], device: torch.device) -> None:
+        self.spans = spans
         runs = sorted((span.start, span.length, span.prefix_start, span.prefix_length) for span in spans if span.length)
         start_S, length_S, prefix_S, prefix_length_S = torch.tensor(runs).unbind(1)
         assert torch.equal(start_S, length_S.cumsum(0) - length_S), "spans must stand end to end"

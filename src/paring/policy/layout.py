@@ -72,6 +72,7 @@ class PackedLayout:
     """Attention over one packed row of N tokens."""
 
     def __init__(self, spans: Sequence[Span], device: torch.device) -> None:
+        self.spans = spans
         self.blocks = [PaddedBlock(alike, device) for alike in _alike([span for span in spans if span.length])]
         restore_N, offset = torch.empty(sum(span.length for span in spans), dtype=torch.int64), 0
         for block in self.blocks:

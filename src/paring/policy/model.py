@@ -1,26 +1,33 @@
 """The policy: a frozen base, its adapters, its tokenizer; hidden states, logits and log-probs."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch import Tensor
+from transformers import GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
 
 from paring.adapters.attach import switched_off
 from paring.adapters.lowrank import LowRankLinear
-from paring.maths.logprobs import token_logprobs
-from paring.policy.attention import TokenLayout
+from paring.maths.logprobs import Head, token_logprobs
+from paring.policy.attention import TokenLayout, use_own
 from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
-from paring.policy.packing import PackedBatch
-from paring.policy.probe import check_fits
+from paring.policy.head import head_of, into_head
+from paring.policy.packing import PackedBatch, Shared, packed_tokens
+from paring.policy.probe import check_hidden, own_logits, probe_tokens, refusing, why_not_packed
 from paring.policy.replay import replayed
+from paring.policy.unpacked import Unpacked, unpacked_tokens
 
 Forward = Callable[..., Tensor]
-"""From tokens [B, N] and their positions to last hidden states [B, N, D], attending as the layout says."""
+"""From tokens [1, N] and their positions to what the head receives [1, N, D], attending as the layout says."""
+
+CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+"""The settings by which families call the most positions of a sequence."""
+UNBOUNDED = 2**31
+"""The context of a model that names none: a state or distances take the place of positions."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +39,32 @@ class Policy:
     adapters: dict[str, LowRankLinear]
     activation_bytes: float = math.inf
     """Bound of what a forward pass keeps for its backward; what does not fit is computed again (see Decoder)."""
+    unpacked: str | None = None
+    """Why passes are not packed, in a short sentence; None: they are. Found by a probe where it is not given."""
+    decodes_alone: bool = False
+    """Whether rows are decoded one at a time, by transformers."""
     hidden: Forward = field(init=False, repr=False, compare=False)
-    """The model's forward pass up to its last hidden states, with a gradient."""
+    """The model's forward pass up to its head, with a gradient."""
+    head: Head = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_fits(self.model, partial(forward, self.model))
-        object.__setattr__(self, "hidden", forward(self.model, activation_bytes=self.activation_bytes))
+        model = self.model
+        packed = partial(forward, model, activation_bytes=self.activation_bytes)
+        hidden = packed()
+        with refusing(model), torch.no_grad():
+            use_own(model)
+            head = head_of(model, probe_tokens(model)[None])
+        reason = self.unpacked or why_not_packed(model, head, packed)
+        if reason is not None:
+            check_bound(model, self.activation_bytes)
+            hidden = Unpacked(model)
+            if not isinstance(model, GenerationMixin):
+                raise ValueError(f"{type(model).__name__} cannot be run: transformers cannot generate with it")
+            with refusing(model), torch.no_grad():
+                use_own(model)
+                check_hidden(model, head, hidden, own_logits(model))
+        for name, value in {"unpacked": reason, "hidden": hidden, "head": head}.items():
+            object.__setattr__(self, name, value)
 
     @property
     def device(self) -> torch.device:
@@ -52,20 +79,26 @@ class Policy:
         return frozenset(token for token in ends if token is not None)
 
     @property
-    def context(self) -> int:
-        """The most tokens that a prompt and its answer may have together."""
-        return self.model.config.get_text_config().max_position_embeddings
+    def pace(self) -> str:
+        """How its passes run, in words."""
+        if self.unpacked is None:
+            return "passes are packed"
+        alone = "; answers are sampled one at a time" if self.decodes_alone else ""
+        return f"passes are not packed, which is slower and changes no result ({self.unpacked}){alone}"
+
+    def tokens_held(self, shared: Sequence[Shared]) -> int:
+        """Tokens that a pass over these prompts and completions holds."""
+        return packed_tokens(shared) if self.unpacked is None else unpacked_tokens(shared)
 
     @property
-    def head(self) -> nn.Linear:
-        """The output embeddings [V, D], which `check_fits` has found to be a plain linear layer."""
-        head = self.model.get_output_embeddings()
-        assert isinstance(head, nn.Linear)
-        return head
+    def context(self) -> int:
+        """The most tokens that a prompt and its answer may have together."""
+        config = self.model.config.get_text_config()
+        return next((getattr(config, name) for name in CONTEXTS if getattr(config, name, None)), UNBOUNDED)
 
     def logits(self, hidden_BD: Tensor) -> Tensor:
         """[B, V] in fp32, for the few positions where a token is drawn."""
-        return self.head(hidden_BD).float()
+        return self.head(hidden_BD)
 
     def log_probs(
         self, batch: PackedBatch, *, temperature: float, trunk: Tensor | None = None, replay: bool = False
@@ -80,7 +113,7 @@ class Policy:
         else:
             hidden_ND = self.hidden(*given, **({} if trunk is None else {"trunk": trunk}))[0]
         logp_M = token_logprobs(
-            hidden_ND.index_select(0, batch.predictor_M), self.head.weight, batch.target_M, temperature=temperature
+            hidden_ND.index_select(0, batch.predictor_M), self.head, batch.target_M, temperature=temperature
         )
         return batch.spread(logp_M)
 
@@ -111,20 +144,24 @@ class Policy:
 
 
 def forward(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Forward:
-    """Our own forward pass where the architecture is written out, transformers' elsewhere.
+    """The packed pass: our own where the architecture is written out, transformers' elsewhere.
 
     Raises ValueError where transformers' own should keep less for its backward than it does."""
     if is_written_out(model):
         return decoder(model, activation_bytes=activation_bytes)
+    check_bound(model, activation_bytes)
+    return partial(by_transformers, model)
+
+
+def check_bound(model: PreTrainedModel, activation_bytes: float) -> None:
+    """Raises ValueError where a pass of transformers' own should keep less for its backward than it does."""
     if activation_bytes < math.inf:
         raise ValueError(
             f"optimiser.activations_gb bounds the memory of {', '.join(sorted(WRITTEN_OUT))} only, and this is a "
             f"{type(model).__name__}: set it to 0 and lower optimiser.tokens_per_pass instead"
         )
-    return partial(by_transformers, model)
 
 
 def by_transformers(model: PreTrainedModel, token_BN: Tensor, position_BN: Tensor, layout: TokenLayout) -> Tensor:
     """The plain forward pass; its attention asks the layout by way of paring.policy.attention."""
-    out = model.base_model(input_ids=token_BN, position_ids=position_BN, use_cache=False, layout=layout)
-    return out.last_hidden_state
+    return into_head(model, input_ids=token_BN, position_ids=position_BN, layout=layout)

@@ -59,9 +59,9 @@ class Labelled:
         return [place for place, learned in enumerate(self.learned) if learned and place]
 
     @property
-    def size(self) -> int:
-        """Tokens that it takes in a packed row: those up to the one that predicts the last learned token."""
-        return self.targets[-1]
+    def row(self) -> Sequence[int]:
+        """The tokens that it takes in a row: those up to the one that predicts the last learned token."""
+        return self.tokens[: self.targets[-1]]
 
 
 class Packing:
@@ -119,7 +119,7 @@ def pack_examples(examples: Sequence[Labelled], device: torch.device) -> PackedB
     What follows the predictor of a sequence's last learned token is of no use to it and takes no place in the row."""
     row = Packing()
     for example in examples:
-        own = row.add(example.tokens[: example.size])
+        own = row.add(example.row)
         row.predictors += [own.start + target - 1 for target in example.targets]
     return row.batch([[example.tokens[target] for target in example.targets] for example in examples], device)
 
@@ -131,6 +131,6 @@ def packed(groups: Sequence[Group], device: torch.device) -> PackedBatch:
     )
 
 
-def packed_size(prompt: int, completions: Sequence[int]) -> int:
-    """Tokens that a group takes in a packed row, from its lengths."""
-    return prompt + sum(length - 1 for length in completions)
+def packed_tokens(shared: Sequence[Shared]) -> int:
+    """Tokens that prompts and completions take in a packed row."""
+    return sum(len(one.prompt) + sum(len(tokens) - 1 for tokens in one.completions) for one in shared)

@@ -30,6 +30,8 @@ class Prefill:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
     ) -> Tensor:
+        if layer in self.layers:
+            raise ValueError("a layer attends several times, and packed decoding keeps its keys once")
         self.layers[layer] = (self._padded(key), self._padded(value))
         return self.layout.attend(layer, query, key, value, scale=scale, window=window)
 
@@ -117,7 +119,7 @@ class Rows:
         weight_LHUK = (score_LHUK.float() * scale).add_(self._bias(window, slots[0])).softmax(-1).to(value.dtype)
         prompt_weight, own_weight = weight_LHUK.split(slots, dim=-1)
         out_LHUD = self._by_group(prompt_weight, prompt_value_PHKD) + own_weight @ own_value_LHKD
-        return out_LHUD.reshape(rows, 1, heads, size)
+        return out_LHUD.reshape(rows, 1, heads, value.shape[3])
 
     def _arrange(self) -> None:
         """Row l stands at [group_L[l], place_L[l]] of the [P, G] table of rows by group; free places repeat row 0."""
@@ -134,8 +136,8 @@ class Rows:
     def _own(self, layer: int, key: Tensor, value: Tensor, window: int | None) -> tuple[Tensor, Tensor]:
         """Keys and values [L, H, K, D] of the own tokens that some row sees, the new ones written among them."""
         if layer not in self.own_layers:
-            empty = key.new_zeros(*key.shape[:2], 0, key.shape[3])
-            self.own_layers[layer] = (empty, empty)
+            none = (*key.shape[:2], 0)
+            self.own_layers[layer] = (key.new_zeros(*none, key.shape[3]), value.new_zeros(*none, value.shape[3]))
         if self.slot == self.own_layers[layer][0].shape[2]:
             self.own_layers[layer] = _both(self.own_layers[layer], lambda held: functional.pad(held, (0, 0, 0, BLOCK)))
         own_key, own_value = self.own_layers[layer]

@@ -37,11 +37,11 @@ def sampler(policy: Policy, recording: Recording | None = None, *, tokens: int =
     on_cpu = policy.device.type == "cpu" and policy.model.dtype == torch.float32
     if not isinstance(decoder, Decoder) or not is_dense or not on_cpu:
         return Sampler(policy.hidden, policy.logits)
-    head = PackedLinear(policy.head.weight, None)
+    head = PackedLinear(policy.head.weight_VD, policy.head.bias_V)
     layers = [FoldedLayer(layer, number, recording) for number, layer in enumerate(decoder.layers)]
     if recording is not None:
         recording.begin(len(layers), layers[0].widths, tokens)
-    return Sampler(replace(decoder, layers=layers), head, recording)
+    return Sampler(replace(decoder, layers=layers), lambda hidden: policy.head.bounded(head(hidden)), recording)
 
 
 class FoldedLayer:

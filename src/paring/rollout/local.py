@@ -1,6 +1,6 @@
 """The engine that runs here: prompts prefilled once a group, rows decoded together; ended rows leave, others join."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,11 +10,12 @@ from torch import Tensor
 from paring.policy.chat import answer_text, prompt_tokens
 from paring.policy.model import Policy
 from paring.policy.packing import packed
-from paring.policy.probe import PROMPT, compare, narrowed, probe_tokens, refusing
+from paring.policy.probe import PROMPT, Misfit, compare, narrowed, probe_tokens, reasons, refusing
 from paring.policy.recording import Recording, Trace
 from paring.rollout.cache import Prefill, Rows
 from paring.rollout.engine import Sampling
 from paring.rollout.folded import Sampler, sampler
+from paring.rollout.generated import Generation
 from paring.rollout.noise import draw, uniforms
 from paring.settings.complaints import NotFinite
 from paring.types import Completion, Group, Key, Problem
@@ -44,10 +45,16 @@ class LocalEngine:
             return []
         members = range(group_size)
         noise_BT = np.stack([uniforms(key, problem.id, member, most) for problem in problems for member in members])
-        fed = sum(map(len, prompts)) + len(noise_BT) * (most - 1)
-        weights = sampler(self.policy, self.recording, tokens=fed)
-        decoding = Decoding(weights, self.policy, prompts, group_size, sampling, noise_BT)
-        decoding.run(max(1, self.rows // group_size))
+        decoding = _decoded(
+            self.policy,
+            prompts,
+            group_size,
+            sampling,
+            noise_BT,
+            ends=self.policy.ends,
+            rows=self.rows,
+            recording=self.recording,
+        )
         if not decoding.logp_BT.isfinite().all():
             raise NotFinite("the model's probabilities are not finite")
         drawn = zip(decoding.token_BT.tolist(), decoding.logp_BT.tolist(), decoding.length_B.tolist(), strict=True)
@@ -63,30 +70,74 @@ class LocalEngine:
         ]
 
 
+def _decoded(
+    policy: Policy,
+    prompts: Sequence[tuple[int, ...]],
+    group_size: int,
+    sampling: Sampling,
+    noise_BT: np.ndarray,
+    *,
+    ends: Collection[int],
+    rows: int,
+    recording: Recording | None = None,
+) -> "Decoding | Generation":
+    """All completions, each up to a token of `ends`; at most `rows` of them or one whole group at once."""
+    if policy.unpacked is not None:
+        generation = Generation(policy, prompts, group_size, sampling, noise_BT, ends)
+        generation.run(1 if policy.decodes_alone else rows)
+        return generation
+    fed = sum(map(len, prompts)) + len(noise_BT) * (sampling.max_new_tokens - 1)
+    weights = sampler(policy, recording, tokens=fed)
+    decoding = Decoding(weights, prompts, group_size, sampling, noise_BT, ends, policy.device)
+    decoding.run(max(1, rows // group_size))
+    return decoding
+
+
 @torch.no_grad()
-def check_decodes(policy: Policy) -> None:
-    """Raises ValueError where the steps of decoding give tokens other log-probs than the packed pass that trains on
-    them; of a model with sliding windows also beyond the window."""
-    with refusing(policy.model):
-        _compare_decoding(policy)
-        with narrowed(policy.model) as has_windows:
-            if has_windows:
-                _compare_decoding(replace(policy))  # made anew, where a pass keeps its windows
+def check_decodes(policy: Policy) -> Policy:
+    """The policy, or it unpacked where the steps of packed decoding give tokens other log-probs than the packed pass
+    that trains on them; of a model with sliding windows also beyond the window. Where transformers decodes the model
+    right in batches of one row alone, as it does RWKV, so does the policy.
+
+    Raises ValueError where the model's own decoding does not agree with its own pass either."""
+    if policy.unpacked is None:
+        try:
+            with reasons():
+                _compare_decoding(policy)
+                with narrowed(policy.model) as has_windows:
+                    if has_windows:
+                        narrow = replace(policy)  # made anew, where a pass keeps its windows
+                        if narrow.unpacked is not None:
+                            raise Misfit(narrow.unpacked)
+                        _compare_decoding(narrow)
+            return policy
+        except Misfit as misfit:
+            policy = replace(policy, unpacked=str(misfit))
+    try:
+        with reasons():
+            _compare_decoding(policy)
+    except Misfit:
+        policy = replace(policy, decodes_alone=True)
+        with refusing(policy.model):
+            _compare_decoding(policy)
+    return policy
 
 
 def _compare_decoding(policy: Policy) -> None:
-    """Two completions of a prompt, one of which ends before the other."""
+    """Two completions of each of two prompts. Half of all tokens end one, so that rows leave at different steps. Raises
+    Misfit."""
     problem = Problem("probe", (), "")
-    prompt = tuple(probe_tokens(policy.model)[:PROMPT].tolist())
-    noise_BT = np.stack([uniforms(Key(0, 0), problem.id, member, PROBE_STEPS) for member in range(2)])
-    decoding = Decoding(sampler(policy), policy, [prompt], 2, Sampling(max_new_tokens=PROBE_STEPS), noise_BT)
-    decoding.run(1)
+    prompts = [tuple(probe_tokens(policy.model)[:length].tolist()) for length in (PROMPT, PROMPT - 2)]
+    noise_BT = np.stack([uniforms(Key(0, 0), problem.id, member, PROBE_STEPS) for member in range(4)])
+    ends = range(0, len(policy.head.weight_VD), 2)
+    decoding = _decoded(policy, prompts, 2, Sampling(max_new_tokens=PROBE_STEPS), noise_BT, ends=ends, rows=4)
     drawn = zip(decoding.token_BT.tolist(), decoding.length_B.tolist(), strict=True)
-    completions = tuple(Completion(tuple(tokens[:length]), (), "", False) for tokens, length in drawn)
-    batch = packed([Group(problem, prompt, completions)], policy.device)
+    completions = [Completion(tuple(tokens[:length]), (), "", False) for tokens, length in drawn]
+    groups = [Group(problem, prompt, tuple(completions[2 * at : 2 * at + 2])) for at, prompt in enumerate(prompts)]
+    batch = packed(groups, policy.device)
     packed_BT = policy.log_probs(batch, temperature=1.0)
     decoded_BT = decoding.logp_BT[:, : packed_BT.shape[1]] * batch.mask_BT
-    compare(policy.model, decoded_BT, packed_BT, "gives a token another log-prob while it decodes than in a whole pass")
+    compare(policy.model, decoded_BT, packed_BT, "a token gets another log-prob while decoding than in a whole pass")
 
 
 class Decoding:
@@ -98,19 +149,19 @@ class Decoding:
     def __init__(
         self,
         sampler: Sampler,
-        policy: Policy,
         prompts: Sequence[tuple[int, ...]],
         group_size: int,
         sampling: Sampling,
         noise_BT: np.ndarray,
+        ends: Collection[int],
+        device: torch.device,
     ) -> None:
-        device = policy.device
         self.sampler, self.prompts, self.group_size, self.sampling = sampler, prompts, group_size, sampling
         self.uniform_BT = torch.from_numpy(noise_BT).to(device)
         self.token_BT = torch.zeros(noise_BT.shape, dtype=torch.int64, device=device)
         self.logp_BT = torch.zeros(noise_BT.shape, device=device)
         self.length_B = torch.zeros(len(noise_BT), dtype=torch.int64, device=device)
-        self.ends_E = torch.tensor(sorted(policy.ends), device=device)
+        self.ends_E = torch.tensor(sorted(ends), device=device)
         self.row_L = torch.zeros(0, dtype=torch.int64, device=device)
         self.joined = 0
         self.cache = Rows(device)

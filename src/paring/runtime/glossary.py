@@ -60,6 +60,7 @@ METRICS: dict[str, str] = {
     "gate": "Mean gate of the L1RA adapters, 0 to 1; new components come in at 1.",
     "gates_at_zero": "Share of the L1RA components whose gate is 0: the next rank event removes them, 0 to 1.",
     "adapter_parameters": "Parameters that the adapter has when it is published, gates folded into the factors.",
+    "unpacked": "Why passes are not packed but one sequence a row, by the model's own attention and cache.",
     "collapse": "At the step where it is noticed: reward or length has fallen, since when, and the likely cause.",
     "evaluation": "Results on validation problems or held-out examples by name, at the steps that evaluate.",
 }

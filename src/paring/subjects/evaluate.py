@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -105,20 +105,19 @@ def evaluate_on(
     NotFinite for a model whose probabilities are no numbers."""
     place = TemporaryDirectory() if out is None else nullcontext(str(Path(out).expanduser()))
     with Verifier() as verifier, place as name:
-        subject, folder = open_subject(request.subject), Path(name)
+        screen, folder = screen or Screen(sys.stderr), Path(name)
+        subject = open_subject(request.subject)
         exams, notes = _exams(request, task, subject, verifier)
-        check_decodes(subject.policy)
+        subject = _decoding(subject)
         base = subject.base
         _begin(folder, request, exams, subject)
         with run_lock(folder), Interruption() as interruption:
-            answered = partial(
-                answer, exams=exams, request=request, screen=screen or Screen(sys.stderr), interruption=interruption
-            )
-            engine = engine_of(subject.policy, request.rows)
+            answered = partial(answer, exams=exams, request=request, screen=screen, interruption=interruption)
+            engine = engine_of(_noted(subject, screen).policy, request.rows)
             first, second = answered(engine, folder=folder / SUBJECT, title=request.subject), []
             if first is not None and request.compare is not None:
                 del subject, engine  # two large models may not fit beside each other
-                engine = engine_of(_other(request, exams).policy, request.rows)
+                engine = engine_of(_noted(_other(request, exams), screen).policy, request.rows)
                 second = answered(engine, folder=folder / OTHER, title=request.compare)
             if first is None or second is None:
                 return Evaluated(None, [], interruption.exit_code)
@@ -138,10 +137,21 @@ def _exams(request: Request, task: Task | None, subject: Subject, verifier: Veri
     return fitted, notes if any(exam.benchmark for exam in exams) else []
 
 
+def _decoding(subject: Subject) -> Subject:
+    """The subject, decoding in the way that serves it. Raises ValueError."""
+    return replace(subject, policy=check_decodes(subject.policy))
+
+
+def _noted(subject: Subject, screen: Screen) -> Subject:
+    """The subject. That it is slow is said, with the reason."""
+    if subject.policy.unpacked is not None:
+        screen.note(f"{type(subject.policy.model).__name__}: {subject.policy.pace}")
+    return subject
+
+
 def _other(request: Request, exams: Sequence[Exam]) -> Subject:
     """The other model, whose context must hold the same prompts and answers. Raises ValueError."""
-    other = open_subject(str(request.compare))
-    check_decodes(other.policy)
+    other = _decoding(open_subject(str(request.compare)))
     for exam in exams:
         exam.fitted(other.policy, exam.max_new_tokens)
     return other

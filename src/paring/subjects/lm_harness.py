@@ -1,6 +1,7 @@
 """paring as a model of lm-evaluation-harness: `lm_eval --model paring --model_args model=RUN`, generating only."""
 
 import copy
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import NoReturn
@@ -11,6 +12,7 @@ from lm_eval.api.registry import register_model  # pyright: ignore[reportMissing
 
 from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine, check_decodes
+from paring.runtime.screen import Screen
 from paring.subjects.opening import open_subject
 from paring.tasks.splits import digest
 from paring.types import Key, Problem
@@ -36,8 +38,9 @@ class PolicyUnderTest(LM):
         if unknown:
             raise ValueError(f"model_args: {', '.join(sorted(unknown))}: unknown; there are model, seed and rows")
         super().__init__()
-        policy = open_subject(str(model)).policy
-        check_decodes(policy)
+        policy = check_decodes(open_subject(str(model)).policy)
+        if policy.unpacked is not None:
+            Screen(sys.stderr).note(f"{model}: {policy.pace}")
         self._tokenizer = copy.deepcopy(policy.tokenizer)
         policy.tokenizer.chat_template = VERBATIM
         self._engine = LocalEngine(policy, rows=int(rows))

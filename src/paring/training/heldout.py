@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 
 from paring.policy.model import Policy
-from paring.policy.packing import Labelled, pack_examples
+from paring.policy.packing import Labelled, Shared, pack_examples, packed_tokens
 from paring.settings.complaints import NotFinite
 from paring.settings.declare import Count, CountOrZero, settings
 from paring.types import Json
@@ -49,7 +49,7 @@ def held_out_loss(policy: Policy, examples: Sequence[Labelled], *, tokens_per_pa
     """The loss of the policy, without dropout, summed in fp64. Raises NotFinite."""
     start = time.perf_counter()
     total, tokens = 0.0, 0
-    for part in cut_examples(examples, tokens_per_pass):
+    for part in cut_examples(examples, tokens_per_pass, policy.tokens_held):
         batch = pack_examples(part, policy.device)
         total -= float(policy.log_probs(batch, temperature=1.0).double().sum())
         tokens += len(batch.target_M)
@@ -60,15 +60,15 @@ def held_out_loss(policy: Policy, examples: Sequence[Labelled], *, tokens_per_pa
     return HeldOutLoss(len(examples), tokens, loss, perplexity, time.perf_counter() - start)
 
 
-def cut_examples(examples: Sequence[Labelled], tokens_per_pass: int) -> Iterator[list[Labelled]]:
-    """Cut the examples into passes of at most `tokens_per_pass` packed tokens (a single example may take more)."""
+def cut_examples(
+    examples: Sequence[Labelled], tokens_per_pass: int, held: Callable[[Sequence[Shared]], int] = packed_tokens
+) -> Iterator[list[Labelled]]:
+    """Cut the examples into passes that hold at most `tokens_per_pass` tokens (a single example may take more)."""
     part: list[Labelled] = []
-    size = 0
     for example in examples:
-        if part and size + example.size > tokens_per_pass:
+        if part and held([Shared(one.row, ()) for one in (*part, example)]) > tokens_per_pass:
             yield part
-            part, size = [], 0
+            part = []
         part.append(example)
-        size += example.size
     if part:
         yield part

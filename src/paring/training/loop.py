@@ -146,6 +146,7 @@ class Loop:
             peak_memory_gb=peak_memory_gb(),
             threads=torch.get_num_threads(),
             versions=versions(),
+            unpacked=self.trained.policy.unpacked,
             adapter=PublishedAdapter(run.adapter.kind, published_parameters(adapters), ranks_of(adapters)),
             before=progress.before.evaluation,
             after=after.evaluation,
@@ -164,6 +165,8 @@ class Loop:
         peak = peak_memory_gb()
         metrics = dict(step.metrics) | {"seconds": step.seconds}
         metrics |= ({} if peak is None else {"peak_memory_gb": peak}) | peaks(self.trained.policy.device)
+        unpacked = self.trained.policy.unpacked
+        metrics |= {} if unpacked is None else {"unpacked": unpacked}
         metrics |= {"threads": torch.get_num_threads(), "dropped_steps": progress.dropped, "updates": progress.updates}
         if run.evaluate.every and progress.step % run.evaluate.every == 0:
             measured = measure()

@@ -54,6 +54,8 @@ class Values:
     """None where the system does not say it."""
     threads: int
     versions: dict[str, str]
+    unpacked: str | None = None
+    """Why passes were not packed; left out where they were."""
     adapter: PublishedAdapter
     before: Mapping[str, object]
     after: Mapping[str, object]
@@ -62,7 +64,8 @@ class Values:
     examples: list[ShownChange]
 
     def as_plain(self) -> dict[str, Json]:
-        left_out = ("task", "objective", "validation", "collapse") if self.method else ("method", "data")
+        left_out = {"task", "objective", "validation", "collapse"} if self.method else {"method", "data"}
+        left_out |= {"unpacked"} if self.unpacked is None else set()
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
     @classmethod

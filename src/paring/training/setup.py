@@ -56,8 +56,7 @@ def prepare(run: Run) -> Setup:
     if not problems or not held_out:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
     _check_weights(run.task, run.rewards, problems[0])
-    policy = load_policy(run)
-    check_decodes(policy)
+    policy = check_decodes(load_policy(run))
     count = min(run.steps * run.rollout.problems, len(problems))
     drawn = problems if objective.redraws else items_of_step(problems, count, seed=run.seed, step=1)
     for problem in [*drawn, *held_out]:
@@ -100,7 +99,7 @@ def in_words(policy: Policy) -> str:
     return (
         f"{type(policy.model).__name__} of {policy.model.num_parameters() - trained:,} parameters, "
         f"{len(policy.adapters)} adapters of {rank_words} with {trained:,}"
-    )
+    ) + ("" if policy.unpacked is None else f"; {policy.pace}")
 
 
 def _check_weights(task: Task, weights: Mapping[str, float], problem: Problem) -> None:

@@ -79,7 +79,7 @@ def fit(
     optimiser.zero_grad()
     with torch.random.fork_rng(), policy.training():
         torch.manual_seed(seed)
-        for part in cut_examples(examples, tokens_per_pass):
+        for part in cut_examples(examples, tokens_per_pass, policy.tokens_held):
             batch = pack_examples(part, policy.device)
             loss = cross_entropy(policy.log_probs(batch, temperature=1.0), batch.mask_BT, totals)
             loss.backward()

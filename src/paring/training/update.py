@@ -10,7 +10,7 @@ from torch import Tensor
 
 from paring.maths.objective import LogProbs, Objective, Totals
 from paring.policy.model import Policy
-from paring.policy.packing import PackedBatch, Shared, pack, packed_size
+from paring.policy.packing import PackedBatch, Shared, pack, packed_tokens
 from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.training.measures import Measures, kl_of_sample
@@ -79,7 +79,9 @@ class Minibatch:
         needed_PG = torch.ones_like(worth.selected_PG) if keeps_all else worth.advantage_PG != 0
         passes = [
             Pass(pack(shared, policy.device), advantage_B.to(policy.device))
-            for shared, advantage_B in cut(worth.groups, worth.advantage_PG, needed_PG, tokens_per_pass)
+            for shared, advantage_B in cut(
+                worth.groups, worth.advantage_PG, needed_PG, tokens_per_pass, policy.tokens_held
+            )
         ]
         signal = float((worth.advantage_PG != 0).any(-1).float().mean())
         return cls(passes, worth.totals(), signal)
@@ -151,15 +153,18 @@ def slices(problems: int, minibatches: int) -> list[slice]:
 
 
 def cut(
-    groups: Sequence[Group], advantage_PG: Tensor, needed_PG: Tensor, tokens_per_pass: int
+    groups: Sequence[Group],
+    advantage_PG: Tensor,
+    needed_PG: Tensor,
+    tokens_per_pass: int,
+    held: Callable[[Sequence[Shared]], int] = packed_tokens,
 ) -> Iterator[tuple[list[Shared], Tensor]]:
-    """Cut the groups into passes of at most `tokens_per_pass` packed tokens (a single completion may take more).
+    """Cut the groups into passes that hold at most `tokens_per_pass` tokens (a single completion may take more).
 
     A group that does not fit is continued in the next pass, where its prompt stands again. Completions that are not
     needed (needed_PG: bool) are left out."""
     shared: list[Shared] = []
     advantages: list[float] = []
-    size = 0
     for group, advantage_G, needed_G in zip(groups, advantage_PG.tolist(), needed_PG.tolist(), strict=True):
         members: list[tuple[int, ...]] = []
         trace = group.trace and group.trace.of_prompt()
@@ -167,19 +172,17 @@ def cut(
             if not needed:
                 continue
             completion = group.completions[member]
-            added = packed_size(0 if members else len(group.prompt), [len(completion.tokens)])
-            if size and size + added > tokens_per_pass:
+            with_it = [*(shared[:-1] if members else shared), Shared(group.prompt, [*members, completion.tokens])]
+            if shared and held(with_it) > tokens_per_pass:
                 yield shared, torch.tensor(advantages)
-                shared, advantages, members, size = [], [], [], 0
+                shared, advantages, members = [], [], []
                 trace = group.trace and group.trace.of_prompt()
-                added = packed_size(len(group.prompt), [len(completion.tokens)])
             if not members:
                 shared.append(Shared(group.prompt, members, trace))
             members.append(completion.tokens)
             if trace and group.trace:
                 trace.completions.append(group.trace.completions[member])
             advantages.append(advantage)
-            size += added
     if shared:
         yield shared, torch.tensor(advantages)
 

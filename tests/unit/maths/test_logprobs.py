@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from paring.maths import logprobs
-from paring.maths.logprobs import token_logprobs
+from paring.maths.logprobs import Head, token_logprobs
 
 ROWS, FEATURES, VOCABULARY = 7, 5, 11
 
@@ -31,7 +31,7 @@ def value_and_gradient(function, hidden_ND, *rest, weight_N):
 
 
 def chunked(hidden_ND, head_VD, token_N, temperature):
-    return token_logprobs(hidden_ND, head_VD, token_N, temperature=temperature)
+    return token_logprobs(hidden_ND, Head(head_VD), token_N, temperature=temperature)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 1.7])
@@ -69,7 +69,7 @@ def test_gradient_is_the_slope():
 
 def test_no_rows():
     hidden_ND, head_VD, *_ = inputs()
-    assert token_logprobs(hidden_ND[:0], head_VD, torch.zeros(0, dtype=torch.int64)).tolist() == []
+    assert token_logprobs(hidden_ND[:0], Head(head_VD), torch.zeros(0, dtype=torch.int64)).tolist() == []
 
 
 def test_logits_of_one_chunk_are_the_largest_tensor(monkeypatch):
@@ -86,7 +86,7 @@ def test_logits_of_one_chunk_are_the_largest_tensor(monkeypatch):
 def test_a_head_that_is_trained_is_refused():
     hidden_ND, head_VD, token_N, _ = inputs()
     with pytest.raises(AssertionError, match="freeze"):
-        token_logprobs(hidden_ND, head_VD.requires_grad_(), token_N)
+        token_logprobs(hidden_ND, Head(head_VD.requires_grad_()), token_N)
 
 
 class LargestTensor(TorchDispatchMode):

@@ -61,7 +61,7 @@ def test_of_a_conversation_every_answer_is_learned_with_its_end(templated):
     assert found.tokens == (9, 1, 12, 10, 2, 3, 12, 11, 4, 5, 12, 10, 6, 12, 11, 7, 12)
     assert [int(is_learned) for is_learned in found.learned] == [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 1, 1]
     assert found.targets == [8, 9, 10, 15, 16]
-    assert found.size == 16
+    assert len(found.row) == 16
 
 
 def test_of_the_embedded_model_the_answer_and_its_end_are_learned():

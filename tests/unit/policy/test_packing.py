@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from paring.policy.layout import LEAST_FILL, PackedLayout, Span
-from paring.policy.packing import Shared, pack, packed_size
+from paring.policy.packing import Shared, pack, packed_tokens
 
 CPU = torch.device("cpu")
 
@@ -37,9 +37,8 @@ def test_spread_puts_values_where_the_tokens_stand_and_carries_their_gradient():
         [Shared([7], [[1], [1]]), Shared([7, 8, 9], [[1, 2, 3, 4]])],
     ],
 )
-def test_packed_size_is_the_length_of_the_row(shared):
-    expected = sum(packed_size(len(group.prompt), [len(tokens) for tokens in group.completions]) for group in shared)
-    assert len(pack(shared, CPU).token_N) == expected
+def test_packed_tokens_are_the_length_of_the_row(shared):
+    assert len(pack(shared, CPU).token_N) == packed_tokens(shared)
 
 
 def test_spans_of_a_block_fill_it():

@@ -48,7 +48,7 @@ def test_passes_hold_at_most_so_many_tokens_and_every_example_once(examples):
     for bound in (1, 10, 20, 33, 1000):
         parts = list(cut_examples(examples, bound))
         assert [example for part in parts for example in part] == examples
-        assert all(len(part) == 1 or sum(example.size for example in part) <= bound for part in parts)
+        assert all(len(part) == 1 or sum(len(example.row) for example in part) <= bound for part in parts)
     assert [len(part) for part in cut_examples(examples, 20)] == [2, 1, 1, 2]  # sizes 4 16 2 29 7 7
 
 

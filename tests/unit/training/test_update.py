@@ -13,7 +13,7 @@ from paring.maths.kl import k3
 from paring.maths.objective import LogProbs, Objective, Totals
 from paring.maths.objectives import Grpo, Rgra
 from paring.policy.model import Policy
-from paring.policy.packing import Shared, pack, packed_size
+from paring.policy.packing import Shared, pack, packed_tokens
 from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.training import measures
@@ -220,10 +220,6 @@ def passes(groups, tokens_per_pass, needed_PG=None):
     return list(cut(groups, numbered_PG, needed_PG, tokens_per_pass))
 
 
-def size(shared) -> int:
-    return sum(packed_size(len(one.prompt), [len(own) for own in one.completions]) for one in shared)
-
-
 @pytest.mark.parametrize("tokens_per_pass", [1, 7, 13, 16, 25, 10_000])
 def test_cut_keeps_order_and_limit_and_fills_what_it_can(groups, tokens_per_pass):
     expected = [(one.prompt, own.tokens) for one in groups for own in one.completions]
@@ -231,11 +227,11 @@ def test_cut_keeps_order_and_limit_and_fills_what_it_can(groups, tokens_per_pass
     assert [(one.prompt, own) for shared, _ in parts for one in shared for own in one.completions] == expected
     assert torch.cat([advantage_B for _, advantage_B in parts]).tolist() == list(range(9))
     for shared, advantage_B in parts:
-        assert size(shared) <= tokens_per_pass or len(advantage_B) == 1
+        assert packed_tokens(shared) <= tokens_per_pass or len(advantage_B) == 1
     for (shared, _), (later, _) in pairwise(parts):
         prompt, own = later[0].prompt, later[0].completions[0]
         added = len(own) - 1 + (0 if shared[-1].prompt == prompt else len(prompt))
-        assert size(shared) + added > tokens_per_pass
+        assert packed_tokens(shared) + added > tokens_per_pass
 
 
 def test_a_continued_group_gets_its_prompt_again(groups):

@@ -1,0 +1,99 @@
+"""Passes that are not packed: log-probs and gradients of transformers' eager forward over single sequences."""
+
+import copy
+
+import pytest
+import torch
+
+from paring.adapters.attach import parameters_by_name
+from paring.policy.layout import Span
+from paring.policy.model import Policy
+from paring.policy.packing import Labelled, Shared, pack, pack_examples
+from paring.policy.unpacked import Unpacked, rows_of, unpacked_tokens
+
+CPU = torch.device("cpu")
+SHARED = [
+    Shared([5, 6, 7, 9, 11], [[1, 2, 3, 8, 12, 31], [4, 2], [7]]),
+    Shared([9, 3, 17, 25, 14, 8, 41, 22], [[8, 8, 1, 15, 16, 9, 33, 21, 7, 4], [1] * 9]),
+    Shared([40, 2], [[9]]),
+]
+TEMPERATURE = 0.8
+
+
+def own_log_probs(model, sequence, first):
+    """Of the tokens from place `first`, in one sequence without padding; the last token is no input."""
+    logit_NV = model(input_ids=torch.tensor([sequence[:-1]]), use_cache=False).logits[0].float() / TEMPERATURE
+    token_M = torch.tensor(sequence[first:])
+    return torch.log_softmax(logit_NV[first - 1 :], -1).gather(-1, token_M[:, None])[:, 0]
+
+
+def of_all(model):
+    """The same of all completions of SHARED."""
+    sequences = [([*one.prompt, *own], len(one.prompt)) for one in SHARED for own in one.completions]
+    return torch.cat([own_log_probs(model(), sequence, first) for sequence, first in sequences])
+
+
+def gradient(log_probs_M, adapters):
+    weight_M = torch.randn(len(log_probs_M), generator=torch.Generator().manual_seed(3))
+    parts = torch.autograd.grad((log_probs_M * weight_M).sum(), list(parameters_by_name(adapters).values()))
+    return torch.cat([part.flatten() for part in parts])
+
+
+def test_log_probs_and_gradients_are_those_of_single_sequences(unpacked_model, tokenizer, with_adapters):
+    model, targets = unpacked_model
+    plain = copy.deepcopy(model)
+    if plain.config._attn_implementation == "sdpa":
+        plain.set_attn_implementation("eager")
+    adapters, plain_adapters = (with_adapters(one, targets=targets) for one in (model, plain))
+    policy = Policy(model, tokenizer, adapters)
+    assert isinstance(policy.hidden, Unpacked)
+    batch = pack(SHARED, CPU)
+    found_M = policy.log_probs(batch, temperature=TEMPERATURE)[batch.mask_BT.bool()]
+    expected_M = of_all(lambda: plain)
+    torch.testing.assert_close(found_M, expected_M, rtol=0, atol=1e-4)
+    expected = gradient(expected_M, plain_adapters)
+    assert (gradient(found_M, adapters) - expected).norm() < 1e-3 * expected.norm()
+
+
+def test_examples_do_not_see_each_other(any_model, tokenizer):
+    policy = Policy(any_model("Mamba"), tokenizer, {})
+    tokens = [[4, 5, 6, 7, 8, 9, 1], [3, 1, 4, 1, 5], [9] * 12]
+    batch = pack_examples([Labelled(one, [False] + [True] * (len(one) - 1)) for one in tokens], CPU)
+    found_M = policy.log_probs(batch, temperature=TEMPERATURE)[batch.mask_BT.bool()]
+    expected_M = torch.cat([own_log_probs(policy.model, one, 1) for one in tokens])
+    torch.testing.assert_close(found_M, expected_M, rtol=0, atol=1e-4)
+
+
+def test_a_prompt_has_no_row_of_its_own_where_a_completion_takes_it_in():
+    spans = [Span(0, 3), Span(3, 2, 0, 3), Span(5, 0, 0, 3), Span(5, 2), Span(7, 0, 5, 2)]
+    assert rows_of(spans) == [[0, 1, 2, 3, 4], [5, 6]]
+
+
+def test_the_tokens_that_are_held_are_those_that_the_model_gets(any_model, tokenizer, monkeypatch):
+    policy = Policy(any_model("Bloom"), tokenizer, {})
+    batch, held = pack(SHARED, CPU), []
+    policy.model.register_forward_pre_hook(
+        lambda module, args, given: held.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    policy.log_probs(batch, temperature=1.0)
+    # Rows of 17, 16 (padded to 17), 10, 6 and 2: the last prompt alone.
+    assert sum(held) == unpacked_tokens(SHARED) == policy.tokens_held(SHARED) == 2 * 17 + 10 + 6 + 2
+    assert unpacked_tokens([Shared([1, 2, 3], ()), Shared([1, 2, 3, 4], ())]) == 8
+
+
+@pytest.mark.parametrize("family", ["Llama", "Phi3"])
+def test_rotation_that_depends_on_the_length_is_that_of_the_sequence(any_model, tokenizer, family):
+    """Beyond the length at which the frequencies change, rows of other lengths, and passes before, do not show. Each
+    completion has a prompt of its own here: the state after a prompt depends on what follows, in such a model."""
+    kind = {"rope_type": "dynamic", "factor": 4.0}
+    if family == "Phi3":
+        kind = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [3.0] * 4}
+    limits = {"max_position_embeddings": 10, "original_max_position_embeddings": 10}
+    model = any_model(family, rope_parameters=kind | {"rope_theta": 1e4} | limits, **limits)
+    plain = copy.deepcopy(model)
+    policy = Policy(model, tokenizer, {})
+    batch = pack([Shared(one.prompt, [own]) for one in SHARED for own in one.completions], CPU)
+    expected_M = of_all(lambda: copy.deepcopy(plain))  # which has seen no sequence before
+    for _ in range(2):
+        found_M = policy.log_probs(batch, temperature=TEMPERATURE)[batch.mask_BT.bool()]
+        torch.testing.assert_close(found_M, expected_M, rtol=0, atol=1e-4)
