@@ -48,13 +48,21 @@ def normal_rows(rank: int, inputs: int, generator: torch.Generator, *, std: floa
     return A_RI.normal_(0, std, generator=generator)
 
 
+def product_dtype(x: Tensor, weights: torch.dtype) -> torch.dtype:
+    """The type in which an adapter multiplies. Half-precision inputs on a GPU are multiplied as they are, by copies of
+    the weights in their type: its matrix units add up in fp32, and fp32 products take many times as long. Elsewhere
+    the type is that of the weights."""
+    return x.dtype if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) else weights
+
+
 class LowRankLinear(nn.Module):
     """y = W x + s B A x, with W frozen and A, B trained      (LoRA, arXiv 2106.09685, eq. 3)
     y = W x + s B diag(c) A x where `gated`, with c trained too      (L1RA, arXiv 2509.04884)
 
     `A_RI` is [rank, in], drawn by `draw`; `B_OR` is [out, rank] and starts at 0, so that a new adapter leaves the
     function as it was; `c_R` is [rank] and starts at 1, or None: LoRA is the case c = 1. All have the type `dtype`,
-    whatever the type of the base: the update is computed in it and cast to the type of the base's output.
+    whatever the type of the base, and so have their gradients. The update is computed in `product_dtype` and cast to
+    the type of the base's output.
     `enabled = False` leaves the base alone. `resize` alone changes the rank; `scale` never changes.
 
     `base` must be LinearLike. `dropout` acts on the input of the update while training; its mask comes from torch's
@@ -111,7 +119,7 @@ class LowRankLinear(nn.Module):
             return y
         if y._is_view():
             y = y.clone()  # of a tensor that is not ours to write over: bitsandbytes gives one for some inputs
-        branch = functional.dropout(x, self.dropout, self.training).to(self.A_RI.dtype)
+        branch = functional.dropout(x, self.dropout, self.training).to(product_dtype(x, self.A_RI.dtype))
         return _WithUpdate.apply(y, branch, self.A_RI, self.gated_OR, self.scale)
 
     def delta_OI(self) -> Tensor:
@@ -168,11 +176,14 @@ def _replace(parameter: nn.Parameter, value: Tensor) -> None:
 
 
 class _WithUpdate(torch.autograd.Function):
-    """y + s B A x, written over y. The backward needs x, which the neighbours of the layer usually keep as well, and
-    u = A x, rank numbers a token."""
+    """y + s B A x, written over y, in the type of x. The backward needs x, which the neighbours of the layer usually
+    keep as well, and u = A x, rank numbers a token. The gradients of A and B have the type of A and B; where x is in
+    half precision, each pass rounds them to it once, as their products end."""
 
     @staticmethod
     def forward(ctx, y: Tensor, x: Tensor, A_RI: Tensor, B_OR: Tensor, scale: float) -> Tensor:
+        ctx.scale, ctx.shape, ctx.weights = scale, x.shape, A_RI.dtype
+        A_RI, B_OR = A_RI.to(x.dtype), B_OR.to(x.dtype)
         x_NI, y_NO = x.reshape(-1, x.shape[-1]), y.view(-1, y.shape[-1])
         u_NR = x_NI @ A_RI.T
         if y.dtype == u_NR.dtype:
@@ -180,7 +191,6 @@ class _WithUpdate(torch.autograd.Function):
         else:
             y_NO.add_((u_NR @ B_OR.T).mul_(scale))
         ctx.save_for_backward(x_NI, u_NR, A_RI, B_OR)
-        ctx.scale, ctx.shape = scale, x.shape
         ctx.mark_dirty(y)
         return y
 
@@ -192,4 +202,5 @@ class _WithUpdate(torch.autograd.Function):
         dy_NO = dy.reshape(-1, dy.shape[-1]).to(B_OR.dtype)
         du_NR = (dy_NO @ B_OR).mul_(ctx.scale)
         dx = (du_NR @ A_RI).view(ctx.shape) if ctx.needs_input_grad[1] else None
-        return dy, dx, du_NR.T @ x_NI, (dy_NO.T @ u_NR).mul_(ctx.scale), None
+        dA_RI, dB_OR = (du_NR.T @ x_NI).to(ctx.weights), (dy_NO.T @ u_NR).to(ctx.weights).mul_(ctx.scale)
+        return dy, dx, dA_RI, dB_OR, None
