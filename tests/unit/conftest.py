@@ -1,9 +1,12 @@
 """Tiny models with random weights of the families that must work, a tokenizer of plain words, policies of both."""
 
+from collections import Counter
+
 import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch.overrides import TorchFunctionMode
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -175,3 +178,41 @@ def make_policy(tiny, tokenizer, with_adapters):
         return Policy(model, tokenizer, with_adapters(model, dropout=dropout))
 
     return make
+
+
+WAITING = ("item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__")
+WAITING += ("nonzero", "argwhere", "masked_select", "unique", "bincount", "equal", "allclose")
+
+
+class OnHost(torch.Tensor):
+    """A copy that `cpu()` made, which may be read freely."""
+
+
+class Waits(TorchFunctionMode):
+    """Takes every tensor for one of a GPU, and counts by name the calls for which Python would wait for it: those that
+    hand its numbers to Python, and those that give a tensor whose size depends on them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name, given = getattr(func, "__name__", ""), [*args, *(kwargs or {}).values()]
+        on_host = any(isinstance(one, OnHost) for one in given)
+        by_mask = name in ("__getitem__", "__setitem__") and _has_mask(args[1])
+        by_counts = name == "repeat_interleave" and len(given) > 1 and isinstance(given[1], torch.Tensor)
+        if (name in WAITING or by_mask or by_counts) and not on_host:
+            self.counts[name] += 1
+        result = func(*args, **(kwargs or {}))
+        return result.as_subclass(OnHost) if name == "cpu" else result
+
+
+def _has_mask(place) -> bool:
+    parts = place if isinstance(place, tuple) else (place,)
+    return any(isinstance(part, torch.Tensor) and part.dtype == torch.bool for part in parts)
+
+
+@pytest.fixture
+def waits() -> Waits:
+    """`with waits: ...`, then `waits.counts`."""
+    return Waits()

@@ -42,6 +42,8 @@ METRICS: dict[str, str] = {
     "rollout_tokens_per_second": "Answer tokens sampled a second of rollout.",
     "training_tokens_per_second": "Answer tokens trained on a second of training.",
     "peak_memory_gb": "The most memory the run has held so far, in 10^9 bytes; absent where the system keeps no count.",
+    "gpu_memory_gb": "The most memory of the GPU that tensors took in the step, in 10^9 bytes; absent on a CPU.",
+    "gpu_reserved_gb": "The most that torch held of the GPU for them; absent on a CPU.",
     "seconds": "Seconds this step took in all.",
     "seconds_rollout": "Seconds spent on sampling answers.",
     "seconds_score": "Seconds spent on checking answers.",

@@ -73,21 +73,29 @@ def all_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 
 
 class Stopwatch:
-    """Seconds by phase: `with watch("rollout"): ...`. A phase entered twice adds up; nested phases count twice."""
+    """Seconds by phase: `with watch("rollout"): ...`. A phase entered twice adds up; nested phases count twice.
+    `settle` waits until all work that was given to a device is done; it is called before the clock is read."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter):
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, *, settle: Callable[[], object] | None = None
+    ) -> None:
         self.seconds: dict[str, float] = {}
-        self._clock = clock
-        self._start = clock()
+        self._clock, self._settle = clock, settle
+        self._start = self._now()
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
-        start = self._clock()
+        start = self._now()
         try:
             yield
         finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + self._clock() - start
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + self._now() - start
 
     def elapsed(self) -> float:
         """Seconds since this watch was made."""
-        return self._clock() - self._start
+        return self._now() - self._start
+
+    def _now(self) -> float:
+        if self._settle is not None:
+            self._settle()
+        return self._clock()

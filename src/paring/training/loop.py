@@ -15,6 +15,7 @@ from paring.policy.packing import PackedBatch
 from paring.runtime.checkpoint import newest_first
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import RunFolder
+from paring.runtime.gpu import begin_peaks, peaks
 from paring.runtime.interruption import Interruption
 from paring.runtime.journal import Journal
 from paring.runtime.lock import run_lock
@@ -100,6 +101,7 @@ class Loop:
     def steps(self) -> Iterator[int]:
         """The number of each step to make, until the run is over or interrupted; then it is saved."""
         while not self.is_over and not self.interruption.requested:
+            begin_peaks(self.trained.policy.device)
             yield self.progress.step + 1
         if not self.is_over:
             self._save()
@@ -162,7 +164,7 @@ class Loop:
         progress, run = self.progress, self.run
         peak = peak_memory_gb()
         metrics = dict(step.metrics) | {"seconds": step.seconds}
-        metrics |= {} if peak is None else {"peak_memory_gb": peak}
+        metrics |= ({} if peak is None else {"peak_memory_gb": peak}) | peaks(self.trained.policy.device)
         unpacked = self.trained.policy.unpacked
         metrics |= {} if unpacked is None else {"unpacked": unpacked}
         metrics |= {"threads": torch.get_num_threads(), "dropped_steps": progress.dropped, "updates": progress.updates}

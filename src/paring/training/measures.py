@@ -1,7 +1,9 @@
 """The metrics of an update: sums over its passes, quantiles of its ratios, and the KL of a sample."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
@@ -20,33 +22,53 @@ QUANTILES = {"ratio_low": 0.01, "ratio_median": 0.5, "ratio_high": 0.99, "ratio_
 class Measures:
     """Adds up over the passes of a rollout. Into how many it was cut does not show.
 
+    What a pass gives stays on its device until `as_plain`, which waits for the device once for all passes.
     The ratios are those of the tokens trained on: of a completion that is left out none is known."""
 
     def __init__(self, objective: Objective, whole: Totals, minibatches: int) -> None:
         self.objective, self.whole, self.minibatches = objective, whole, minibatches
-        self.loss = self.clip_fraction = self.kl = 0.0
+        self.losses: list[Tensor] = []
+        self.clip_fractions: list[Tensor] = []
+        self.kls: list[Tensor] = []
         self.log_ratios: list[Tensor] = []
+        self.masks: list[Tensor] = []
 
     @torch.no_grad()
     def add(self, logp: LogProbs, advantage_B: Tensor, mask_BT: Tensor, loss: Tensor) -> None:
         """One pass, and its part of the loss of its minibatch."""
-        self.loss += float(loss) / self.minibatches
-        self.clip_fraction += float(self.objective.clip_fraction(logp, advantage_B, mask_BT, self.whole))
-        self.log_ratios.append((logp.policy_BT - logp.old_BT)[mask_BT.bool()].cpu())
+        self.losses.append(loss.detach())
+        self.clip_fractions.append(self.objective.clip_fraction(logp, advantage_B, mask_BT, self.whole))
+        self.log_ratios.append(logp.policy_BT - logp.old_BT)
+        self.masks.append(mask_BT)
         if self.objective.kl_coef:
             assert logp.reference_BT is not None
-            self.kl += float(per_token_mean(k3(logp.reference_BT - logp.policy_BT), mask_BT, self.whole))
+            self.kls.append(per_token_mean(k3(logp.reference_BT - logp.policy_BT), mask_BT, self.whole))
 
     def as_plain(self) -> dict[str, float]:
         """By the names of the journal's glossary; `kl` only where there is a KL term."""
-        log_ratio_M = torch.cat(self.log_ratios) if self.log_ratios else torch.zeros(1)
+        held = (self.losses, self.clip_fractions, self.kls, self.log_ratios, self.masks)
+        losses, clip_fractions, kls, log_ratios, masks = gathered(*held)
+        log_ratio_M = log_ratios[masks.bool()].float() if len(masks) else torch.zeros(1)
         return {
-            "loss": self.loss,
-            "clip_fraction": self.clip_fraction,
+            "loss": total(loss / self.minibatches for loss in losses.tolist()),
+            "clip_fraction": total(clip_fractions.tolist()),
             **ratio_quantiles(log_ratio_M),
             # Drawn from the old policy, so d = log pi - log pi_old: unbiased for KL(pi_old || pi).
             "kl_sampling": float(k3(log_ratio_M).mean()),
-        } | ({"kl": self.kl} if self.objective.kl_coef else {})
+        } | ({"kl": total(kls.tolist())} if self.objective.kl_coef else {})
+
+
+def gathered(*lists: Sequence[Tensor]) -> list[Tensor]:
+    """The numbers of each list of tensors, one after the other: fp64, on the CPU. A GPU is waited for once for all."""
+    flat = [[tensor.detach().reshape(-1).double() for tensor in tensors] for tensors in lists]
+    sizes = [sum(map(len, tensors)) for tensors in flat]
+    whole = [tensor for tensors in flat for tensor in tensors]
+    return list((torch.cat(whole) if whole else torch.zeros(0)).cpu().split(sizes))
+
+
+def total(numbers: Iterable[float]) -> float:
+    """Added up in order, each sum rounded: `sum` rounds otherwise from Python 3.12 on."""
+    return reduce(add, numbers, 0.0)
 
 
 def ratio_quantiles(log_ratio_M: Tensor) -> dict[str, float]:

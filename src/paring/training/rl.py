@@ -7,7 +7,7 @@ from paring.adapters.attach import parameters_by_name
 from paring.evaluation.measuring import measure
 from paring.policy.packing import packed
 from paring.runtime.folder import RunFolder
-from paring.runtime.machine import Stopwatch
+from paring.runtime.gpu import stopwatch
 from paring.runtime.memory import give_back_freed_memory
 from paring.runtime.screen import Screen
 from paring.training.collecting import collect
@@ -49,7 +49,7 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
 
 def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
     """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3)."""
-    watch, key, objective = Stopwatch(), Key(run.seed, number), setup.objective
+    watch, key, objective = stopwatch(setup.policy.device), Key(run.seed, number), setup.objective
     collected = collect(setup, run.rollout, key, watch)
     give_back_freed_memory()
     outcome = collected.outcome(run.rollout.max_new_tokens)

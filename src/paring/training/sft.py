@@ -10,12 +10,13 @@ from paring.maths.objective import Totals, cross_entropy
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled, pack_examples
 from paring.runtime.folder import RunFolder
-from paring.runtime.machine import Stopwatch
+from paring.runtime.gpu import stopwatch
 from paring.runtime.screen import Screen
 from paring.training.config import SftRun
 from paring.training.draws import items_of_step
 from paring.training.heldout import cut_examples, held_out_loss
 from paring.training.loop import Loop, Step
+from paring.training.measures import gathered, total
 from paring.training.optim import Optimiser, Update, learning_rate, step_if_finite
 from paring.training.progress import Examined, Trained
 from paring.training.rank_events import gate_rule, rank_metrics
@@ -47,7 +48,7 @@ def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Re
 
 def sft_step(run: SftRun, setup: SftSetup, optimiser: Optimiser, number: int) -> Step:
     """One batch of examples and the update made from it."""
-    watch, seed = Stopwatch(), Key(run.seed, number).number()
+    watch, seed = stopwatch(setup.policy.device), Key(run.seed, number).number()
     examples = items_of_step(setup.examples, run.batch, seed=run.seed, step=number)
     lr = learning_rate(run.optimiser, number, run.steps)
     with watch("training"):
@@ -74,7 +75,7 @@ def fit(
 
     A loss or gradient that is not finite drops the step. `seed` is of the adapters' dropout."""
     totals = Totals(sequences=len(examples), tokens=sum(len(example.targets) for example in examples))
-    update = Update(tokens=totals.tokens, measures={"loss": 0.0})
+    update, losses = Update(tokens=totals.tokens), []
     optimiser.zero_grad()
     with torch.random.fork_rng(), policy.training():
         torch.manual_seed(seed)
@@ -82,6 +83,7 @@ def fit(
             batch = pack_examples(part, policy.device)
             loss = cross_entropy(policy.log_probs(batch, temperature=1.0), batch.mask_BT, totals)
             loss.backward()
-            update.measures["loss"] += float(loss.detach())
+            losses.append(loss.detach())
+    update.measures["loss"] = total(gathered(losses)[0].tolist())
     step_if_finite(optimiser, update, lr)
     return update

@@ -1,0 +1,36 @@
+"""Facts of the GPU that a run uses: memory, a stopwatch that waits for it, and the types that it multiplies fast."""
+
+from functools import partial
+
+import torch
+
+from paring.runtime.machine import Stopwatch
+
+
+def stopwatch(device: torch.device) -> Stopwatch:
+    """Seconds by phase on this device. A GPU works behind Python's back: the clock is read once it has caught up, at
+    the bounds of each phase and nowhere within, so that no phase pays for the one before."""
+    return Stopwatch(settle=partial(torch.cuda.synchronize, device) if device.type == "cuda" else None)
+
+
+def begin_peaks(device: torch.device) -> None:
+    """Peaks of memory count from here on."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peaks(device: torch.device) -> dict[str, float]:
+    """By the names of the journal's glossary, in 10^9 bytes: the most memory of the GPU that tensors have taken since
+    `begin_peaks`, and the most that torch has held for them. Nothing on a CPU."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "gpu_memory_gb": torch.cuda.max_memory_allocated(device) / 1e9,
+        "gpu_reserved_gb": torch.cuda.max_memory_reserved(device) / 1e9,
+    }
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes of the GPU that new tensors may take: what the driver has left, and what torch holds and does not use."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
