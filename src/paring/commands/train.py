@@ -26,12 +26,15 @@ def train(
     from paring.training.config import load_run
     from paring.training.method import preview
     from paring.training.method import train as train_run
-    from paring.training.progress import check_same_run
+    from paring.training.progress import resumed
 
     folder = resume or out or free_folder(Path(recipe or "").stem)
     run = load_run(recipe or RunFolder(folder).existing_recipe(), **parsed(overrides))
     if dry_run:
-        check_same_run(RunFolder(folder), run) if resume else check_free(folder)
+        if resume:
+            run = resumed(RunFolder(folder), run)
+        else:
+            check_free(folder)
         print(preview(run))
         return
     result = train_run(run, folder, resume=resume is not None)

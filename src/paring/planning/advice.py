@@ -3,7 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import torch
+
 from paring.planning.estimate import Estimate
+from paring.planning.job import is_on_gpu
+from paring.policy.loading import DTYPES, precision
 from paring.settings.recipes import override
 from paring.training.config import AnyRun, Run, as_plain, validate
 from paring.types import Json
@@ -55,7 +59,7 @@ def _candidates(run: AnyRun, most_activations: int, *, bounded: bool) -> Iterato
         gigabytes = round(most_activations / 2e9, 2)
         if gigabytes > 0 and gigabytes < (run.optimiser.activations_gb or gigabytes + 1):
             yield "optimiser.activations_gb", gigabytes, "computes layers again, up to a third more work in training"
-    if run.model.dtype == "float32":
+    if DTYPES[precision(run.model, "cuda" if is_on_gpu(run) else "cpu")] == torch.float32:
         yield "model.dtype", "bfloat16", "coarser numbers; on a CPU rollouts lose their packed weights and speed"
     if run.model.quantisation == "none":
         yield "model.quantisation", "4bit", "coarser weights; needs bitsandbytes"

@@ -9,6 +9,7 @@ import torch
 
 from paring.adapters.kinds import L1ra
 from paring.planning.shapes import Linear, Shapes
+from paring.policy.loading import DTYPES, precision
 from paring.policy.packing import TILE
 from paring.rollout.kernels import kernel_for
 from paring.runtime.machine import main_memory
@@ -142,7 +143,7 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
     """The run's work on a model of these shapes, with adapters of `kind`. L1RA's own settings are the run's where it
     has them, else the defaults of the kind."""
     model, adapter, on_gpu = run.model, run.adapter, is_on_gpu(run)
-    dtype: torch.dtype = getattr(torch, model.dtype)
+    dtype = DTYPES[precision(model, "cuda" if on_gpu else "cpu")]
     folds = shapes.written_out and model.quantisation == "none" and not on_gpu
     kernel = kernel_for(torch.device("cpu"), dtype) if folds else "plain"
     work = work_of(run, shapes, prompt)

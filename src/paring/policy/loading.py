@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from logging import ERROR, getLogger
 from pathlib import Path
@@ -22,12 +23,15 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
 
+from paring.runtime.gpu import multiplies_bf16
 from paring.runtime.memory import ask_for_large_pages
 from paring.settings.declare import settings
 
 HUB_SECONDS = 10
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 SHIPPED = {"embedded": EMBEDDED, "embedded-chains": EMBEDDED.with_name("embedded-chains")}
+DTYPES = {"float32": torch.float32, "tfloat32": torch.float32, "bfloat16": torch.bfloat16}
+"""The type of the weights by the name of a precision."""
 NEEDED = "a model is a config.json, a tokenizer and .safetensors files, or a .gguf file; pickled weights are not read"
 
 
@@ -37,7 +41,9 @@ class Model:
     "embedded", and "embedded-chains" for the harder tasks."""
 
     path: str = "embedded"
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["auto", "float32", "tfloat32", "bfloat16"] = "auto"
+    """The precision of the base. auto: float32 on a CPU, bfloat16 on a GPU that multiplies in it. tfloat32: weights in
+    fp32, products of a GPU in TF32. A run writes down which it was."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     quantisation: Literal["none", "4bit", "8bit"] = "none"
     """How bitsandbytes stores the frozen linear layers: NF4 with double quantisation, as in QLoRA (arXiv 2305.14314),
@@ -51,8 +57,11 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises ValueError: nothing there or broken, not a causal language model, no end-of-sequence token, no such
     device."""
     ask_for_large_pages()
+    model = resolved(model)
     source, options = _source(model.path)
     device = _device(model.device)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if model.dtype == "tfloat32" else "highest")
     quantised = _quantised(model, device)
     try:
         with without_bars():
@@ -61,7 +70,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
             found = AutoModelForCausalLM.from_pretrained(
                 source,
-                dtype=getattr(torch, model.dtype),
+                dtype=DTYPES[model.dtype],
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
@@ -91,6 +100,25 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         base.to(device)  # pyright: ignore[reportArgumentType]  transformers wraps it and loses its signature
     base.eval().requires_grad_(False)
     return base, tokenizer
+
+
+def resolved(model: Model) -> Model:
+    """The model with its precision named, which "auto" leaves to the device. Raises ValueError for a device that is
+    not there, or one without this precision."""
+    return replace(model, dtype=precision(model, _device(model.device).type))
+
+
+def precision(model: Model, device: str) -> str:
+    """The precision on a device of this type, "cpu" or "cuda". Raises ValueError where the device lacks it."""
+    on_gpu = device == "cuda"
+    has_units = on_gpu and multiplies_bf16()
+    if model.dtype == "auto":
+        return "bfloat16" if has_units else "float32"
+    lacking = {"tfloat32", "bfloat16"} if on_gpu else {"tfloat32"}
+    if model.dtype in lacking and not has_units:
+        why = "this GPU has no matrix units for it" if on_gpu else "only a GPU multiplies in it"
+        raise ValueError(f'model.dtype = "{model.dtype}": {why}; use "float32", or "auto" for the best that is there')
+    return model.dtype
 
 
 def read_config(model: Model) -> PreTrainedConfig:
@@ -124,7 +152,7 @@ def _quantised(model: Model, device: torch.device) -> dict[str, object]:
         load_in_8bit=model.quantisation == "8bit",
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=getattr(torch, model.dtype),
+        bnb_4bit_compute_dtype=DTYPES[model.dtype],
     )
     return {"quantization_config": config, "device_map": {"": device}}
 

@@ -30,6 +30,12 @@ def peaks(device: torch.device) -> dict[str, float]:
     }
 
 
+def multiplies_bf16() -> bool:
+    """Whether the GPU has matrix units for bf16, as NVIDIA's have from compute capability 8.0 on; they take fp32 as
+    TF32 as well. A GPU that is planned for and not here is taken to have them."""
+    return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def free_bytes(device: torch.device) -> int:
     """Bytes of the GPU that new tensors may take: what the driver has left, and what torch holds and does not use."""
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -92,5 +92,5 @@ def kl_of_sample(policy: Policy, groups: Sequence[Group], temperature: float) ->
     policy_BT = policy.log_probs(batch, temperature=temperature, trunk=trunk)
     with policy.reference():
         reference_BT = policy.log_probs(batch, temperature=temperature, trunk=trunk)
-    totals = Totals(sequences=len(sample), tokens=int(batch.mask_BT.sum()))
+    totals = Totals(sequences=len(sample), tokens=len(batch.target_M))
     return float(per_token_mean(k3(reference_BT - policy_BT), batch.mask_BT, totals))

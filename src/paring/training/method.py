@@ -1,9 +1,11 @@
 """The loop that a run asks for: reinforcement learning or supervised fine-tuning."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from paring.policy.chat import prompt_tokens
+from paring.policy.loading import resolved
 from paring.policy.model import Policy
 from paring.runtime.folder import RunFolder, check_free, free_folder
 from paring.runtime.screen import Screen
@@ -11,7 +13,7 @@ from paring.runtime.text import visible
 from paring.training import rl, setup, sft, sft_setup
 from paring.training.config import AnyRun, Run, to_toml
 from paring.training.draws import items_of_step
-from paring.training.progress import check_same_run
+from paring.training.progress import resumed
 from paring.training.result import Result, Values
 from paring.training.setup import in_words
 
@@ -28,10 +30,14 @@ def train(run: AnyRun, out: str | Path | None = None, *, resume: bool = False, s
     numbers are not finite several steps in a row; OSError where the disk refuses a checkpoint."""
     name = run.task.name if isinstance(run, Run) else f"sft-{run.data.name}"
     folder, screen = RunFolder(free_folder(name) if out is None else Path(out)), screen or Screen()
-    check_same_run(folder, run) if resume else check_free(folder.path)
+    if resume:
+        run = resumed(folder, run)
+    else:
+        check_free(folder.path)
     if resume and (ended := folder.read_result()) is not None:
         screen.note(f"{folder.path} has come to its end already")
         return Result(folder.path, Values.from_plain(ended))
+    run = replace(run, model=resolved(run.model))
     if isinstance(run, Run):
         return rl.train(run, folder, resume=resume, screen=screen)
     return sft.train(run, folder, resume=resume, screen=screen)
@@ -39,6 +45,7 @@ def train(run: AnyRun, out: str | Path | None = None, *, resume: bool = False, s
 
 def preview(run: AnyRun) -> str:
     """A dry run: everything is checked and shown, nothing is written. Raises as the training would."""
+    run = replace(run, model=resolved(run.model))
     if isinstance(run, Run):
         rl_setup = setup.prepare(run)
         policy, problems = rl_setup.policy, rl_setup.problems

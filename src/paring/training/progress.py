@@ -1,7 +1,7 @@
 """How far a run is: what a checkpoint holds, and going on from one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -137,11 +137,16 @@ def restore(folder: RunFolder, trained: Trained, journal: Journal, screen: Scree
     return held.progress
 
 
-def check_same_run(folder: RunFolder, run: AnyRun) -> None:
-    """Raises ValueError where the folder holds no run, or another than this one."""
-    if changed := differences(load_run(folder.existing_recipe()), run):
+def resumed(folder: RunFolder, run: AnyRun) -> AnyRun:
+    """The run to go on with; a precision that it leaves open is the one with which the run began. Raises ValueError
+    where the folder holds no run, or another than this one."""
+    begun = load_run(folder.existing_recipe())
+    if run.model.dtype == "auto":
+        run = replace(run, model=replace(run.model, dtype=begun.model.dtype))
+    if changed := differences(begun, run):
         raise ValueError(
             f"--resume {folder.path}: the recipe is not the one the run began with:\n  "
             + "\n  ".join(changed)
             + f"\nResume it as it is (paring train --resume {folder.path}), or begin a new run with --out"
         )
+    return run

@@ -125,7 +125,7 @@ def improve(
         with watch("reference"), policy.reference():
             for one in passes:
                 one.reference_BT = _fixed(policy, one, temperature)
-    update = Update(tokens=sum(int(one.batch.mask_BT.sum()) for one in passes))
+    update = Update(tokens=sum(len(one.batch.target_M) for one in passes))
     whole = worth.totals()
     with watch("training"):
         for number in range(1, updates + 1):
