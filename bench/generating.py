@@ -1,6 +1,5 @@
 """Both sides of a rollout: transformers' generate, and our engine. Each gives seconds and real completion tokens."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from paring.policy.chat import prompt_tokens
 from paring.policy.model import Policy
 from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
+from paring.runtime.gpu import stopwatch
 from paring.types import Key, Problem
 
 CACHES = {"dynamic": {}, "static": {"cache_implementation": "static", "disable_compile": True}}
@@ -33,9 +33,9 @@ class Rolled:
 def sampled(policy: Policy, problems: Sequence[Problem], group: int, new_tokens: int) -> Rolled:
     """By our engine, folding and prefill included."""
     engine = LocalEngine(policy, rows=len(problems) * group)
-    start = time.perf_counter()
+    watch = stopwatch(policy.device)
     groups = engine.sample(problems, group, Sampling(max_new_tokens=new_tokens), Key(0, 1))
-    spent = time.perf_counter() - start
+    spent = watch.elapsed()
     return Rolled(spent, sum(len(completion.tokens) for group in groups for completion in group.completions))
 
 
@@ -45,8 +45,9 @@ def generated(
 ) -> Rolled:
     """By transformers' generate, as TRL calls it: every prompt repeated for its group. `policy` gives the tokens."""
     ends = sorted(policy.ends)
-    start = time.perf_counter()
-    token_BN, mask_BN = _left_padded([prompt_tokens(policy.tokenizer, problem.messages) for problem in problems], group)
+    watch = stopwatch(policy.device)
+    prompts = [prompt_tokens(policy.tokenizer, problem.messages) for problem in problems]
+    token_BN, mask_BN = (part_BN.to(policy.device) for part_BN in _left_padded(prompts, group))
     out_BN = model.generate(
         input_ids=token_BN,
         attention_mask=mask_BN,
@@ -59,9 +60,9 @@ def generated(
         pad_token_id=ends[0],
         **CACHES[cache],
     )
-    spent = time.perf_counter() - start
+    spent = watch.elapsed()
     new_BT = out_BN[:, token_BN.shape[1] :]
-    ended_BT = torch.isin(new_BT, torch.tensor(ends))
+    ended_BT = torch.isin(new_BT, torch.tensor(ends, device=new_BT.device))
     before_BT = ended_BT.cumsum(-1) - ended_BT.long()
     return Rolled(spent, int((before_BT == 0).sum()))
 

@@ -47,7 +47,7 @@ def median_ratio(numerators: tuple[float, ...], denominators: tuple[float, ...])
     return median(one / other for one, other in zip(numerators, denominators, strict=True))
 
 
-def report(arguments: Namespace, claim: str, ratio: float, **measured: Any) -> None:
+def report(arguments: Namespace, claim: str, ratio: float | None, **measured: Any) -> None:
     """Print the line, and append it to --out."""
     given = {name: value for name, value in vars(arguments).items() if name not in ("at_least", "out", "data")}
     shapes = {name: Path(value).name if isinstance(value, str | Path) else value for name, value in given.items()}

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import torch
-from peft import PeftModel
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack
@@ -20,37 +20,36 @@ def packed_pass(policy: Policy, groups: Sequence[Shared], advantage_B: Tensor) -
     return logp_M.detach()
 
 
-def padded_pass(model: PeftModel, groups: Sequence[Shared], advantage_B: Tensor) -> Tensor:
+def padded_pass(model: PreTrainedModel, groups: Sequence[Shared], advantage_B: Tensor) -> Tensor:
     """The usual way: prompts repeated, padded on the left; completions on the right; the head on real tokens only."""
     model.zero_grad()
-    causal = model.get_base_model()
     prompts = [list(group.prompt) for group in groups for _ in group.completions]
     completions = [list(completion) for group in groups for completion in group.completions]
-    prompt_BK, prompt_mask_BK = _padded(prompts, on_the_left=True)
-    token_BT, mask_BT = _padded(completions, on_the_left=False)
-    hidden_BND = causal.base_model(
+    prompt_BK, prompt_mask_BK = _padded(prompts, model.device, on_the_left=True)
+    token_BT, mask_BT = _padded(completions, model.device, on_the_left=False)
+    hidden_BND = model.base_model(
         input_ids=torch.cat([prompt_BK, token_BT], dim=1),
         attention_mask=torch.cat([prompt_mask_BK, mask_BT], dim=1),
         use_cache=False,
     ).last_hidden_state
     hidden_MD = hidden_BND[:, prompt_BK.shape[1] - 1 : -1][mask_BT.bool()]
-    logit_MV = causal.get_output_embeddings()(hidden_MD)
-    logp_M = logit_MV.log_softmax(-1).gather(-1, token_BT[mask_BT.bool()][:, None])[:, 0]
+    logit_MV = model.get_output_embeddings()(hidden_MD)
+    logp_M = logit_MV.float().log_softmax(-1).gather(-1, token_BT[mask_BT.bool()][:, None])[:, 0]
     _follow(logp_M, advantage_B, mask_BT)
     return logp_M.detach()
 
 
 def _follow(logp_M: Tensor, advantage_B: Tensor, mask_BT: Tensor) -> None:
     """The gradient of sum_bt A_b log pi_bt, over the tokens."""
-    advantage_M = advantage_B[:, None].expand_as(mask_BT)[mask_BT.bool()]
+    advantage_M = advantage_B.to(mask_BT.device)[:, None].expand_as(mask_BT)[mask_BT.bool()]
     (-(advantage_M * logp_M).sum() / len(logp_M)).backward()
 
 
-def _padded(rows: Sequence[list[int]], *, on_the_left: bool) -> tuple[Tensor, Tensor]:
+def _padded(rows: Sequence[list[int]], device: torch.device, *, on_the_left: bool) -> tuple[Tensor, Tensor]:
     """Tokens and mask, [B, longest]."""
     longest = max(map(len, rows))
     filled = [[0] * (longest - len(row)) for row in rows]
     pairs = list(zip(filled, rows, strict=True))
     tokens = [empty + row if on_the_left else row + empty for empty, row in pairs]
     masks = [empty + [1] * len(row) if on_the_left else [1] * len(row) + empty for empty, row in pairs]
-    return torch.tensor(tokens), torch.tensor(masks)
+    return torch.tensor(tokens, device=device), torch.tensor(masks, device=device)

@@ -26,7 +26,8 @@ def main() -> None:
     completions = mixed_lengths(arguments.prompts * arguments.group, arguments.new_tokens)
     groups = random_groups(prompts, completions, policy.model.config.vocab_size)
     advantage_B = torch.randn(len(completions), generator=torch.Generator().manual_seed(0))
-    padded, packed = partial(padded_pass, twin, groups, advantage_B), partial(packed_pass, policy, groups, advantage_B)
+    padded = partial(padded_pass, twin.get_base_model(), groups, advantage_B)
+    packed = partial(packed_pass, policy, groups, advantage_B)
     difference = float((padded() - packed()).abs().max())
     if not difference <= TOLERANCE:
         raise SystemExit(f"the log-probs differ by {difference:.2g}, and at most {TOLERANCE} would be rounding")
