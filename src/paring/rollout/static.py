@@ -233,6 +233,11 @@ class StaticDecoding:
         self.drawn = dict(enumerate(self.drawn.values()))
 
 
+def in_fixed_sizes(device: torch.device) -> bool:
+    """Whether rollouts are decoded so. A CPU waits for nothing, and gains by the rows that leave at once."""
+    return device.type == "cuda"
+
+
 def power_of_two(number: int) -> int:
     """The least power of 2 that is no less: of 1 or more."""
     return 1 << (number - 1).bit_length()

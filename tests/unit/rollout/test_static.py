@@ -6,13 +6,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from paring.policy.model import Policy
-from paring.rollout import static
+from paring.rollout import local, static
 from paring.rollout.engine import Sampling
 from paring.rollout.folded import Sampler, sampler
-from paring.rollout.local import Decoding
+from paring.rollout.local import Decoding, LocalEngine, check_decodes
 from paring.rollout.noise import uniforms
 from paring.rollout.static import StaticDecoding, power_of_two
-from paring.types import Key
+from paring.types import Key, Problem
 
 PROMPTS = [(5, 9, 22), (7,), (1, 2, 3, 4, 5, 6, 8, 9), (30, 31), (40, 3, 17, 12)]
 GROUP, MOST = 3, 20
@@ -35,7 +35,7 @@ def noise(prompts=PROMPTS, most=MOST):
 
 
 def plain(policy: Policy, weights: Sampler, sampling: Sampling, groups: int) -> Decoding:
-    decoding = Decoding(weights, policy, PROMPTS, GROUP, sampling, noise())
+    decoding = Decoding(weights, PROMPTS, GROUP, sampling, noise(), policy.ends, policy.device)
     decoding.run(groups)
     return decoding
 
@@ -94,6 +94,25 @@ def test_a_group_that_ends_at_once_leaves_its_place(make_policy):
     decoding = fixed(make_policy(), sampler(make_policy()), Sampling(max_new_tokens=MOST), 2, ends=range(64))
     assert decoding.length_B.tolist() == [1] * len(PROMPTS) * GROUP
     assert (decoding.token_BT[:, 1:] == 0).all() and decoding.joined == len(PROMPTS)
+
+
+@pytest.mark.parametrize("free", [10**4, 10**12])
+def test_the_engine_samples_the_same_answers_on_a_device_that_takes_fixed_sizes(make_policy, monkeypatch, free):
+    """In little memory one group after the other, in much all at once."""
+    policy, sampling = make_policy(), Sampling(max_new_tokens=MOST)
+    problems = [Problem(str(number), ({"role": "user", "content": "w5 w9 w22"},), "") for number in range(4)]
+    engine, taken = LocalEngine(policy, rows=7), []
+    expected = engine.sample(problems, GROUP, sampling, Key(3, 1))
+    run = StaticDecoding.run
+    monkeypatch.setattr(StaticDecoding, "run", lambda self, groups: taken.append(groups) or run(self, groups))
+    monkeypatch.setattr(local, "in_fixed_sizes", lambda device: True)
+    monkeypatch.setattr(local, "free_bytes", lambda device: free)
+    found = engine.sample(problems, GROUP, sampling, Key(3, 1))
+    assert taken == [1 if free < 10**6 else 2]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [one.tokens for one in ours.completions] == [one.tokens for one in theirs.completions]
+    check_decodes(policy)  # the probe goes the same way
+    assert len(taken) == 2
 
 
 class Refusing(TorchDispatchMode):
