@@ -17,6 +17,9 @@ from paring.rollout.engine import Sampling
 from paring.rollout.folded import Sampler, sampler
 from paring.rollout.generated import Generation
 from paring.rollout.noise import draw, uniforms
+from paring.rollout.room import bytes_of_group, groups_that_fit
+from paring.rollout.static import StaticDecoding, in_fixed_sizes
+from paring.runtime.gpu import free_bytes
 from paring.settings.complaints import NotFinite
 from paring.types import Completion, Group, Key, Problem
 
@@ -80,16 +83,24 @@ def _decoded(
     ends: Collection[int],
     rows: int,
     recording: Recording | None = None,
-) -> "Decoding | Generation":
-    """All completions, each up to a token of `ends`; at most `rows` of them or one whole group at once."""
+) -> "Decoding | StaticDecoding | Generation":
+    """All completions, each up to a token of `ends`; at most `rows` of them or one whole group at once, and on a GPU no
+    more than its free memory holds."""
     if policy.unpacked is not None:
         generation = Generation(policy, prompts, group_size, sampling, noise_BT, ends)
         generation.run(1 if policy.decodes_alone else rows)
         return generation
     fed = sum(map(len, prompts)) + len(noise_BT) * (sampling.max_new_tokens - 1)
     weights = sampler(policy, recording, tokens=fed)
-    decoding = Decoding(weights, prompts, group_size, sampling, noise_BT, ends, policy.device)
-    decoding.run(max(1, rows // group_size))
+    groups, device = max(1, rows // group_size), policy.device
+    if in_fixed_sizes(device):
+        sizes = {"prompt": max(map(len, prompts)), "new_tokens": sampling.max_new_tokens, "group_size": group_size}
+        group = bytes_of_group(policy.model.config, itemsize=policy.model.dtype.itemsize, **sizes)
+        fixed = StaticDecoding(weights, prompts, group_size, sampling, noise_BT, ends, device)
+        fixed.run(min(groups, groups_that_fit(free_bytes(device), group)))
+        return fixed
+    decoding = Decoding(weights, prompts, group_size, sampling, noise_BT, ends, device)
+    decoding.run(groups)
     return decoding
 
 

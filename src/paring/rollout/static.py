@@ -1,0 +1,243 @@
+"""Decoding with tensors of fixed sizes, for GPUs: a step is the same work at the same places, so that it is captured
+once as a CUDA graph and replayed, and Python waits for the device once in many tokens."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paring.policy.recording import Trace
+from paring.rollout.cache import Prefill
+from paring.rollout.engine import Sampling
+from paring.rollout.folded import Sampler
+from paring.rollout.graphs import Graphs
+from paring.rollout.noise import draw
+
+CHECK_EVERY = 16
+"""Steps from one look at which rows have ended to the next, the only wait of a rollout. A row that ends goes on until
+then, and its tokens are not kept."""
+LEAST_SLOTS = 128
+"""Own tokens that a step attends to at least; from there on their number doubles."""
+
+
+class StaticRows:
+    """Layout of a decoding step: P groups of G rows, of one new token each, after the group's prompt and own tokens.
+
+    As in `Rows`, a prompt's keys and values stand once for its group, and one softmax covers both. Here each row writes
+    to its own next slot, room for all tokens is there from the beginning, and masks follow from tensors."""
+
+    def __init__(self, groups: int, group_size: int, prompt_slots: int, own_slots: int, device: torch.device) -> None:
+        self.group_size, self.prompt_slots, self.own_slots = group_size, prompt_slots, own_slots
+        self.prompt_length_P = torch.ones(groups, dtype=torch.int64, device=device)
+        self.slot_L = torch.zeros(groups * group_size, dtype=torch.int64, device=device)
+        """Where the new token of each row stands among its own."""
+        self.row_L = torch.arange(groups * group_size, device=device)
+        self.prompt_layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self.own_layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self.groups, self.seen_slots = groups, own_slots
+        """Groups that a step is made for, which stand first, and own slots that any of their rows may see."""
+
+    @property
+    def rows(self) -> int:
+        return self.groups * self.group_size
+
+    def rows_of(self, places: Tensor) -> Tensor:
+        """Rows of the groups at these places: int64 [P'] -> [P' x G]."""
+        return (places[:, None] * self.group_size + self.row_L[: self.group_size]).flatten()
+
+    @property
+    def position_L1(self) -> Tensor:
+        """Position of the new token of each row."""
+        return (self._prompt_length_L + self.slot_L[: self.rows])[:, None]
+
+    @property
+    def _prompt_length_L(self) -> Tensor:
+        return self.prompt_length_P[: self.groups, None].expand(-1, self.group_size).reshape(-1)
+
+    def join(self, places: Tensor, prompts: Prefill) -> None:
+        """Prompts take these places: int64 [P_new]."""
+        self.prompt_length_P[places] = prompts.length_P
+        for layer, new in prompts.layers.items():
+            if layer not in self.prompt_layers:
+                # Zeros: what no row sees is multiplied by 0, which must not meet what is not a number.
+                heads, size = new[0].shape[1], [part.shape[3] for part in new]
+                groups, rows = len(self.prompt_length_P), len(self.slot_L)
+                key, value = (new[0].new_zeros(groups, heads, self.prompt_slots, one) for one in size)
+                self.prompt_layers[layer] = key, value
+                key, value = (new[0].new_zeros(rows, heads, self.own_slots, one) for one in size)
+                self.own_layers[layer] = key, value
+            for held, part in zip(self.prompt_layers[layer], new, strict=True):
+                held[places, :, : part.shape[2]] = part
+
+    def move(self, kept: Tensor) -> None:
+        """The groups at these places stand first from now on: int64 [P']."""
+        rows = self.rows_of(kept)
+        for pair in self.prompt_layers.values():
+            for part in pair:
+                part[: len(kept)] = part[kept]
+        for pair in self.own_layers.values():
+            for part in pair:
+                part[: len(rows), :, : self.seen_slots] = part[rows, :, : self.seen_slots]
+        self.prompt_length_P[: len(kept)] = self.prompt_length_P[kept]
+        self.slot_L[: len(rows)] = self.slot_L[rows]
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+    ) -> Tensor:
+        rows, heads, _, size = query.shape
+        # Rows that have ended may stand at a slot beyond; what they write does not matter.
+        key_heads, slot_L = key.shape[1], self.slot_L[: self.rows].clamp(max=self.seen_slots - 1)
+        prompt_key_PHKD, prompt_value_PHKD = (part[: self.groups] for part in self.prompt_layers[layer])
+        own_key_LHTD, own_value_LHTD = (part[: self.rows, :, : self.seen_slots] for part in self.own_layers[layer])
+        row_L = self.row_L[: self.rows]
+        own_key_LHTD[row_L, :, slot_L], own_value_LHTD[row_L, :, slot_L] = key[:, :, 0], value[:, :, 0]
+        query_LHUD = query.reshape(rows, key_heads, -1, size)
+        prompt_score_LHUK = self._by_group(query_LHUD, prompt_key_PHKD.mT)
+        score_LHUS = torch.cat([prompt_score_LHUK, query_LHUD @ own_key_LHTD.mT], dim=-1)
+        weight_LHUS = (score_LHUS.float() * scale).add_(self._bias(window)).softmax(-1).to(value.dtype)
+        prompt_weight, own_weight = weight_LHUS.split([self.prompt_slots, self.seen_slots], dim=-1)
+        out_LHUD = self._by_group(prompt_weight, prompt_value_PHKD) + own_weight @ own_value_LHTD
+        return out_LHUD.reshape(rows, 1, heads, -1)
+
+    def _by_group(self, part_LHUX: Tensor, matrix_PHXY: Tensor) -> Tensor:
+        """Products of each row with its group's matrix, those of a group's rows as one: [L, H, U, Y]."""
+        rows, heads, repeats, size = part_LHUX.shape
+        table_PHQX = part_LHUX.unflatten(0, (self.groups, self.group_size)).transpose(1, 2)
+        product_PHQY = table_PHQX.reshape(self.groups, heads, self.group_size * repeats, size) @ matrix_PHXY
+        return product_PHQY.unflatten(2, (self.group_size, repeats)).transpose(1, 2).reshape(rows, heads, repeats, -1)
+
+    def _bias(self, window: int | None) -> Tensor:
+        """0 where a row sees, which is itself at least, and -inf elsewhere: [L, 1, 1, K + T]."""
+        device, slot_L1 = self.slot_L.device, self.slot_L[: self.rows, None]
+        prompt_K, own_T = (torch.arange(slots, device=device) for slots in (self.prompt_slots, self.seen_slots))
+        prompt_LK, own_LT = prompt_K < self._prompt_length_L[:, None], own_T <= slot_L1
+        if window is not None:
+            prompt_LK, own_LT = prompt_LK & (prompt_K > self.position_L1 - window), own_LT & (own_T > slot_L1 - window)
+        return torch.where(torch.cat([prompt_LK, own_LT], dim=1), 0.0, -torch.inf)[:, None, None]
+
+
+class StaticDecoding:
+    """One call of `sample`: B completions of prompts that take turns in P places for groups. A group leaves when all of
+    its rows have ended; where none waits, the others move together, and a step becomes smaller by halves.
+
+    All is kept for B + 1 completions: rows without one write to the last, which is dropped."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        prompts: Sequence[tuple[int, ...]],
+        group_size: int,
+        sampling: Sampling,
+        noise_BT: np.ndarray,
+        ends: Collection[int],
+        device: torch.device,
+    ) -> None:
+        self.sampler, self.prompts, self.group_size, self.sampling = sampler, prompts, group_size, sampling
+        spare = np.zeros((1, noise_BT.shape[1]), dtype=noise_BT.dtype)
+        self._uniform_BT = torch.from_numpy(np.concatenate([noise_BT, spare])).to(device)
+        self._token_BT = torch.zeros(self._uniform_BT.shape, dtype=torch.int64, device=device)
+        self._logp_BT = torch.zeros(self._uniform_BT.shape, device=device)
+        self._length_B = torch.zeros(len(self._uniform_BT), dtype=torch.int64, device=device)
+        self._end_E = torch.tensor(sorted(ends), device=device)
+        self.device, self.joined = device, 0
+        self.drawn: dict[int, int] = {}
+        """Tokens that a row of the group at each place has drawn, if it has not ended; places not in it are free."""
+
+    @property
+    def token_BT(self) -> Tensor:
+        return self._token_BT[:-1]
+
+    @property
+    def logp_BT(self) -> Tensor:
+        return self._logp_BT[:-1]
+
+    @property
+    def length_B(self) -> Tensor:
+        return self._length_B[:-1]
+
+    def traces(self) -> list[Trace | None]:
+        """Nothing is recorded."""
+        return [None] * len(self.prompts)
+
+    def run(self, most_groups: int) -> None:
+        """Decode all completions, at most `most_groups` groups at once."""
+        groups, most = min(most_groups, len(self.prompts)), self.sampling.max_new_tokens
+        self.rows = StaticRows(groups, self.group_size, max(map(len, self.prompts)), most, self.device)
+        size = groups * self.group_size
+        self.completion_L = torch.full((size,), len(self._length_B) - 1, device=self.device)
+        self.token_L = torch.zeros(size, dtype=torch.int64, device=self.device)
+        self.live_L = torch.zeros(size, dtype=torch.bool, device=self.device)
+        graphs = Graphs(self.step, self.device)
+        while self._fill():
+            for _ in range(min(CHECK_EVERY, most - min(self.drawn.values()))):
+                self.rows.seen_slots = min(most, max(LEAST_SLOTS, power_of_two(max(self.drawn.values()))))
+                graphs.run(self.rows.groups, self.rows.seen_slots)
+                self.drawn = {place: min(most, drawn + 1) for place, drawn in self.drawn.items()}
+            goes_on = self.live_L[: self.rows.rows].view(-1, self.group_size).any(1).tolist()
+            self.drawn = {place: drawn for place, drawn in self.drawn.items() if goes_on[place]}
+            if self.joined == len(self.prompts) and 0 < 2 * len(self.drawn) <= self.rows.groups:
+                self._move_together()
+
+    def step(self) -> None:
+        """One more token of each row. Only tensors are read and written, the same ones for the same sizes."""
+        rows = self.rows.rows
+        hidden_L1D = self.sampler.hidden(self.token_L[:rows, None], self.rows.position_L1, self.rows)
+        self._draw(self.sampler.logits(hidden_L1D[:, 0]), slice(0, rows))
+
+    def _draw(self, logit_LV: Tensor, rows: slice | Tensor) -> None:
+        """The next token of these rows, from its logits. A row that has ended stays as it is."""
+        completion_L, live_L, last = self.completion_L[rows], self.live_L[rows], self.sampling.max_new_tokens - 1
+        length_L = self._length_B[completion_L]
+        place_L = length_L.clamp(max=last)
+        at = completion_L, place_L
+        token_L, logp_L = draw(logit_LV, self._uniform_BT[at], self.sampling)
+        goes_on_L = live_L & (length_L < last) & (token_L[:, None] != self._end_E).all(-1)
+        self._token_BT[at] = torch.where(live_L, token_L, self._token_BT[at])
+        self._logp_BT[at] = torch.where(live_L, logp_L, self._logp_BT[at])
+        self._length_B[completion_L] = length_L + live_L
+        self.token_L[rows] = torch.where(live_L, token_L, self.token_L[rows])
+        self.rows.slot_L[rows] = torch.where(live_L, place_L, self.rows.slot_L[rows])
+        self.live_L[rows] = goes_on_L
+
+    def _fill(self) -> bool:
+        """Waiting prompts take the free places: once through the model, then the first token of each of their rows.
+        Whether any group is under way."""
+        waiting = self.prompts[self.joined :]
+        free = [place for place in range(self.rows.groups) if place not in self.drawn][: len(waiting)]
+        if free:
+            prompts = waiting[: len(free)]
+            layout = Prefill([len(prompt) for prompt in prompts], self.device)
+            token_N = torch.tensor([token for prompt in prompts for token in prompt], device=self.device)
+            position_N = torch.cat([torch.arange(len(prompt)) for prompt in prompts]).to(self.device)
+            hidden_1ND = self.sampler.hidden(token_N[None], position_N[None], layout)
+            logit_PV = self.sampler.logits(hidden_1ND[0, layout.last_P])
+            places = torch.tensor(free, device=self.device)
+            self.rows.join(places, layout)
+            rows, first = self.rows.rows_of(places), self.joined * self.group_size
+            self.completion_L[rows] = torch.arange(first, first + len(free) * self.group_size, device=self.device)
+            self.live_L[rows] = True
+            self._draw(logit_PV.repeat_interleave(self.group_size, dim=0), rows)
+            self.joined += len(free)
+            self.drawn |= dict.fromkeys(free, 1)
+        return bool(self.drawn)
+
+    def _move_together(self) -> None:
+        """The groups that go on stand first, and the places behind them are given up."""
+        kept = torch.tensor(list(self.drawn), device=self.device)
+        rows = self.rows.rows_of(kept)
+        self.rows.move(kept)
+        for state_L in (self.completion_L, self.token_L, self.live_L):
+            state_L[: len(rows)] = state_L[rows]
+        self.rows.groups = len(self.drawn)
+        self.drawn = dict(enumerate(self.drawn.values()))
+
+
+def in_fixed_sizes(device: torch.device) -> bool:
+    """Whether rollouts are decoded so. A CPU waits for nothing, and gains by the rows that leave at once."""
+    return device.type == "cuda"
+
+
+def power_of_two(number: int) -> int:
+    """The least power of 2 that is no less: of 1 or more."""
+    return 1 << (number - 1).bit_length()
