@@ -1,7 +1,7 @@
 """Claim: the kernel that is chosen for products with frozen weights is the fastest of those that this machine has.
 
-For every shape of a decoding step (packed), a reference pass and a training step (forward and backward, adapters too) it
-prints operations a second by kernel. The ratio is the least over the shapes: chosen / the best of all."""
+For every shape of a decoding step (packed), a reference pass and a training step (forward, backward, adapters) it prints
+operations a second by kernel. The ratio is the least over the shapes: chosen / the best of all."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,7 +58,11 @@ def shapes_of(path: str, rank: int) -> Iterator[Shape]:
     from paring.policy.loading import SHIPPED
 
     config = AutoConfig.from_pretrained(SHIPPED.get(path, path)).get_text_config()
-    hidden, middle, size = config.hidden_size, config.intermediate_size, config.hidden_size // config.num_attention_heads
+    hidden, middle, size = (
+        config.hidden_size,
+        config.intermediate_size,
+        config.hidden_size // config.num_attention_heads,
+    )
     qkv = (config.num_attention_heads + 2 * config.num_key_value_heads) * size
     linear = {"qkv": (qkv, hidden), "o": (hidden, hidden), "gate_up": (2 * middle, hidden), "down": (hidden, middle)}
     for rows in DECODING:
@@ -105,7 +109,7 @@ def main() -> None:
     worst = min(shares, key=shares.__getitem__)
     report(
         arguments,
-        "products with frozen weights, operations a second: the kernel chosen / the best that is there, the least shape",
+        "products with frozen weights, operations a second: the kernel chosen / the best of all, at the least shape",
         shares[worst],
         chosen=chosen,
         least_at=worst,

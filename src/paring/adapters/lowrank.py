@@ -160,8 +160,8 @@ class LowRankLinear(nn.Module):
             _replace(self.c_R, torch.cat([self.c_R.index_select(0, place_R), self.c_R.new_ones(grown)]))
 
     def dense_base(self) -> nn.Linear:
-        """The base, if it is a dense nn.Linear, into which alone the adapter can be merged. Raises ValueError if not.
-        """
+        """The base, where it is a dense nn.Linear: the adapter merges into such alone. Raises ValueError where it is
+        not."""
         if not is_dense(self.base):
             raise ValueError(
                 f"an adapter merges into a dense nn.Linear only, and this base is a {type(self.base).__name__}, "

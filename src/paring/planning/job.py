@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 
 from paring.adapters.kinds import L1ra
+from paring.maths.products import kernel
 from paring.planning.shapes import Linear, Shapes
 from paring.policy.loading import DTYPES, precision
 from paring.policy.packing import TILE
-from paring.maths.products import kernel
 from paring.runtime.machine import main_memory
 from paring.training.config import AnyRun, Run
 

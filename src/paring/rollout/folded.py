@@ -11,10 +11,10 @@ from torch.nn import functional
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from paring.adapters.lowrank import LowRankLinear
+from paring.maths.products import PackedLinear
 from paring.policy.decoder import Decoder, Layer, ModuleLayer, Rotary, head_norms
 from paring.policy.model import Forward, Policy
 from paring.policy.recording import Recording
-from paring.maths.products import PackedLinear
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Products with frozen weights: every kernel against the plain product, in values and gradients; and which is chosen."""
+"""Products with frozen weights: every kernel against the plain product, values and gradients; which is chosen."""
 
 from pathlib import Path
 
