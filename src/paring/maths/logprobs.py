@@ -1,6 +1,6 @@
 """Token log-probs from hidden states and the head, a chunk at a time: N x V logits never exist."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +25,11 @@ class Head:
     def __call__(self, hidden: Tensor) -> Tensor:
         """fp32 logits [..., V] of hidden states [..., D]."""
         return self.bounded(product(hidden, self.weight_VD, self.bias_V))
+
+    def in_type(self, dtype: torch.dtype) -> "Head":
+        """The same head in this precision."""
+        bias_V = None if self.bias_V is None else self.bias_V.to(dtype)
+        return replace(self, weight_VD=self.weight_VD.to(dtype), bias_V=bias_V)
 
     def bounded(self, logit: Tensor) -> Tensor:
         """fp32 logits from W h + b, which may be overwritten."""

@@ -71,7 +71,10 @@ def using(chosen: Kernel) -> Iterator[None]:
 
 
 def product(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """x W' + b without a gradient, whatever the strides of the weight: [..., I] -> [..., O]."""
+    """x W' + b without a gradient, whatever the strides of the weight, in its type: [..., I] -> [..., O], in that of x.
+    """
+    if x.dtype != weight_OI.dtype:
+        return product(x.to(weight_OI.dtype), weight_OI, bias_O).to(x.dtype)
     if _is_worth(x, weight_OI):
         return torch.ops.mkldnn._linear_pointwise(x, weight_OI, bias_O, "none", [], "")
     return functional.linear(x, weight_OI, bias_O)
@@ -79,7 +82,7 @@ def product(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tenso
 
 def frozen_linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
     """The same with a gradient to x; the weight and the bias are frozen."""
-    if _is_worth(x, weight_OI):
+    if x.dtype != weight_OI.dtype or _is_worth(x, weight_OI):
         return _FrozenLinear.apply(x, weight_OI, bias_O)
     return functional.linear(x, weight_OI, bias_O)
 
@@ -89,10 +92,15 @@ class PackedLinear:
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
         self.packed: Callable[[Tensor], Tensor]
-        if kernel() == "mkl":
+        if weight_OI.dtype == torch.bfloat16 and _packs_bf16():
+            packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_HINT)
+            self.packed = lambda x: torch.ops.mkldnn._linear_pointwise(
+                x.bfloat16(), packed, bias_O, "none", [], ""
+            ).to(x.dtype)
+        elif kernel() == "mkl" and weight_OI.dtype == torch.float32:
             packed = torch.ops.mkl._mkl_reorder_linear_weight(weight_OI, ROWS_HINT)
             self.packed = lambda x: torch.ops.mkl._mkl_linear(x, packed, weight_OI, bias_O, ROWS_HINT)
-        elif kernel() == "onednn" and weight_OI.numel() >= LEAST_WEIGHTS:
+        elif kernel() == "onednn" and weight_OI.dtype == torch.float32 and weight_OI.numel() >= LEAST_WEIGHTS:
             # oneDNN's fused element-wise steps are left alone: measured, they cost more than torch's own in place. So
             # is its convolution of width 1, a sixth faster at some numbers of rows, a hundred times slower at others.
             packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_HINT)
@@ -138,6 +146,12 @@ def _is_intel(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the CPU is Intel's: by Linux's own list, else by the name that the system gives it."""
     named = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else platform.processor()
     return "GenuineIntel" in named
+
+
+@cache
+def _packs_bf16() -> bool:
+    """Whether this CPU multiplies in bf16, so that packing for it is worth it."""
+    return _has_onednn() and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _has_onednn() -> bool:

@@ -60,7 +60,7 @@ def _candidates(run: AnyRun, most_activations: int, *, bounded: bool) -> Iterato
         if gigabytes > 0 and gigabytes < (run.optimiser.activations_gb or gigabytes + 1):
             yield "optimiser.activations_gb", gigabytes, "computes layers again, up to a third more work in training"
     if DTYPES[precision(run.model, "cuda" if is_on_gpu(run) else "cpu")] == torch.float32:
-        yield "model.dtype", "bfloat16", "coarser numbers; on a CPU rollouts lose their packed weights and speed"
+        yield "model.dtype", "bfloat16", "coarser numbers; fast where the CPU or GPU multiplies in bf16"
     if run.model.quantisation == "none":
         yield "model.quantisation", "4bit", "coarser weights; needs bitsandbytes"
         yield "model.quantisation", "8bit", "coarser weights; needs bitsandbytes"

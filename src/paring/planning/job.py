@@ -101,7 +101,8 @@ class Job:
     """`targets` carry the adapters. `budget`, `floor` and `cap` are of L1RA alone, as in adapters/kinds.py.
 
     `copies`: how many times a rollout holds the weights anew, folded and packed for the CPU's matrix library; 0 where
-    it runs the modules as they stand. `record_bytes`: the most that it keeps of its forward pass; 0 where none is kept.
+    it runs the modules as they stand. `itemsize` is of the base's weights, `state_itemsize` of the hidden states between
+    its products. `record_bytes`: the most that it keeps of its forward pass; 0 where none is kept.
     `steps`: of the optimiser on each rollout. `fused`: attention as one kernel, without padded copies, as on a GPU."""
 
     kind: Kind
@@ -111,6 +112,7 @@ class Job:
     tokens_per_pass: int
     activation_bytes: float = inf
     itemsize: int = 4
+    state_itemsize: int = 4
     quantisation: Literal["none", "4bit", "8bit"] = "none"
     copies: int = 0
     record_bytes: float = 0.0
@@ -145,7 +147,7 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
     has them, else the defaults of the kind."""
     model, adapter, on_gpu = run.model, run.adapter, is_on_gpu(run)
     dtype = DTYPES[precision(model, "cuda" if on_gpu else "cpu")]
-    folds = shapes.written_out and model.quantisation == "none" and dtype == torch.float32 and not on_gpu
+    folds = shapes.written_out and model.quantisation == "none" and not on_gpu
     work = work_of(run, shapes, prompt)
     l1ra = adapter if isinstance(adapter, L1ra) else L1ra()
     is_reference = kind == "l1ra-reference"
@@ -157,6 +159,7 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         tokens_per_pass=run.optimiser.tokens_per_pass,
         activation_bytes=run.optimiser.activation_bytes if shapes.written_out else inf,
         itemsize=dtype.itemsize,
+        state_itemsize=4 if shapes.written_out and not on_gpu else dtype.itemsize,
         quantisation=model.quantisation if kind != "full" else "none",
         copies=COPIES[kernel()] if folds else 0,
         record_bytes=run.record_bytes if isinstance(run, Run) and folds else 0.0,

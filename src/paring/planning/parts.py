@@ -19,9 +19,11 @@ LOGITS_OF_A_DRAW = 3
 
 
 def base_weights(shapes: Shapes, job: Job) -> int:
-    """The base in its type, its linear modules perhaps quantised; embeddings, head and norms never are."""
+    """The base in its type, its linear modules perhaps quantised; embeddings, head and norms never are. Where hidden
+    states are in another type, the head is there in theirs too."""
     linear = shapes.linear_weights
-    dense = (shapes.parameters - linear) * job.itemsize
+    head = 0 if job.state_itemsize == job.itemsize else shapes.head * job.state_itemsize
+    dense = (shapes.parameters - linear) * job.itemsize + head
     if job.quantisation == "4bit":
         return dense + linear // 2 + linear // NF4_BLOCK + FP32 * linear // (NF4_BLOCK * SCALE_BLOCK)
     if job.quantisation == "8bit":
@@ -76,7 +78,7 @@ def rollout_copy(shapes: Shapes, job: Job) -> int:
     if not (job.copies and isinstance(job.work, Rollouts)):
         return 0
     # oneDNN keeps the packed matrix alone; MKL beside it the plain one, which of the head is the base's own.
-    return FP32 * (job.copies * shapes.linear_weights + shapes.head)
+    return job.itemsize * job.copies * shapes.linear_weights + job.state_itemsize * shapes.head
 
 
 def recording(shapes: Shapes, job: Job) -> int:
@@ -103,7 +105,7 @@ def rollout_cache(shapes: Shapes, job: Job) -> int:
         return 0
     own = -(-work.new_tokens // BLOCK) * BLOCK
     tokens = work.groups_at_once * (work.prompt + work.group * own)
-    per_token = 2 * shapes.key_heads * shapes.head_size * shapes.layers * job.itemsize
+    per_token = 2 * shapes.key_heads * shapes.head_size * shapes.layers * job.state_itemsize
     return tokens * per_token + work.problems * work.group * work.new_tokens * (8 + 4 + 8)
 
 
@@ -112,7 +114,7 @@ def rollout_working(shapes: Shapes, job: Job) -> int:
     work = job.work
     if not isinstance(work, Rollouts):
         return 0
-    prefill = work.groups_at_once * work.prompt * (3 * shapes.intermediate + 3 * shapes.hidden) * job.itemsize
+    prefill = work.groups_at_once * work.prompt * (3 * shapes.intermediate + 3 * shapes.hidden) * job.state_itemsize
     draw = work.groups_at_once * work.group * shapes.vocabulary * LOGITS_OF_A_DRAW * FP32
     return max(prefill, draw)
 
@@ -129,7 +131,7 @@ def activations(shapes: Shapes, job: Job) -> int:
         return round(layer + FP32 * row.tokens * (heads + 4 * shapes.hidden))
     kept = layers_kept(shapes, job, row)
     again = shapes.layers - kept
-    input_alone = again * row.tokens * shapes.hidden * job.itemsize
+    input_alone = again * row.tokens * shapes.hidden * job.state_itemsize
     return round(kept * layer + input_alone + (layer if again else 0))
 
 
@@ -148,7 +150,7 @@ def layers_kept(shapes: Shapes, job: Job, row: PackedRow) -> int:
     """As Decoder decides it."""
     if not shapes.written_out:
         return shapes.layers
-    expected = row.tokens * shapes.numbers_per_token * job.itemsize
+    expected = row.tokens * shapes.numbers_per_token * job.state_itemsize
     return int(min(shapes.layers, job.activation_bytes / expected))
 
 
@@ -156,9 +158,9 @@ def layer_keeps(shapes: Shapes, job: Job, row: PackedRow) -> float:
     """Bytes that one layer keeps of a packed row: its own steps, attention's copies, and what its adapters need."""
     # The norms' inputs; transformers' own norms compute in fp32 and keep that copy.
     normed = 2 * shapes.hidden + (shapes.head_norms and (shapes.heads + shapes.key_heads) * shapes.head_size)
-    norms = normed * (job.itemsize if shapes.written_out else FP32)
+    norms = normed * (job.state_itemsize if shapes.written_out else FP32)
     # gate and up; transformers' silu(gate) * up keeps silu(gate) as well.
-    mlp = (2 if shapes.written_out else 3) * shapes.intermediate * job.itemsize
+    mlp = (2 if shapes.written_out else 3) * shapes.intermediate * job.state_itemsize
     own = row.tokens * (norms + mlp + adapter_inputs(shapes, job) / shapes.layers)
     return own + attention_keeps(shapes, job, row)
 
@@ -169,17 +171,17 @@ def attention_keeps(shapes: Shapes, job: Job, row: PackedRow) -> int:
     queries = 2 * shapes.heads * shapes.head_size * row.tokens
     keys = 2 * shapes.key_heads * shapes.head_size * (row.tokens if job.fused else row.keys)
     mask = 0 if job.fused else row.scores
-    return (queries + keys + mask) * job.itemsize + shapes.heads * row.tokens * FP32
+    return (queries + keys + mask) * job.state_itemsize + shapes.heads * row.tokens * FP32
 
 
 def adapter_inputs(shapes: Shapes, job: Job) -> int:
     """Bytes of a token, all layers together: the input of every module that is trained, and A x. In fp32 modules that
     read the same tensor share it; in other types each adapter has its own fp32 copy."""
     if job.kind == "full":
-        return job.itemsize * sum(inputs for _, inputs, _ in {module.source for module in shapes.linear})
+        return job.state_itemsize * sum(inputs for _, inputs, _ in {module.source for module in shapes.linear})
     ranks = most_ranks(job) if job.kind != "lora" else dict.fromkeys(job.targets, job.rank)
     inner = FP32 * sum(ranks.values())
-    if job.itemsize == FP32:
+    if job.state_itemsize == FP32:
         return inner + FP32 * sum(inputs for _, inputs, _ in {module.source for module in job.targets})
     return inner + FP32 * sum(module.inputs for module in job.targets)
 
@@ -189,10 +191,10 @@ def logits(shapes: Shapes, job: Job) -> int:
     states for each predicted token: the head's input and its gradient."""
     predicted = job.largest_pass.predicted
     chunk = min(predicted * shapes.vocabulary, max(shapes.vocabulary, CHUNK_LOGITS))
-    in_type = 0 if job.itemsize == FP32 else job.itemsize
-    return chunk * (LOGITS_AT_ONCE * FP32 + in_type) + 2 * predicted * shapes.hidden * job.itemsize
+    in_type = 0 if job.state_itemsize == FP32 else job.state_itemsize
+    return chunk * (LOGITS_AT_ONCE * FP32 + in_type) + 2 * predicted * shapes.hidden * job.state_itemsize
 
 
 def backward_working(shapes: Shapes, job: Job) -> int:
     """Gradients alive within a layer's MLP, at its widest: of the product, of gate and of up, and one step between."""
-    return job.largest_pass.tokens * (4 * shapes.intermediate + 2 * shapes.hidden) * job.itemsize
+    return job.largest_pass.tokens * (4 * shapes.intermediate + 2 * shapes.hidden) * job.state_itemsize

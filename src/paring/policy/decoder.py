@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaDecoderLayer, LlamaModel, LlamaRMSNorm
 
-from paring.adapters.lowrank import LowRankLinear
+from paring.adapters.lowrank import LowRankLinear, is_dense
+from paring.maths.products import frozen_linear
 from paring.policy.attention import TokenLayout
 from paring.policy.fused import rms_norm, rotated, swiglu
 
@@ -81,7 +82,7 @@ class Decoder:
     ) -> Tensor:
         """Last hidden states [B, N, D] of the tokens, which attend as the layout says. `trunk`: what `below` gave for
         the same tokens, which then need not be computed again."""
-        first, hidden = (0, self.model.embed_tokens(token_BN)) if trunk is None else (self.first_adapted, trunk)
+        first, hidden = (0, self.embedded(token_BN)) if trunk is None else (self.first_adapted, trunk)
         hidden = self._layers(range(first, len(self.layers)), hidden, position_BN, layout)
         return normed(self.model.norm, hidden)
 
@@ -91,7 +92,17 @@ class Decoder:
         if self.first_adapted == 0:
             return None
         with torch.no_grad():
-            return self._layers(range(self.first_adapted), self.model.embed_tokens(token_BN), position_BN, layout)
+            return self._layers(range(self.first_adapted), self.embedded(token_BN), position_BN, layout)
+
+    def embedded(self, token_BN: Tensor) -> Tensor:
+        """Token embeddings [B, N, D] in the type of the hidden states."""
+        return self.model.embed_tokens(token_BN).to(self.dtype)
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """The type of the hidden states. On a CPU it is fp32 whatever the weights are: products are made in the type of
+        the weights, and what lies between them costs as little in fp32."""
+        return torch.float32 if self.model.device.type == "cpu" else self.model.dtype
 
     @cached_property
     def first_adapted(self) -> int:
@@ -120,7 +131,7 @@ class Decoder:
         config = self.model.config
         shape = self.layers[0].shape
         heads = (3 * shape.heads + 4 * shape.key_heads) * shape.head_size
-        return (4 * config.hidden_size + heads + 3 * config.intermediate_size) * self.model.dtype.itemsize
+        return (4 * config.hidden_size + heads + 3 * config.intermediate_size) * self.dtype.itemsize
 
 
 def through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: TokenLayout) -> Tensor:
@@ -136,7 +147,7 @@ Product = Callable[[str, nn.Module, Tensor], Tensor]
 
 
 def computed(name: str, module: nn.Module, x: Tensor) -> Tensor:
-    return module(x)
+    return frozen_linear(x, module.weight, module.bias) if is_dense(module) else module(x)
 
 
 @dataclass(frozen=True)

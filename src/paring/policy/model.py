@@ -63,6 +63,8 @@ class Policy:
             with refusing(model), torch.no_grad():
                 use_own(model)
                 check_hidden(model, head, hidden, own_logits(model))
+        if isinstance(hidden, Decoder):
+            head = head.in_type(hidden.dtype)
         for name, value in {"unpacked": reason, "hidden": hidden, "head": head}.items():
             object.__setattr__(self, name, value)
 

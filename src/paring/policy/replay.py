@@ -74,7 +74,7 @@ class _Replay(torch.autograd.Function):
         grad = _gradient(lambda hidden: normed(decoder.model.norm, hidden), last, grad)
         rotary = decoder.rotary(last, position_1N)
         for number in reversed(range(decoder.first_adapted, len(decoder.layers))):
-            into = known.part(number - 1, "after_mlp") if number else decoder.model.embed_tokens(token_1N)
+            into = known.part(number - 1, "after_mlp") if number else decoder.embedded(token_1N)
             layer = partial(through, known_layer(decoder, number, into, known), number, rotary=rotary, layout=layout)
             grad = _gradient(layer, into, grad)
             del layer  # and with it the outputs, before those of the next are there

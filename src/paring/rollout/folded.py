@@ -4,6 +4,7 @@ Folding and packing cost about as much as three decoding steps, once a rollout (
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -30,12 +31,11 @@ class Sampler:
 @torch.no_grad()
 def sampler(policy: Policy, recording: Recording | None = None, *, tokens: int = 0) -> Sampler:
     """The policy with its weights folded and packed as they are now, or as it stands where it is not written out or
-    its weights are not dense fp32 on a CPU. `recording` gets its forward pass over at most so many tokens."""
+    its weights are not dense on a CPU. `recording` gets its forward pass over at most so many tokens."""
     decoder = policy.hidden
     # The exact type: linear modules of quantised models derive from nn.Linear.
     is_dense = all(type(module) is nn.Linear for module in policy.model.modules() if isinstance(module, nn.Linear))
-    on_cpu = policy.device.type == "cpu" and policy.model.dtype == torch.float32
-    if not isinstance(decoder, Decoder) or not is_dense or not on_cpu:
+    if not isinstance(decoder, Decoder) or not is_dense or policy.device.type != "cpu":
         return Sampler(policy.hidden, policy.logits)
     head = PackedLinear(policy.head.weight_VD, policy.head.bias_V)
     layers = [FoldedLayer(layer, number, recording) for number, layer in enumerate(decoder.layers)]
@@ -55,8 +55,9 @@ class FoldedLayer:
         module, shape, size = layer.module, layer.shape, layer.shape.head_size
         attention, mlp = module.self_attn, module.mlp
         self.shape, self.number, self.recording = shape, number, recording
-        self.before_attention, self.before_mlp = module.input_layernorm, module.post_attention_layernorm
-        self.head_norms = head_norms(attention)
+        self.before_attention, self.before_mlp = _normed(module.input_layernorm), _normed(module.post_attention_layernorm)
+        norms = head_norms(attention)
+        self.head_norms = None if norms is None else [_normed(norm, paired=size) for norm in norms]
         query, key = _folded(attention.q_proj, paired=size), _folded(attention.k_proj, paired=size)
         self.qkv = _packed([query, key, _folded(attention.v_proj)])
         self.output = _packed([_folded(attention.o_proj)])
@@ -72,13 +73,13 @@ class FoldedLayer:
 
     def queries_keys_values(self, hidden: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
         shape, size = self.shape, self.shape.head_size
-        x = _normed(self.before_attention, hidden, self.before_attention.weight)
+        x = self.before_attention(hidden)
         heads = self._kept("heads", self.qkv(x)).unflatten(-1, (-1, size))
         to_turn, value = heads.split([shape.heads + shape.key_heads, shape.key_heads], dim=2)
         if self.head_norms is not None:
             # Queries and keys, each head normalised, as Qwen3 does.
             parts = zip(to_turn.split([shape.heads, shape.key_heads], dim=2), self.head_norms, strict=True)
-            to_turn = torch.cat([_normed(norm, part, _paired(norm.weight, size)) for part, norm in parts], dim=2)
+            to_turn = torch.cat([norm(part) for part, norm in parts], dim=2)
         turned = torch.view_as_complex(to_turn.unflatten(-1, (-1, 2))) * rotary.turns
         query, key = torch.view_as_real(turned).flatten(-2).split([shape.heads, shape.key_heads], dim=2)
         return query, key, value
@@ -87,8 +88,7 @@ class FoldedLayer:
         return self._kept("after_attention", self.output(attended).add_(hidden))
 
     def with_mlp(self, hidden: Tensor) -> Tensor:
-        x = _normed(self.before_mlp, hidden, self.before_mlp.weight)
-        gate, up = self._kept("gate_up", self.gate_up(x)).chunk(2, dim=-1)
+        gate, up = self._kept("gate_up", self.gate_up(self.before_mlp(hidden))).chunk(2, dim=-1)
         return self._kept("after_mlp", self.down(functional.silu(gate).mul_(up)).add_(hidden))
 
     def _kept(self, name: str, product: Tensor) -> Tensor:
@@ -98,9 +98,10 @@ class FoldedLayer:
         return product
 
 
-def _normed(norm: LlamaRMSNorm, hidden: Tensor, weight_D: Tensor) -> Tensor:
-    """torch's own, which for few rows and without a gradient takes half the time of ours."""
-    return functional.rms_norm(hidden, weight_D.shape, weight_D, norm.variance_epsilon)
+def _normed(norm: LlamaRMSNorm, *, paired: int | None = None) -> Callable[[Tensor], Tensor]:
+    """The norm by torch's own function, which for few rows and without a gradient takes half the time of ours."""
+    weight_D = norm.weight.float() if paired is None else _paired(norm.weight.float(), paired)
+    return partial(functional.rms_norm, normalized_shape=weight_D.shape, weight=weight_D, eps=norm.variance_epsilon)
 
 
 def _packed(parts: Sequence[tuple[Tensor, Tensor | None]]) -> PackedLinear:
@@ -117,7 +118,8 @@ def _folded(module: nn.Module, *, paired: int | None = None) -> tuple[Tensor, Te
     assert isinstance(base, nn.Linear), type(base).__name__
     weight_OI, bias_O = base.weight, base.bias
     if isinstance(module, LowRankLinear) and module.enabled:
-        weight_OI = torch.addmm(weight_OI, module.gated_OR, module.A_RI, alpha=module.scale)
+        updated_OI = torch.addmm(weight_OI.float(), module.gated_OR, module.A_RI, alpha=module.scale)
+        weight_OI = updated_OI.to(weight_OI.dtype)
     if paired is not None:
         weight_OI, bias_O = _paired(weight_OI, paired), None if bias_O is None else _paired(bias_O, paired)
     return weight_OI, bias_O

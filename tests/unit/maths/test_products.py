@@ -68,6 +68,17 @@ def test_a_product_takes_weights_of_any_strides():
     torch.testing.assert_close(product(long.T, x.T), long.T @ x, rtol=1e-5, atol=1e-3)
 
 
+def test_weights_in_bf16_multiply_in_bf16_whatever_the_inputs_are():
+    x, weight_OI, dy = drawn(LARGE[:2], (LARGE[2], LARGE[1]), (LARGE[0], LARGE[2]))
+    weight_OI = weight_OI.bfloat16()
+    expected = functional.linear(x.bfloat16(), weight_OI).float()
+    y = frozen_linear(x.requires_grad_(), weight_OI)
+    (dx,) = torch.autograd.grad(y, x, dy)
+    assert torch.equal(y, expected) and y.dtype == dx.dtype == torch.float32
+    assert torch.equal(dx, (dy.bfloat16() @ weight_OI).float())
+    torch.testing.assert_close(PackedLinear(weight_OI, None)(x.detach()), expected, rtol=1e-2, atol=0.1)
+
+
 def test_half_precision_and_other_devices_are_torch_s_own():
     x, weight_OI = (one.bfloat16() for one in drawn((LARGE[0], LARGE[1]), (LARGE[2], LARGE[1])))
     assert torch.equal(frozen_linear(x, weight_OI), functional.linear(x, weight_OI))

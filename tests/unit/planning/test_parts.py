@@ -58,7 +58,9 @@ def test_weights(shapes, job):
     # A layer: 1024 + 512 + 512 + 1024 + 3 x 1536 = 7,680; beside them 2 x 2,048 embeddings and 5 norms of 32.
     assert (shapes.linear_weights, shapes.parameters) == (15_360, 15_360 + 4_096 + 160)
     assert parts.base_weights(shapes, job) == 4 * 19_616
-    assert parts.base_weights(shapes, replace(job, itemsize=2)) == 2 * 19_616
+    assert parts.base_weights(shapes, replace(job, itemsize=2, state_itemsize=2)) == 2 * 19_616
+    # On a CPU hidden states stay in fp32, and so does the head: 64 x 32.
+    assert parts.base_weights(shapes, replace(job, itemsize=2)) == 2 * 19_616 + 4 * 2_048
     # 4 bits a weight, a byte for 64 of them, 4 bytes for 16,384; the rest as it was.
     assert parts.base_weights(shapes, replace(job, quantisation="4bit")) == 7_680 + 240 + 3 + 4 * 4_256
     # A byte a weight, and a scale for each of 2 x 224 outputs.

@@ -82,11 +82,13 @@ def test_a_model_without_attention_is_refused(folder_of):
         plan(load_run("quickstart", model={"path": path}), memory_gb=24)
 
 
-def test_bf16_and_quantised_bases_take_less_and_have_no_packed_copy():
+def test_bf16_and_quantised_bases_take_less_and_quantised_ones_have_no_packed_copy():
     usual = plan(load_run("quickstart"), memory_gb=24).own
     for setting in ({"dtype": "bfloat16"}, {"quantisation": "4bit"}, {"quantisation": "8bit"}):
         other = plan(load_run("quickstart", model=setting), memory_gb=24).own
-        assert other.parts["weights"] < usual.parts["weights"] and other.parts["rollout copy"] == 0
+        assert other.parts["weights"] < usual.parts["weights"]
+        assert other.parts["rollout copy"] < usual.parts["rollout copy"]
+        assert (other.parts["rollout copy"] == 0) == ("quantisation" in setting)
 
 
 def test_a_gpu_can_be_planned_for_where_there_is_none():

@@ -72,7 +72,16 @@ def test_what_cannot_be_folded_is_sampled_as_it_stands(make_policy):
     assert (made.hidden, made.logits) == (policy.hidden, policy.logits)
 
 
-def test_other_precisions_are_sampled_as_they_stand(make_policy):
-    policy = make_policy()
+def test_weights_in_bf16_are_folded_too(family, make_policy):
+    """Hidden states stay in fp32; the folded weights are rounded once more."""
+    policy = make_policy(family)
     policy.model.to(torch.bfloat16)
-    assert sampler(policy).hidden is policy.hidden
+    for adapter in policy.adapters.values():
+        adapter.float()
+        adapter.base.to(torch.bfloat16)
+    policy = Policy(policy.model, policy.tokenizer, policy.adapters)
+    made = sampler(policy)
+    hidden, expected = made.hidden(*PLACE), policy.hidden(*PLACE).detach()
+    assert made.hidden is not policy.hidden and hidden.dtype == expected.dtype == torch.float32
+    torch.testing.assert_close(hidden, expected, rtol=0, atol=0.05 * float(expected.abs().max()))
+    assert policy.logits(expected[0]).dtype == torch.float32 and policy.head.weight_VD.dtype == torch.float32
