@@ -71,8 +71,7 @@ def using(chosen: Kernel) -> Iterator[None]:
 
 
 def product(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """x W' + b without a gradient, whatever the strides of the weight, in its type: [..., I] -> [..., O], in that of x.
-    """
+    """x W' + b without a gradient, whatever the strides of the weight, in its type: [..., I] -> [..., O], in that of x."""
     if x.dtype != weight_OI.dtype:
         return product(x.to(weight_OI.dtype), weight_OI, bias_O).to(x.dtype)
     if _is_worth(x, weight_OI):
@@ -94,9 +93,9 @@ class PackedLinear:
         self.packed: Callable[[Tensor], Tensor]
         if weight_OI.dtype == torch.bfloat16 and _packs_bf16():
             packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_HINT)
-            self.packed = lambda x: torch.ops.mkldnn._linear_pointwise(
-                x.bfloat16(), packed, bias_O, "none", [], ""
-            ).to(x.dtype)
+            self.packed = lambda x: torch.ops.mkldnn._linear_pointwise(x.bfloat16(), packed, bias_O, "none", [], "").to(
+                x.dtype
+            )
         elif kernel() == "mkl" and weight_OI.dtype == torch.float32:
             packed = torch.ops.mkl._mkl_reorder_linear_weight(weight_OI, ROWS_HINT)
             self.packed = lambda x: torch.ops.mkl._mkl_linear(x, packed, weight_OI, bias_O, ROWS_HINT)

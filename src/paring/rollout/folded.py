@@ -55,7 +55,10 @@ class FoldedLayer:
         module, shape, size = layer.module, layer.shape, layer.shape.head_size
         attention, mlp = module.self_attn, module.mlp
         self.shape, self.number, self.recording = shape, number, recording
-        self.before_attention, self.before_mlp = _normed(module.input_layernorm), _normed(module.post_attention_layernorm)
+        self.before_attention, self.before_mlp = (
+            _normed(module.input_layernorm),
+            _normed(module.post_attention_layernorm),
+        )
         norms = head_norms(attention)
         self.head_norms = None if norms is None else [_normed(norm, paired=size) for norm in norms]
         query, key = _folded(attention.q_proj, paired=size), _folded(attention.k_proj, paired=size)
