@@ -5,8 +5,10 @@ from math import inf
 
 import pytest
 import torch
+from torch import nn
 from transformers import GemmaConfig, GemmaForCausalLM
 
+from paring.adapters import lowrank
 from paring.adapters.attach import attach, parameters_by_name
 from paring.adapters.kinds import L1ra, Lora
 from paring.planning import parts
@@ -155,10 +157,6 @@ def test_a_gpu_keeps_adapters_in_the_type_of_the_base_and_room_for_whole_answers
 
 def test_what_autograd_keeps_of_an_adapter_on_a_gpu_is_counted(monkeypatch):
     """One module of 64 inputs, 48 outputs and rank 4 on 100 tokens, its products in bf16 as a GPU makes them."""
-    from torch import nn
-
-    from paring.adapters import lowrank
-
     monkeypatch.setattr(lowrank, "product_dtype", lambda x, weights: x.dtype)
     base = nn.Linear(64, 48, bias=False).to(torch.bfloat16)
     adapter = lowrank.LowRankLinear(base, rank=4, scale=1.0, generator=torch.Generator().manual_seed(0))
