@@ -86,8 +86,8 @@ def both_passes(policy: Policy, groups: Sequence[Shared], advantage_B: Tensor) -
     """The packed pass, and the padded one."""
 
     def with_slope(logp_M: Tensor) -> Slope:
-        parameters = parameters_by_name(policy.adapters).values()
-        return logp_M.float().cpu(), torch.cat([parameter.grad.flatten() for parameter in parameters]).cpu()
+        slopes = [parameter.grad for parameter in parameters_by_name(policy.adapters).values()]
+        return logp_M.float().cpu(), torch.cat([slope.flatten() for slope in slopes if slope is not None]).cpu()
 
     policy = Policy(policy.model, policy.tokenizer, policy.adapters)  # probed in this precision
     packed = with_slope(packed_pass(policy, groups, advantage_B))
@@ -181,6 +181,7 @@ def _run(arguments: Namespace, policy: Policy) -> Run:
             optimiser={"lr": 1e-5, "warmup": 0, "tokens_per_pass": arguments.tokens_per_pass},
         )
     )
+    assert isinstance(run, Run)
     # Not by `replace`: it would check the task against those that a recipe can name.
     object.__setattr__(run, "task", Questions(problems[:-1], problems[-1:], frozenset()))
     return run

@@ -16,6 +16,7 @@ from transformers import (
 
 from paring.adapters.attach import attach
 from paring.adapters.kinds import Lora
+from paring.policy.attention import use_own, use_packed
 from paring.policy.model import Policy
 from paring.types import Problem
 
@@ -93,9 +94,8 @@ def in_precision(model: PreTrainedModel, dtype: torch.dtype) -> None:
 @contextmanager
 def by_transformers(model: PreTrainedModel) -> Iterator[PreTrainedModel]:
     """Within it, the model attends as transformers does by default: its own forward pass and `generate` can be used."""
-    ours = model.config._attn_implementation
-    model.set_attn_implementation("sdpa")
+    use_own(model)
     try:
         yield model
     finally:
-        model.set_attn_implementation(ours)
+        use_packed(model)

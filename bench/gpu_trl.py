@@ -2,7 +2,9 @@
 
 import hashlib
 from argparse import Namespace
+from contextlib import redirect_stdout
 from statistics import median
+from sys import stderr
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -65,7 +67,7 @@ def trl_step(arguments: Namespace, name: str, dtype: torch.dtype, *, kl: float) 
             save_strategy="no",
             disable_tqdm=True,
         )
-        GRPOTrainer(
+        trainer = GRPOTrainer(
             model=model,
             reward_funcs=timed.reward,
             train_dataset=Dataset.from_list([{"prompt": problem.messages[0]["content"]} for problem in problems]),
@@ -73,7 +75,9 @@ def trl_step(arguments: Namespace, name: str, dtype: torch.dtype, *, kl: float) 
             peft_config=lora,
             callbacks=[timed],
             args=settings,
-        ).train()
+        )
+        with redirect_stdout(stderr):  # standard output is for our lines
+            trainer.train()
     counted = timed.steps[1:]
     return {
         "seconds": median(one["seconds"] for one in counted),

@@ -10,8 +10,8 @@ import torch
 from paring.adapters.kinds import L1ra
 from paring.maths.products import kernel
 from paring.planning.shapes import Linear, Shapes
+from paring.policy.flex import TILE
 from paring.policy.loading import DTYPES, precision
-from paring.policy.packing import TILE
 from paring.runtime.machine import main_memory
 from paring.training.config import AnyRun, Run
 
@@ -103,7 +103,9 @@ class Job:
     `copies`: how many times a rollout holds the weights anew, folded and packed for the CPU's matrix library; 0 where
     it runs the modules as they stand. `itemsize` is of the base's weights, `state_itemsize` of the hidden states between
     its products. `record_bytes`: the most that it keeps of its forward pass; 0 where none is kept.
-    `steps`: of the optimiser on each rollout. `fused`: attention as one kernel, without padded copies, as on a GPU."""
+    `steps`: of the optimiser on each rollout. `on_gpu`: rollouts have fixed sizes, chunks of logits are larger, and
+    adapters multiply in the type of the base. `fused`: attention as one kernel, without padded copies, as a GPU has it
+    for rows of more than a tile."""
 
     kind: Kind
     rank: int
@@ -117,6 +119,7 @@ class Job:
     copies: int = 0
     record_bytes: float = 0.0
     steps: int = 1
+    on_gpu: bool = False
     fused: bool = False
     budget: Literal["parameters", "ranks"] = "parameters"
     floor: int = 1
@@ -164,6 +167,7 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         copies=COPIES[kernel()] if folds else 0,
         record_bytes=run.record_bytes if isinstance(run, Run) and folds else 0.0,
         steps=run.rollout.optimiser_steps if isinstance(run, Run) else 1,
+        on_gpu=on_gpu,
         fused=on_gpu and work.largest_pass(run.optimiser.tokens_per_pass).tokens > TILE,
         budget="ranks" if is_reference else l1ra.budget,
         floor=1 if is_reference else l1ra.floor,

@@ -2,10 +2,11 @@
 
 from math import inf
 
-from paring.maths.logprobs import CHUNK_LOGITS
+from paring.maths.logprobs import CHUNK_LOGITS, CHUNK_LOGITS_GPU
 from paring.planning.job import Job, PackedRow, Rollouts
 from paring.planning.shapes import Linear, Shapes
 from paring.rollout.cache import BLOCK
+from paring.rollout.room import key_value_bytes
 
 FP32, INT64 = 4, 8
 DRAWN_TOKEN = 72
@@ -98,14 +99,16 @@ def whole_recording(shapes: Shapes, job: Job) -> int:
 
 
 def rollout_cache(shapes: Shapes, job: Job) -> int:
-    """Keys and values: of a prompt once for its group, of each row its own tokens in blocks; and what a row writes
-    down: token, log-prob and uniform number of each place."""
+    """Keys and values: of a prompt once for its group, of each row its own tokens, in blocks or on a GPU all of them;
+    and what a row writes down: token, log-prob and uniform number of each place."""
     work = job.work
     if not isinstance(work, Rollouts):
         return 0
-    own = -(-work.new_tokens // BLOCK) * BLOCK
+    own = work.new_tokens if job.on_gpu else -(-work.new_tokens // BLOCK) * BLOCK
     tokens = work.groups_at_once * (work.prompt + work.group * own)
-    per_token = 2 * shapes.key_heads * shapes.head_size * shapes.layers * job.state_itemsize
+    per_token = key_value_bytes(
+        layers=shapes.layers, key_heads=shapes.key_heads, head_size=shapes.head_size, itemsize=job.state_itemsize
+    )
     return tokens * per_token + work.problems * work.group * work.new_tokens * (8 + 4 + 8)
 
 
@@ -162,7 +165,7 @@ def layer_keeps(shapes: Shapes, job: Job, row: PackedRow) -> float:
     # gate and up; transformers' silu(gate) * up keeps silu(gate) as well.
     mlp = (2 if shapes.written_out else 3) * shapes.intermediate * job.state_itemsize
     own = row.tokens * (norms + mlp + adapter_inputs(shapes, job) / shapes.layers)
-    return own + attention_keeps(shapes, job, row)
+    return own + adapter_copies(shapes, job) / shapes.layers + attention_keeps(shapes, job, row)
 
 
 def attention_keeps(shapes: Shapes, job: Job, row: PackedRow) -> int:
@@ -176,21 +179,29 @@ def attention_keeps(shapes: Shapes, job: Job, row: PackedRow) -> int:
 
 def adapter_inputs(shapes: Shapes, job: Job) -> int:
     """Bytes of a token, all layers together: the input of every module that is trained, and A x. In fp32 modules that
-    read the same tensor share it; in other types each adapter has its own fp32 copy."""
+    read the same tensor share it, and on a GPU in all types; on a CPU each adapter has its own fp32 copy in others."""
     if job.kind == "full":
         return job.state_itemsize * sum(inputs for _, inputs, _ in {module.source for module in shapes.linear})
     ranks = most_ranks(job) if job.kind != "lora" else dict.fromkeys(job.targets, job.rank)
+    if job.state_itemsize == FP32 or job.on_gpu:
+        shared = sum(inputs for _, inputs, _ in {module.source for module in job.targets})
+        return job.state_itemsize * (sum(ranks.values()) + shared)
     inner = FP32 * sum(ranks.values())
-    if job.state_itemsize == FP32:
-        return inner + FP32 * sum(inputs for _, inputs, _ in {module.source for module in job.targets})
     return inner + FP32 * sum(module.inputs for module in job.targets)
+
+
+def adapter_copies(shapes: Shapes, job: Job) -> int:
+    """A and B in the type of the base, by which a GPU multiplies and which the backward keeps; none of them in fp32."""
+    copied = job.kind != "full" and job.on_gpu and job.itemsize != FP32
+    return job.itemsize * trained(shapes, job) if copied else 0
 
 
 def logits(shapes: Shapes, job: Job) -> int:
     """The chunk of logits that is alive, in fp32 and once in the model's type where that is another, and two hidden
     states for each predicted token: the head's input and its gradient."""
     predicted = job.largest_pass.predicted
-    chunk = min(predicted * shapes.vocabulary, max(shapes.vocabulary, CHUNK_LOGITS))
+    most = CHUNK_LOGITS_GPU if job.on_gpu else CHUNK_LOGITS
+    chunk = min(predicted * shapes.vocabulary, max(shapes.vocabulary, most))
     in_type = 0 if job.state_itemsize == FP32 else job.state_itemsize
     return chunk * (LOGITS_AT_ONCE * FP32 + in_type) + 2 * predicted * shapes.hidden * job.state_itemsize
 

@@ -3,16 +3,19 @@
 The layout of layout.py, without padding or copies of the prompt's keys: the kernel skips the tiles of the row that
 nobody looks at. Backward on a CPU does not exist in torch; there the layout serves forward passes only."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-if TYPE_CHECKING:
-    from paring.policy.layout import Span
+from paring.policy.layout import Span
+
+TILE = 128
+"""Tokens of the row that the kernel works on at a time."""
 
 
 class FlexLayout:
@@ -20,7 +23,7 @@ class FlexLayout:
     and of its prefix. A run is kept by its bounds, a number a token: the window moves the first key of either, so that
     one compiled mask serves all windows."""
 
-    def __init__(self, spans: Sequence["Span"], device: torch.device) -> None:
+    def __init__(self, spans: Sequence[Span], device: torch.device) -> None:
         self.spans = spans
         runs = sorted((span.start, span.length, span.prefix_start, span.prefix_length) for span in spans if span.length)
         start_S, length_S, prefix_S, prefix_length_S = torch.tensor(runs).unbind(1)
@@ -59,11 +62,54 @@ class FlexLayout:
             prefix = (prefix_N[query] <= key) & (key < prefix_end_N[query])
             return own | prefix
 
-        # Made whole before it is cut into tiles: N x N booleans, a few at a time, for this moment.
-        total, device = len(self.position_N), self.position_N.device
-        mask = create_block_mask(sees, B=None, H=None, Q_LEN=total, KV_LEN=total, device=device)
-        self._masks[window] = mask
-        return mask
+        some_QK, whole_QK = tiles(own_N, prefix_N, prefix_end_N)
+        in_part, whole, total = _listed(some_QK & ~whole_QK), _listed(whole_QK), len(own_N)
+        self._masks[window] = BlockMask.from_kv_blocks(
+            *in_part, *whole, BLOCK_SIZE=TILE, mask_mod=sees, seq_lengths=(total, total)
+        )
+        return self._masks[window]
+
+
+def tiles(own_N: Tensor, prefix_N: Tensor, prefix_end_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Tiles of queries and keys in which some query sees some key, and in which each sees all: two bool [Q, K].
+
+    A query n sees the keys own ... n and prefix ... prefix_end - 1. From these bounds a tile of keys is decided for a
+    query at once: N x N / 128 booleans in place of the N x N of a mask that is made whole."""
+    total = len(own_N)
+    count = -(-total // TILE)
+    first_K = torch.arange(count, device=own_N.device) * TILE
+    end_K, place_N1 = first_K + TILE, torch.arange(total, device=own_N.device)[:, None]
+    own_N1, prefix_N1, prefix_end_N1 = own_N[:, None], prefix_N[:, None], prefix_end_N[:, None]
+    own_some = (own_N1 < end_K) & (first_K <= place_N1)
+    prefix_some = prefix_N1.maximum(first_K) < prefix_end_N1.minimum(end_K)
+    own_whole = (own_N1 <= first_K) & (end_K <= place_N1 + 1)
+    prefix_whole = (prefix_N1 <= first_K) & (end_K <= prefix_end_N1)
+    # The last tile of queries is filled up with some that see nothing.
+    missing = (0, 0, 0, count * TILE - total)
+    some_NK, whole_NK = (functional.pad(one, missing) for one in (own_some | prefix_some, own_whole | prefix_whole))
+    return some_NK.view(count, TILE, count).any(1), whole_NK.view(count, TILE, count).all(1)
+
+
+def _listed(tile_QK: Tensor) -> tuple[Tensor, Tensor]:
+    """How many tiles of keys each tile of queries has, and which, those first: int32 [1, 1, Q] and [1, 1, Q, K]."""
+    order_QK = tile_QK.int().argsort(dim=-1, descending=True, stable=True)
+    return tile_QK.sum(-1, dtype=torch.int32)[None, None], order_QK.int()[None, None]
+
+
+@cache
+def works_on(device: torch.device) -> bool:
+    """Whether the kernel can be compiled for this device, forward and backward, which takes Triton and a C compiler.
+    Tried once a process, with a warning where it cannot: the padded blocks then serve."""
+    row_1HND = torch.randn(1, 2, 2 * TILE, 16, device=device, requires_grad=True)
+    try:
+        layout = FlexLayout([Span(0, TILE), Span(TILE, TILE, 0, TILE)], device)
+        layout.attend(0, row_1HND, row_1HND, row_1HND, scale=1.0, window=None).sum().backward()
+    # What compilers raise has no common class.
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        warnings.warn(f"packed attention runs in padded blocks, which is slower: {reason}", stacklevel=2)
+        return False
+    return True
 
 
 @cache

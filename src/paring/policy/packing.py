@@ -10,13 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from paring.policy.flex import FlexLayout
+from paring.policy.flex import TILE, FlexLayout, works_on
 from paring.policy.layout import PackedLayout, Span
 from paring.policy.recording import Known, known
 from paring.types import Group, Recorded
-
-TILE = 128
-"""Tokens of the row that the fused kernel of a GPU works on at a time."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,15 @@ class PackedBatch:
     predictor_M: Tensor
     target_M: Tensor
     mask_BT: Tensor
+    slot_M: Tensor
+    """Where they stand in a flat [B, T]."""
     known: Known | None = None
     """The rollout's pass over these tokens, where it was recorded."""
 
     def spread(self, value_M: Tensor) -> Tensor:
         """[M] -> [B, T], 0 where there is no token. Differentiable."""
-        return torch.zeros_like(self.mask_BT).masked_scatter(self.mask_BT.bool(), value_M)
+        flat = torch.zeros_like(self.mask_BT).flatten()
+        return flat.index_copy(0, self.slot_M, value_M).view_as(self.mask_BT)
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,25 @@ class Packing:
 
     def batch(self, targets: Sequence[Sequence[int]], device: torch.device, known: Known | None = None) -> PackedBatch:
         """The tensors of the row, with B lists of targets, whose predictors stand in the same order."""
-        # On a GPU one fused kernel; a row of one of its tiles would gain nothing and cost a compilation of its own.
-        layout = FlexLayout if device.type == "cuda" and len(self.tokens) > TILE else PackedLayout
         length_B = torch.tensor([len(row) for row in targets], dtype=torch.int64)
         slots_T = torch.arange(int(length_B.max()) if targets else 0)
+        mask_BT = slots_T < length_B[:, None]
         return PackedBatch(
             token_N=torch.tensor(self.tokens, device=device),
             position_N=torch.tensor(self.positions, device=device),
-            layout=layout(self.spans, device),
+            layout=layout_for(len(self.tokens), device)(self.spans, device),
             predictor_M=torch.tensor(self.predictors, dtype=torch.int64, device=device),
             target_M=torch.tensor([token for row in targets for token in row], dtype=torch.int64, device=device),
-            mask_BT=(slots_T < length_B[:, None]).float().to(device),
+            mask_BT=mask_BT.float().to(device),
+            slot_M=mask_BT.flatten().nonzero()[:, 0].to(device),
             known=known,
         )
+
+
+def layout_for(tokens: int, device: torch.device) -> type[PackedLayout] | type[FlexLayout]:
+    """On a GPU one fused kernel, where it can be compiled. A row of one of its tiles would gain nothing and cost a
+    compilation of its own."""
+    return FlexLayout if device.type == "cuda" and tokens > TILE and works_on(device) else PackedLayout
 
 
 def pack(shared: Sequence[Shared], device: torch.device) -> PackedBatch:

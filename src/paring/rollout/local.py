@@ -17,9 +17,8 @@ from paring.rollout.engine import Sampling
 from paring.rollout.folded import Sampler, sampler
 from paring.rollout.generated import Generation
 from paring.rollout.noise import draw, uniforms
-from paring.rollout.room import bytes_of_group, groups_that_fit
+from paring.rollout.room import groups_that_fit
 from paring.rollout.static import StaticDecoding, in_fixed_sizes
-from paring.runtime.gpu import free_bytes
 from paring.settings.complaints import NotFinite
 from paring.types import Completion, Group, Key, Problem
 
@@ -92,14 +91,11 @@ def _decoded(
         return generation
     fed = sum(map(len, prompts)) + len(noise_BT) * (sampling.max_new_tokens - 1)
     weights = sampler(policy, recording, tokens=fed)
-    groups, device = max(1, rows // group_size), policy.device
-    if in_fixed_sizes(device):
-        sizes = {"prompt": max(map(len, prompts)), "new_tokens": sampling.max_new_tokens, "group_size": group_size}
-        group = bytes_of_group(policy.model.config, itemsize=policy.model.dtype.itemsize, **sizes)
-        fixed = StaticDecoding(weights, prompts, group_size, sampling, noise_BT, ends, device)
-        fixed.run(min(groups, groups_that_fit(free_bytes(device), group)))
-        return fixed
-    decoding = Decoding(weights, prompts, group_size, sampling, noise_BT, ends, device)
+    way, groups = Decoding, max(1, rows // group_size)
+    if in_fixed_sizes(policy.device):
+        room = groups_that_fit(policy.model, max(map(len, prompts)), sampling.max_new_tokens, group_size)
+        way, groups = StaticDecoding, min(groups, room)
+    decoding = way(weights, prompts, group_size, sampling, noise_BT, ends, policy.device)
     decoding.run(groups)
     return decoding
 

@@ -1,6 +1,8 @@
 """Rows of a rollout that a GPU's free memory holds, from the sizes of the model."""
 
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from paring.runtime.gpu import free_bytes
 
 USABLE = 0.8
 """The share of free memory that decoding may fill; the rest is for what the formulas below leave out."""
@@ -30,6 +32,8 @@ def bytes_of_group(config: PreTrainedConfig, *, itemsize: int, prompt: int, new_
     return token * (prompt + group_size * new_tokens) + group_size * row * FP32 + prefill
 
 
-def groups_that_fit(free: int, group: int) -> int:
-    """Groups of so many bytes in so many free ones. At least one: less cannot be decoded."""
-    return max(1, int(USABLE * free) // group)
+def groups_that_fit(model: PreTrainedModel, prompt: int, new_tokens: int, group_size: int) -> int:
+    """Groups that the free memory of the model's GPU holds. At least one: less cannot be decoded."""
+    sizes = {"prompt": prompt, "new_tokens": new_tokens, "group_size": group_size}
+    group = bytes_of_group(model.config, itemsize=model.dtype.itemsize, **sizes)
+    return max(1, int(USABLE * free_bytes(model.device)) // group)

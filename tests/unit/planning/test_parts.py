@@ -5,8 +5,10 @@ from math import inf
 
 import pytest
 import torch
+from torch import nn
 from transformers import GemmaConfig, GemmaForCausalLM
 
+from paring.adapters import lowrank
 from paring.adapters.attach import attach, parameters_by_name
 from paring.adapters.kinds import L1ra, Lora
 from paring.planning import parts
@@ -136,6 +138,42 @@ def test_logits_are_bounded_by_the_chunk(shapes, job, monkeypatch):
     assert parts.logits(shapes, job) == 480 * 64 * 8 + hidden
     monkeypatch.setattr(parts, "CHUNK_LOGITS", 640)
     assert parts.logits(shapes, job) == 640 * 8 + hidden
+
+
+def test_a_gpu_keeps_adapters_in_the_type_of_the_base_and_room_for_whole_answers(shapes, job, monkeypatch):
+    narrow = replace(job, itemsize=2)
+    wide = replace(narrow, on_gpu=True)
+    # In a layer q, k and v read one tensor of 32, gate and up another; o reads 32 and down 48: 144 numbers of a token.
+    assert parts.adapter_inputs(shapes, wide) == 2 * 2 * (144 + 7 * 4)
+    # On a CPU each of seven adapters has its input in fp32.
+    assert parts.adapter_inputs(shapes, narrow) == 4 * 2 * (6 * 32 + 48 + 7 * 4)
+    assert parts.adapter_copies(shapes, wide) == 2 * parts.trained(shapes, wide)
+    assert parts.adapter_copies(shapes, narrow) == parts.adapter_copies(shapes, replace(job, on_gpu=True)) == 0
+    # 40 own tokens, where blocks of 32 would be 64; 128 bytes a token in bf16.
+    assert parts.rollout_cache(shapes, wide) == 3 * (10 + 4 * 40) * 128 + 9_600
+    monkeypatch.setattr(parts, "CHUNK_LOGITS", 640)
+    monkeypatch.setattr(parts, "CHUNK_LOGITS_GPU", 6_400)
+    hidden = 2 * 480 * 32 * 2
+    assert parts.logits(shapes, wide) == 6_400 * 10 + hidden and parts.logits(shapes, narrow) == 640 * 10 + hidden
+
+
+def test_what_autograd_keeps_of_an_adapter_on_a_gpu_is_counted(monkeypatch):
+    """One module of 64 inputs, 48 outputs and rank 4 on 100 tokens, its products in bf16 as a GPU makes them."""
+    monkeypatch.setattr(lowrank, "product_dtype", lambda x, weights: x.dtype)
+    base = nn.Linear(64, 48, bias=False).to(torch.bfloat16)
+    adapter = lowrank.LowRankLinear(base, rank=4, scale=1.0, generator=torch.Generator().manual_seed(0))
+    kept, x = {}, torch.randn(100, 64).to(torch.bfloat16).requires_grad_()
+    own = {parameter.untyped_storage().data_ptr() for parameter in adapter.parameters()}
+
+    def keep(tensor):
+        if tensor.untyped_storage().data_ptr() not in own:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        adapter(x)
+    # The input, A x, and A and B: all in bf16.
+    assert sum(kept.values()) == 2 * (100 * 64 + 100 * 4 + 4 * (64 + 48))
 
 
 def kept_bytes(model, batch) -> int:

@@ -6,7 +6,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from paring.policy.model import Policy
-from paring.rollout import local, static
+from paring.rollout import local, room, static
 from paring.rollout.engine import Sampling
 from paring.rollout.folded import Sampler, sampler
 from paring.rollout.local import Decoding, LocalEngine, check_decodes
@@ -106,7 +106,7 @@ def test_the_engine_samples_the_same_answers_on_a_device_that_takes_fixed_sizes(
     run = StaticDecoding.run
     monkeypatch.setattr(StaticDecoding, "run", lambda self, groups: taken.append(groups) or run(self, groups))
     monkeypatch.setattr(local, "in_fixed_sizes", lambda device: True)
-    monkeypatch.setattr(local, "free_bytes", lambda device: free)
+    monkeypatch.setattr(room, "free_bytes", lambda device: free)
     found = engine.sample(problems, GROUP, sampling, Key(3, 1))
     assert taken == [1 if free < 10**6 else 2]
     for ours, theirs in zip(found, expected, strict=True):
