@@ -76,7 +76,7 @@ def use_packed(model: PreTrainedModel) -> None:
 
 def use_own(model: PreTrainedModel) -> None:
     """Let the model attend as it did when it was loaded."""
-    if model.config._attn_implementation == NAME:
+    if model in _own or model.config._attn_implementation == NAME:
         model.set_attn_implementation(_own.get(model, "eager"))
 
 

@@ -72,7 +72,7 @@ def into_head(model: PreTrainedModel, **given: object) -> Tensor:
 
     def take(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         received.append(args[0])
-        return (args[0][:, :0], *args[1:])
+        return (args[0][..., :0, :], *args[1:])
 
     with linear_head(model).register_forward_pre_hook(take):
         model(**given, use_cache=False)

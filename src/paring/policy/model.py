@@ -17,7 +17,7 @@ from paring.policy.attention import TokenLayout, use_own
 from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
 from paring.policy.head import head_of, into_head
 from paring.policy.packing import PackedBatch, Shared, packed_tokens
-from paring.policy.probe import check_hidden, own_logits, probe_tokens, refusing, why_not_packed
+from paring.policy.probe import check_gradient, check_hidden, own_logits, probe_tokens, refusing, why_not_packed
 from paring.policy.replay import replayed
 from paring.policy.unpacked import Unpacked, unpacked_tokens
 
@@ -41,8 +41,8 @@ class Policy:
     """Bound of what a forward pass keeps for its backward; what does not fit is computed again (see Decoder)."""
     unpacked: str | None = None
     """Why passes are not packed, in a short sentence; None: they are. Found by a probe where it is not given."""
-    decodes_alone: bool = False
-    """Whether rows are decoded one at a time, by transformers."""
+    recomputes: bool = False
+    """Whether each token is sampled by a pass over its whole sequence, without a cache."""
     hidden: Forward = field(init=False, repr=False, compare=False)
     """The model's forward pass up to its head, with a gradient."""
     head: Head = field(init=False, repr=False, compare=False)
@@ -63,6 +63,8 @@ class Policy:
             with refusing(model), torch.no_grad():
                 use_own(model)
                 check_hidden(model, head, hidden, own_logits(model))
+                if self.adapters:
+                    check_gradient(model, hidden)
         if isinstance(hidden, Decoder):
             head = head.in_type(hidden.dtype)
         for name, value in {"unpacked": reason, "hidden": hidden, "head": head}.items():
@@ -85,8 +87,8 @@ class Policy:
         """How its passes run, in words."""
         if self.unpacked is None:
             return "passes are packed"
-        alone = "; answers are sampled one at a time" if self.decodes_alone else ""
-        return f"passes are not packed, which is slower and changes no result ({self.unpacked}){alone}"
+        cache = "; sampling computes the whole sequence for each token" if self.recomputes else ""
+        return f"passes are not packed, which is slower and changes no result ({self.unpacked}){cache}"
 
     def tokens_held(self, shared: Sequence[Shared]) -> int:
         """Tokens that a pass over these prompts and completions holds."""

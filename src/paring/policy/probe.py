@@ -12,6 +12,7 @@ from paring.maths.logprobs import Head
 from paring.policy.attention import NAME, use_own, use_packed
 from paring.policy.packing import Shared, pack
 from paring.policy.unpacked import has_length_dependent_rotation
+from paring.runtime.text import one_line
 
 TOKENS, PROMPT = 8, 5
 """Tokens of the probe, and tokens of its prompt."""
@@ -22,6 +23,8 @@ EXACT, ROUNDED = 2e-4, 0.15
 by 0.03 to 0.10 in logits of SmolLM2-135M, on either side."""
 PACKED_LAYERS = frozenset({"full_attention", "sliding_attention"})
 """The kinds of layer, in a configuration's `layer_types`, that packed attention serves."""
+LONGEST_REASON = 120
+"""Characters of an error of a model's own code."""
 Hidden = Callable[..., Tensor]
 
 
@@ -83,8 +86,10 @@ def reasons() -> Iterator[None]:
     except Misfit:
         raise
     except Exception as error:  # code of any architecture, met with arguments that it may not take
-        reason = str(error).strip().split("\n")[0]
-        raise Misfit(reason if isinstance(error, ValueError) and reason else _raised(error, reason)) from error
+        reason = one_line(str(error), LONGEST_REASON)
+        if not isinstance(error, ValueError) or not reason:
+            reason = f"its code raises {type(error).__name__}" + (f" ({reason})" if reason else "")
+        raise Misfit(reason) from error
 
 
 @contextmanager
@@ -95,10 +100,6 @@ def refusing(model: PreTrainedModel) -> Iterator[None]:
             yield
     except Misfit as misfit:
         raise ValueError(f"{type(model).__name__} cannot be run: {misfit}") from misfit
-
-
-def _raised(error: Exception, reason: str) -> str:
-    return f"its code raises {type(error).__name__}" + (f" ({reason})" if reason else "")
 
 
 @contextmanager
@@ -141,13 +142,21 @@ def check_hidden(model: PreTrainedModel, head: Head, hidden: Hidden, expected_NV
     compare(model, computed_NV, expected_NV, "its logits differ from transformers' own")
 
 
+@torch.enable_grad()
+def check_gradient(model: PreTrainedModel, hidden: Hidden) -> None:
+    """Raises Misfit where no gradient reaches the adapters, as in layers that invert themselves."""
+    batch = pack([Shared(probe_tokens(model).tolist(), ())], model.device)
+    if not hidden(batch.token_N[None], batch.position_N[None], batch.layout).requires_grad:
+        raise Misfit("no gradient comes through its layers")
+
+
 def _window(holder: object) -> object:
     return getattr(holder, "sliding_window", None)
 
 
 def probe_tokens(model: PreTrainedModel) -> Tensor:
-    """int64 [TOKENS], spread over the vocabulary. Its first tokens are often special ones, on which half precision can be
-    off by as much as the logits are large."""
+    """int64 [TOKENS], spread over the vocabulary. Special tokens stand at its ends: they may mean padding, and half
+    precision can be off by as much as their logits are large."""
     stride = model.config.get_text_config().vocab_size // (TOKENS + 1)
     return torch.arange(1, TOKENS + 1, device=model.device) * stride
 

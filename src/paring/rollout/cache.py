@@ -119,7 +119,7 @@ class Rows:
         weight_LHUK = (score_LHUK.float() * scale).add_(self._bias(window, slots[0])).softmax(-1).to(value.dtype)
         prompt_weight, own_weight = weight_LHUK.split(slots, dim=-1)
         out_LHUD = self._by_group(prompt_weight, prompt_value_PHKD) + own_weight @ own_value_LHKD
-        return out_LHUD.reshape(rows, 1, heads, value.shape[3])
+        return out_LHUD.reshape(rows, 1, heads, value.shape[3]).contiguous()
 
     def _arrange(self) -> None:
         """Row l stands at [group_L[l], place_L[l]] of the [P, G] table of rows by group; free places repeat row 0."""

@@ -1,18 +1,20 @@
 """Sampling by transformers' own `generate`, with its attention and its cache: for models that are not packed.
 
+Where even that is not right for a family, each token is sampled by a pass over its whole sequence.
+
 No row is padded: all rows of a batch stand at the same position. The batch begins with as many tokens as its shortest
 prompt has; a row whose prompt is longer is fed the rest of it, a token a step, while others answer already. This holds
 for attention, windows and states alike, and what a row draws does not depend on the rows beside it."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import (
     GenerationConfig,
-    GenerationMixin,
     LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
@@ -20,6 +22,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from paring.policy.head import into_head
 from paring.policy.model import Policy
 from paring.policy.unpacked import begin_anew
 from paring.rollout.engine import Sampling
@@ -39,7 +42,7 @@ class Generation:
         ends: Collection[int],
     ) -> None:
         device = policy.device
-        self.model, self.group_size, self.sampling = policy.model, group_size, sampling
+        self.policy, self.group_size, self.sampling = policy, group_size, sampling
         self.prompts = [prompt for prompt in prompts for _ in range(group_size)]
         """The prompt of each completion."""
         self.uniform_BT = torch.from_numpy(noise_BT).to(device)
@@ -62,16 +65,27 @@ class Generation:
         """The completions of these numbers, together."""
         batch = Batch(self, numbers)
         first_RL = batch.prompt_RL[:, : int(batch.prompt_length_R.min())]
-        begin_anew(self.model, first_RL)
+        model = self.policy.model
+        begin_anew(model, first_RL)
+        if self.policy.recomputes:
+            self._recompute(batch, first_RL)
+            return
         most = batch.prompt_RL.shape[1] - first_RL.shape[1] + self.sampling.max_new_tokens
-        assert isinstance(self.model, GenerationMixin), "Policy has seen to it"
-        with neutral(self.model):
-            self.model.generate(
+        generate = cast("Callable[..., object]", model.generate)  # Policy has seen to it that there is one
+        with neutral(model):
+            generate(
                 first_RL,
                 generation_config=GenerationConfig(max_new_tokens=most, do_sample=False, use_cache=True),
                 logits_processor=LogitsProcessorList([Drawing(batch)]),
                 stopping_criteria=StoppingCriteriaList([AllEnded(batch)]),
             )
+
+    def _recompute(self, batch: "Batch", token_RL: Tensor) -> None:
+        """The same without a cache: a pass over all tokens so far for the next of each row."""
+        while not batch.ended_R.all():
+            hidden_RLD = into_head(self.policy.model, input_ids=token_RL)
+            token_R = batch.next(token_RL.shape[1], self.policy.logits(hidden_RLD[:, -1]))
+            token_RL = torch.cat([token_RL, token_R[:, None]], dim=1)
 
 
 class Batch:

@@ -87,7 +87,7 @@ def _decoded(
     more than its free memory holds."""
     if policy.unpacked is not None:
         generation = Generation(policy, prompts, group_size, sampling, noise_BT, ends)
-        generation.run(1 if policy.decodes_alone else rows)
+        generation.run(rows)
         return generation
     fed = sum(map(len, prompts)) + len(noise_BT) * (sampling.max_new_tokens - 1)
     weights = sampler(policy, recording, tokens=fed)
@@ -103,10 +103,10 @@ def _decoded(
 @torch.no_grad()
 def check_decodes(policy: Policy) -> Policy:
     """The policy, or it unpacked where the steps of packed decoding give tokens other log-probs than the packed pass
-    that trains on them; of a model with sliding windows also beyond the window. Where transformers decodes the model
-    right in batches of one row alone, as it does RWKV, so does the policy.
+    that trains on them; of a model with sliding windows also beyond the window. Where transformers' own decoding
+    differs from its own pass, too, as that of RWKV does, the policy decodes without a cache.
 
-    Raises ValueError where the model's own decoding does not agree with its own pass either."""
+    Raises ValueError where that differs as well."""
     if policy.unpacked is None:
         try:
             with reasons():
@@ -124,7 +124,7 @@ def check_decodes(policy: Policy) -> Policy:
         with reasons():
             _compare_decoding(policy)
     except Misfit:
-        policy = replace(policy, decodes_alone=True)
+        policy = replace(policy, recomputes=True)
         with refusing(policy.model):
             _compare_decoding(policy)
     return policy
