@@ -1,35 +1,27 @@
 """Walks a model: puts low-rank adapters on its linear modules, takes them off, merges them, reads and loads them."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from paring.adapters.kinds import Adapter, Lora, Targets
-from paring.adapters.lowrank import Draw, LinearLike, LowRankLinear
+from paring.adapters.kinds import Adapter, Lora
+from paring.adapters.lowrank import Draw, LowRankLinear
 from paring.adapters.ranks import Components, RankPlan
+from paring.adapters.targets import targeted_modules
 
 Adapters = Mapping[str, LowRankLinear]
 """Adapters by the path of the module that each stands on, in the model's order."""
-
-
-@runtime_checkable
-class EmbeddingModel(Protocol):
-    """A model that gives its token embeddings and its output embeddings (the head), as those of transformers do."""
-
-    def get_input_embeddings(self) -> nn.Module: ...
-
-    def get_output_embeddings(self) -> nn.Module | None: ...
 
 
 def attach(model: nn.Module, adapter: Adapter, *, seed: int) -> dict[str, LowRankLinear]:
     """Put an adapter on each targeted module, in place, and freeze all else. Returns module path -> adapter.
 
     The first values of an adapter depend on (seed, module path) alone. Raises ValueError, the model untouched, if it
-    has adapters already, if a target matches nothing, or if one is an output embedding tied to the input's.
+    has adapters already, and as `targeted_modules` does: a target that matches nothing, or cannot carry an adapter.
     """
     if adapters_of(model):
         raise ValueError("the model has adapters already: detach or merge them before attaching others")
@@ -49,38 +41,6 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int) -> dict[str, LowRan
     return adapters_of(model)
 
 
-def linear_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Path -> module of all that can carry an adapter, output embeddings included, in the model's order."""
-    return {
-        path: module
-        for path, module in model.named_modules()
-        if path and isinstance(module, nn.Module) and isinstance(module, LinearLike)
-    }
-
-
-def targeted_modules(model: nn.Module, targets: Targets) -> dict[str, nn.Module]:
-    """Path -> module of the linear modules that `targets` choose, in the model's order.
-
-    Raises ValueError if a target matches nothing, or if one is an output embedding tied to the input's.
-    """
-    head = model.get_output_embeddings() if isinstance(model, EmbeddingModel) else None
-    linear = linear_modules(model)
-    if targets == "all-linear":
-        chosen = {path: module for path, module in linear.items() if module is not head}
-        if not chosen:
-            raise ValueError("targets='all-linear' matches nothing: the model has no module with in_ and out_features")
-        return chosen
-    for target in targets:
-        if not any(_matches(path, target) for path in linear):
-            names = ", ".join(sorted({path.rpartition(".")[2] for path in linear}))
-            raise ValueError(f"target {target!r} matches no linear module of the model, whose last names are: {names}")
-    chosen = {path: module for path, module in linear.items() if any(_matches(path, target) for target in targets)}
-    tied = set(model.get_input_embeddings().parameters()) if isinstance(model, EmbeddingModel) else set()
-    if any(module is head and not tied.isdisjoint(module.parameters()) for module in chosen.values()):
-        raise ValueError("targets include the output embeddings, which share the weight of the input's: leave them out")
-    return chosen
-
-
 def adapters_of(model: nn.Module) -> dict[str, LowRankLinear]:
     """Module path -> adapter, in the model's order."""
     return {path: module for path, module in model.named_modules() if isinstance(module, LowRankLinear)}
@@ -95,11 +55,13 @@ def detach(model: nn.Module) -> None:
 def merge(model: nn.Module) -> None:
     """Put merged bases (W + s B diag(c) A) in place of the adapters.
 
-    Raises ValueError, the model untouched, if a base is not a dense nn.Linear.
+    Raises ValueError, the model untouched, if a base is not dense, or if another module has its weight too.
     """
     adapters = adapters_of(model)
-    for adapter in adapters.values():
-        adapter.dense_base()
+    places = Counter(id(module.weight) for module in model.modules() if isinstance(module, nn.Linear))
+    for path, adapter in adapters.items():
+        if places[id(adapter.dense_base().weight)] > 1:
+            raise ValueError(f"{path} shares its weight with another module, so its adapter cannot be merged into it")
     for path, adapter in adapters.items():
         model.set_submodule(path, adapter.merge())
 
@@ -213,11 +175,6 @@ def parameters_by_name(adapters: Adapters) -> dict[str, nn.Parameter]:
         if adapter.c_R is not None:
             parameters[f"{path}.c"] = adapter.c_R
     return parameters
-
-
-def _matches(path: str, target: str) -> bool:
-    """PEFT's rule for a list of targets: the whole path, or its last components."""
-    return path == target or path.endswith(f".{target}")
 
 
 def _generator(seed: int, path: str) -> torch.Generator:

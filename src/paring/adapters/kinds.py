@@ -13,7 +13,8 @@ from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, S
 # Strict settings take a list for a tuple only where that is declared, and TOML knows lists alone.
 Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
 Targets = Literal["all-linear"] | Names
-"""Every linear module but the output embeddings, or module names: whole paths or their last components, as in PEFT."""
+"""Every linear layer of the text model that can carry an adapter (adapters/targets.py), but the output embeddings and
+routers; or module names: whole paths or their last components, as in PEFT."""
 
 
 @settings

@@ -26,6 +26,24 @@ class LinearLike(Protocol):
     def __call__(self, x: Tensor, /) -> Tensor: ...
 
 
+@runtime_checkable
+class Transposed(Protocol):
+    """A linear layer that keeps its weight as [in, out], as GPT-2's Conv1D does: `nx` inputs, `nf` outputs."""
+
+    nx: int
+    nf: int
+    weight: Tensor
+
+    def __call__(self, x: Tensor, /) -> Tensor: ...
+
+
+def features_of(module: nn.Module) -> tuple[int, int] | None:
+    """Inputs and outputs of a module that can be the base of an adapter; None of any other."""
+    if isinstance(module, LinearLike):
+        return module.in_features, module.out_features
+    return (module.nx, module.nf) if isinstance(module, Transposed) else None
+
+
 def plain_scale(alpha: float, rank: int) -> float:
     """s = alpha / r      (LoRA, arXiv 2106.09685, sec. 4.1)"""
     return alpha / rank
@@ -76,8 +94,8 @@ class LowRankLinear(nn.Module):
     the type of the base's output.
     `enabled = False` leaves the base alone. `resize` alone changes the rank; `scale` never changes.
 
-    `base` must be LinearLike. `dropout` acts on the input of the update while training; its mask comes from torch's
-    global generator, the only one that activation checkpointing restores: the caller seeds it.
+    `base` must have `features_of`. `dropout` acts on the input of the update while training; its mask comes from
+    torch's global generator, the only one that activation checkpointing restores: the caller seeds it.
     """
 
     def __init__(
@@ -93,7 +111,9 @@ class LowRankLinear(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        assert isinstance(base, LinearLike), f"{type(base).__name__} has no in_features and out_features"
+        features = features_of(base)
+        assert features is not None, f"{type(base).__name__} has no in_features and out_features"
+        inputs, outputs = features
         assert rank >= 1 and 0 <= dropout < 1, f"rank={rank}, dropout={dropout}"
         self.base = base.requires_grad_(False)
         self.scale = scale
@@ -101,8 +121,8 @@ class LowRankLinear(nn.Module):
         self.enabled = True
         device = next(chain(base.parameters(), base.buffers())).device
         # Drawn in fp32 where the generator lives: the numbers then depend neither on the device nor on `dtype`.
-        self.A_RI = nn.Parameter(draw(rank, base.in_features, generator).to(device, dtype))
-        self.B_OR = nn.Parameter(torch.zeros(base.out_features, rank, device=device, dtype=dtype))
+        self.A_RI = nn.Parameter(draw(rank, inputs, generator).to(device, dtype))
+        self.B_OR = nn.Parameter(torch.zeros(outputs, rank, device=device, dtype=dtype))
         self.c_R = nn.Parameter(torch.ones(rank, device=device, dtype=dtype)) if gated else None
         self.train(base.training)
 
@@ -159,25 +179,32 @@ class LowRankLinear(nn.Module):
         if self.c_R is not None:
             _replace(self.c_R, torch.cat([self.c_R.index_select(0, place_R), self.c_R.new_ones(grown)]))
 
-    def dense_base(self) -> nn.Linear:
-        """The base, where it is a dense nn.Linear: the adapter merges into such alone. Raises ValueError where it is
-        not."""
-        if not is_dense(self.base):
-            raise ValueError(
-                f"an adapter merges into a dense nn.Linear only, and this base is a {type(self.base).__name__}, "
-                "quantised or otherwise: load the model without quantisation, attach the adapter there, then merge"
-            )
-        return self.base
+    @property
+    def is_transposed(self) -> bool:
+        """Whether the base keeps its weight as [in, out]."""
+        return isinstance(self.base, Transposed)
+
+    def dense_base(self) -> "nn.Linear | Transposed":
+        """The base, where it is a dense nn.Linear or Conv1D: the adapter merges into such alone. Raises ValueError
+        where it is not."""
+        base = self.base
+        if is_dense(base) or (isinstance(base, Transposed) and type(base.weight) is nn.Parameter):
+            return base
+        raise ValueError(
+            f"an adapter merges into a dense nn.Linear only (or a Conv1D), and this base is a {type(base).__name__}, "
+            "quantised or otherwise: load the model without quantisation, attach the adapter there, then merge"
+        )
 
     @torch.no_grad()
-    def merge(self) -> nn.Linear:
+    def merge(self) -> nn.Module:
         """The base with W + s B diag(c) A written into it, computed in fp32 and cast last. The adapter is spent.
 
-        Raises ValueError if the base is not a dense nn.Linear.
+        Raises ValueError if the base is not dense.
         """
-        base = self.dense_base()
-        base.weight.copy_(base.weight.float() + self.delta_OI())
-        return base
+        weight = self.dense_base().weight
+        delta = self.delta_OI()
+        weight.copy_(weight.float() + (delta.T if self.is_transposed else delta))
+        return self.base
 
 
 def _replace(parameter: nn.Parameter, value: Tensor) -> None:

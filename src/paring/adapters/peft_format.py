@@ -51,6 +51,8 @@ def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layo
     # Anchored and escaped: PEFT and vLLM take keys as patterns, the first that fits the end of a path wins.
     pattern = {f"^{re.escape(path)}": rank for path, rank in ranks.items() if rank != largest}
     config = _config(factors, largest, scale, pattern, first.dropout, base_model)
+    # PEFT merges into the transpose where this says so; it takes one answer for all modules.
+    config["fan_in_fan_out"] = all(one.is_transposed for one in adapters.values())
     (folder / CONFIG).write_bytes(f"{json.dumps(config, indent=2, sort_keys=True)}\n".encode())
     tensors = {}
     for path, (A_RI, B_OR) in factors.items():
@@ -80,7 +82,6 @@ def _config(
         "alpha_pattern": pattern,
         "base_model_name_or_path": base_model,
         "bias": "none",
-        "fan_in_fan_out": False,
         "inference_mode": True,
         "init_lora_weights": True,
         "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,

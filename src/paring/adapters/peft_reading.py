@@ -10,10 +10,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from paring.adapters.attach import attach, first_five, linear_modules, load_state, set_ranks
+from paring.adapters.attach import attach, first_five, load_state, set_ranks
 from paring.adapters.kinds import Lora
-from paring.adapters.lowrank import LowRankLinear
+from paring.adapters.lowrank import LowRankLinear, features_of
 from paring.adapters.peft_format import CONFIG, WEIGHTS
+from paring.adapters.targets import linear_modules
 
 LORA = TypeAdapter(Lora)
 TENSOR = re.compile(r"base_model\.model\.(?P<path>.+)\.lora_(?P<matrix>[AB])\.weight")
@@ -21,8 +22,8 @@ TENSOR = re.compile(r"base_model\.model\.(?P<path>.+)\.lora_(?P<matrix>[AB])\.we
 # Keys of adapter_config.json that do not change what the tensors compute: which modules were chosen (the tensors show
 # it better than target_modules does), how A was drawn, which tool wrote the file for what.
 WITHOUT_EFFECT = frozenset(
-    "auto_mapping base_model_name_or_path eva_config exclude_modules inference_mode layers_pattern layers_to_transform "
-    "megatron_core peft_version qalora_group_size revision target_modules task_type".split()
+    "auto_mapping base_model_name_or_path eva_config exclude_modules fan_in_fan_out inference_mode layers_pattern "
+    "layers_to_transform megatron_core peft_version qalora_group_size revision target_modules task_type".split()
 )
 SCALING = frozenset({"r", "lora_alpha", "lora_dropout", "use_rslora"})
 PATTERNS = frozenset({"rank_pattern", "alpha_pattern"})
@@ -75,12 +76,12 @@ def attach_from_peft(model: nn.Module, folder: Path) -> dict[str, LowRankLinear]
     the model lacks modules of the folder or has them in other shapes.
     """
     stored = read_peft_folder(folder)
-    linear = linear_modules(model)
+    linear = {path: features_of(module) for path, module in linear_modules(model).items()}
     misfits = []
     for path, (A_RI, B_OR) in stored.tensors.items():
         if path not in linear:
             misfits.append(f"{path} is no linear module of the model")
-        elif (have := (linear[path].in_features, linear[path].out_features)) != (A_RI.shape[1], B_OR.shape[0]):
+        elif (have := linear[path]) != (A_RI.shape[1], B_OR.shape[0]) and have:
             misfits.append(f"{path} is {have[0]} -> {have[1]}, the adapter {A_RI.shape[1]} -> {B_OR.shape[0]}")
     if misfits:
         raise ValueError(

@@ -11,6 +11,7 @@ from paring.evaluation.items import Item, items_of
 from paring.evaluation.request import Request
 from paring.policy.chat import prompt_tokens
 from paring.policy.model import Policy
+from paring.policy.tokens import check_rows, embedding_rows
 from paring.rollout.engine import Engine, Sampling
 from paring.rollout.local import check_length
 from paring.tasks.base import Task, judged
@@ -56,7 +57,10 @@ class Exam:
     def fitted(self, policy: Policy, longest: int | None) -> "Exam":
         """With answers of at most `longest` tokens; None: of what the context leaves, up to 512. Raises ValueError
         where a prompt with its answer does not fit the context."""
-        lengths = [len(prompt_tokens(policy.tokenizer, problem.messages)) for problem in self.problems]
+        prompts = [prompt_tokens(policy.tokenizer, problem.messages) for problem in self.problems]
+        for problem, tokens in zip(self.problems, prompts, strict=True):
+            check_rows(tokens, embedding_rows(policy.model), policy.tokenizer, f"problem {problem.id}: its prompt")
+        lengths = [len(tokens) for tokens in prompts]
         if longest is None:
             longest = max(1, min(LONGEST_ANSWER, policy.context - max(lengths)))
         for problem, length in zip(self.problems, lengths, strict=True):

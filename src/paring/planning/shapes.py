@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from paring.adapters.attach import linear_modules, targeted_modules
 from paring.adapters.kinds import Targets
-from paring.adapters.lowrank import LinearLike
+from paring.adapters.lowrank import features_of
+from paring.adapters.targets import linear_modules, targeted_modules
 from paring.policy.decoder import decoder, is_written_out
+from paring.policy.wrappers import unweighted
 
 
 @dataclass(frozen=True)
@@ -113,17 +114,14 @@ def on_meta(config: PreTrainedConfig) -> PreTrainedModel:
     Raises ValueError where transformers cannot build it from its configuration."""
     try:
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            return unweighted(config)
     except Exception as error:  # whatever transformers raises over odd configurations
         raise ValueError(f"transformers cannot build a {config.model_type} from its configuration: {error}") from error
 
 
 def _as_linear(modules: Mapping[str, nn.Module]) -> tuple[Linear, ...]:
-    return tuple(
-        Linear(path, module.in_features, module.out_features)
-        for path, module in modules.items()
-        if isinstance(module, LinearLike)
-    )
+    features = {path: features_of(module) for path, module in modules.items()}
+    return tuple(Linear(path, *given) for path, given in features.items() if given is not None)
 
 
 def _intermediate(text: PreTrainedConfig) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from logging import ERROR, getLogger
 from pathlib import Path
@@ -24,6 +25,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging
 
 from paring.maths.products import best_kernel, use
+from paring.policy.tokens import check_tokenizer
+from paring.policy.wrappers import is_wrapper, load_text_part, text_config
 from paring.runtime.gpu import multiplies_bf16
 from paring.runtime.memory import ask_for_large_pages
 from paring.settings.declare import settings
@@ -57,8 +60,9 @@ class Model:
 def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The frozen base on its device, in eval mode, and its tokenizer.
 
-    Only safetensors and GGUF are read (no pickle) and no code of a repository is run.
-    Raises ValueError: nothing there or broken, not a causal language model, no end-of-sequence token, no such
+    Of a checkpoint that also sees or hears, the text part (policy/wrappers.py). Only safetensors and GGUF are read (no
+    pickle) and no code of a repository is run.
+    Raises ValueError: nothing there or broken, not a causal language model, a tokenizer that does not fit, no such
     device."""
     ask_for_large_pages()
     model = resolved(model)
@@ -73,32 +77,29 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
             _check_causal(config)
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
-            found = AutoModelForCausalLM.from_pretrained(
+            load = partial(load_text_part, config) if is_wrapper(config) else _load_causal
+            base, missing = load(
                 source,
                 dtype=DTYPES[model.dtype],
                 trust_remote_code=False,
                 use_safetensors=True,
-                output_loading_info=True,
                 **quantised,
                 **options,
             )
     # Over a broken file the libraries raise what they like: SafetensorError, KeyError, even a bare Exception.
     except Exception as error:
         raise ValueError(f"{_refusal(model, source, error)} ({NEEDED})") from error
-    # With output_loading_info there are two, which transformers' hints leave out.
-    base, loaded = cast("tuple[PreTrainedModel, dict[str, set[str]]]", found)
-    if missing := loaded["missing_keys"]:
+    if missing:
         # transformers would go on with random numbers in their place.
         names = ", ".join(sorted(missing)[:3])
         raise ValueError(
             f"model.path = {model.path!r}: {len(missing)} of its weights are missing ({names}, ...): "
             "fetch or write the model again"
         )
-    if tokenizer.eos_token_id is None:
-        raise ValueError(
-            f"model.path = {model.path!r}: its tokenizer has no end-of-sequence token, so no answer could end; "
-            'set "eos_token" in its tokenizer_config.json'
-        )
+    try:
+        check_tokenizer(tokenizer, base)
+    except ValueError as error:
+        raise ValueError(f"model.path = {model.path!r}: {error}") from error
     if quantised:
         _keep_the_precision(base)
     else:
@@ -127,8 +128,16 @@ def precision(model: Model, device: str) -> str:
     return model.dtype
 
 
+def _load_causal(source: str, **options: object) -> tuple[PreTrainedModel, set[str]]:
+    """A causal language model, and the names of its weights that are missing."""
+    found = AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **options)
+    # With output_loading_info there are two, which transformers' hints leave out.
+    base, loaded = cast("tuple[PreTrainedModel, dict[str, set[str]]]", found)
+    return base, loaded["missing_keys"]
+
+
 def read_config(model: Model) -> PreTrainedConfig:
-    """The configuration alone: of a folder, its config.json is enough.
+    """The configuration alone, of a wrapper that of its text part: of a folder, its config.json is enough.
 
     Raises ValueError where there is none that transformers can read, or it is of no causal language model."""
     source, options = _source(model.path)
@@ -138,7 +147,7 @@ def read_config(model: Model) -> PreTrainedConfig:
     # As in load_base.
     except Exception as error:
         raise ValueError(_refusal(model, source, error)) from error
-    return config
+    return text_config(config) if is_wrapper(config) else config
 
 
 def _quantised(model: Model, device: torch.device) -> dict[str, object]:
@@ -205,6 +214,8 @@ def _source(path: str) -> tuple[str, Mapping[str, str | bool]]:
 def _check_causal(config: PreTrainedConfig) -> None:
     causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
     named = config.architectures or []
+    if is_wrapper(config):
+        return
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or (named and causal.isdisjoint(named)):
         raise ValueError(f"{', '.join(named) or config.model_type} is no causal language model, and only such answer")
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from paring.adapters.attach import published_parameters, ranks_of
+from paring.adapters.coverage import coverage
 from paring.adapters.kinds import Gated
 from paring.adapters.peft_format import write_peft_folder
 from paring.evaluation.measuring import Evaluation
@@ -147,7 +148,12 @@ class Loop:
             threads=torch.get_num_threads(),
             versions=versions(),
             unpacked=self.trained.policy.unpacked,
-            adapter=PublishedAdapter(run.adapter.kind, published_parameters(adapters), ranks_of(adapters)),
+            adapter=PublishedAdapter(
+                run.adapter.kind,
+                published_parameters(adapters),
+                ranks_of(adapters),
+                coverage(self.trained.policy.model),
+            ),
             before=progress.before.evaluation,
             after=after.evaluation,
             validation=validation,

@@ -20,11 +20,13 @@ LONGEST_ANSWER = 300
 
 @dataclass(frozen=True)
 class PublishedAdapter:
-    """The adapter that a run ended with: its kind, its parameters, and the rank of each module by path."""
+    """The adapter that a run ended with: its kind, its parameters, the rank of each module by path, and the share of
+    the model's matrix parameters by what stands on them (adapters.coverage)."""
 
     kind: str
     parameters: int
     ranks: dict[str, int]
+    coverage: dict[str, float]
 
 
 @dataclass(frozen=True)

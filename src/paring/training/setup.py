@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from paring.adapters import coverage
 from paring.adapters.attach import attach, parameters_by_name
 from paring.adapters.kinds import Adapter, Lora, check_events
 from paring.adapters.lowrank import LowRankLinear
@@ -16,6 +17,7 @@ from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.policy.recording import Recording
+from paring.policy.tokens import check_rows, embedding_rows
 from paring.rollout.engine import Engine
 from paring.rollout.lagged import LaggedEngine
 from paring.rollout.local import LocalEngine, check_decodes, check_length
@@ -61,6 +63,7 @@ def prepare(run: Run) -> Setup:
     drawn = problems if objective.redraws else items_of_step(problems, count, seed=run.seed, step=1)
     for problem in [*drawn, *held_out]:
         prompt = prompt_tokens(policy.tokenizer, problem.messages)
+        check_rows(prompt, embedding_rows(policy.model), policy.tokenizer, f"problem {problem.id}: its prompt")
         check_length(problem, len(prompt), run.rollout.max_new_tokens, policy.context)
     engine = LocalEngine(policy, rows=run.rollout.rows)
     if objective.from_solutions:
@@ -92,13 +95,14 @@ def attach_adapters(base: PreTrainedModel, adapter: Adapter, *, seed: int) -> di
 
 
 def in_words(policy: Policy) -> str:
-    """The size of a policy, and what of it is trained."""
+    """The size of a policy, what of it is trained, and what of it has no adapter."""
     trained = sum(parameter.numel() for parameter in parameters_by_name(policy.adapters).values())
     ranks = {adapter.rank for adapter in policy.adapters.values()}
     rank_words = f"rank {max(ranks)}" if len(ranks) == 1 else f"ranks {min(ranks)} to {max(ranks)}"
     return (
         f"{type(policy.model).__name__} of {policy.model.num_parameters() - trained:,} parameters, "
-        f"{len(policy.adapters)} adapters of {rank_words} with {trained:,}"
+        f"{len(policy.adapters)} adapters of {rank_words} with {trained:,} "
+        f"{coverage.in_words(coverage.coverage(policy.model))}"
     ) + ("" if policy.unpacked is None else f"; {policy.pace}")
 
 

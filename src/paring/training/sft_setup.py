@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from paring.policy.chat import conversation_tokens
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled
+from paring.policy.tokens import check_rows, embedding_rows
 from paring.tasks.examples import Conversation
 from paring.training.config import SftRun
 from paring.training.setup import load_policy
@@ -34,6 +35,8 @@ def prepare(run: SftRun) -> SftSetup:
 
     def kept(kind: str, part: Sequence[Conversation]) -> list[Labelled]:
         read = [labelled(example, policy.tokenizer, run.data.loss_on) for example in part]
+        for example, tokens in zip(part, read, strict=True):
+            check_rows(tokens.tokens, embedding_rows(policy.model), policy.tokenizer, example.place)
         short = [example for example in read if len(example.tokens) <= longest]
         left_out = f"{len(read) - len(short)} of {len(read)} {kind} examples are longer than {longest} tokens"
         remedy = f"raise data.longest ({run.data.longest}) up to the model's context of {policy.context}"

@@ -8,7 +8,6 @@ from paring.adapters.attach import (
     adapters_of,
     attach,
     detach,
-    linear_modules,
     load_state,
     merge,
     published_parameters,
@@ -19,6 +18,7 @@ from paring.adapters.attach import (
 )
 from paring.adapters.kinds import L1ra, L1raReference, Lora
 from paring.adapters.lowrank import LowRankLinear
+from paring.adapters.targets import linear_modules
 
 NAMES = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
 ALL = [f"model.layers.{layer}.{name}" for layer in (0, 1) for name in NAMES]

@@ -136,7 +136,6 @@ def test_read_gives_the_matrices_by_module_path(written):
         {"use_dora": True},
         {"bias": "all"},
         {"modules_to_save": ["lm_head"]},
-        {"fan_in_fan_out": True},
         {"rank_pattern": "q_proj"},
         {"init_lora_weights": "pissa"},
         {"invented_tomorrow": {"level": 1}},

@@ -66,12 +66,11 @@ def test_gemma_2_is_planned_for(folder_of):
     assert len(planned.job.targets) == 14 and planned.own.peak > 0
 
 
-def test_gpt_2_carries_no_adapters_and_can_be_planned_for_in_full(folder_of):
+def test_gpt_2_is_planned_for_with_its_transposed_layers(folder_of):
     run = load_run("quickstart", model={"path": folder_of(GPT2Config(**SIZES))})
-    with pytest.raises(ValueError, match="targets='all-linear' matches nothing"):
-        plan(run, memory_gb=24)
+    # A layer: 32 -> 96, 32 -> 32, 32 -> 128, 128 -> 32.
+    assert plan(run, memory_gb=24).trained["lora"] == 2 * 8 * (128 + 64 + 160 + 160)
     planned = plan(run, memory_gb=24, kind="full")
-    assert list(planned.estimates) == ["full"]
     # Embeddings 64 and 1,024 x 32; a layer 4 x 32 x 3 x 32 weights, 9 x 32 biases, 4 x 32 of norms; the last norm.
     assert planned.trained["full"] == 1_088 * 32 + 2 * (12 * 1_024 + 9 * 32 + 4 * 32) + 64
 

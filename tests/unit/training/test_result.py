@@ -18,7 +18,7 @@ COMMON = {
     "peak_memory_gb": 0.5,
     "threads": 1,
     "versions": {"python": "3.11"},
-    "adapter": PublishedAdapter("l1ra", 1234, {"layer.q": 2, "layer.v": 5}),
+    "adapter": PublishedAdapter("l1ra", 1234, {"layer.q": 2, "layer.v": 5}, {"adapted": 1.0}),
 }
 ACCURACY = {
     "accuracy": 0.36,

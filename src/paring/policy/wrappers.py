@@ -1,0 +1,152 @@
+"""Checkpoints that also see or hear (ConditionalGeneration): their text part as a causal language model of its own."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    GenerationMixin,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+)
+
+WRAPPERS = {**MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES}
+"""Model type -> class of the models that answer to text with more than text."""
+
+
+TOKENS = 4
+"""On which the text part is compared with the whole."""
+
+
+class TextPart(PreTrainedModel, GenerationMixin):
+    """A decoder and a head, for families of which transformers has no causal language model (Qwen2-VL, GLM-4V, ...)."""
+
+    base_model_prefix = "model"
+
+    def __init__(self, decoder: PreTrainedModel, head: nn.Module) -> None:
+        super().__init__(decoder.config)
+        self.model = decoder
+        self.lm_head = head
+
+    def forward(self, input_ids: Tensor | None = None, **given: object) -> CausalLMOutputWithPast:
+        out = self.model(input_ids=input_ids, **given)
+        return CausalLMOutputWithPast(
+            logits=self.lm_head(out.last_hidden_state), past_key_values=out.get("past_key_values")
+        )
+
+
+def is_wrapper(config: PreTrainedConfig) -> bool:
+    """Whether a checkpoint is a model around a decoder that reads text, and names itself so."""
+    named = config.architectures or []
+    kind = WRAPPERS.get(config.model_type)
+    around = kind is not None and (
+        kind in named or (not named and config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    )
+    return around and not config.is_encoder_decoder and config.get_text_config() is not config
+
+
+def load_text_part(config: PreTrainedConfig, source: str, **options: object) -> tuple[PreTrainedModel, set[str]]:
+    """The text part of a wrapper's checkpoint, and the names of its weights that are missing.
+
+    transformers loads the whole, so that it maps the names and forms of all weights; the rest is dropped at once.
+    Raises ValueError where the two do not give the same logits."""
+    found = _auto(config).from_pretrained(source, output_loading_info=True, **options)
+    wrapper, loaded = cast("tuple[PreTrainedModel, dict[str, set[str]]]", found)
+    decoder, head = _parts(wrapper)
+    places = tuple(f"{path}." for path, module in wrapper.named_modules() if module is decoder or module is head)
+    model = _joined(wrapper)
+    if missing := {name for name in loaded["missing_keys"] if name.startswith(places)}:
+        return model, missing
+    token_BN = torch.arange(TOKENS, device=wrapper.device)[None]
+    with torch.no_grad():
+        whole, alone = (one.eval()(input_ids=token_BN).logits.float() for one in (wrapper, model))
+    if not (whole - alone).abs().max() <= 1e-2 * whole.abs().max():
+        raise ValueError(
+            f"the text part of {type(wrapper).__name__} alone gives other logits than the "
+            "whole: the two read their caps or scales of logits otherwise; choose a text model"
+        )
+    return model, set()
+
+
+def text_config(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration of the text part, which says as the wrapper's does whether the head is the embedding."""
+    text = config.get_text_config()
+    text.tie_word_embeddings = config.tie_word_embeddings
+    return text
+
+
+def unweighted(config: PreTrainedConfig) -> PreTrainedModel:
+    """The causal language model of a text configuration, without weights: made where torch's default device is."""
+    if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    decoder = AutoModel.from_config(config, trust_remote_code=False)
+    head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+    if config.tie_word_embeddings:
+        head.weight = decoder.get_input_embeddings().weight
+    return _text_part(decoder, head)
+
+
+def place_in_wrapper(config: PreTrainedConfig) -> dict[str, str]:
+    """Module path in the text part -> in the wrapper, of the decoder and of the head: as in {"model":
+    "model.language_model", "lm_head": "lm_head"}."""
+    with torch.device("meta"):
+        wrapper = _auto(config).from_config(config)
+        decoder, head = _parts(wrapper)
+        within = {id(module): path for path, module in wrapper.named_modules()}
+        text = {id(module): path for path, module in _joined(wrapper).named_modules()}
+    return {text[id(part)]: within[id(part)] for part in (decoder, head)}
+
+
+def _auto(config: PreTrainedConfig) -> type[AutoModelForMultimodalLM] | type[AutoModelForImageTextToText]:
+    is_multimodal = config.model_type in MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
+    return AutoModelForMultimodalLM if is_multimodal else AutoModelForImageTextToText
+
+
+def _parts(wrapper: PreTrainedModel) -> tuple[PreTrainedModel, nn.Module]:
+    decoder = cast("PreTrainedModel", wrapper.get_decoder())
+    head = wrapper.get_output_embeddings()
+    if head is None or decoder.config is not wrapper.config.get_text_config():
+        raise ValueError(f"the text part of {type(wrapper).__name__} cannot be told from the rest: choose a text model")
+    return decoder, head
+
+
+def _joined(wrapper: PreTrainedModel) -> PreTrainedModel:
+    decoder, head = _parts(wrapper)
+    config = decoder.config
+    kind = cast("type[PreTrainedModel] | None", MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None))
+    if kind is not None and isinstance(decoder, kind):
+        return decoder
+    if kind is None:
+        model = _text_part(decoder, head)
+    else:
+        with torch.device("meta"):
+            model = kind(config)
+        place = next(name for name, child in model.named_children() if type(child) is type(decoder))
+        setattr(model, place, decoder)
+        model.set_output_embeddings(head)
+    embedding = decoder.get_input_embeddings()
+    config.tie_word_embeddings = getattr(head, "weight", None) is getattr(embedding, "weight", head)
+    model.generation_config = wrapper.generation_config
+    for name in ("hf_quantizer", "quantization_method", "is_quantized", "is_loaded_in_4bit", "is_loaded_in_8bit"):
+        if name in vars(wrapper):
+            setattr(model, name, vars(wrapper)[name])
+    return model
+
+
+def _text_part(decoder: PreTrainedModel, head: nn.Module) -> TextPart:
+    """Of a class for each family, whose base and module tell transformers which attention it can have."""
+    kind = type(decoder)
+    family = next(one for one in kind.__mro__ if one.__name__.endswith("PreTrainedModel"))
+    name = f"{kind.__name__.removesuffix('Model')}ForCausalLM"
+    return type(name, (TextPart, family), {"__module__": kind.__module__})(decoder, head)
