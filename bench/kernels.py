@@ -1,7 +1,7 @@
 """Claim: the kernel that is chosen for products with frozen weights is the fastest of those that this machine has.
 
-For every shape of a decoding step (packed), a reference pass and a training step (forward, backward, adapters) it prints
-operations a second by kernel. The ratio is the least over the shapes: chosen / the best of all."""
+For every shape of a decoding step (packed), a reference pass and a training step (forward, backward, adapters) it
+prints operations a second by kernel. The ratio is the least over the shapes: chosen / the best of all."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

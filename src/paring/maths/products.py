@@ -71,7 +71,8 @@ def using(chosen: Kernel) -> Iterator[None]:
 
 
 def product(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """x W' + b without a gradient, whatever the strides of the weight, in its type: [..., I] -> [..., O], in that of x."""
+    """x W' + b without a gradient, whatever the strides of the weight: [..., I] -> [..., O]. The product is made in the
+    type of the weight and given in that of x."""
     if x.dtype != weight_OI.dtype:
         return product(x.to(weight_OI.dtype), weight_OI, bias_O).to(x.dtype)
     if _is_worth(x, weight_OI):

@@ -101,8 +101,8 @@ class Job:
     """`targets` carry the adapters. `budget`, `floor` and `cap` are of L1RA alone, as in adapters/kinds.py.
 
     `copies`: how many times a rollout holds the weights anew, folded and packed for the CPU's matrix library; 0 where
-    it runs the modules as they stand. `itemsize` is of the base's weights, `state_itemsize` of the hidden states between
-    its products. `record_bytes`: the most that it keeps of its forward pass; 0 where none is kept.
+    it runs the modules as they stand. `itemsize` is of the base's weights, `state_itemsize` of the hidden states
+    between its products. `record_bytes`: the most that it keeps of its forward pass; 0 where none is kept.
     `steps`: of the optimiser on each rollout. `on_gpu`: rollouts have fixed sizes, chunks of logits are larger, and
     adapters multiply in the type of the base. `fused`: attention as one kernel, without padded copies, as a GPU has it
     for rows of more than a tile."""

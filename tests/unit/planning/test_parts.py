@@ -141,7 +141,7 @@ def test_logits_are_bounded_by_the_chunk(shapes, job, monkeypatch):
 
 
 def test_a_gpu_keeps_adapters_in_the_type_of_the_base_and_room_for_whole_answers(shapes, job, monkeypatch):
-    narrow = replace(job, itemsize=2)
+    narrow = replace(job, itemsize=2, state_itemsize=2)
     wide = replace(narrow, on_gpu=True)
     # In a layer q, k and v read one tensor of 32, gate and up another; o reads 32 and down 48: 144 numbers of a token.
     assert parts.adapter_inputs(shapes, wide) == 2 * 2 * (144 + 7 * 4)
