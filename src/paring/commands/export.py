@@ -26,9 +26,9 @@ def export(
     """Write a run's adapter, or its merged model, for PEFT or vLLM. It is read back and compared first."""
     if merged and portable:
         raise typer.BadParameter("--merged writes no adapter that could be --portable: choose one")
-    from paring.subjects.export import exported
+    from paring.subjects.export import DTYPES, exported
 
-    chosen = one_of("--dtype", dtype, ("float32", "bfloat16", "float16"))
+    chosen = one_of("--dtype", dtype, DTYPES)
     written = exported(run, to, merged=merged, layout="portable" if portable else "compact", dtype=chosen)
     if written.note is not None:
         print(f"note: {written.note}", file=sys.stderr)

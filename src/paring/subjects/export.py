@@ -19,6 +19,7 @@ from paring.types import Json
 VLLM_RANKS = (16, 32, 64, 128, 256, 320, 512)
 """Its default of --max-lora-rank, and the larger values that it takes."""
 Dtype = Literal["float32", "bfloat16", "float16"]
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
