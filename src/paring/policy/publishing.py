@@ -18,6 +18,7 @@ from paring.adapters.peft_format import Layout, taken_for_experts, write_peft_fo
 from paring.adapters.peft_reading import read_peft_folder
 from paring.policy.attention import use_own
 from paring.policy.bases import BaseIdentity, reference
+from paring.runtime.machine import versions
 
 Factors = tuple[Tensor, Tensor, float]
 """A_RI, B_OR and s of an adapter in y = W x + s B A x."""
@@ -93,7 +94,7 @@ def _read_by_us(folder: Path, own: Mapping[str, Factors]) -> ReadBack:
     stored = read_peft_folder(folder)
     read = {path: (*pair, stored.scales[path]) for path, pair in stored.tensors.items()}
     apart, fault = _updates_apart(own, read)
-    return ReadBack(f"paring {version('paring')}", apart, fault, updates=True)
+    return ReadBack(f"paring {versions()['paring']}", apart, fault, updates=True)
 
 
 def _read_by_peft(model: PreTrainedModel, folder: Path, own: Mapping[str, Factors]) -> ReadBack:
