@@ -141,7 +141,7 @@ def test_kill_9_around_a_rank_event(paring_child, recipe, uninterrupted, tmp_pat
             ["adapter.kind=l1ra", "adapter.events=2", 'adapter.targets=["nowhere"]'],
             "target 'nowhere' matches no linear module",
         ),
-        (["adapter.kind=l1ra", "adapter.start=x"], "adapter.start: exists, but not for the kind that is chosen"),
+        (["adapter.kind=l1ra", "adapter.events=2", "adapter.start=x"], "x/adapter_config.json does not exist"),
     ],
 )
 def test_a_bad_recipe_is_one_clear_error_before_any_work(paring_child, small_overrides, tmp_path, changes, said):

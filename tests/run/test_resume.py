@@ -71,7 +71,7 @@ def assert_same(folder, expected):
         pytest.param(f"{LOOP}improve", 5, id="in the last step"),
         pytest.param("paring.runtime.checkpoint:remove_folder", 1, id="before an old checkpoint is removed"),
         pytest.param(f"{LOOP}measure", 2, id="in the evaluation after"),
-        pytest.param(f"{SHELL}write_peft_folder", 1, id="while the adapter is published"),
+        pytest.param(f"{SHELL}publish", 1, id="while the adapter is published"),
         pytest.param("paring.runtime.folder:RunFolder.write_result", 1, id="before the result is written"),
     ],
 )

@@ -197,7 +197,9 @@ def test_json_of_every_reading_command(paring, finished_run, tmp_path):
     assert read("recipes", "quickstart")["rollout"]["group_size"] == 8
     measured = read("eval", finished_run, "--limit", 3)
     assert (measured["problems"], measured["task"]) == (3, "arithmetic")
-    assert read("export", finished_run, "--to", tmp_path / "to") == {"folder": str(tmp_path / "to"), "kind": "adapter"}
+    written = read("export", finished_run, "--to", tmp_path / "to")
+    assert (written["folder"], written["kind"], written["dtype"]) == (str(tmp_path / "to"), "adapter", "float32")
+    assert written["check"]["reader"].startswith("PEFT ") and written["check"]["difference"] < 1e-4
     rows = read("samples", finished_run, "--step", 2, "--limit", 3, "--worst")
     assert [row["step"] for row in rows] == [2, 2, 2]
     assert rows[0]["reward"] <= rows[1]["reward"] <= rows[2]["reward"]

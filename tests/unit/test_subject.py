@@ -136,6 +136,16 @@ def test_an_adapter_that_names_no_base(finished_run, tmp_path):
         open_subject(str(folder))
 
 
+def test_an_adapter_whose_base_is_not_there(finished_run, tmp_path):
+    folder = shutil.copytree(finished_run / "adapter", tmp_path / "adapter")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "../models/gone"}))
+    with pytest.raises(
+        ValueError, match=r"its base model \.\./models/gone is not there, neither beside the adapter nor"
+    ):
+        open_subject(str(folder))
+
+
 def test_exports_that_are_refused(finished_run, tmp_path):
     (tmp_path / "file").write_text("mine")
     for subject in ("embedded", "absent", str(tmp_path)):

@@ -1,6 +1,8 @@
 """The adapters that a recipe can ask for: LoRA, and L1RA in two variants. Settings, and what follows from them."""
 
+from collections.abc import Mapping
 from functools import partial
+from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field, Strict
@@ -17,11 +19,16 @@ Targets = Literal["all-linear"] | Names
 routers; or module names: whole paths or their last components, as in PEFT."""
 
 
+Start = Mapping[str, tuple[int, int]]
+"""Adapters to start from: module path -> (rank, parameters of one rank)."""
+
+
 @settings
 class Lora:
     """Low-rank adapters of one rank on all targets (LoRA, arXiv 2106.09685).
 
-    `start` is a PEFT LoRA folder to start from; peft_format.attach_from_peft reads it."""
+    `start` is a PEFT LoRA folder to start from; peft_reading.attach_from_peft reads it. Its ranks, scales, dropout and
+    targets then hold."""
 
     kind: Literal["lora"] = "lora"
     rank: Count = 8
@@ -72,6 +79,9 @@ class L1ra:
     """The greatest rank of a module; 0: four times `rank`."""
     settle: Share = 0.2
     """The last part of the run, in which ranks are removed but none is given: a new one would hardly be trained."""
+    start: str | None = None
+    """A PEFT LoRA folder to start from. Its ranks, dropout and targets then hold; `rank` sets the budget alone."""
+
     draw = staticmethod(uniform_rows)
 
     def __post_init__(self) -> None:
@@ -117,6 +127,20 @@ class L1ra:
         """The share of the budget that one rank takes in a module where it has `cost` parameters."""
         return cost if self.budget == "parameters" else 1
 
+    def check_start(self, modules: Start) -> None:
+        """Raises ValueError where adapters to start from do not fit floor, cap and budget."""
+        ranks, cap = [rank for rank, _ in modules.values()], self.cap or 4 * self.rank
+        if min(ranks) < self.floor:
+            raise ValueError(
+                f"adapter.floor = {self.floor}, and a module of adapter.start has rank {min(ranks)}: lower the floor"
+            )
+        if max(ranks) > cap:
+            raise ValueError(
+                f"a module of adapter.start has rank {max(ranks)}, above the cap of {cap}: "
+                f"set adapter.cap = {max(ranks)} or higher"
+            )
+        _check_budget(self.rank, {path: (rank, self.price(cost)) for path, (rank, cost) in modules.items()})
+
 
 @settings
 class L1raReference:
@@ -139,6 +163,8 @@ class L1raReference:
     """eta_c, the gates' learning rate; constant, without warm-up."""
     prune_below: NotNegative = 1e-6
     """prune_threshold; what removes is this plus l1 x the matrices' learning rate."""
+    start: str | None = None
+    """As in L1ra."""
 
     @property
     def scale(self) -> float:
@@ -162,6 +188,20 @@ class L1raReference:
     def plan(self, modules: Modules, *, step: int, steps: int, matrices_lr: float) -> RankPlan:
         return plan_as_reference(
             modules, budget=self.rank * len(modules), threshold=matrices_lr * self.l1 + self.prune_below
+        )
+
+    def check_start(self, modules: Start) -> None:
+        """As of L1ra; there is a budget alone."""
+        _check_budget(self.rank, {path: (rank, 1) for path, (rank, _) in modules.items()})
+
+
+def _check_budget(rank: int, modules: Start) -> None:
+    """Raises ValueError where ranks cost more than `rank` in every module would. `modules`: rank, and price of one."""
+    whole, one = sum(own * price for own, price in modules.values()), sum(price for _, price in modules.values())
+    if whole > rank * one:
+        raise ValueError(
+            f"adapter.start is larger than the budget of adapter.rank = {rank} ({whole:,} against {rank * one:,}): "
+            f"set adapter.rank = {ceil(whole / one)} or higher"
         )
 
 

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from paring.adapters.attach import Adapters
@@ -22,8 +22,27 @@ Layout = Literal["compact", "portable"]
 padded with zeros to the largest rank, without patterns, for readers that know one rank alone (SGLang, llama.cpp)."""
 
 
-def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layout: Layout = "compact") -> None:
-    """Write into an empty `folder` what PeftModel.from_pretrained(base, folder) reads, to the same logits.
+EXPERT_NAMES = frozenset({"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"})
+"""Last names of modules that PEFT takes for experts of earlier checkpoints, in models that hold experts as one tensor:
+it then adapts that tensor in place of the module (0.21, utils/transformers_weight_conversion.py)."""
+
+
+def taken_for_experts(model: nn.Module, adapters: Adapters) -> frozenset[str]:
+    """The paths of the adapters that PEFT can take for adapters of fused experts, such as those of a shared expert."""
+    has_fused_experts = any(parameter.ndim == 3 for parameter in model.parameters())
+    return frozenset(path for path in adapters if has_fused_experts and path.rpartition(".")[2] in EXPERT_NAMES)
+
+
+def write_peft_folder(
+    folder: Path,
+    adapters: Adapters,
+    *,
+    base_model: str,
+    layout: Layout = "compact",
+    as_parameters: Collection[str] = (),
+) -> None:
+    """Write into an empty `folder` what PeftModel.from_pretrained(base, folder) reads, to the same logits. The modules
+    of `as_parameters` are named by their weight (target_parameters), which PEFT never takes for experts.
 
     Adapters of one rank and scale without gates are written as they are. In all others, gates and scale are folded
     into the factors, in fp32, so that alpha = rank in every module and any reader's scale is 1; components with a
@@ -49,8 +68,9 @@ def write_peft_folder(folder: Path, adapters: Adapters, *, base_model: str, layo
         }
         ranks = {}
     # Anchored and escaped: PEFT and vLLM take keys as patterns, the first that fits the end of a path wins.
-    pattern = {f"^{re.escape(path)}": rank for path, rank in ranks.items() if rank != largest}
-    config = _config(factors, largest, scale, pattern, first.dropout, base_model)
+    names = {path: f"{path}.weight" if path in as_parameters else path for path in factors}
+    pattern = {f"^{re.escape(names[path])}": rank for path, rank in ranks.items() if rank != largest}
+    config = _config(names, largest, scale, pattern, first.dropout, base_model)
     # PEFT merges into the transpose where this says so; it takes one answer for all modules.
     config["fan_in_fan_out"] = all(one.is_transposed for one in adapters.values())
     (folder / CONFIG).write_bytes(f"{json.dumps(config, indent=2, sort_keys=True)}\n".encode())
@@ -74,10 +94,14 @@ def _folded(adapter: LowRankLinear) -> tuple[Tensor, Tensor]:
 
 
 def _config(
-    modules: Iterable[str], rank: int, scale: float, pattern: dict[str, int], dropout: float, base_model: str
+    names: Mapping[str, str], rank: int, scale: float, pattern: dict[str, int], dropout: float, base_model: str
 ) -> dict[str, object]:
-    """adapter_config.json. `pattern` holds what differs from `rank`; then alpha = rank everywhere."""
+    """adapter_config.json. `names` holds what each module is named by; `pattern` what differs from `rank`, and then
+    alpha = rank everywhere."""
     alpha = round(scale * rank, 9)
+    parameters = sorted(name for path, name in names.items() if name != path)
+    # PEFT adds an update to a weight, and not to an output, where a parameter is named: dropout has no place there.
+    by_parameter = {"target_parameters": parameters, "lora_dropout": 0.0} if parameters else {}
     return {
         "alpha_pattern": pattern,
         "base_model_name_or_path": base_model,
@@ -91,8 +115,8 @@ def _config(
         "r": rank,
         "rank_pattern": pattern,
         # Whole paths: a shorter name could also match a module that has no adapter here.
-        "target_modules": sorted(modules),
+        "target_modules": sorted(path for path, name in names.items() if name == path),
         "task_type": "CAUSAL_LM",
         "use_dora": False,
         "use_rslora": False,
-    }
+    } | by_parameter

@@ -2,7 +2,8 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import sqrt
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from paring.adapters.attach import attach, first_five, load_state, set_ranks
-from paring.adapters.kinds import Lora
+from paring.adapters.kinds import Gated, Lora
 from paring.adapters.lowrank import LowRankLinear, features_of
 from paring.adapters.peft_format import CONFIG, WEIGHTS
 from paring.adapters.targets import linear_modules
@@ -27,6 +28,7 @@ WITHOUT_EFFECT = frozenset(
 )
 SCALING = frozenset({"r", "lora_alpha", "lora_dropout", "use_rslora"})
 PATTERNS = frozenset({"rank_pattern", "alpha_pattern"})
+PARAMETERS = "target_parameters"
 # Other ways to initialise (pissa, olora, corda, loftq, ...) change the base as well.
 ACCEPTED = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, "gaussian", "orthogonal", "eva")}
 
@@ -39,6 +41,16 @@ class PeftLora:
     tensors: dict[str, tuple[Tensor, Tensor]]
     scales: dict[str, float]
     base_model: str | None
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Module path -> rank."""
+        return {path: len(A_RI) for path, (A_RI, _) in self.tensors.items()}
+
+    @property
+    def features(self) -> dict[str, tuple[int, int]]:
+        """Module path -> (inputs, outputs)."""
+        return {path: (A_RI.shape[1], B_OR.shape[0]) for path, (A_RI, B_OR) in self.tensors.items()}
 
 
 def read_peft_folder(folder: Path) -> PeftLora:
@@ -69,11 +81,13 @@ def read_peft_folder(folder: Path) -> PeftLora:
     )
 
 
-def attach_from_peft(model: nn.Module, folder: Path) -> dict[str, LowRankLinear]:
+def attach_from_peft(model: nn.Module, folder: Path, settings: Gated | None = None) -> dict[str, LowRankLinear]:
     """Attach the adapters of a PEFT LoRA folder, with its ranks, scales, targets and weights, ready to be trained on.
 
-    Returns module path -> adapter. Raises ValueError, the model untouched, as read_peft_folder and attach do, and if
-    the model lacks modules of the folder or has them in other shapes.
+    With `settings` they are gated: all gates begin at 1 and the scale is that of the settings, which the factors make
+    up for, so that the function is the folder's. Returns module path -> adapter. Raises ValueError, the model
+    untouched, as read_peft_folder, Gated.check_start and attach do, and if the model lacks modules of the folder or
+    has them in other shapes.
     """
     stored = read_peft_folder(folder)
     linear = {path: features_of(module) for path, module in linear_modules(model).items()}
@@ -87,14 +101,22 @@ def attach_from_peft(model: nn.Module, folder: Path) -> dict[str, LowRankLinear]
         raise ValueError(
             f"{folder} is an adapter of another base model (it names {stored.base_model!r}): {first_five(misfits)}"
         )
-    # Neither seed nor rank nor alpha matter: every value is overwritten.
-    adapters = attach(model, Lora(dropout=stored.dropout, targets=tuple(stored.tensors)), seed=0)
+    ranks = stored.ranks
+    if settings is not None:
+        settings.check_start({path: (ranks[path], sum(have)) for path, have in stored.features.items()})
+    # Neither seed nor rank matters: every value is overwritten.
+    own = Lora() if settings is None else replace(settings, start=None)
+    adapters = attach(model, replace(own, dropout=stored.dropout, targets=tuple(stored.tensors)), seed=0)
+    set_ranks(adapters, ranks)
+    tensors: dict[str, Tensor] = {}
     for path, adapter in adapters.items():
-        adapter.scale = stored.scales[path]
-    set_ranks(adapters, {path: len(A_RI) for path, (A_RI, _) in stored.tensors.items()})
-    A = {f"{path}.A": A_RI for path, (A_RI, _) in stored.tensors.items()}
-    B = {f"{path}.B": B_OR for path, (_, B_OR) in stored.tensors.items()}
-    load_state(adapters, A | B)
+        if settings is None:
+            adapter.scale = stored.scales[path]
+        root = sqrt(stored.scales[path] / adapter.scale)
+        A_RI, B_OR = stored.tensors[path]
+        tensors |= {f"{path}.A": A_RI * root, f"{path}.B": B_OR * root}
+        tensors |= {} if adapter.c_R is None else {f"{path}.c": A_RI.new_ones(ranks[path])}
+    load_state(adapters, tensors)
     return adapters
 
 
@@ -116,14 +138,22 @@ def pattern_value(patterns: object, path: str, default: object) -> object:
 
 def _settings_of(config: dict[str, object], path: str) -> Lora:
     """The settings of one module in adapter_config.json; an absent one has PEFT's default. Raises ValueError."""
+    weight = f"{path}.weight"
+    name = weight if weight in _named_by_weight(config) else path
     values = {
-        "rank": pattern_value(config.get("rank_pattern"), path, config.get("r", 8)),
-        "alpha": pattern_value(config.get("alpha_pattern"), path, config.get("lora_alpha", 8)),
+        "rank": pattern_value(config.get("rank_pattern"), name, config.get("r", 8)),
+        "alpha": pattern_value(config.get("alpha_pattern"), name, config.get("lora_alpha", 8)),
         "dropout": config.get("lora_dropout", 0.0),
         "scaling": "rank-stabilised" if config.get("use_rslora") else "plain",
     }
     # By way of JSON, of which strict settings take an object.
     return LORA.validate_json(json.dumps(values))
+
+
+def _named_by_weight(config: dict[str, object]) -> list[str]:
+    """The weights of linear modules among target_parameters, by their whole paths as write_peft_folder has them."""
+    listed = config.get(PARAMETERS)
+    return [name for name in listed if str(name).endswith(".weight")] if isinstance(listed, list) else []
 
 
 def _read_config(path: Path) -> dict[str, object]:
@@ -137,7 +167,8 @@ def _read_config(path: Path) -> dict[str, object]:
         raise ValueError(f"{path} does not say peft_type LORA: only plain LoRA adapters can be read")
     for key, value in config.items():
         without_effect = not value or key in WITHOUT_EFFECT or key in SCALING or value in ACCEPTED.get(key, ())
-        if not without_effect and not (key in PATTERNS and isinstance(value, dict)):
+        is_pattern = key in PATTERNS and isinstance(value, dict)
+        if not (without_effect or is_pattern or (key == PARAMETERS and value == _named_by_weight(config))):
             raise ValueError(
                 f"{path} sets {key}={value!r}, which y = W x + s B A x cannot represent: "
                 "merge that adapter into its base model with PEFT (merge_and_unload) and start from the merged model"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Json
+from paring.commands.shared import Json, one_of
 
 
 def export(
@@ -17,16 +17,19 @@ def export(
     portable: Annotated[
         bool, typer.Option("--portable", help="All modules padded to one rank, for SGLang and llama.cpp.")
     ] = False,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="Of a merged model: float32, bfloat16 or float16. By default that of its checkpoint."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run's adapter, or its merged model, for PEFT or vLLM."""
+    """Write a run's adapter, or its merged model, for PEFT or vLLM. It is read back and compared first."""
     if merged and portable:
         raise typer.BadParameter("--merged writes no adapter that could be --portable: choose one")
-    from paring.subjects.export import engine_note
-    from paring.subjects.export import export as write
+    from paring.subjects.export import DTYPES, exported
 
-    folder = write(run, to, merged=merged, layout="portable" if portable else "compact")
-    kind, note = ("model", None) if merged else ("adapter", engine_note(folder))
-    if note is not None:
-        print(f"note: {note}", file=sys.stderr)
-    print(json.dumps({"folder": str(folder), "kind": kind}) if as_json else f"{kind} written to {folder}")
+    chosen = one_of("--dtype", dtype, DTYPES)
+    written = exported(run, to, merged=merged, layout="portable" if portable else "compact", dtype=chosen)
+    if written.note is not None:
+        print(f"note: {written.note}", file=sys.stderr)
+    print(json.dumps(written.as_plain()) if as_json else written)

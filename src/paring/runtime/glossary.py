@@ -61,6 +61,9 @@ METRICS: dict[str, str] = {
     "gates_at_zero": "Share of the L1RA components whose gate is 0: the next rank event removes them, 0 to 1.",
     "adapter_parameters": "Parameters that the adapter has when it is published, gates folded into the factors.",
     "unpacked": "Why passes are not packed but one sequence a row, by the model's own attention and cache.",
+    "sampling_gap": "At the first step, where the base is quantised or not in fp32: by how much log-probs of a rollout "
+    "and of training differ in a probe of so many tokens, in nats a token: the mean, and the largest.",
+    "notes": "At the first step: what a person was told before it, such as settings that adapter.start overrides.",
     "collapse": "At the step where it is noticed: reward or length has fallen, since when, and the likely cause.",
     "evaluation": "Results on validation problems or held-out examples by name, at the steps that evaluate.",
 }

@@ -1,42 +1,117 @@
-"""Write a run's adapter as a PEFT folder, or merged into a whole model."""
+"""Write a run's adapter as a PEFT folder, or merged into a whole model: read back and compared before it is there."""
 
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from paring.adapters.attach import merge
-from paring.adapters.peft_format import Layout, write_peft_folder
+from paring.adapters.peft_format import CONFIG, Layout
 from paring.adapters.peft_reading import read_peft_folder
 from paring.policy.loading import without_bars
+from paring.policy.publishing import ReadBack, publish
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import check_empty
-from paring.subjects.opening import open_subject
+from paring.runtime.text import count_words
+from paring.subjects.card import CardFacts, write_card
+from paring.subjects.merging import checkpoint_dtype, write_merged
+from paring.subjects.opening import base_of, open_subject
+from paring.types import Json
 
 VLLM_RANKS = (16, 32, 64, 128, 256, 320, 512)
 """Its default of --max-lora-rank, and the larger values that it takes."""
+Dtype = Literal["float32", "bfloat16", "float16"]
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 
 
-def export(subject: str | Path, to: str | Path, *, merged: bool = False, layout: Layout = "compact") -> Path:
+@dataclass(frozen=True)
+class Export:
+    """What was written, in how many files of weights and bytes, and how it was checked."""
+
+    folder: Path
+    kind: Literal["adapter", "model"]
+    dtype: str
+    files: int
+    bytes: int
+    check: ReadBack
+    note: str | None
+    """How an engine must be set for it; None where its defaults take it."""
+
+    def as_plain(self) -> dict[str, Json]:
+        return asdict(self) | {"folder": str(self.folder)}
+
+    @property
+    def size(self) -> str:
+        """0.18 MB in 1 file, float32"""
+        amount = f"{self.bytes / 1e9:.2f} GB" if self.bytes >= 1e9 else f"{self.bytes / 1e6:.2f} MB"
+        return f"{amount} in {count_words(self.files, 'file')}, {self.dtype}"
+
+    def __str__(self) -> str:
+        return f"{self.kind} written to {self.folder}: {self.size}\n{self.check}"
+
+
+def export(
+    subject: str | Path,
+    to: str | Path,
+    *,
+    merged: bool = False,
+    layout: Layout = "compact",
+    dtype: Dtype | None = None,
+) -> Path:
     """Write a run's adapter as a PEFT folder with its tokenizer, or `merged` into a whole Hugging Face model. `layout`
-    matters where the modules' ranks differ: see peft_format.Layout.
+    matters where the modules' ranks differ: see peft_format.Layout. `dtype` is that of a merged model, by default its
+    checkpoint's. Returns the folder.
 
-    Complete or not at all. Raises ValueError where `to` is not free or cannot be written, or there is no adapter."""
+    It is there complete, or not at all: what was written is read back first, and gives the same logits. Raises
+    ValueError where `to` is not free or cannot be written, where there is no adapter, and where what is read back
+    differs."""
+    return exported(subject, to, merged=merged, layout=layout, dtype=dtype).folder
+
+
+def exported(
+    subject: str | Path, to: str | Path, *, merged: bool, layout: Layout = "compact", dtype: Dtype | None = None
+) -> Export:
+    """The same, with what there is to say of it."""
     source, target = Path(subject).expanduser(), Path(to).expanduser()
-    if not any((source / name).is_file() for name in ("run.toml", "adapter_config.json")):
+    if not any((source / name).is_file() for name in ("run.toml", CONFIG)):
         raise ValueError(f"{source} holds no adapter: give the folder of a run or of a PEFT adapter")
+    if dtype is not None and not merged:
+        raise ValueError(f"dtype = {dtype}: an adapter is always fp32; choose the type of a merged model (--merged)")
     check_empty(target)
-    opened = open_subject(str(subject))
-    policy = opened.policy
+    model = base_of(str(subject))
+    stored = dtype or (checkpoint_dtype(model) if merged else "float32")
+    if merged and stored != model.dtype:
+        model = replace(model, dtype="float32")  # merged in fp32, and cast last
+    policy = open_subject(str(subject), model).policy
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with staged_folder(target) as staging, without_bars():
-            policy.tokenizer.save_pretrained(staging)
             if merged:
-                merge(policy.model)
-                policy.model.save_pretrained(staging)
+                check = write_merged(staging, policy, model, stored)
+                remedy = "export the adapter, without --merged"
             else:
-                write_peft_folder(staging, policy.adapters, base_model=opened.base, layout=layout)
+                policy.tokenizer.save_pretrained(staging)
+                check = publish(staging, policy.model, policy.adapters, base=model.path, target=target, layout=layout)
+                remedy = "export the whole model, with --merged"
+            if check.fault is not None:
+                raise ValueError(
+                    f"{check.reader} does not read what was trained, so nothing was written: {check.fault}. The way "
+                    f"round: {remedy}"
+                )
+            files = sorted(staging.glob("*.safetensors"))
+            note = None if merged else engine_note(staging)
+            written = Export(
+                target,
+                "model" if merged else "adapter",
+                stored,
+                len(files),
+                sum(file.stat().st_size for file in files),
+                check,
+                note,
+            )
+            lines = [written.size, str(check), *([] if note is None else [note])]
+            write_card(staging, CardFacts.of(source, target, written.kind, model, lines))
     except OSError as error:
         raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder") from error
-    return target
+    return written
 
 
 def engine_note(adapter: Path) -> str | None:

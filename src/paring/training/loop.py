@@ -9,10 +9,9 @@ import torch
 from paring.adapters.attach import published_parameters, ranks_of
 from paring.adapters.coverage import coverage
 from paring.adapters.kinds import Gated
-from paring.adapters.peft_format import write_peft_folder
 from paring.evaluation.measuring import Evaluation
-from paring.policy.loading import base_name
 from paring.policy.packing import PackedBatch
+from paring.policy.publishing import publish
 from paring.runtime.checkpoint import newest_first
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import RunFolder
@@ -133,7 +132,10 @@ class Loop:
         is_rl = isinstance(run, Run)
         assert progress.before is not None
         with staged_folder(self.folder.adapter) as staging:
-            write_peft_folder(staging, adapters, base_model=base_name(run.model.path))
+            place = {"base": run.model.path, "target": self.folder.adapter}
+            read = publish(staging, self.trained.policy.model, adapters, by_peft=False, **place)
+        if read.fault is not None:
+            self.screen.note(f"{read.reader} would read another adapter ({read.fault}): paring export --merged")
         values = Values(
             method=None if is_rl else "sft",
             data=None if is_rl else run.data.name,

@@ -52,7 +52,7 @@ def preview(run: AnyRun) -> str:
         [problem] = items_of_step(problems, 1, seed=run.seed, step=1)
         prompt = prompt_tokens(policy.tokenizer, problem.messages)
         counts = f"# {len(problems):,} training problems; the first prompt, of {len(prompt)} tokens:"
-        data = [counts, *_quoted(policy, prompt)]
+        data = [*(f"# {visible(note)}" for note in rl_setup.notes), counts, *_quoted(policy, prompt)]
     else:
         supervised = sft_setup.prepare(run)
         policy, examples = supervised.policy, supervised.examples
@@ -60,7 +60,7 @@ def preview(run: AnyRun) -> str:
         learned = [first.tokens[place] for place in first.targets]
         counts = f"{len(examples):,} training and {len(supervised.held_out):,} held-out examples"
         data = [
-            *(f"# {note}" for note in supervised.notes),
+            *(f"# {visible(note)}" for note in supervised.notes),
             f"# {counts}; the first, of {len(first.tokens)} tokens:",
             *_quoted(policy, first.tokens),
             f"# of which {len(learned)} are learned:",

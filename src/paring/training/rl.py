@@ -33,6 +33,8 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
     validate = partial(measured, "validation", limit=run.evaluate.validation_limit)
     trained = Trained(setup.policy, optimiser, setup.sampler)
     with Loop.opened(run, folder, trained, resume=resume, screen=screen) as loop:
+        for note in setup.notes:
+            screen.note(note)
         title = f"{run.objective.kind} on {run.task.name}: {in_words(setup.policy)}"
         loop.begin(title, f"problems of {run.task.name}", lambda: Examined.of(*test()))
         for number in loop.steps():
@@ -70,6 +72,7 @@ def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
     )
     metrics = {
         "step": number,
+        **(setup.first_metrics if number == 1 else {}),
         **collected.metrics(sampled=not objective.from_solutions),
         **worth.spread(),
         "redrawn": len(collected.groups) - len(collected.kept),

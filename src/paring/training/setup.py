@@ -1,17 +1,13 @@
 """Set-up before the first step: every fault of the user's is found here, before any work is done."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 
 import torch
-from transformers import PreTrainedModel
 
 from paring.adapters import coverage
-from paring.adapters.attach import attach, parameters_by_name
-from paring.adapters.kinds import Adapter, Lora, check_events
-from paring.adapters.lowrank import LowRankLinear
-from paring.adapters.peft_reading import attach_from_peft
+from paring.adapters.attach import parameters_by_name
+from paring.adapters.kinds import check_events
 from paring.maths.objective import Objective
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
@@ -19,6 +15,7 @@ from paring.policy.model import Policy
 from paring.policy.recording import Recording
 from paring.policy.tokens import check_rows, embedding_rows
 from paring.rollout.engine import Engine
+from paring.rollout.gap import SamplingGap, is_exact, sampling_gap
 from paring.rollout.lagged import LaggedEngine
 from paring.rollout.local import LocalEngine, check_decodes, check_length
 from paring.rollout.teacher import Teacher
@@ -27,7 +24,8 @@ from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
 from paring.tasks.base import Task
 from paring.training.config import AnyRun, Run
 from paring.training.draws import items_of_step
-from paring.types import Key, Problem
+from paring.training.start import attach_adapters
+from paring.types import Json, Key, Problem
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,16 @@ class Setup:
     objective: Objective
     engine: Engine
     sampler: LaggedEngine
+    gap: SamplingGap | None = None
+    """Of a base whose arithmetic is not fp32, where the policy samples."""
+    notes: Sequence[str] = ()
+    """For the user."""
+
+    @property
+    def first_metrics(self) -> dict[str, Json]:
+        """What the journal says at the first step alone."""
+        metrics: dict[str, Json] = {} if self.gap is None else {"sampling_gap": asdict(self.gap)}
+        return metrics | ({"notes": list(self.notes)} if self.notes else {})
 
 
 def prepare(run: Run) -> Setup:
@@ -58,7 +66,8 @@ def prepare(run: Run) -> Setup:
     if not problems or not held_out:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
     _check_weights(run.task, run.rewards, problems[0])
-    policy = check_decodes(load_policy(run))
+    policy, notes = load_policy(run)
+    policy = check_decodes(policy)
     count = min(run.steps * run.rollout.problems, len(problems))
     drawn = problems if objective.redraws else items_of_step(problems, count, seed=run.seed, step=1)
     for problem in [*drawn, *held_out]:
@@ -66,6 +75,10 @@ def prepare(run: Run) -> Setup:
         check_rows(prompt, embedding_rows(policy.model), policy.tokenizer, f"problem {problem.id}: its prompt")
         check_length(problem, len(prompt), run.rollout.max_new_tokens, policy.context)
     engine = LocalEngine(policy, rows=run.rollout.rows)
+    gap = None
+    if not objective.from_solutions and not is_exact(policy):
+        gap = sampling_gap(engine, policy, drawn, run.rollout.max_new_tokens)
+        notes.append(str(gap))
     if objective.from_solutions:
         Teacher(policy).sample(drawn, 1, run.rollout.sampling, Key(run.seed, 0))
         # The solutions come from no policy, so none can be older than the one trained.
@@ -73,25 +86,17 @@ def prepare(run: Run) -> Setup:
     else:
         recording = Recording(run.record_bytes) if run.record_bytes else None
         sampler = LaggedEngine(replace(engine, recording=recording), policy.adapters, run.rollout.sync_every)
-    return Setup(policy, run.task, run.rewards, problems, objective, engine, sampler)
+    return Setup(policy, run.task, run.rewards, problems, objective, engine, sampler, gap, notes)
 
 
-def load_policy(run: AnyRun) -> Policy:
-    """The model with its adapters, on the run's threads. Raises ValueError."""
+def load_policy(run: AnyRun) -> tuple[Policy, list[str]]:
+    """The model with its adapters, on the run's threads, and notes for the user. Raises ValueError."""
     check_events(run.adapter, run.steps)
     base, tokenizer = load_base(run.model)
-    adapters = attach_adapters(base, run.adapter, seed=run.seed)
+    adapters, notes = attach_adapters(base, run)
     keep_freed_memory()
     torch.set_num_threads(run.threads or threads_for(base.num_parameters()))
-    return Policy(base, tokenizer, adapters, run.optimiser.activation_bytes)
-
-
-def attach_adapters(base: PreTrainedModel, adapter: Adapter, *, seed: int) -> dict[str, LowRankLinear]:
-    """New adapters, or those of the folder `adapter.start`, whose ranks, scales and targets then hold.
-    Raises ValueError."""
-    if isinstance(adapter, Lora) and adapter.start is not None:
-        return attach_from_peft(base, Path(adapter.start).expanduser())
-    return attach(base, adapter, seed=seed)
+    return Policy(base, tokenizer, adapters, run.optimiser.activation_bytes), notes
 
 
 def in_words(policy: Policy) -> str:

@@ -56,6 +56,7 @@ def sft_step(run: SftRun, setup: SftSetup, optimiser: Optimiser, number: int) ->
         update = fit(setup.policy, optimiser, examples, lr=lr, tokens_per_pass=tokens_per_pass, seed=seed)
     metrics = {
         "step": number,
+        **({"notes": list(setup.notes)} if setup.notes and number == 1 else {}),
         "epoch": number * run.batch / len(setup.examples),
         "tokens": update.tokens,
         **update.measures,

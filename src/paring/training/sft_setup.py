@@ -29,9 +29,8 @@ def prepare(run: SftRun) -> SftSetup:
 
     Raises ValueError, or FileNotFoundError for data that is not there."""
     trained, tested = run.data.split()
-    policy = load_policy(run)
+    policy, notes = load_policy(run)
     longest = min(run.data.longest, policy.context)
-    notes: list[str] = []
 
     def kept(kind: str, part: Sequence[Conversation]) -> list[Labelled]:
         read = [labelled(example, policy.tokenizer, run.data.loss_on) for example in part]

@@ -1,0 +1,69 @@
+"""4-bit layers on a CPU, where bitsandbytes samples in another precision than it trains, or computes wrong numbers."""
+
+from copy import copy
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+
+def mend(base: nn.Module) -> None:
+    """Make the 4-bit layers of a base, in place, sample in the precision in which they train, and with the numbers that
+    they hold. Layers on a GPU are left as they are.
+
+    On a CPU with AVX-512 BF16, bitsandbytes packs weights again for a pass without a gradient and computes in bf16
+    then: that is switched off. And its CPU kernel (0.50) takes each row for the beginning of a block of 64 numbers,
+    which blocks are not where the in-features are no multiple of 64: such weights would come back wrong by a third to a
+    half, so they are dequantised as the one row of numbers that they are.
+
+    Raises ValueError for a weight that is no whole number of blocks."""
+    for path, module in base.named_modules():
+        if type(module).__name__ == "Linear4bit":
+            vars(module)["support_avx512bf16_for_cpu"] = False
+            weight = module.get_parameter("weight")
+            if weight.device.type != "cpu":
+                continue
+            state = vars(weight)["quant_state"]
+            if state.shape[-1] % state.blocksize == 0:
+                continue
+            if state.shape.numel() % state.blocksize:
+                raise ValueError(
+                    f"{path} [{state.shape[0]}, {state.shape[1]}] is no whole number of blocks of {state.blocksize}: "
+                    'bitsandbytes would compute wrong numbers on a CPU; use model.quantisation = "8bit" or "none"'
+                )
+            vars(module)["forward"] = partial(_forward, module)
+
+
+def weight_OI(module: nn.Module) -> Tensor:
+    """The weight that a 4-bit layer stands for, in the type in which it was given."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    weight = module.get_parameter("weight")
+    state = vars(weight)["quant_state"]
+    one_row = copy(state)
+    one_row.shape = torch.Size((state.shape.numel() // state.blocksize, state.blocksize))
+    return dequantize_4bit(weight.data, one_row).view(state.shape)
+
+
+def _forward(module: nn.Module, x: Tensor) -> Tensor:
+    """As of Linear4bit: in its compute type, and back in that of x."""
+    dtype = vars(module).get("compute_dtype") or x.dtype
+    y = _Product.apply(x.to(dtype), module)
+    bias = dict(module.named_parameters(recurse=False)).get("bias")
+    return (y if bias is None else y + bias.to(dtype)).to(x.dtype)
+
+
+class _Product(torch.autograd.Function):
+    """W x. The backward dequantises again: no dense weight is kept."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, module: nn.Module) -> Tensor:
+        ctx.module = module
+        return functional.linear(x, weight_OI(module).to(x.dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
+        return dy @ weight_OI(ctx.module).to(dy.dtype), None

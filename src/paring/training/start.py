@@ -1,0 +1,56 @@
+"""The adapters that a run begins with: new ones, or those of a folder, checked against the base that they stand on."""
+
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from paring.adapters.attach import attach, targeted_modules
+from paring.adapters.kinds import Adapter, Gated
+from paring.adapters.lowrank import LowRankLinear
+from paring.adapters.peft_reading import PeftLora, attach_from_peft, read_peft_folder
+from paring.policy.bases import check_base
+from paring.training.config import AnyRun
+
+
+def attach_adapters(base: PreTrainedModel, run: AnyRun) -> tuple[dict[str, LowRankLinear], list[str]]:
+    """New adapters, or those of the folder `adapter.start`, whose ranks, dropout and targets then hold, and their
+    scales where they are not gated; and notes that say so where the recipe says otherwise.
+
+    Raises ValueError, among others where the folder's adapter was trained on another base."""
+    adapter = run.adapter
+    if adapter.start is None:
+        return attach(base, adapter, seed=run.seed), []
+    folder = Path(adapter.start).expanduser()
+    stored = read_peft_folder(folder)
+    notes = _overridden(adapter, stored, base)
+    adapters = attach_from_peft(base, folder, adapter if isinstance(adapter, Gated) else None)
+    if (note := check_base(base, folder, run.model.path, stored.base_model)) is not None:
+        notes.insert(0, note)
+    return adapters, notes
+
+
+def _overridden(adapter: Adapter, stored: PeftLora, base: PreTrainedModel) -> list[str]:
+    """A note for each setting of the recipe that does not act, since the folder to start from says otherwise."""
+    notes, place = [], "adapter.start"
+    ranks, is_gated = sorted(set(stored.ranks.values())), isinstance(adapter, Gated)
+    if ranks != [adapter.rank]:
+        acts = "the budget alone is that of" if is_gated else "not"
+        notes.append(f"{place}: its ranks hold, {_range(ranks)}; {acts} adapter.rank = {adapter.rank}")
+    scales = sorted(set(stored.scales.values()))
+    if not is_gated and scales != [adapter.scale]:
+        said = f"adapter.alpha = {adapter.alpha:g}, which is a scale of {adapter.scale:.4g}"
+        notes.append(f"{place}: its scale holds, {_range(scales)}; not {said}")
+    if stored.dropout != adapter.dropout:
+        notes.append(f"{place}: its dropout holds, {stored.dropout:g}; not adapter.dropout = {adapter.dropout:g}")
+    chosen = targeted_modules(base, adapter.targets).keys()
+    if chosen != stored.tensors.keys():
+        named = adapter.targets if isinstance(adapter.targets, str) else ", ".join(adapter.targets)
+        notes.append(
+            f"{place}: its {len(stored.tensors)} modules are adapted; not the {len(chosen)} of "
+            f"adapter.targets = {named}"
+        )
+    return notes
+
+
+def _range(values: list[float] | list[int]) -> str:
+    return f"{values[0]:.4g}" if len(values) == 1 else f"{values[0]:.4g} to {values[-1]:.4g}"
