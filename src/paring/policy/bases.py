@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from paring.adapters.attach import adapters_of, linear_modules, parameters_by_name
+from paring.adapters.attach import adapters_of, parameters_by_name
+from paring.adapters.targets import linear_modules
 from paring.policy.loading import SHIPPED
 from paring.runtime.text import one_line
 
