@@ -11,6 +11,7 @@ from paring.adapters.kinds import Targets
 from paring.adapters.lowrank import features_of
 from paring.adapters.targets import linear_modules, targeted_modules
 from paring.policy.decoder import decoder, is_written_out
+from paring.policy.model import context_of
 from paring.policy.wrappers import unweighted
 
 
@@ -96,7 +97,7 @@ def shapes_of(model: PreTrainedModel) -> Shapes:
         key_heads=getattr(text, "num_key_value_heads", None) or heads,
         head_size=getattr(text, "head_dim", None) or hidden // heads,
         vocabulary=text.vocab_size,
-        context=text.max_position_embeddings,
+        context=context_of(text),
         head_norms=any(path.endswith(".q_norm") for path, _ in model.named_modules()),
         written_out=written_out,
         numbers_per_token=decoder(model).bytes_per_token // model.dtype.itemsize if written_out else 0,

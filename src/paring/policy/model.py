@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from transformers import GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationMixin, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from paring.adapters.attach import switched_off
 from paring.adapters.lowrank import LowRankLinear
@@ -28,6 +28,12 @@ CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequen
 """The settings by which families call the most positions of a sequence."""
 UNBOUNDED = 2**31
 """The context of a model that names none: a state or distances take the place of positions."""
+
+
+def context_of(config: PreTrainedConfig) -> int:
+    """The most tokens of a sequence, by whatever name the configuration has for it; UNBOUNDED where it has none."""
+    text = config.get_text_config()
+    return next((getattr(text, name) for name in CONTEXTS if getattr(text, name, None)), UNBOUNDED)
 
 
 @dataclass(frozen=True)
@@ -97,8 +103,7 @@ class Policy:
     @property
     def context(self) -> int:
         """The most tokens that a prompt and its answer may have together."""
-        config = self.model.config.get_text_config()
-        return next((getattr(config, name) for name in CONTEXTS if getattr(config, name, None)), UNBOUNDED)
+        return context_of(self.model.config)
 
     def logits(self, hidden_BD: Tensor) -> Tensor:
         """[B, V] in fp32, for the few positions where a token is drawn."""
