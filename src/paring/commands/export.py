@@ -26,9 +26,9 @@ def export(
     """Write a run's adapter, or its merged model, for PEFT or vLLM. It is read back and compared first."""
     if merged and portable:
         raise typer.BadParameter("--merged writes no adapter that could be --portable: choose one")
-    from paring.subjects.export import DTYPES, exported
+    from paring.subjects.export import DTYPES, Dtype, exported
 
-    chosen = one_of("--dtype", dtype, DTYPES)
+    chosen: Dtype | None = one_of("--dtype", dtype, DTYPES)
     written = exported(run, to, merged=merged, layout="portable" if portable else "compact", dtype=chosen)
     if written.note is not None:
         print(f"note: {written.note}", file=sys.stderr)

@@ -45,6 +45,27 @@ def test_equal_to_log_softmax(monkeypatch, chunk_rows, temperature):
     )
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+@pytest.mark.parametrize("cap", [None, 1.5])
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_a_head_with_bias_scale_and_cap(monkeypatch, has_bias, scale, cap, temperature):
+    monkeypatch.setattr(logprobs, "CHUNK_LOGITS", 3 * VOCABULARY)
+    hidden_ND, head_VD, token_N, weight_N = inputs()
+    bias_V = torch.linspace(-1, 1, VOCABULARY) if has_bias else None
+
+    def through_autograd(hidden_ND):
+        logit_NV = scale * (hidden_ND @ head_VD.T + (bias_V if has_bias else 0))
+        logit_NV = logit_NV if cap is None else cap * torch.tanh(logit_NV / cap)
+        return torch.log_softmax(logit_NV / temperature, -1).gather(-1, token_N[:, None])[:, 0]
+
+    def ours(hidden_ND):
+        return token_logprobs(hidden_ND, Head(head_VD, bias_V, scale, cap), token_N, temperature=temperature)
+
+    expected = value_and_gradient(through_autograd, hidden_ND, weight_N=weight_N)
+    torch.testing.assert_close(value_and_gradient(ours, hidden_ND, weight_N=weight_N), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_bfloat16_gives_fp32_log_probs_and_a_bfloat16_gradient():
     *given, weight_N = inputs(torch.bfloat16)
     value_N, gradient_ND = value_and_gradient(chunked, *given, 0.7, weight_N=weight_N)

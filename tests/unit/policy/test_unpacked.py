@@ -1,4 +1,4 @@
-"""Passes that are not packed: log-probs and gradients of transformers' eager forward over single sequences."""
+"""Passes, packed or not, have the log-probs and gradients of transformers' eager forward over single sequences."""
 
 import copy
 
@@ -10,6 +10,7 @@ from paring.policy.layout import Span
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled, Shared, pack, pack_examples
 from paring.policy.unpacked import Unpacked, rows_of, unpacked_tokens
+from paring.rollout.local import check_decodes
 
 CPU = torch.device("cpu")
 SHARED = [
@@ -39,20 +40,49 @@ def gradient(log_probs_M, adapters):
     return torch.cat([part.flatten() for part in parts])
 
 
-def test_log_probs_and_gradients_are_those_of_single_sequences(unpacked_model, tokenizer, with_adapters):
-    model, targets = unpacked_model
-    plain = copy.deepcopy(model)
-    if plain.config._attn_implementation == "sdpa":
-        plain.set_attn_implementation("eager")
-    adapters, plain_adapters = (with_adapters(one, targets=targets) for one in (model, plain))
-    policy = Policy(model, tokenizer, adapters)
-    assert isinstance(policy.hidden, Unpacked)
+def check_against_single_sequences(policy, plain, plain_adapters):
     batch = pack(SHARED, CPU)
     found_M = policy.log_probs(batch, temperature=TEMPERATURE)[batch.mask_BT.bool()]
     expected_M = of_all(lambda: plain)
     torch.testing.assert_close(found_M, expected_M, rtol=0, atol=1e-4)
     expected = gradient(expected_M, plain_adapters)
-    assert (gradient(found_M, adapters) - expected).norm() < 1e-3 * expected.norm()
+    assert (gradient(found_M, policy.adapters) - expected).norm() < 1e-3 * expected.norm()
+
+
+def eager(model):
+    plain = copy.deepcopy(model)
+    if plain.config._attn_implementation == "sdpa":
+        plain.set_attn_implementation("eager")
+    return plain
+
+
+def test_log_probs_and_gradients_are_those_of_single_sequences(unpacked_model, tokenizer, with_adapters):
+    model, targets = unpacked_model
+    plain = eager(model)
+    policy = Policy(model, tokenizer, with_adapters(model, targets=targets))
+    assert isinstance(policy.hidden, Unpacked)
+    check_against_single_sequences(policy, plain, with_adapters(plain, targets=targets))
+
+
+LATENT = ("q_a_proj", "kv_b_proj", "o_proj")
+PACKED = {
+    "DeepseekV3": ({}, LATENT),
+    "MiniCPM3": ({"dim_model_base": 16}, LATENT),
+    "Granite": ({"logits_scaling": 8.0}, "all-linear"),
+    "Cohere": ({}, "all-linear"),
+    "Gemma3Text": ({"final_logit_softcapping": 3.0}, "all-linear"),
+}
+
+
+@pytest.mark.parametrize("family", PACKED)
+def test_so_are_those_of_packed_passes(any_model, tokenizer, with_adapters, family):
+    """With values of another size than keys, scaled and capped heads: in training, and while decoding."""
+    own, targets = PACKED[family]
+    model = any_model(family, **own)
+    plain = eager(model)
+    policy = Policy(model, tokenizer, with_adapters(model, targets=targets))
+    assert check_decodes(policy) is policy and policy.unpacked is None
+    check_against_single_sequences(policy, plain, with_adapters(plain, targets=targets))
 
 
 def test_examples_do_not_see_each_other(any_model, tokenizer):
