@@ -6,7 +6,7 @@ import torch
 
 from paring import load_run
 from paring.adapters.attach import attach, parameters_by_name
-from paring.policy.chat import conversation_tokens
+from paring.policy.chat import answer_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.policy.packing import pack_examples
@@ -29,7 +29,7 @@ def supervised(run: Run) -> Iterator[float]:
     for step in range(1, run.steps + 1):
         drawn = items_of_step(problems, run.rollout.problems, seed=run.seed, step=step)
         solved = [[*problem.messages, {"role": "assistant", "content": problem.solution}] for problem in drawn]
-        batch = pack_examples([conversation_tokens(tokenizer, chat) for chat in solved], policy.device)
+        batch = pack_examples([answer_tokens(tokenizer, chat) for chat in solved], policy.device)
 
         logp_BT = policy.log_probs(batch, temperature=1.0)  # of the solutions; prompts are read and not learned
         loss = -logp_BT.sum() / batch.mask_BT.sum()

@@ -27,17 +27,21 @@ JsonObject: TypeAlias = Mapping[str, "Json"]
 Split = Literal["train", "validation", "test"]
 Message = dict[str, str]
 """One chat turn: {"role": "system" | "user" | "assistant", "content": text}."""
+Turn = Mapping[str, "Json"]
+"""A turn with all that a chat template may read of it: role, content, reasoning, tool calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A question and what its answer must be. `id` is stable: the noise of its completions is derived from it.
-    `solution` is a worked answer as the model should write it; empty where the data have none."""
+    `solution` is a worked answer as the model should write it; empty where the data have none. `place`: where its row
+    stands (`train.jsonl:17`), for errors."""
 
     id: str
     messages: tuple[Message, ...]
     gold: str
     solution: str = ""
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

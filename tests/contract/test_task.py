@@ -59,12 +59,12 @@ def gsm8k(folder):
 
 def questions_of_numbers(folder):
     rows = ({"question": f"How much is {n} + 1?", "answer": str(n + 1)} for n in range(50))
-    return Questions(train=str(jsonl(folder / "own.jsonl", rows)))
+    return Questions(data=str(jsonl(folder / "own.jsonl", rows)))
 
 
 def questions_of_words(folder):
     rows = ({"question": f"Which word is number {n}?", "answer": f"Wörd {n} ß"} for n in range(50))
-    return Questions(train=str(jsonl(folder / "own.jsonl", rows)))
+    return Questions(data=str(jsonl(folder / "own.jsonl", rows)))
 
 
 def custom(folder):

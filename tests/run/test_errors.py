@@ -100,28 +100,29 @@ def test_weights_that_are_damaged(refused, tmp_path):
         ([], "own.jsonl: the file is empty; one JSON object a line is needed"),
         ([{"question": "a", "answer": "1"}, '{"question": '], "own.jsonl:2: not JSON: .* at column"),
         ([{"question": "a", "answer": "1"}, {"question": "b"}], "own.jsonl:2: field 'answer' is missing; there are: "),
-        ([{"question": "a", "answer": 1}], "own.jsonl:1: field 'answer' is int, a string in quotes is needed"),
+        ([{"question": "a", "answer": []}], "own.jsonl:1: field 'answer' is list, a string in quotes is needed"),
         ([[1]], "own.jsonl:1: a JSON object is needed, not list"),
         ([{"question": "a", "answer": "1"}], "own.jsonl: 1 row, at least 3 with different prompts are needed"),
     ],
 )
 def test_data_that_cannot_be_used(refused, tmp_path, rows, expected):
     write_rows(tmp_path / "own.jsonl", *rows)
-    message = refused("task.name=questions", "task.train=own.jsonl")
+    message = refused("task.name=questions", "task.data=own.jsonl")
     assert re.match(expected, message), message
 
 
 def test_data_that_are_not_there(refused):
-    assert "absent.jsonl: there is no such file" in refused("task.name=questions", "task.train=absent.jsonl")
-    assert "data='./absent': no such folder" in refused("task.name=gsm8k", "task.data=./absent")
-    assert "task.train: required, but not given" in refused("task.name=questions")
+    assert "absent.jsonl: there is no such file" in refused("task.name=questions", "task.data=absent.jsonl")
+    assert "task.data = './absent': no such file or folder" in refused("task.name=gsm8k", "task.data=./absent")
+    assert "task.data: required, but not given" in refused("task.name=questions")
 
 
 def test_a_prompt_that_is_longer_than_the_context(refused, tmp_path):
     write_rows(tmp_path / "own.jsonl", *({"question": "1+" * 70 + str(n), "answer": "1"} for n in range(8)))
-    message = refused("task.name=questions", "task.train=own.jsonl")
+    message = refused("task.name=questions", "task.data=own.jsonl")
     assert "exceed the model's context of 128 tokens: lower max_new_tokens or leave the problem out" in message
-    assert message.startswith("problem questions/")
+    assert message.startswith("7 rows cannot be used:\n  7 too long\n    own.jsonl:")
+    assert message.endswith("task.long=skip leaves such prompts out")
 
 
 def test_a_group_of_one(refused):

@@ -56,7 +56,7 @@ def test_solutions_are_learned(tmp_path):
 def test_a_task_without_solutions_is_refused_before_any_work(paring_child, small_overrides, tmp_path):
     rows = [{"question": f"{number}?", "answer": str(number)} for number in range(9)]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    changes = ["task.name=questions", f"task.train={tmp_path / 'own.jsonl'}", "objective.kind=sft"]
+    changes = ["task.name=questions", f"task.data={tmp_path / 'own.jsonl'}", "objective.kind=sft"]
     ended = paring_child("train", "quickstart", *small_overrides, *changes, "--out", tmp_path / "run")
     assert ended.code == 2 and "has no worked solution, and sft learns from nothing else" in ended.output
     assert not (tmp_path / "run").exists()

@@ -30,7 +30,7 @@ steps = 5
 threads = 1
 batch = 4
 [data]
-path = "{data}"
+data = "{data}"
 [adapter]
 kind = "lora"
 rank = 4
@@ -199,20 +199,17 @@ def test_a_dry_run_shows_what_is_learned_and_writes_nothing(recipe, tmp_path, mo
     lines = ended.stdout.splitlines()
     assert lines[0] == 'method = "sft"' and lines[-1] == "# nothing was written"
     head = next(index for index, line in enumerate(lines) if "examples; the first" in line)
-    assert lines[head] == "# 56 training and 8 held-out examples; the first, of 14 tokens:"
+    about = "of 14 tokens, of which 5 are learned, those between ⟦ and ⟧:"
+    assert lines[head] == f"# 56 training and 8 held-out examples; the first, {about}"
     number = lines[head + 1].removeprefix("#   <|user|>").partition("+")[0]
-    assert lines[head + 1 : head + 4] == [
-        f"#   <|user|>{number}+1+1=<|assistant|><answer>{number}</answer><|end|>",
-        "# of which 5 are learned:",
-        f"#   <answer>{number}</answer><|end|>",
-    ]
+    assert lines[head + 1] == f"#   <|user|>{number}+1+1=<|assistant|>⟦<answer>{number}</answer><|end|>⟧"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_of_ours_survives_being_written_and_read(recipe, uninterrupted):
     run = load_run(recipe)
     assert isinstance(run, SftRun) and load_run(uninterrupted) == run
-    assert as_plain(run)["data"]["rows"] == {"kind": "prompts", "prompt": "prompt", "completion": "completion"}
+    assert as_plain(run)["data"]["rows"] == {"kind": "auto"}
 
 
 def refusal(recipe, *overrides):
@@ -241,10 +238,10 @@ def test_data_that_cannot_be_used(recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_rows(tmp_path / "own.jsonl", [*sums([1, 2]), {"prompt": "3+1="}])
     missing = "own.jsonl:3: field 'completion' is missing; there are: 'prompt'"
-    assert refusal(recipe, "data.path=own.jsonl") == missing
+    assert refusal(recipe, "data.data=own.jsonl") == missing
     write_rows(tmp_path / "own.jsonl", [*sums([1, 2]), '{"prompt": '])
-    assert refusal(recipe, "data.path=own.jsonl").startswith("own.jsonl:3: not JSON:")
-    assert refusal(recipe, "data.path=./absent").startswith("data.path = './absent': no such file or folder")
+    assert refusal(recipe, "data.data=own.jsonl").startswith("own.jsonl:3: not JSON:")
+    assert refusal(recipe, "data.data=./absent").startswith("data.data = './absent': no such file or folder")
     assert refusal(recipe, "data.limit=57").startswith("data.limit = 57: ")
     too_long = (
         "56 of 56 training examples are longer than 9 tokens, so none is left: shorten them or raise data.longest"
@@ -257,7 +254,7 @@ def test_examples_that_are_too_long_are_left_out_and_counted(recipe, tmp_path, c
     train_rows = [*sums(range(10, 16)), {"prompt": "1" * 200, "completion": "1"}]
     write_rows(tmp_path / "train.jsonl", train_rows)
     write_rows(tmp_path / "test.jsonl", sums(range(20, 22)))
-    train(load_run(recipe, steps=1, **{"data.path": str(tmp_path)}), tmp_path / "run")
+    train(load_run(recipe, steps=1, **{"data.data": str(tmp_path)}), tmp_path / "run")
     note = "1 of 7 training examples are longer than 128 tokens and left out; to keep them, raise data.longest (1024)"
     assert note in capsys.readouterr().out
 

@@ -132,7 +132,7 @@ def test_promised_options(paring):
         (["eval", "embedded", "--task", "arithmetic", "--style", "x"], "error: style = 'x': unknown; choices: boxed, "),
         (["eval", "embedded", "--task", "arithmetic", "--broken", "x"], "error: --broken x: unknown; choices: mend, "),
         (["eval", "embedded", "--task", "arithmetic", "--compare", "./x"], "there is no such folder or file"),
-        (["eval", "embedded", "--task", "questions"], "error: task: task.train: required, but not given"),
+        (["eval", "embedded", "--task", "questions"], "error: task: task.data: required, but not given"),
         (["eval", "./nothing", "--task", "arithmetic"], "there is no such folder or file"),
         (["eval", "embedded", "--task", "arithmetic", "--limit", "0"], "'--limit'"),
         (["eval", "embedded", "--task", "arithmetic", "--temperature", "-1"], "'--temperature'"),
@@ -217,7 +217,7 @@ def test_samples_and_eval_for_people(paring, finished_run):
 def test_settings_of_the_task_on_the_command_line(paring, tmp_path):
     rows = [{"question": f"{n}+1+1=", "answer": str(n + 2)} for n in range(10, 34)]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    measured = paring("eval", "embedded", f"train={tmp_path}/own.jsonl", "--task", "questions", "--json")
+    measured = paring("eval", "embedded", f"data={tmp_path}/own.jsonl", "--task", "questions", "--json")
     assert json.loads(measured.stdout)["problems"] == 3
 
 

@@ -27,7 +27,7 @@ def test_every_recipe_survives_being_written_and_read(name, tmp_path):
 
 def test_settings_that_are_none_survive_too(tmp_path):
     run = load_run("gsm8k-rgra", **{"adapter.start": "a/b", "adapter.targets": ["q_proj", "v_proj"]})
-    assert (run.adapter.start, run.task.test_data) == ("a/b", None)
+    assert (run.adapter.start, run.task.test) == ("a/b", None)
     path = tmp_path / "run.toml"
     path.write_text(to_toml(run), encoding="utf-8")
     assert load_run(path) == run
@@ -137,5 +137,15 @@ def test_tasks_by_name():
     assert {"arithmetic", "sums-and-products", "gsm8k", "questions"} <= set(task_names())
     with pytest.raises(RecipeError, match=r"task\.name = 'gsm8': unknown; did you mean 'gsm8k'\? Choices: .*questions"):
         task_named("gsm8", {})
-    with pytest.raises(RecipeError, match=r"task\.train: required, but not given"):
+    with pytest.raises(RecipeError, match=r"task\.data: required, but not given"):
         task_named("questions", {})
+
+
+def test_the_record_of_an_earlier_run_is_read_by_the_names_that_settings_have(tmp_path):
+    run = load_run("sft-gsm8k-lora")
+    record = to_toml(run).replace('data = "openai/gsm8k"', 'path = "openai/gsm8k"')
+    for name in ("run.toml", "mine.toml"):
+        (tmp_path / name).write_text(record, encoding="utf-8")
+    assert load_run(tmp_path) == load_run(tmp_path / "run.toml") == run
+    with pytest.raises(RecipeError, match="data.path: is called data.data"):
+        load_run(tmp_path / "mine.toml")

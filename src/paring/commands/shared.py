@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as steps=50.")]
-TaskSettings = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as train=my.jsonl.")]
+TaskSettings = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as data=my.jsonl.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from paring.evaluation.items import Item, Response, items_of
@@ -102,10 +102,13 @@ def measure(
     sampling: Sampling,
     samples: int = 1,
     key: Key = Key(seed=0, step=0),  # noqa: B008 - frozen
+    left_out: Collection[str] = (),
 ) -> tuple[Evaluation, list[Item]]:
-    """Answer the first `limit` problems of a split, of which there is at least one, and judge the answers."""
+    """Answer the first `limit` problems of a split, of which there is at least one, and judge the answers. `left_out`:
+    ids of problems that are not put."""
     start = time.perf_counter()
-    groups = engine.sample(task.problems(split)[:limit], samples, sampling, key)
+    problems = [problem for problem in task.problems(split) if problem.id not in left_out][:limit]
+    groups = engine.sample(problems, samples, sampling, key)
     items = items_of(groups, judged(task, groups))
     seconds = time.perf_counter() - start
     return evaluation_of(items, task.name, split, temperature=sampling.temperature, seconds=seconds), items

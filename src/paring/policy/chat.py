@@ -1,88 +1,197 @@
-"""Messages -> token ids, and which of them are learned. The only file that knows a chat template."""
+"""Messages -> token ids, and which of them are learned. What the model has to write is found by rendering."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+from itertools import takewhile
 
-from jinja2 import TemplateError
-from transformers import BatchEncoding, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from paring.policy.packing import Labelled
-from paring.types import Message
+from paring.policy.rendering import TemplateRefuses, closing_tokens, end_of, rendered, text_tokens
+from paring.policy.turns import OPENED, is_learned, missing_piece, spellings, thought_of, tool_name
+from paring.runtime.text import one_line
+from paring.types import Json, Turn
+
+HALF_A_TAG = re.compile(r"[<\[][^<>\[\]]*\Z")
+LONGEST_HEADER, SHORTEST_HEADER = 200, 3
+"""Characters of a prompt's end by which an answer is found where earlier turns have changed."""
+SHOWN = 300
+"""Characters of a text in an error."""
+LAST_TOKENS = 32
+"""Tokens of a prompt in which the beginning of an answer is looked for."""
 
 
-def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
+def prompt_tokens(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Turn], *, tools: Sequence[Json] = ()
+) -> tuple[int, ...]:
     """The prompt up to where the model answers. A tokenizer without a chat template gets the contents as plain
     paragraphs, as a base model expects. (transformers renders templates in its sandbox.)
     Raises ValueError where the template refuses the messages."""
-    if tokenizer.chat_template is None:
-        text = "\n\n".join(message["content"] for message in messages) + "\n"
-        return _tokens(tokenizer, text)
-    return _rendered(tokenizer, messages, add_generation_prompt=True)
+    text = rendered(tokenizer, messages, tools, prompt=True)
+    return text_tokens(tokenizer, text, special=tokenizer.chat_template is None)
 
 
-def conversation_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Labelled:
-    """A conversation whose last turn is the assistant's; the model learns the tokens that it has to write.
+def conversation_tokens(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Turn],
+    *,
+    tools: Sequence[Json] = (),
+    ends: Collection[int] = (),
+) -> list[Labelled]:
+    """A conversation as examples: every answer is learned once, after the prompt that it will be given to.
 
-    Those are, for each assistant turn, the tokens that its rendering adds to the prompt that `prompt_tokens` gives for
-    the messages before it, the end-of-turn token among them. Without a chat template: prompt, answer, end-of-sequence
-    token. Raises ValueError where a rendering does not begin with the one before it: the model would learn to answer
-    other prompts than those it will get."""
-    if tokenizer.chat_template is None:
-        return _plain(tokenizer, messages)
-    tokens: tuple[int, ...] = ()
-    learned: tuple[bool, ...] = ()
-    for turn in (turn for turn, message in enumerate(messages) if message["role"] == "assistant"):
-        prompt = prompt_tokens(tokenizer, messages[:turn])
-        answered = _rendered(tokenizer, messages[: turn + 1], add_generation_prompt=False)
-        if prompt[: len(tokens)] != tokens or answered[: len(prompt)] != prompt:
+    One example holds all answers where the template leaves earlier turns as they are. Where it rewrites them, as
+    templates that drop earlier thoughts do, each answer is an example of its own. Turns whose `weight` is 0 or whose
+    `train` is false are read and not learned. Raises ValueError as `answer_tokens`, or where nothing is learned."""
+    answers = [place for place, turn in enumerate(messages) if is_learned(turn)]
+    if not answers:
+        raise ValueError("no turn is learned: each assistant's turn has weight 0 or train false")
+    examples: list[Labelled] = []
+    for place in answers:
+        try:
+            one = answer_tokens(tokenizer, messages[: place + 1], tools=tools, ends=ends)
+        except ValueError as error:
+            raise ValueError(f"messages[{place}]: {error}") from error
+        if examples and tuple(one.tokens[: len(examples[-1].tokens)]) == tuple(examples[-1].tokens):
+            earlier = examples.pop().learned
+            one = Labelled(one.tokens, (*earlier, *one.learned[len(earlier) :]))
+        examples.append(one)
+    return examples
+
+
+def answer_tokens(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Turn],
+    *,
+    tools: Sequence[Json] = (),
+    ends: Collection[int] = (),
+) -> Labelled:
+    """The prompt, and the last turn as the model has to write it: what its rendering adds to the prompt, up to the
+    token that ends it. That is the first of `ends`, the end-of-sequence token and the template's own end; where the
+    template writes none, an end-of-sequence token is put there.
+
+    Raises ValueError where the rendering does not go on from the prompt, or does not show all of the turn: the model
+    would learn another answer than the data's, or answers to prompts that it will not get."""
+    faults: list[ValueError] = []
+    for spelt in spellings(messages):
+        try:
+            prompt = rendered(tokenizer, spelt[:-1], tools, prompt=True)
+            whole = rendered(tokenizer, spelt, tools, prompt=False)
+            if not whole.startswith(prompt):
+                unanswered = rendered(tokenizer, spelt[:-1], tools, prompt=False)
+                whole = prompt + _continuation(prompt, whole, unanswered, messages[-1])
+            _check_tools(tools, prompt)
+            return _learned(tokenizer, prompt, whole[len(prompt) :], messages[-1], ends)
+        except ValueError as error:
+            faults.append(error)
+    # What a template drops says more than that it refuses another spelling.
+    raise next((fault for fault in faults if not isinstance(fault, TemplateRefuses)), faults[0])
+
+
+def _check_tools(tools: Sequence[Json], prompt: str) -> None:
+    for tool in tools:
+        name = tool_name(tool)
+        if name not in prompt:
             raise ValueError(
-                f"messages[{turn}]: the model's chat template is not prefix-stable here: the tokens of the turns "
-                "before an answer change once it is there. If the answer begins with white space, strip it; if only "
-                "later answers are refused, cut the conversation after its first; else choose another model"
+                f"the tool {name!r} does not reappear in the prompt: the model's chat template leaves tools out. "
+                "Choose another by model.chat_template, or remove the tools from the row"
             )
-        if len(answered) == len(prompt):
-            raise ValueError(f"messages[{turn}]: the model's chat template leaves the answer out")
-        learned += (False,) * (len(prompt) - len(tokens)) + (True,) * (len(answered) - len(prompt))
-        tokens = answered
-    return Labelled(tokens, learned)
 
 
-def _plain(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Labelled:
-    """A base model without a template learns one answer, which ends with the end-of-sequence token."""
-    *before, answer = messages
-    if any(message["role"] == "assistant" for message in before):
-        raise ValueError("the model has no chat template, so a conversation can have one answer only: split it")
-    prompt, end = prompt_tokens(tokenizer, before), tokenizer.eos_token_id
-    assert isinstance(end, int), end
-    answered = (*_tokens(tokenizer, answer["content"], special=False), end)
-    return Labelled((*prompt, *answered), (False,) * len(prompt) + (True,) * len(answered))
-
-
-def _tokens(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = True) -> tuple[int, ...]:
-    """No warning of a long prompt: those that exceed the context are refused, in our own words."""
-    return tuple(tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
-
-
-def _rendered(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool
-) -> tuple[int, ...]:
-    try:
-        rendered = tokenizer.apply_chat_template(
-            list(messages),
-            add_generation_prompt=add_generation_prompt,
-            return_dict=True,
-            tokenizer_kwargs={"verbose": False},
-        )
-    except TemplateError as error:
-        roles = ", ".join(message["role"] for message in messages)
-        raise ValueError(
-            f"the model's chat template refuses messages of the roles {roles}: {error}; choose a model that takes them"
-        ) from error
-    assert isinstance(rendered, BatchEncoding)
-    return tuple(rendered["input_ids"])
-
-
-def answer_text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
-    """A completion as text, without special tokens."""
-    text = tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+def answer_text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], prompt: Sequence[int] = ()) -> str:
+    """A completion as text, after what its `prompt` begins of the answer. Ends and padding are left out; other special
+    tokens, such as tags, are part of it."""
+    silent = (tokenizer.eos_token_id, tokenizer.pad_token_id)
+    kept = [token for token in tokens if token not in silent]
+    text = tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     assert isinstance(text, str)
-    return text
+    return opened_text(tokenizer, prompt) + text if prompt else text
+
+
+def opened_text(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]) -> str:
+    """The part of the answer with which a prompt ends, such as `<think>`: it is judged with the completion."""
+    text = tokenizer.decode(list(prompt[-LAST_TOKENS:]), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    found = OPENED.search(str(text))
+    return found[0] if found else ""
+
+
+def _continuation(prompt: str, whole: str, unanswered: str, answer: Turn) -> str:
+    """What follows the prompt where the rendering of an answer does not begin with it. `unanswered`: the rendering
+    without the answer. Either the prompt goes further and begins the answer for the model, by a tag or an empty thought
+    that the template does not write itself; or the template changes earlier turns once they are answered. The model is
+    given the prompt, so the answer is put there. Raises ValueError where it cannot be told what the answer is."""
+    opened = OPENED.search(prompt)
+    head = prompt[: opened.start()] if opened else _shared(prompt, whole)
+    if not (whole.startswith(head) and head.startswith(unanswered)):
+        return _after_the_header(prompt, whole, answer)
+    rest = whole[len(head) :]
+    if opened is None or opened["closed"]:
+        return rest
+    # The model has to write thought, closing tag and answer.
+    tag = opened["mark"] or f"<{opened['tag']}>"
+    if rest.lstrip().startswith(tag):
+        return rest.lstrip().removeprefix(tag).lstrip()
+    return f"{thought_of(answer)}\n{tag[0]}/{tag[1:]}\n\n{rest.lstrip()}"
+
+
+def _after_the_header(prompt: str, whole: str, answer: Turn) -> str:
+    """What stands behind the end of the prompt, as much of it as the rendering has, and shows all of the answer."""
+    for size in range(min(len(prompt), LONGEST_HEADER), SHORTEST_HEADER - 1, -1):
+        header, end = prompt[-size:], len(whole)
+        while (start := whole.rfind(header, 0, end)) >= 0:
+            if missing_piece(answer, whole[start + size :], ()) is None:
+                return whole[start + size :]
+            end = start + size - 1
+    raise ValueError(
+        "the model's chat template writes the answer somewhere else than behind its prompt, or not at all. Choose "
+        "another template by model.chat_template"
+    )
+
+
+def _shared(one: str, other: str) -> str:
+    """The text with which both begin, up to where a tag of one of them begins."""
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return HALF_A_TAG.sub("", "".join(character for character, _ in same))
+
+
+def _learned(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, added: str, answer: Turn, ends: Collection[int]
+) -> Labelled:
+    if not added:
+        raise ValueError("the model's chat template leaves the answer out")
+    plain = tokenizer.chat_template is None
+    closing = closing_tokens(tokenizer) | frozenset(ends)
+    before = text_tokens(tokenizer, prompt, special=plain)
+    after = _after(tokenizer, before, prompt, added, plain=plain)
+    end = next((place for place, token in enumerate(after) if token in closing), None)
+    names = [str(tokenizer.convert_ids_to_tokens(token)) for token in sorted(closing)]
+    shown = added[: min((place for name in names if (place := added.find(name)) >= 0), default=len(added))]
+    if missing := missing_piece(answer, shown, names):
+        raise ValueError(
+            f"{one_line(missing, SHOWN)} does not reappear in what is learned, {one_line(shown, SHOWN)!r}: the model's "
+            "chat template drops or changes it. Set model.template_arguments, or choose another model.chat_template"
+        )
+    if end is None:
+        content = answer.get("content")
+        if not (isinstance(content, str) and content and added.endswith(content)):
+            after = _after(tokenizer, before, prompt, added.rstrip(), plain=plain)
+        after = (*after, end_of(tokenizer))
+    else:
+        after = after[: end + 1]
+    return Labelled((*before, *after), (False,) * len(before) + (True,) * len(after))
+
+
+def _after(
+    tokenizer: PreTrainedTokenizerBase, before: tuple[int, ...], prompt: str, added: str, *, plain: bool
+) -> tuple[int, ...]:
+    """The tokens of what is added to a prompt. Where a token would span the seam, both sides are cut there, since the
+    model is given the prompt alone."""
+    if plain:
+        return text_tokens(tokenizer, added)
+    whole = text_tokens(tokenizer, prompt + added)
+    if whole[: len(before)] == before:
+        return whole[len(before) :]
+    after = text_tokens(tokenizer, added)
+    if tokenizer.decode([*before, *after]) != tokenizer.decode(list(whole)):
+        raise ValueError("the tokens of the prompt change once the answer follows it; begin the answer with a letter")
+    return after

@@ -2,21 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import field, replace
+from datetime import date
 from functools import partial
-from importlib.util import find_spec
-from logging import ERROR, getLogger
 from pathlib import Path
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from pydantic import Field
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
-    BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -25,7 +23,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging
 
 from paring.maths.products import best_kernel, use
-from paring.policy.quantised import mend
+from paring.policy.quantised import mend, quantised_options
+from paring.policy.templates import Argument, Template
+from paring.policy.tokenizer import TokenizerRefused, declare_ends, tokenizer_of
 from paring.policy.tokens import check_tokenizer
 from paring.policy.wrappers import is_wrapper, load_text_part, text_config
 from paring.runtime.gpu import multiplies_bf16
@@ -56,6 +56,23 @@ class Model:
     quantisation: Literal["none", "4bit", "8bit"] = "none"
     """How bitsandbytes stores the frozen linear layers: NF4 with double quantisation, as in QLoRA (arXiv 2305.14314),
     or LLM.int8(). The adapters stay in fp32. Needs the extra `quantised`."""
+    chat_template: str | None = None
+    """A Jinja file, or the name of a template that ships (docs/data.md); by default the model's own."""
+    template_arguments: dict[str, Argument] = field(default_factory=dict)
+    """What the template may be told, such as `enable_thinking` or `date_string`."""
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="such as 2024-07-26")] = "2024-07-26"
+    """The day for templates that write today's, so that a run does not depend on when it is made. The default is the
+    one that Llama's own templates fall back to."""
+
+    def __post_init__(self) -> None:
+        try:
+            date.fromisoformat(self.date)
+        except ValueError as error:
+            raise ValueError(f"date = {self.date!r}: {error}; give one like 2024-07-26") from error
+
+    @property
+    def template(self) -> Template:
+        return Template(self.chat_template, self.template_arguments, self.date)
 
 
 def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -72,12 +89,12 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     use(model.kernel)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high" if model.dtype == "tfloat32" else "highest")
-    quantised = _quantised(model, device)
+    quantised = quantised_options(model.quantisation, DTYPES[model.dtype], device)
     try:
         with without_bars():
             config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
             _check_causal(config)
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+            tokenizer = tokenizer_of(source, options, model.path, model.template)
             load = partial(load_text_part, config) if is_wrapper(config) else _load_causal
             base, missing = load(
                 source,
@@ -87,6 +104,8 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
                 **quantised,
                 **options,
             )
+    except TokenizerRefused:
+        raise
     # Over a broken file the libraries raise what they like: SafetensorError, KeyError, even a bare Exception.
     except Exception as error:
         raise ValueError(f"{_refusal(model, source, error)} ({NEEDED})") from error
@@ -106,7 +125,20 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     else:
         base.to(device)  # pyright: ignore[reportArgumentType]  transformers wraps it and loses its signature
     base.eval().requires_grad_(False)
+    declare_ends(base, tokenizer)
     return base, tokenizer
+
+
+def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
+    """The tokenizer alone, with the chat template that the settings choose. Raises ValueError as `load_base`."""
+    source, options = _source(model.path)
+    try:
+        return tokenizer_of(source, options, model.path, model.template)
+    except TokenizerRefused:
+        raise
+    # As in load_base.
+    except Exception as error:
+        raise ValueError(f"{_refusal(model, source, error)} ({NEEDED})") from error
 
 
 def resolved(model: Model) -> Model:
@@ -149,28 +181,6 @@ def read_config(model: Model) -> PreTrainedConfig:
     except Exception as error:
         raise ValueError(_refusal(model, source, error)) from error
     return text_config(config) if is_wrapper(config) else config
-
-
-def _quantised(model: Model, device: torch.device) -> dict[str, object]:
-    """transformers' arguments for a quantised base, which goes to its device while it is loaded."""
-    if model.quantisation == "none":
-        return {}
-    missing = [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]
-    if missing:
-        raise ModuleNotFoundError(
-            f'model.quantisation = "{model.quantisation}" needs {" and ".join(missing)}: '
-            'pip install "paring[quantised]"'
-        )
-    # It warns of its cast to fp16 at every call of every layer.
-    getLogger("bitsandbytes.autograd._functions").setLevel(ERROR)
-    config = BitsAndBytesConfig(
-        load_in_4bit=model.quantisation == "4bit",
-        load_in_8bit=model.quantisation == "8bit",
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=DTYPES[model.dtype],
-    )
-    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def base_name(path: str) -> str:

@@ -1,12 +1,39 @@
-"""4-bit layers on a CPU, where bitsandbytes samples in another precision than it trains, or computes wrong numbers."""
+"""Frozen layers in 4 or 8 bits: how they are loaded, and 4-bit ones on a CPU mended.
+
+There bitsandbytes samples in another precision than it trains, or computes wrong numbers."""
 
 from copy import copy
 from functools import partial
+from importlib.util import find_spec
+from logging import ERROR, getLogger
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from transformers import BitsAndBytesConfig
+
+
+def quantised_options(kind: str, dtype: torch.dtype, device: torch.device) -> dict[str, object]:
+    """transformers' arguments for a base in "4bit" or "8bit", which goes to its device while it is loaded; for "none"
+    there are none. `dtype`: in which it computes. Raises ModuleNotFoundError without the extra `quantised`."""
+    if kind == "none":
+        return {}
+    missing = [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f'model.quantisation = "{kind}" needs {" and ".join(missing)}: pip install "paring[quantised]"'
+        )
+    # It warns of its cast to fp16 at every call of every layer.
+    getLogger("bitsandbytes.autograd._functions").setLevel(ERROR)
+    config = BitsAndBytesConfig(
+        load_in_4bit=kind == "4bit",
+        load_in_8bit=kind == "8bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def mend(base: nn.Module) -> None:

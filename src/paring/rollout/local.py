@@ -60,10 +60,11 @@ class LocalEngine:
             raise NotFinite("the model's probabilities are not finite")
         drawn = zip(decoding.token_BT.tolist(), decoding.logp_BT.tolist(), decoding.length_B.tolist(), strict=True)
         completions, traces, ends = [], decoding.traces(), self.policy.ends
-        for padded, logps, length in drawn:
+        for place, (padded, logps, length) in enumerate(drawn):
             tokens = padded[:length]
             ended = tokens[-1] in ends
-            text = answer_text(self.policy.tokenizer, tokens[:-1] if ended else tokens)
+            prompt = prompts[place // group_size]
+            text = answer_text(self.policy.tokenizer, tokens[:-1] if ended else tokens, prompt)
             completions.append(Completion(tuple(tokens), tuple(logps[:length]), text, ended))
         return [
             Group(problem, prompt, tuple(completions[index * group_size : (index + 1) * group_size]), traces[index])

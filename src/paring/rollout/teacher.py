@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paring.policy.chat import answer_text, conversation_tokens, prompt_tokens
+from paring.policy.chat import answer_text, answer_tokens, prompt_tokens
 from paring.policy.model import Policy
 from paring.rollout.engine import Sampling
 from paring.rollout.local import check_length
@@ -30,24 +30,21 @@ class Teacher:
                     f"{sampling.max_new_tokens}: raise it, or leave the problem out"
                 )
             check_length(problem, len(prompt), len(tokens), self.policy.context)
-            text = answer_text(self.policy.tokenizer, tokens[:-1])
+            text = answer_text(self.policy.tokenizer, tokens[:-1], prompt)
             completion = Completion(tokens, (0.0,) * len(tokens), text, ended=True)
             groups.append(Group(problem, prompt, (completion,) * group_size))
         return groups
 
     def _solution(self, problem: Problem, prompt: int) -> tuple[int, ...]:
-        """The tokens of the answer; what the template adds after its end token is not the model's to write."""
+        """The tokens of the answer, its end among them. Raises ValueError where there is no solution."""
         if not problem.solution:
             raise ValueError(
                 f"problem {problem.id} has no worked solution, and sft learns from nothing else: choose an objective "
                 'that samples, such as objective.kind = "raft", or a task with solutions (docs/tasks.md)'
             )
         answer = {"role": "assistant", "content": problem.solution}
-        tokens = tuple(conversation_tokens(self.policy.tokenizer, [*problem.messages, answer]).tokens[prompt:])
-        end = next((place for place, token in enumerate(tokens) if token in self.policy.ends), None)
-        if end is None:
-            raise ValueError(
-                f"problem {problem.id}: the model's chat template ends no answer by an end-of-sequence token, so its "
-                "solution would teach no end: choose another model"
-            )
-        return tokens[: end + 1]
+        try:
+            written = answer_tokens(self.policy.tokenizer, [*problem.messages, answer], ends=self.policy.ends)
+        except ValueError as error:
+            raise ValueError(f"problem {problem.id}: its solution: {error}") from error
+        return tuple(written.tokens[prompt:])

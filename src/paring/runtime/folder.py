@@ -24,6 +24,7 @@ class RunFolder:
         self.samples = path / "samples.jsonl"
         self.ranks = path / "ranks.jsonl"
         self.items = path / "items.jsonl"
+        self.skipped = path / "skipped.jsonl"
         self.result = path / "result.json"
 
     def begin(self, recipe: str) -> None:
@@ -52,6 +53,10 @@ class RunFolder:
     def write_items(self, rows: Sequence[dict[str, Json]]) -> None:
         """Write the answers to the test split after training, one JSON object a line."""
         write_durably(self.items, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    def write_skipped(self, rows: Sequence[dict[str, Json]]) -> None:
+        """Write the rows of the data that are left out, one JSON object a line."""
+        write_durably(self.skipped, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def write_result(self, result: dict[str, Json]) -> None:
         write_durably(self.result, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())

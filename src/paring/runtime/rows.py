@@ -1,16 +1,15 @@
-"""Rows of text from JSON Lines files and from the hub, checked one by one, with errors that name the place."""
+"""The fields of a row, checked one by one, with errors that name the place."""
 
-import json
-from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from paring.runtime.data_files import check_is_file, line_values
+from paring.runtime.faults import RowFault
 from paring.types import Message
 
-ROLES = ("system", "user", "assistant")
-LONGEST_LINE = 2**20
-"""Bytes. A longer line is an error, so that a file which is no JSON Lines cannot fill the memory."""
+ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +23,6 @@ class Row:
         return self.fields[field]
 
 
-def read_jsonl(path: str | Path, fields: Sequence[str]) -> list[Row]:
-    """One row for each line that is not blank, holding the named fields only.
-
-    Raises FileNotFoundError if there is no such file, and ValueError naming the file and the line if the file is
-    empty, a line is too long, not UTF-8 or not a JSON object, or a field is missing, not a string or blank.
-    """
-    return [checked_row(value, fields, place) for value, place in jsonl_values(path, fields)]
-
-
-def read_hub(name: str, config: str, split: str, fields: Sequence[str]) -> list[Row]:
-    """The rows of a data set on the Hugging Face hub, checked like those of a file. Raises as `hub_values` does."""
-    return [checked_row(value, fields, place) for value, place in hub_values(name, config, split)]
-
-
 def jsonl_values(path: str | Path, fields: Sequence[str]) -> Iterator[tuple[object, str]]:
     """The value of each line that is not blank, not yet checked, and its place. `fields` serve the error alone.
 
@@ -45,92 +30,69 @@ def jsonl_values(path: str | Path, fields: Sequence[str]) -> Iterator[tuple[obje
     empty, a line is too long, not UTF-8 or not JSON.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        kind = "it is a folder" if path.is_dir() else "there is no such file"
-        raise FileNotFoundError(f"{path}: {kind}; a JSON Lines file with the fields {', '.join(fields)} is needed")
-    is_empty = True
+    check_is_file(path, fields)
     with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
-            place = f"{path}:{number}"
-            if len(line) > LONGEST_LINE:
-                raise ValueError(f"{place}: the line is longer than {LONGEST_LINE:,} bytes; is this JSON Lines?")
-            line = line.removeprefix(BOM_UTF8) if number == 1 else line
-            if line.strip():
-                is_empty = False
-                yield _parsed(line, place), place
-    if is_empty:
-        raise ValueError(f"{path}: the file is empty; one JSON object a line is needed")
-
-
-def hub_values(name: str, config: str | None, split: str) -> Iterator[tuple[object, str]]:
-    """The rows of a data set on the Hugging Face hub, not yet checked, and their places. Needs the `data` extra.
-
-    Raises ModuleNotFoundError without that extra, FileNotFoundError if the data set cannot be had.
-    """
-    try:
-        from datasets import load_dataset
-        from datasets.exceptions import DatasetsError
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f'reading {name} from the hub needs: pip install "paring[data]"') from error
-    try:
-        rows = load_dataset(name, config, split=split)
-    except (DatasetsError, OSError, ValueError) as error:
-        raise FileNotFoundError(f"{name}: no such folder here, and the hub did not give it: {error}") from error
-    for index, row in enumerate(rows):
-        yield row, f"{name} {split}[{index}]"
+        for value, place in line_values(file, path):
+            if isinstance(value, RowFault):
+                raise value
+            yield value, place
 
 
 def checked_row(value: object, fields: Sequence[str], place: str) -> Row:
-    """The named fields of a parsed row. ValueError names the place if one is missing or is no usable string."""
-    return Row(place, {field: check_text(field_of(value, field, place), f"field {field!r}", place) for field in fields})
+    """The named fields of a parsed row. RowFault names the place if one is missing or is no usable text or number."""
+    return Row(place, {field: check_text(text_of(value, field, place), f"field {field!r}", place) for field in fields})
 
 
 def field_of(value: object, field: str, place: str) -> object:
-    """The value of a field of a parsed row. ValueError names the place if the row is no object or has no such field."""
+    """The value of a field of a parsed row. RowFault names the place if the row is no object or has no such field."""
     if not isinstance(value, dict):
-        raise ValueError(f"{place}: a JSON object is needed, not {type(value).__name__}")
+        raise RowFault(place, "not an object", f"a JSON object is needed, not {type(value).__name__}")
     if field not in value:
-        raise ValueError(f"{place}: field {field!r} is missing; there are: {', '.join(map(repr, value)) or 'none'}")
+        there = ", ".join(map(repr, value)) or "none"
+        raise RowFault(place, "without a field", f"field {field!r} is missing; there are: {there}")
     return value[field]
 
 
+def text_of(value: object, field: str, place: str) -> object:
+    """The value of a field, a number as its text: 5, 0.5, and 5 for 5.0, which is how tables hold whole numbers that
+    have gaps between them. Raises RowFault as `field_of`."""
+    found = field_of(value, field, place)
+    if isinstance(found, float) and math.isfinite(found):
+        return str(int(found)) if found.is_integer() and abs(found) < 2**53 else repr(found)
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else found
+
+
 def check_text(text: object, what: str, place: str) -> str:
-    """The text itself. ValueError names the place and `what` it is if it is blank or no text that a tokenizer takes."""
+    """The text itself. RowFault names the place and `what` it is if it is blank or no text that a tokenizer takes."""
     if not isinstance(text, str):
-        raise ValueError(f"{place}: {what} is {type(text).__name__}, a string in quotes is needed")
+        raise RowFault(place, "not a text", f"{what} is {type(text).__name__}, a string in quotes is needed")
     if not text.strip():
-        raise ValueError(f"{place}: {what} is blank")
+        raise RowFault(place, "blank", f"{what} is blank")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{place}: {what} holds half a surrogate pair, which no tokenizer takes") from error
+        words = f"{what} holds half a surrogate pair, which no tokenizer takes"
+        raise RowFault(place, "not a text", words) from error
     return text
 
 
 def message_of(turn: object, what: str, place: str) -> Message:
-    """A turn of a conversation. ValueError names the place and `what` it is if it is none."""
+    """A turn of a prompt. RowFault names the place and `what` it is if it is none."""
     if not isinstance(turn, dict) or not {"role", "content"} <= turn.keys():
-        raise ValueError(f'{place}: {what} must be an object with "role" and "content"')
+        raise RowFault(place, "not a conversation", f'{what} must be an object with "role" and "content"')
     if turn["role"] not in ROLES:
-        raise ValueError(f"{place}: {what}: role {turn['role']!r} must be one of {', '.join(ROLES)}")
-    return {"role": turn["role"], "content": check_text(turn["content"], f"{what}: content", place)}
+        words = f"{what}: role {turn['role']!r} must be one of {', '.join(ROLES)}"
+        raise RowFault(place, "not a conversation", words)
+    return {"role": turn["role"], "content": check_text(content_of(turn["content"]), f"{what}: content", place)}
 
 
-def reject_repeats(rows: Iterable[Row], field: str) -> None:
-    """Raise ValueError if two rows have the same text in a field: one could be trained on and the other tested."""
-    first: dict[str, str] = {}
-    for row in rows:
-        earlier = first.setdefault(row[field], row.place)
-        if earlier != row.place:
-            raise ValueError(f"{row.place}: the same {field} as {earlier}; keep one of them")
-
-
-def _parsed(line: bytes, place: str) -> object:
-    try:
-        return json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{place}: not UTF-8 at byte {error.start} of the line; save the file as UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{place}: not JSON: {error.msg} at column {error.colno}") from error
-    except (RecursionError, ValueError) as error:
-        raise ValueError(f"{place}: not JSON that can be read: nested too deeply, or a number too long") from error
+def content_of(content: object) -> object:
+    """The content of a turn, parts of text joined to one; whatever holds anything else is left as it is."""
+    if not isinstance(content, list) or not content:
+        return content
+    texts = [
+        part.get("text") if isinstance(part, dict) and part.get("type", "text") == "text" else None for part in content
+    ]
+    return (
+        "".join(text for text in texts if isinstance(text, str)) if all(isinstance(t, str) for t in texts) else content
+    )

@@ -24,6 +24,10 @@ WORDS = {
 }
 
 
+RENAMED = {"task.train": "task.data", "task.test_data": "task.test", "data.path": "data.data"}
+"""Settings by the names that they had."""
+
+
 class RunFailed(RuntimeError):
     """A run that began well and could not go on."""
 
@@ -120,6 +124,8 @@ def _chosen(members: list[type], section: object) -> list[type]:
 
 def _unknown(key: str, data: "Mapping[str, Json]", root: type) -> str:
     section, _, name = key.rpartition(".")
+    if key in RENAMED:
+        return f"{key}: is called {RENAMED[key]}"
     if key in valid_keys(root):
         return f"{key}: exists, but not for the kind that is chosen in [{section}]"
     places = {known.rpartition(".")[2]: known for known in reversed(list(valid_keys(root, data)))}

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paring.settings.complaints import RecipeError
+from paring.settings.complaints import RENAMED, RecipeError
 
 if TYPE_CHECKING:
     from paring.types import Json
 
 FOLDER = Path(__file__).parents[1] / "recipes"
+RECORD = "run.toml"
+"""The resolved recipe in the folder of a run."""
 
 
 def recipe_names() -> list[str]:
@@ -22,7 +24,7 @@ def recipe_text(name_or_path: str | Path) -> str:
     is_shipped = str(name_or_path) in recipe_names()
     path = FOLDER / f"{name_or_path}.toml" if is_shipped else Path(name_or_path).expanduser()
     if path.is_dir():
-        path = path / "run.toml"
+        path = path / RECORD
     if not path.is_file():
         raise RecipeError(str(name_or_path), [f"no such recipe or file; recipes: {', '.join(recipe_names())}"])
     try:
@@ -32,11 +34,20 @@ def recipe_text(name_or_path: str | Path) -> str:
 
 
 def read_recipe(name_or_path: str | Path) -> "dict[str, Json]":
-    """The plain values of a recipe. Raises RecipeError."""
+    """The plain values of a recipe; those of a run's record by the names that settings have. Raises
+    RecipeError."""
     try:
-        return tomllib.loads(recipe_text(name_or_path))
+        data = tomllib.loads(recipe_text(name_or_path))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(str(name_or_path), [f"not readable as TOML: {error}"]) from None
+    path = Path(name_or_path).expanduser()
+    if path.name == RECORD or (path / RECORD).is_file():
+        for old, new in RENAMED.items():
+            section, _, key = old.partition(".")
+            held = data.get(section)
+            if isinstance(held, dict) and key in held:
+                held[new.partition(".")[2]] = held.pop(key)
+    return data
 
 
 def described() -> dict[str, str]:

@@ -70,7 +70,7 @@ def _task(
     stand over all others."""
     name, settings = benchmark.name if benchmark else name, request.task_settings
     if name == GSM8K.name:  # trained on too, it takes the style and the data of benchmarks
-        given = {} if request.data is None else {"data": str(GSM8K.file(request.data).parent), "test_data": None}
+        given = {} if request.data is None else {"data": str(GSM8K.file(request.data).parent), "test": None}
         settings = {"style": style.kind} | given | settings
     if run is not None and name == run.task.name:
         held = {key: value for key, value in asdict(run.task).items() if value is not None}

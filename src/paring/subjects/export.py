@@ -89,6 +89,8 @@ def exported(
                 remedy = "export the adapter, without --merged"
             else:
                 policy.tokenizer.save_pretrained(staging)
+                if policy.model.generation_config is not None:  # which tokens end an answer
+                    policy.model.generation_config.save_pretrained(staging)
                 check = publish(staging, policy.model, policy.adapters, base=model.path, target=target, layout=layout)
                 remedy = "export the whole model, with --merged"
             if check.fault is not None:

@@ -6,15 +6,17 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import isawaitable
 from itertools import islice
-from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Literal, SupportsFloat
 
 from pydantic import Field
 
-from paring.runtime.rows import Row, check_text, field_of, hub_values, jsonl_values, message_of, reject_repeats
+from paring.runtime.faults import RowFault
+from paring.runtime.rows import check_text, field_of, message_of
+from paring.runtime.sources import Source
 from paring.settings.declare import NotNegative, settings
 from paring.settings.own_code import function_in
+from paring.tasks.own_data import DataRows, OwnData, read_rows_of, with_system
 from paring.tasks.splits import digest, three_splits
 from paring.types import Completion, Group, Message, Problem, Score, Split
 
@@ -24,27 +26,26 @@ RewardFunction = Callable[..., object]
 
 
 @settings
-class RewardFunctions:
+class RewardFunctions(OwnData):
     """Rows with a `prompt`, and functions `reward(completions, **columns) -> list[float | None]`.
 
-    data         a .jsonl file, or a name on the hub (needs the `data` extra); each row has a "prompt", a text or a list
-                 of turns like {"role", "content"}, and any other columns
-    hub_config   which configuration of a data set on the hub; files have none
-    test         a .jsonl file of held-out rows. Without one an eighth of the rows is held out
+    data         as for every task (tasks/own_data.py); each row has a prompt, a text or a list of turns like {"role",
+                 "content"}, and any other columns. On the hub only a `test_split` that is named is held out
+    prompt_field   the name of the column that holds the prompt
+    system       a system prompt in the place of the rows' own; empty: none
     reward       a function in a Python file, such as "my.py:reward", or a list of them. The file is run, as any
                  program of yours is: give only files that you trust
     weights      as many weights as functions; by default each weighs 1
     correct_at   an answer counts as correct if its weighted sum of rewards is at least this: TRL has no such notion,
                  and accuracies need one
 
-    An eighth of the rows each is `test`, unless there is a test file, and `validation`; the rest is `train`
+    An eighth of the rows each is `test`, unless the data have held-out rows, and `validation`; the rest is `train`
     (tasks/splits.py). The gold of a problem is the JSON of its row.
     """
 
     name: Literal["reward-functions"] = "reward-functions"
-    data: str
-    hub_config: str | None = None
-    test: str | None = None
+    prompt_field: str = "prompt"
+    system: str | None = None
     reward: str | Annotated[tuple[str, ...], Field(min_length=1)]
     weights: tuple[NotNegative, ...] = ()
     correct_at: float = 1.0
@@ -60,12 +61,12 @@ class RewardFunctions:
         list of turns that ends with the user's, or stands twice, or if there are too few rows for every split;
         ModuleNotFoundError without the extra."""
         self._functions()
-        rows = self._rows(self.data)
-        tested = {} if self.test is None else self._rows(self.test)
-        places = [Row(place, {"prompt": problem.id}) for part in (rows, tested) for place, problem in part.items()]
-        reject_repeats(places, "prompt")
-        held_out = None if self.test is None else list(tested.values())
-        return three_splits(rows.values(), lambda problem: problem.id, held_out, self.data)[split]
+        rows = self._rows()
+        return three_splits(rows.trained, lambda problem: problem.id, rows.tested, self.data)[split]
+
+    def skipped(self) -> list[RowFault]:
+        """The rows that are left out. Raises as `problems`."""
+        return self._rows().faults.found
 
     def score(self, problem: Problem, text: str) -> Score:
         """One answer alone, whose tokens are not known. Raises as `score_groups` does."""
@@ -112,34 +113,44 @@ class RewardFunctions:
         weighted = zip(names, weights, rewards, strict=True)
         return {name: 0.0 if reward is None else weight * reward for name, weight, reward in weighted}
 
-    def _rows(self, path: str) -> dict[str, Problem]:
-        """Problems by the places of their rows."""
-        is_file = Path(path).expanduser().exists() or Path(path).suffix == ".jsonl" or path.count("/") != 1
-        values = jsonl_values(path, ("prompt",)) if is_file else hub_values(path, self.hub_config, "train")
-        problems = {place: _problem(value, place) for value, place in values}
-        if len({isinstance(_row_of(problem)["prompt"], str) for problem in problems.values()}) > 1:
-            raise ValueError(f"{path}: some prompts are texts and others lists of turns; write all in one way")
-        return problems
-
-
-def _problem(value: object, place: str) -> Problem:
-    prompt = field_of(value, "prompt", place)
-    if isinstance(prompt, str):
-        text = check_text(prompt, "field 'prompt'", place)
-        messages: tuple[Message, ...] = ({"role": "user", "content": text},)
-    elif isinstance(prompt, list) and prompt:
-        messages = tuple(message_of(turn, f"prompt[{number}]", place) for number, turn in enumerate(prompt))
-    else:
-        raise ValueError(f"{place}: field 'prompt' must be a text, or a list of turns with role and content")
-    if messages[-1]["role"] != "user":
-        raise ValueError(
-            f"{place}: the prompt ends with the {messages[-1]['role']}'s turn; it must end with the user's"
+    def _rows(self) -> DataRows[Problem]:
+        rows = read_rows_of(
+            self,
+            "task",
+            self._problem,
+            (self.prompt_field,),
+            key=lambda problem: problem.id,
+            place=lambda problem: problem.place,
+            what="prompt",
+            own_test=self.test_split is not None or not Source(self.data, "task.data").is_on_hub,
         )
-    try:
-        row = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{place}: a column cannot be written as JSON ({error}): leave it out") from error
-    return Problem(f"reward-functions/{digest(json.dumps(prompt))}", messages, row)
+        for part in (rows.trained, rows.tested or ()):
+            if len({isinstance(_row_of(problem)["prompt"], str) for problem in part}) > 1:
+                raise ValueError(f"{self.data}: some prompts are texts and others lists of turns; write all in one way")
+        return rows
+
+    def _problem(self, value: object, place: str) -> Problem:
+        """Raises RowFault."""
+        prompt = field_of(value, self.prompt_field, place)
+        assert isinstance(value, dict)
+        if isinstance(prompt, str):
+            text = check_text(prompt, f"field {self.prompt_field!r}", place)
+            messages: tuple[Message, ...] = ({"role": "user", "content": text},)
+        elif isinstance(prompt, list) and prompt:
+            messages = tuple(message_of(turn, f"prompt[{number}]", place) for number, turn in enumerate(prompt))
+        else:
+            words = f"field {self.prompt_field!r} must be a text, or a list of turns with role and content"
+            raise RowFault(place, "not a text", words)
+        if messages[-1]["role"] not in ("user", "tool"):
+            words = f"the prompt ends with the {messages[-1]['role']}'s turn; it must end with the user's"
+            raise RowFault(place, "not a conversation", words)
+        try:
+            row = json.dumps({**value, "prompt": prompt}, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            words = f"a column cannot be written as JSON ({error}): leave it out"
+            raise RowFault(place, "with a column that is no JSON", words) from error
+        identity = f"reward-functions/{digest(json.dumps(prompt))}"
+        return Problem(identity, with_system(messages, self.system), row, place=place)
 
 
 def _row_of(problem: Problem) -> dict[str, object]:

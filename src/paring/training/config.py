@@ -117,14 +117,17 @@ def load_run(name_or_path: str | Path, **overrides: Json) -> AnyRun:
 def _drop_what_no_longer_applies(data: Plain, recipe: Plain, given: Plain) -> None:
     """Where `given` overrides chose another kind of a section than its `recipe`, in place."""
     known = valid_keys(METHODS.get(data.get("method", "rl"), Run), data)
-    for name, section in recipe.items():
-        chosen = given.get(name)
-        if isinstance(chosen, dict) and any(
-            key in chosen and chosen[key] != section.get(key) for key in ("kind", "name")
-        ):
-            for key in section.keys() - chosen.keys():
-                if f"{name}.{key}" not in known:
-                    del data[name][key]
+
+    def drop(section: Plain, old: Plain, chosen: Plain, prefix: str) -> None:
+        if any(key in chosen and chosen[key] != old.get(key) for key in ("kind", "name")):
+            for key in old.keys() - chosen.keys():
+                if f"{prefix}{key}" not in known:
+                    del section[key]
+        for name, inner in chosen.items():
+            if isinstance(inner, dict) and isinstance(before := old.get(name), dict):
+                drop(section[name], before, inner, f"{prefix}{name}.")
+
+    drop(data, recipe, given, "")
 
 
 def validate(data: Plain, *, source: str) -> AnyRun:

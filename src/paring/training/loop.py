@@ -13,6 +13,7 @@ from paring.evaluation.measuring import Evaluation
 from paring.policy.packing import PackedBatch
 from paring.policy.publishing import publish
 from paring.runtime.checkpoint import newest_first
+from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import begin_peaks, peaks
@@ -90,6 +91,12 @@ class Loop:
         """All steps are made, or the run is to end where it collapses, and has."""
         stops = isinstance(self.run, Run) and self.run.collapse.stop
         return self.progress.step == self.run.steps or (stops and self.progress.watch.found is not None)
+
+    def leave_out(self, skipped: Sequence[RowFault]) -> None:
+        """Put on record which rows of the data are left out; none: nothing is written."""
+        if skipped:
+            self.folder.write_skipped([fault.as_plain() for fault in skipped])
+            self.screen.note(f"{faults_in_words(skipped)}\nleft out, and listed in {self.folder.skipped}")
 
     def begin(self, title: str, held_out: str, examine: Callable[[], Examined]) -> None:
         """Measure the base on what is `held_out`, unless a checkpoint knows it, and show the run."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import resolved
-from paring.policy.model import Policy
+from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.folder import RunFolder, check_free, free_folder
 from paring.runtime.screen import Screen
 from paring.runtime.text import visible
@@ -16,9 +16,7 @@ from paring.training.draws import items_of_step
 from paring.training.progress import resumed
 from paring.training.result import Result, Values
 from paring.training.setup import in_words
-
-LONGEST_TEXT = 2000
-"""Characters of a preview's quotation."""
+from paring.training.showing import BEGIN, END, marked, quoted
 
 
 def train(run: AnyRun, out: str | Path | None = None, *, resume: bool = False, screen: Screen | None = None) -> Result:
@@ -52,24 +50,23 @@ def preview(run: AnyRun) -> str:
         [problem] = items_of_step(problems, 1, seed=run.seed, step=1)
         prompt = prompt_tokens(policy.tokenizer, problem.messages)
         counts = f"# {len(problems):,} training problems; the first prompt, of {len(prompt)} tokens:"
-        data = [*(f"# {visible(note)}" for note in rl_setup.notes), counts, *_quoted(policy, prompt)]
+        notes = (f"# {visible(note)}" for note in rl_setup.notes)
+        data = [*left_out(rl_setup.skipped), *notes, counts, *quoted(policy.tokenizer, prompt)]
     else:
         supervised = sft_setup.prepare(run)
         policy, examples = supervised.policy, supervised.examples
         [first] = items_of_step(examples, 1, seed=run.seed, step=1)
-        learned = [first.tokens[place] for place in first.targets]
         counts = f"{len(examples):,} training and {len(supervised.held_out):,} held-out examples"
         data = [
+            *left_out(supervised.skipped),
             *(f"# {visible(note)}" for note in supervised.notes),
-            f"# {counts}; the first, of {len(first.tokens)} tokens:",
-            *_quoted(policy, first.tokens),
-            f"# of which {len(learned)} are learned:",
-            *_quoted(policy, learned),
+            f"# {counts}; the first, of {len(first.tokens)} tokens, of which {len(first.targets)} are learned, "
+            f"those between {BEGIN} and {END}:",
+            *marked(policy.tokenizer, first),
         ]
     return "\n".join([to_toml(run), f"# {in_words(policy)}", *data, "# nothing was written"])
 
 
-def _quoted(policy: Policy, tokens: Sequence[int]) -> list[str]:
-    """The text of tokens as lines of a preview."""
-    text = visible(str(policy.tokenizer.decode(list(tokens))), LONGEST_TEXT)
-    return [f"#   {line}" for line in text.split("\n")]
+def left_out(skipped: Sequence[RowFault]) -> list[str]:
+    """The rows that a run leaves out, as lines of a preview."""
+    return [f"# left out: {line}" for line in faults_in_words(skipped).splitlines()] if skipped else []

@@ -28,11 +28,12 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
     gates = gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
     greedy = replace(run.rollout.sampling, temperature=0.0)
-    measured = partial(measure, setup.engine, run.task, sampling=greedy)
+    measured = partial(measure, setup.engine, run.task, sampling=greedy, left_out=setup.left_out)
     test = partial(measured, "test", limit=run.evaluate.limit)
     validate = partial(measured, "validation", limit=run.evaluate.validation_limit)
     trained = Trained(setup.policy, optimiser, setup.sampler)
     with Loop.opened(run, folder, trained, resume=resume, screen=screen) as loop:
+        loop.leave_out(setup.skipped)
         for note in setup.notes:
             screen.note(note)
         title = f"{run.objective.kind} on {run.task.name}: {in_words(setup.policy)}"

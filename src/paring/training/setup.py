@@ -19,9 +19,11 @@ from paring.rollout.gap import SamplingGap, is_exact, sampling_gap
 from paring.rollout.lagged import LaggedEngine
 from paring.rollout.local import LocalEngine, check_decodes, check_length
 from paring.rollout.teacher import Teacher
+from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.machine import threads_for
 from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
 from paring.tasks.base import Task
+from paring.tasks.own_data import OwnData
 from paring.training.config import AnyRun, Run
 from paring.training.draws import items_of_step
 from paring.training.start import attach_adapters
@@ -32,7 +34,8 @@ from paring.types import Json, Key, Problem
 class Setup:
     """The policy, the task with the weights of its reward's parts, the problems it trains on and the objective.
     `engine` samples from the policy itself; `sampler` gives the answers that are trained on, a teacher's or those of
-    the policy as it was when the sampler was last refreshed."""
+    the policy as it was when the sampler was last refreshed. `skipped`: rows of the user's that are left
+    out; `left_out`: the ids of problems that are too long."""
 
     policy: Policy
     task: Task
@@ -41,6 +44,8 @@ class Setup:
     objective: Objective
     engine: Engine
     sampler: LaggedEngine
+    skipped: Sequence[RowFault] = ()
+    left_out: frozenset[str] = frozenset()
     gap: SamplingGap | None = None
     """Of a base whose arithmetic is not fp32, where the policy samples."""
     notes: Sequence[str] = ()
@@ -59,21 +64,27 @@ def prepare(run: Run) -> Setup:
     Raises ValueError, or FileNotFoundError for data that is not there."""
     ask_for_large_pages()  # before an objective of the user's own is tried on tensors
     objective = run.objective.opened()
-    problems = run.task.problems("train")
-    held_out = [*run.task.problems("test")[: run.evaluate.limit]]
-    if run.evaluate.every or run.evaluate.validation_at_end:
-        held_out += run.task.problems("validation")[: run.evaluate.validation_limit]
-    if not problems or not held_out:
+    problems, tested = run.task.problems("train"), run.task.problems("test")
+    validated = run.task.problems("validation") if run.evaluate.every or run.evaluate.validation_at_end else []
+    if not problems or not tested:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
+    _check_splits(run.task, problems, [*tested, *validated])
     _check_weights(run.task, run.rewards, problems[0])
     policy, notes = load_policy(run)
     policy = check_decodes(policy)
+    skipped = list(run.task.skipped()) if isinstance(run.task, OwnData) else []
+    long: dict[str, RowFault] = {}
+    if isinstance(run.task, OwnData) and run.task.long == "skip":
+        long = _too_long(policy, [*problems, *tested, *validated], run.rollout.max_new_tokens)
+    problems, tested, validated = (_without(part, long) for part in (problems, tested, validated))
+    if not problems or not tested:
+        raise ValueError(f"task {run.task.name}: no prompt is left: {faults_in_words(list(long.values()))}")
+    held_out = [*tested[: run.evaluate.limit], *validated[: run.evaluate.validation_limit]]
     count = min(run.steps * run.rollout.problems, len(problems))
     drawn = problems if objective.redraws else items_of_step(problems, count, seed=run.seed, step=1)
-    for problem in [*drawn, *held_out]:
-        prompt = prompt_tokens(policy.tokenizer, problem.messages)
-        check_rows(prompt, embedding_rows(policy.model), policy.tokenizer, f"problem {problem.id}: its prompt")
-        check_length(problem, len(prompt), run.rollout.max_new_tokens, policy.context)
+    if faults := list(_too_long(policy, [*drawn, *held_out], run.rollout.max_new_tokens).values()):
+        remedy = "; task.long=skip leaves such prompts out" if isinstance(run.task, OwnData) else ""
+        raise ValueError(f"{faults[0] if len(faults) == 1 else faults_in_words(faults)}{remedy}")
     engine = LocalEngine(policy, rows=run.rollout.rows)
     gap = None
     if not objective.from_solutions and not is_exact(policy):
@@ -86,7 +97,8 @@ def prepare(run: Run) -> Setup:
     else:
         recording = Recording(run.record_bytes) if run.record_bytes else None
         sampler = LaggedEngine(replace(engine, recording=recording), policy.adapters, run.rollout.sync_every)
-    return Setup(policy, run.task, run.rewards, problems, objective, engine, sampler, gap, notes)
+    left_out, skipped = frozenset(long), [*skipped, *long.values()]
+    return Setup(policy, run.task, run.rewards, problems, objective, engine, sampler, skipped, left_out, gap, notes)
 
 
 def load_policy(run: AnyRun) -> tuple[Policy, list[str]]:
@@ -109,6 +121,35 @@ def in_words(policy: Policy) -> str:
         f"{len(policy.adapters)} adapters of {rank_words} with {trained:,} "
         f"{coverage.in_words(coverage.coverage(policy.model))}"
     ) + ("" if policy.unpacked is None else f"; {policy.pace}")
+
+
+def _too_long(policy: Policy, problems: Sequence[Problem], max_new_tokens: int) -> dict[str, RowFault]:
+    """A fault, by the problem's id, for each prompt that leaves no room for an answer."""
+    faults: dict[str, RowFault] = {}
+    for problem in problems:
+        prompt = prompt_tokens(policy.tokenizer, problem.messages)
+        check_rows(prompt, embedding_rows(policy.model), policy.tokenizer, f"problem {problem.id}: its prompt")
+        try:
+            check_length(problem, len(prompt), max_new_tokens, policy.context)
+        except ValueError as error:
+            words = str(error).removeprefix(f"problem {problem.id}: ")
+            faults[problem.id] = RowFault(problem.place or f"problem {problem.id}", "too long", words)
+    return faults
+
+
+def _without(problems: Sequence[Problem], left_out: Mapping[str, RowFault]) -> Sequence[Problem]:
+    return [problem for problem in problems if problem.id not in left_out] if left_out else problems
+
+
+def _check_splits(task: Task, problems: Sequence[Problem], held_out: Sequence[Problem]) -> None:
+    """Raises ValueError where a prompt is trained on and measured: the measurement would be of memory."""
+    trained = {str(problem.messages): problem.id for problem in problems}
+    shared = [problem.place or problem.id for problem in held_out if str(problem.messages) in trained]
+    if shared:
+        raise ValueError(
+            f"task {task.name}: {len(shared)} of {len(held_out)} held-out problems have prompts that are trained on "
+            f"({', '.join(shared[:5])}): give the splits different problems"
+        )
 
 
 def _check_weights(task: Task, weights: Mapping[str, float], problem: Problem) -> None:

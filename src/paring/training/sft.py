@@ -33,6 +33,7 @@ def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Re
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
     validate = partial(held_out_loss, setup.policy, setup.held_out, tokens_per_pass=run.optimiser.tokens_per_pass)
     with Loop.opened(run, folder, Trained(setup.policy, optimiser), resume=resume, screen=screen) as loop:
+        loop.leave_out(setup.skipped)
         for note in setup.notes:
             screen.note(note)
         title = f"supervised on {run.data.name}: {in_words(setup.policy)}, {len(setup.examples):,} examples"

@@ -101,7 +101,7 @@ def test_a_run_of_no_known_style_and_none_at_all(small_run):
     notes = ["arithmetic trained with other prompts than benchmarks have: boxed"]
     assert style_for(wanted(), small_run()) == (Boxed(), notes)
     assert style_for(wanted(style="think-answer"), None) == (ThinkAnswer(), [])
-    run = load_run("quickstart", task={"name": "questions", "train": "absent.jsonl"})
+    run = load_run("quickstart", task={"name": "questions", "data": "absent.jsonl"})
     assert "not known" in style_for(wanted(), run)[1][0]
 
 

@@ -109,7 +109,7 @@ def test_the_faults_of_all_runs_are_told_once_each():
 
 def test_supervised_runs_cannot_be_tuned_by_accuracy():
     made = study(
-        recipe="sft-gsm8k-lora", arms={"lora": {}}, tune=Tune(values=(1e-3,)), overrides={"data.path": "nothing"}
+        recipe="sft-gsm8k-lora", arms={"lora": {}}, tune=Tune(values=(1e-3,)), overrides={"data.data": "nothing"}
     )
     with pytest.raises(RecipeError, match="evaluate.validation_at_end|accuracy on the validation split"):
         tuning_runs(made)

@@ -76,8 +76,8 @@ def tiny_model(tmp_path):
 def tiny_gsm8k(tmp_path):
     folder = tmp_path / "gsm8k"
     folder.mkdir()
-    rows = [{"question": f"What is {n} and {n} ?", "answer": f"It is {2 * n}.\n#### {2 * n}"} for n in range(12)]
-    for part in ("train", "test"):
+    for part, numbers in (("train", range(12)), ("test", range(12, 24))):
+        rows = [{"question": f"What is {n} and {n} ?", "answer": f"It is {2 * n}.\n#### {2 * n}"} for n in numbers]
         (folder / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from paring.runtime.rows import read_jsonl
+from paring.runtime.rows import jsonl_values
 from paring.tasks.gsm8k import FIELDS, Gsm8k
 from paring.tasks.styles import BOXED_PROMPT, THINK_ANSWER_PROMPT
 from paring.types import Problem
@@ -60,29 +60,29 @@ def test_the_draw_depends_on_the_seed_and_not_on_the_order_of_the_file(folder):
 
 def test_single_files(folder):
     train, test = str(folder / "train.jsonl"), str(folder / "test.jsonl")
-    task = Gsm8k(data=train, test_data=test, train_problems=100)
+    task = Gsm8k(data=train, test=test, train_problems=100)
     assert task.problems("train") == Gsm8k(data=str(folder), train_problems=100).problems("train")
     assert task.problems("test") == Gsm8k(data=str(folder)).problems("test")
-    with pytest.raises(ValueError, match="name the test file in test_data"):
+    with pytest.raises(ValueError, match="name the test file in task.test"):
         Gsm8k(data=train).problems("test")
 
 
 @pytest.mark.parametrize("answer", ["no mark", "#### ", "#### 1.5", "#### five", "#### 1 #### x", "#### 18 dollars"])
 def test_a_gold_that_is_no_integer_is_a_data_error(folder, answer):
-    write(folder / "test.jsonl", [row(1), row(2, answer)])
+    write(folder / "test.jsonl", [row(1001), row(1002, answer)])
     with pytest.raises(ValueError, match=r"test\.jsonl:2: the answer does not end in '#### ' and an integer"):
         Gsm8k(data=str(folder)).problems("test")
 
 
 def test_commas_leave_the_gold(folder):
-    write(folder / "test.jsonl", [row(1, "#### 109,200,000"), row(2, "a #### 3\n#### -47")])
+    write(folder / "test.jsonl", [row(1001, "#### 109,200,000"), row(1002, "a #### 3\n#### -47")])
     assert [problem.gold for problem in Gsm8k(data=str(folder)).problems("test")] == ["109200000", "-47"]
 
 
 def test_what_is_missing_is_named(folder):
     with pytest.raises(ValueError, match=r"train_problems=1800: .* has 700, ask for fewer"):
         Gsm8k(data=str(folder)).problems("train")
-    with pytest.raises(FileNotFoundError, match=r"data='absent': no such folder.*openai/grade-school-math"):
+    with pytest.raises(FileNotFoundError, match=r"task\.data = 'absent': no such file or folder"):
         Gsm8k(data="absent").problems("train")
     (folder / "test.jsonl").unlink()
     with pytest.raises(FileNotFoundError, match=r"test\.jsonl: there is no such file"):
@@ -90,7 +90,7 @@ def test_what_is_missing_is_named(folder):
 
 
 def test_a_repeated_question_is_refused(folder):
-    write(folder / "test.jsonl", [row(1), row(2), row(1)])
+    write(folder / "test.jsonl", [row(1001), row(1002), row(1001)])
     with pytest.raises(ValueError, match=r"test\.jsonl:3: the same question as .*test\.jsonl:1"):
         Gsm8k(data=str(folder)).problems("test")
 
@@ -197,7 +197,7 @@ def test_the_1800_are_the_same_on_every_call_and_leave_validation_alone():
 @needs_real_data
 def test_every_gold_solution_is_correct_and_mostly_shows_working():
     task = Gsm8k(data=str(REAL))
-    solutions = {row["question"]: row["answer"] for row in read_jsonl(REAL / "test.jsonl", FIELDS)}
+    solutions = {row["question"]: row["answer"] for row, _ in jsonl_values(REAL / "test.jsonl", FIELDS)}
     scores = [task.score(problem, solutions[problem.messages[1]["content"]]) for problem in task.problems("test")]
     assert all(score.correct and score.reward == 1.0 for score in scores)
     assert sum(score.traits["working"] for score in scores) > 0.95 * len(scores)
@@ -207,7 +207,7 @@ def test_every_gold_solution_is_correct_and_mostly_shows_working():
 
 def test_a_solution_is_that_of_the_data_in_the_format_that_is_asked_for(folder):
     marked = "Half of 48 is 48/2 = <<48/2=24>>24.\nSo 48+24 = <<48+24=72>>72.\n#### 72"
-    write(folder / "test.jsonl", [row(72, marked), row(5, "#### 5")])
+    write(folder / "test.jsonl", [row(1072, marked), row(1005, "#### 5")])
     task = Gsm8k(data=str(folder))
     worked, bare = task.problems("test")
     assert worked.solution == ("<think> Half of 48 is 48/2 = 24.\nSo 48+24 = 72. </think>\n<answer> 72 </answer>")

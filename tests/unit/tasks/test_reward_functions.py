@@ -100,7 +100,7 @@ def test_a_test_file_is_the_test_split(folder):
     assert [problem.messages[0]["content"] for problem in task.problems("test")] == ["and 99 + 1?"]
     assert len(task.problems("train")) + len(task.problems("validation")) == 40
     write(folder / "test.jsonl", ROWS[:1])
-    with pytest.raises(ValueError, match=r"test.jsonl:1: the same prompt as .*rows.jsonl:1"):
+    with pytest.raises(ValueError, match=r"rows.jsonl:1: the same prompt as .*test.jsonl:1"):
         task.problems("test")
 
 

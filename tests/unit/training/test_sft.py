@@ -9,8 +9,9 @@ from transformers import AutoTokenizer
 from paring.adapters.attach import parameters_by_name
 from paring.policy.loading import EMBEDDED
 from paring.policy.packing import Labelled
+from paring.runtime.faults import Faults
 from paring.settings.complaints import NotFinite
-from paring.tasks.examples import Conversation
+from paring.tasks.row_forms import Conversation
 from paring.training.heldout import cut_examples, held_out_loss
 from paring.training.optim import Adam, Optimiser
 from paring.training.sft import fit
@@ -93,15 +94,16 @@ def test_all_tokens_but_the_first_are_learned_if_asked():
     tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
     messages = ({"role": "user", "content": "1+2="}, {"role": "assistant", "content": "3"})
     example = Conversation("a.jsonl:1", messages)
-    answers, everything = (labelled(example, tokenizer, loss_on) for loss_on in ("completions", "all"))
+    faults = Faults("data.broken", "stop")
+    [answers], [everything] = (labelled(example, tokenizer, part, (), faults) for part in ("completions", "all"))
     assert answers.tokens == everything.tokens
     assert tokenizer.decode([answers.tokens[place] for place in answers.targets]) == "3<|end|>"
     assert tokenizer.decode([everything.tokens[place] for place in everything.targets]) == "1+2=<|assistant|>3<|end|>"
 
 
 def test_an_example_that_the_template_refuses_is_named(tokenizer):
-    answer = {"role": "assistant", "content": "w1"}
-    with pytest.raises(ValueError, match=r"^a\.jsonl:17: the model has no chat template"):
-        labelled(
-            Conversation("a.jsonl:17", ({"role": "user", "content": "w1"}, answer, answer)), tokenizer, "completions"
-        )
+    answer, faults = {"role": "assistant", "content": "w1"}, Faults("data.broken", "skip")
+    example = Conversation("a.jsonl:17", ({"role": "user", "content": "w1"}, answer, answer))
+    assert labelled(example, tokenizer, "completions", (), faults) == []
+    [fault] = faults.found
+    assert str(fault).startswith("a.jsonl:17: messages[2]: the model has no chat template")

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from paring.evaluation.benchmarks.worked import MATHEMATICS
-from paring.runtime.rows import check_text, field_of, hub_values, jsonl_values
+from paring.runtime.rows import check_text, field_of, jsonl_values
+from paring.runtime.sources import hub_values
 from paring.tasks.styles import Shot
 from paring.verifier import Kind
 

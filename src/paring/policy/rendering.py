@@ -1,0 +1,105 @@
+"""The text of a conversation by a chat template, its tokens, and the tokens by which the template ends an answer."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from paring.policy.turns import spellings
+from paring.types import Json, Turn
+
+# What a template of a stranger's may raise while it is rendered.
+FAILURES = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+MARK = "paringmark"
+QUESTION: Turn = {"role": "user", "content": "paringquestion"}
+CALL: Json = [{"type": "function", "id": "paringid9", "function": {"name": MARK, "arguments": {MARK: MARK}}}]
+
+
+class TemplateRefuses(ValueError):
+    """A chat template that does not take a conversation."""
+
+
+def end_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    end = tokenizer.eos_token_id
+    assert isinstance(end, int), end
+    return end
+
+
+def text_tokens(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = False) -> tuple[int, ...]:
+    """No warning of a long prompt: those that exceed the context are refused, in our own words."""
+    return tuple(tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
+
+
+def rendered(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, Json]], tools: Sequence[Json], *, prompt: bool
+) -> str:
+    """The text of a conversation; as a `prompt` with what stands before an answer."""
+    if tokenizer.chat_template is None:
+        return _plain(messages, prompt=prompt)
+    try:
+        text = tokenizer.apply_chat_template(
+            [dict(message) for message in messages],  # pyright: ignore[reportArgumentType]  turns hold more than texts
+            tools=list(tools) or None,  # pyright: ignore[reportArgumentType]  a schema is any JSON
+            add_generation_prompt=prompt,
+            tokenize=False,
+        )
+    except FAILURES as error:
+        roles = ", ".join(str(message["role"]) for message in messages)
+        raise TemplateRefuses(
+            f"the model's chat template refuses messages of the roles {roles}: {error}; choose a model that takes them"
+        ) from error
+    assert isinstance(text, str)
+    return text
+
+
+def _plain(messages: Sequence[Mapping[str, Json]], *, prompt: bool) -> str:
+    """A base model without a template reads paragraphs, and answers once."""
+    *before, last = [str(message["content"]) for message in messages]
+    if prompt:
+        return "\n\n".join([*before, last]) + "\n"
+    if any(message["role"] == "assistant" for message in messages[:-1]):
+        raise ValueError(
+            "the model has no chat template, so a conversation can have one answer only: split it, or choose a "
+            "template by model.chat_template"
+        )
+    return "\n\n".join(before) + "\n" + last
+
+
+def closing_tokens(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokens by which the chat template ends an answer or a tool call, the end-of-sequence token among them."""
+    template = tokenizer.chat_template
+    return _closing(tokenizer, str(template)) if template is not None else frozenset({end_of(tokenizer)})
+
+
+@lru_cache(maxsize=8)
+def _closing(tokenizer: PreTrainedTokenizerBase, template: str) -> frozenset[int]:
+    """`template` is the key of the cache alone: a tokenizer may be given another one."""
+    ends, special = {end_of(tokenizer)}, set(tokenizer.all_special_ids)
+    special |= {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    answer: Turn = {"role": "assistant", "content": MARK}
+    call: Turn = {"role": "assistant", "content": "", "tool_calls": CALL}
+    for turn in (answer, call):
+        for spelt in spellings([QUESTION, turn]):
+            try:
+                _, mark, tail = rendered(tokenizer, spelt, (), prompt=False).rpartition(MARK)
+            except ValueError:
+                continue  # not every template takes such a turn
+            tokens = text_tokens(tokenizer, tail.rstrip()) if mark else ()
+            # A call may end in special tokens of its own: the last of all ends it.
+            run = _first_run(tokens, special) if turn is answer else tokens
+            if ends.isdisjoint(run):
+                ends |= special.intersection(run[-1:])
+            break
+    return frozenset(ends)
+
+
+def _first_run(tokens: Sequence[int], chosen: Collection[int]) -> list[int]:
+    """The first chosen tokens that stand one after the other."""
+    run: list[int] = []
+    for token in tokens:
+        if token in chosen:
+            run.append(token)
+        elif run:
+            break
+    return run

@@ -1,0 +1,171 @@
+"""The forms of a row that a supervised run learns from: prompts with completions, chats, ShareGPT, Alpaca."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from paring.runtime.faults import RowFault
+from paring.runtime.rows import check_text, field_of, text_of
+from paring.settings.declare import settings
+from paring.tasks.chat_turns import read_json, turn_of
+from paring.types import Json, Turn
+
+ASKED = ("prompt", "question", "query", "input", "problem", "instruction")
+TOLD = ("completion", "response", "solution", "answer", "output", "target")
+"""Names of columns that are a prompt and its completion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns with at least one answer, the tools they may call, and their place (`train.jsonl:17`)."""
+
+    place: str
+    messages: tuple[Turn, ...]
+    tools: tuple[Json, ...] = ()
+
+    @property
+    def question(self) -> str:
+        """The turns before the first answer: conversations that share them never stand on both sides of a split."""
+        roles = [message["role"] for message in self.messages]
+        return "\n".join(str(message["content"]) for message in self.messages[: roles.index("assistant")])
+
+
+@settings
+class AutoRows:
+    """The form that the columns of each row show."""
+
+    kind: Literal["auto"] = "auto"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return ("messages, or prompt and completion",)
+
+    def conversation(self, value: object, place: str) -> Conversation:
+        """Raises RowFault with the place if the columns are of no form, or as that form does."""
+        columns = {name for name, held in value.items() if held is not None} if isinstance(value, dict) else set()
+        for name in ("messages", "conversations", "conversation"):
+            if name in columns:
+                return ChatRows(messages=name).conversation(value, place)
+        if {"instruction", "output"} <= columns:
+            return AlpacaRows().conversation(value, place)
+        for prompt, completion in product(ASKED, TOLD):
+            if {prompt, completion} <= columns:
+                return PromptRows(prompt=prompt, completion=completion).conversation(value, place)
+        field_of(value, "completion" if columns & {*ASKED} else "prompt" if columns & {*TOLD} else "messages", place)
+        raise RowFault(place, "of no known form", "no form fits; choose data.rows.kind and its columns")
+
+
+@settings
+class PromptRows:
+    """Rows like {"prompt": "How many legs has a spider?", "completion": "8"}; the names of both fields are free. Both
+    may also be lists of turns."""
+
+    kind: Literal["prompts"] = "prompts"
+    prompt: str = "prompt"
+    completion: str = "completion"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return self.prompt, self.completion
+
+    def conversation(self, value: object, place: str) -> Conversation:
+        """Raises RowFault with the place if a field is missing or is no usable text."""
+        turns = [
+            turn
+            for name, role in ((self.prompt, "user"), (self.completion, "assistant"))
+            for turn in _turns_of(text_of(value, name, place), f"field {name!r}", role, place)
+        ]
+        return _conversation(value, turns, self.completion, place)
+
+
+@settings
+class ChatRows:
+    """Rows like {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}. Turns
+    may also be as ShareGPT has them, {"from": "human", "value": "Hi"}."""
+
+    kind: Literal["chats"] = "chats"
+    messages: str = "messages"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.messages,)
+
+    def conversation(self, value: object, place: str) -> Conversation:
+        """Raises RowFault with the place and the turn if the row is no conversation that ends with an answer."""
+        turns = read_json(field_of(value, self.messages, place))
+        if not isinstance(turns, list) or not turns:
+            words = f'field {self.messages!r} must be a list of turns like {{"role", "content"}}'
+            raise RowFault(place, "not a conversation", words)
+        read = [turn_of(turn, f"{self.messages}[{number}]", place) for number, turn in enumerate(turns)]
+        return _conversation(value, read, self.messages, place)
+
+
+@settings
+class ShareGptRows(ChatRows):
+    """Rows like {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]}."""
+
+    kind: Literal["sharegpt"] = "sharegpt"  # pyright: ignore[reportIncompatibleVariableOverride]  the tag of its union
+    messages: str = "conversations"
+
+
+@settings
+class AlpacaRows:
+    """Rows like {"instruction": "Add.", "input": "1 and 2", "output": "3"}, perhaps with `history` of earlier pairs."""
+
+    kind: Literal["alpaca"] = "alpaca"
+    instruction: str = "instruction"
+    input: str = "input"
+    output: str = "output"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return self.instruction, self.output
+
+    def conversation(self, value: object, place: str) -> Conversation:
+        """Raises RowFault as the other forms do."""
+        asked = check_text(text_of(value, self.instruction, place), f"field {self.instruction!r}", place)
+        row = value if isinstance(value, dict) else {}
+        more, earlier = row.get(self.input), read_json(row.get("history") or [])
+        if isinstance(more, str) and more.strip():
+            asked = f"{asked}\n{more}"
+        pairs = earlier if isinstance(earlier, list) else []
+        turns: list[Turn] = []
+        for number, pair in enumerate(pairs):
+            if not (isinstance(pair, list | tuple) and len(pair) == 2):
+                raise RowFault(place, "not a conversation", f"history[{number}] must be a question and its answer")
+            for role, text in zip(("user", "assistant"), pair, strict=True):
+                turns.append({"role": role, "content": check_text(text, f"history[{number}]", place)})
+        told = check_text(text_of(value, self.output, place), f"field {self.output!r}", place)
+        turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": told}]
+        return _conversation(value, turns, self.output, place)
+
+
+RowForm: TypeAlias = Annotated[
+    AutoRows | PromptRows | ChatRows | ShareGptRows | AlpacaRows, Field(discriminator="kind")
+]
+
+
+def _turns_of(value: object, what: str, role: str, place: str) -> list[Turn]:
+    """A field that holds a text, which is one turn of this role, or a list of turns."""
+    value = read_json(value) if isinstance(value, str) and value.lstrip().startswith("[{") else value
+    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+        return [turn_of(turn, f"{what}[{number}]", place) for number, turn in enumerate(value)]
+    return [{"role": role, "content": check_text(value, what, place)}]
+
+
+def _conversation(value: object, turns: list[Turn], name: str, place: str) -> Conversation:
+    """Raises RowFault where the turns do not begin with a question and end with an answer."""
+    row = value if isinstance(value, dict) else {}
+    system = row.get("system")
+    if isinstance(system, str) and system.strip() and turns[0]["role"] != "system":
+        turns = [{"role": "system", "content": system}, *turns]
+    if turns[0]["role"] == "assistant":
+        words = f"{name}[0] is the assistant's; a conversation begins with a question"
+        raise RowFault(place, "not a conversation", words)
+    if turns[-1]["role"] != "assistant":
+        words = f"{name}[{len(turns) - 1}] is the {turns[-1]['role']}'s; remove what follows the last answer"
+        raise RowFault(place, "not a conversation", words)
+    tools = read_json(row.get("tools"))
+    return Conversation(place, tuple(turns), tuple(tools) if isinstance(tools, list) else ())
