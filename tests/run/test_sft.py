@@ -3,6 +3,7 @@
 import json
 import math
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from paring import evaluate, load_run, train
 from paring.cli import app
-from paring.policy.loading import load_base
+from paring.policy.loading import load_base, resolved
 from paring.runtime.journal import read_rows
 from paring.settings.complaints import RecipeError, RunFailed
 from paring.subjects.export import export
@@ -208,7 +209,7 @@ def test_a_dry_run_shows_what_is_learned_and_writes_nothing(recipe, tmp_path, mo
 
 def test_a_run_of_ours_survives_being_written_and_read(recipe, uninterrupted):
     run = load_run(recipe)
-    assert isinstance(run, SftRun) and load_run(uninterrupted) == run
+    assert isinstance(run, SftRun) and load_run(uninterrupted) == replace(run, model=resolved(run.model))
     assert as_plain(run)["data"]["rows"] == {"kind": "auto"}
 
 

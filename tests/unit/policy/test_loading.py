@@ -151,6 +151,6 @@ def test_a_base_is_quantised_but_for_its_head(quantisation, kind):
 
 
 def test_without_bitsandbytes_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("paring.policy.loading.find_spec", lambda name: None)
+    monkeypatch.setattr("paring.policy.quantised.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r'"4bit" needs bitsandbytes and accelerate: pip install "paring\[qu'):
         load_base(Model(quantisation="4bit"))
