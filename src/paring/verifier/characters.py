@@ -23,6 +23,7 @@ _SAME = {
         }.items()
     },
     ord("º"): "°",
+    **{ord("℃"): "°C", ord("℉"): "°F", ord("〈"): "⟨", ord("〉"): "⟩", ord("Ω"): "Ω"},
 }
 _RAISED = dict(zip(map(ord, "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ"), "0123456789+-n", strict=True))
 _LOWERED = dict(zip(map(ord, "₀₁₂₃₄₅₆₇₈₉₊₋"), "0123456789+-", strict=True))
