@@ -11,6 +11,7 @@ from paring.verifier.latex import compact, split_outside
 from paring.verifier.naming import bare
 from paring.verifier.sets import matched, real_set, same_piece
 
+_INTERVALS = re.compile(rf"{RELATION.pattern}|\\(?:cup|setminus)(?![A-Za-z])")
 _ASSIGNED = re.compile(r"([A-Za-z](?: ?_ ?(?:\{[^{}]{1,9}\}|[A-Za-z0-9]))?) ?= ?(.+)")
 _MATRIX = re.compile(
     r"[(\[]? ?\\begin\{(?:[pb]?matrix|smallmatrix)\}(.*)\\end\{[a-z]*matrix\} ?[)\]]?"
@@ -78,7 +79,7 @@ def same_tuple(gold: str, answer: str, same: Same) -> bool:
     interval: 1 < x < 3."""
     right, given = (in_brackets(_rounded(bare(as_points(text, "")))) for text in (gold, answer))
     if right is None or given is None:
-        return RELATION.search(answer) is not None and same_interval(gold, answer, same)
+        return _INTERVALS.search(answer) is not None and same_interval(gold, answer, same)
     if (right[0], right[2]) != (given[0], given[2]) or len(right[1]) != len(given[1]):
         return False
     return all(same(one, other) for one, other in zip(right[1], given[1], strict=True))

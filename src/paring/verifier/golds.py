@@ -31,7 +31,7 @@ _STATEMENTS = re.compile(r"(?:\([0-9]\) ?){2,}")
 _BETWEEN_PARTS = re.compile(
     r"[,;&()\[\]]|\\[{}]|\\cr |\\cup |\\lor |\\(?:begin|end)\{[a-z]*\}|[-+]?\\infty|^[a-z] ?\\in "
 )
-_OPTION = re.compile(r"\( ?[A-J] ?\)[.:]? ?[\w$\\-].*|[A-J][):] .+", re.DOTALL)
+_OPTION = re.compile(r"\( ?[A-J] ?\)[.:]? *[\w$\\-].*|[A-J][):] .+", re.DOTALL)
 CLOCK = re.compile(r"([01]?[0-9]|2[0-3]) ?: ?([0-5][0-9])((?: |\\text|[{}])*[ap]\.?m\.?[{} ]*)?", re.IGNORECASE)
 _RATIO = re.compile(r"[0-9.]+(?: ?: ?[0-9.]+)+")
 
@@ -148,4 +148,4 @@ def _kind_of_structure(text: str, value: str) -> Kind:
         return "inequality"
     if r"\pm" in value:
         return "list"
-    return "equation" if "=" in text else "expression"
+    return "equation" if len(split_outside(text, re.compile("="))) > 1 else "expression"

@@ -57,6 +57,13 @@ _INFIX = re.compile(r"\\(over|choose)(?![A-Za-z]) ?")
 _NUMBER_FIRST = re.compile(r"([-+]?[$€£¥]?[0-9][0-9.,]*(?:/[0-9]+)?) ((?!(?:and|or)\b)[^\W\d_][^\d]*)")
 _ONE_TOKEN = re.compile(r"\\[A-Za-z]+|[0-9A-Za-z(]")
 _TAKES_GROUP = {"frac", "sqrt", "binom", "overline", "dot", "mathbb", "begin", "end", *_TEXT_COMMANDS.split("|")}
+_WRITTEN_OUT = re.compile(
+    r"([a-z]) ?_ ?(?:1|\{1\})(?P<sign> ?[+*]?| ?\\cdot) ?\1 ?_ ?(?:2|\{2\})(?:(?P=sign) ?\1 ?_ ?(?:3|\{3\}))?"
+    r"(?P=sign) ?\\ldots ?(?P=sign) ?\1 ?_ ?\{?([a-z])\}?"
+)
+_ANY_REAL = re.compile(
+    r"^[a-z] ?\\in ?\\mathbb\{R\} ?,(?=.*[<>]|.*\\(?:le|ge|ne)(?![a-z]))|, ?[a-z] ?\\in ?\\mathbb\{R\}$"
+)
 _BRACKET = re.compile(r"[()\[\]{}⟨⟩]")
 _UNIT_LETTERS = "mghlst"
 _NO_UNIT_LETTERS = "eid"
@@ -80,9 +87,9 @@ def tidy(text: str) -> str:
     text = _FUNCTION.sub(r"\\\1 ", text).replace(r"\exp ", "e^")
     text = re.sub(r" +", " ", _prefixed(text))
     text = _OR.sub(r" \\lor ", _AND.sub(",", text))
-    text = grouped(re.sub(r" +", " ", text))
+    text = grouped(re.sub(r" +", " ", _WRITTEN_OUT.sub(_summed, text)))
     text = re.sub(r"\\(frac|sqrt|binom|dot|overline|mathbb) \{", r"\\\1{", text)
-    return _without_shell(re.sub(r",(?:\s*,)+", ",", text))
+    return _without_shell(_ANY_REAL.sub("", re.sub(r",(?:\s*,)+", ",", text)))
 
 
 def grouped(text: str) -> str:
@@ -160,6 +167,12 @@ def without_text(text: str) -> str:
     return _TEXT.sub(r" \1 ", text)
 
 
+def _summed(terms: re.Match[str]) -> str:
+    """Terms from the first to the last as a sum or a product: p_1 p_2 \\ldots p_n."""
+    operator = "sum" if "+" in terms["sign"] else "prod"
+    return rf"\{operator} _{{i=1}}^{{{terms[3]}}} {terms[1]}_i"
+
+
 def _spelled(command: re.Match[str]) -> str:
     name = command[1]
     if name in _SPELLINGS:
@@ -168,8 +181,8 @@ def _spelled(command: re.Match[str]) -> str:
 
 
 def _text(command: re.Match[str]) -> str:
-    """Words stay marked as words, and so do letters that are units; numbers, and other letters set upright, are what they
-    are. `\\text{18 dollars}` is a number and a word."""
+    """Words stay marked as words, and so do letters that are units; numbers, and other letters set upright, do not.
+    `\\text{18 dollars}` is a number and a word."""
     content = command[1].strip()
     if content in _FUNCTION_NAMES and not (content in ("min", "sec") and _ends_number(command)):
         return f"\\{content} "

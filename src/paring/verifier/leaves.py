@@ -10,7 +10,7 @@ from paring.verifier.naming import bare, name_of
 from paring.verifier.numbers import read_number, same_number
 from paring.verifier.phrases import names_another_choice
 
-_CHOICE_WITH_TEXT = re.compile(r"\(?([A-Z]) ?[).:] ?(.+)", re.DOTALL)
+_CHOICE_WITH_TEXT = re.compile(r"\(?([A-Z]) ?[).:] *(.+)", re.DOTALL)
 _ANOTHER_CHOICE = re.compile(r"\b[A-J][).:,]|\([A-J]\)|\\lor")
 _CIRCLED = re.compile("[①-⑳]")
 _ABBREVIATION = re.compile(r"(?<=\b[a-z])\.(?=[a-z]\b)")
@@ -26,7 +26,10 @@ _CLOSED = {
     for word in words.split()
 }
 """Words that answer a closed question, each with those that would answer it otherwise."""
-_HEDGES = set("and or if unless but maybe perhaps possibly probably except when sometimes both neither not".split())
+_HEDGES = set(
+    "and or if unless but because since although however maybe perhaps possibly probably except when sometimes both "
+    "neither not".split()
+)
 _PUNCTUATION = re.compile(r"[\"'`*.,:;!?()_\\-]")
 
 
@@ -62,8 +65,7 @@ def same_letters(gold: str, answer: str) -> bool:
 
 def _chosen(text: str) -> tuple[frozenset[str], str] | None:
     """The letters, and the text of the option that follows a single one."""
-    text = bare(text)
-    if (several := letters(text)) is not None:
+    if (several := letters(text) or letters(bare(text))) is not None:
         return several, ""
     chosen = _CHOICE_WITH_TEXT.fullmatch(without_text(text).strip())
     if chosen is None or _ANOTHER_CHOICE.search(chosen[2]) or names_another_choice(chosen[2]):

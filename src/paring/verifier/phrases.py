@@ -16,9 +16,9 @@ _OPERATIONS = (
 _HEDGES = (
     "maybe perhaps possibly probably likely presumably potentially unless except alternatively otherwise either else "
     "if when whenever while whereas where nor neither also too rather instead not no never isnt wrong incorrect false "
-    "could might may should would can will is are was were be been it this that but however though although then versus vs "
-    "unknown undefined unsure uncertain guess think believe sometimes almost nearly roughly around about approximately "
-    "approx"
+    "could might may should would can will is are was were be been it this that but however though although "
+    "then versus vs unknown undefined unsure uncertain guess think believe sometimes almost nearly roughly around "
+    "about approximately approx"
 )
 _BOUNDS = "than least most more less fewer up to until till between above below under beyond exceeding minimum maximum"
 _JOINS = "and or plus excluding without"

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from paring.verifier.characters import is_hidden
 from paring.verifier.comparison import Algebra, is_same
 from paring.verifier.compounds import elements
-from paring.verifier.danger import explodes, is_bulky
+from paring.verifier.danger import explodes, is_bulky, operators
 from paring.verifier.extraction import boxes_in_a_row, final_answer
 from paring.verifier.golds import NUMBERS, Gold
 from paring.verifier.latex import tidy
@@ -57,10 +57,15 @@ class _Elsewhere:
     whole: str
 
     def equal(self, gold: str, answer: str) -> bool:
-        raise _Refused if explodes(answer) else NeedsAlgebra(self.whole)
+        raise _Refused if _is_dangerous(gold, answer) else NeedsAlgebra(self.whole)
 
     def proportional(self, gold: tuple[str, str], answer: tuple[str, str], *, sign: bool) -> bool:
-        raise _Refused if any(map(explodes, answer)) else NeedsAlgebra(self.whole)
+        is_dangerous = any(_is_dangerous(" ".join(gold), side) for side in answer)
+        raise _Refused if is_dangerous else NeedsAlgebra(self.whole)
+
+
+def _is_dangerous(gold: str, answer: str) -> bool:
+    return explodes(answer) or not operators(answer) <= operators(gold)
 
 
 def decide(gold: Gold, text: str, answer_in: Callable[[str], str | None] = final_answer) -> Verdict:
