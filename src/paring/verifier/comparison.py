@@ -101,7 +101,8 @@ def _same_expression(gold: str, answer: str, algebra: Algebra) -> bool:
     (right, unit), (given, other) = _without_unit(bare(gold)), _without_unit(bare(answer))
     if unit and other and unit != other:
         return False
-    if kind_of(given) not in (*NUMBERS, "letters", "expression") or _IS_NO_EXPRESSION.search(given):
+    is_equation = len(split_outside(given, _EQUALS)) > 1
+    if is_equation or kind_of(given) not in (*NUMBERS, "letters", "expression") or _IS_NO_EXPRESSION.search(given):
         return False
     return compact(right) == compact(given) or algebra.equal(right, given)
 
@@ -122,7 +123,10 @@ def _same_value(gold: str, answer: str, algebra: Algebra) -> bool:
 _FUNCTION = re.compile(r"([A-Za-z]) ?\( ?([a-z]) ?\) ?=")
 _IN_CHAINS: tuple[Kind, ...] = (*NUMBERS, "ratio", "based", "expression", "tuple", "interval", "matrix", "set")
 _TURNED = {">": "<", r"\ge": r"\le"}
-_IS_NO_EXPRESSION = re.compile(rf"=|{RELATION.pattern}|\\text|\\ldots|\\pm|\\begin|[:;?\"]")
+_EQUALS = re.compile("=")
+_IS_NO_EXPRESSION = re.compile(
+    rf"{RELATION.pattern}|\\(?:approx|sim|equiv)(?![A-Za-z])|\\text|\\ldots|\\pm|\\begin|[:;?\"]"
+)
 _UNIT = re.compile(r"\\text\{[^{}]*\} ?(?:\^ ?\{? ?[23] ?\}?)?$|(?<=[})]) ?[a-z]{2,}(?: ?\^ ?\{? ?[23] ?\}?)?$|°$")
 _OF_ANGLES = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _WITHOUT_PARTS: dict[Kind, Same] = {

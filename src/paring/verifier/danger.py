@@ -72,6 +72,8 @@ def explodes(text: str) -> bool:
         start = operator.end()
         exponent = text[start : closing.get(start, start) + 1]
         # A factorial, a number to a power, or three storeys of anything.
+        if re.match(r" ?\^", text[max(start + len(exponent), start + 1) :]):
+            return True
         has_tower = re.search(r"[0-9)}\]] ?\^", exponent) is not None and _TOWER.match(text, operator.start()) is None
         if "!" in exponent or has_tower or exponent.count("^") > 1:
             return True

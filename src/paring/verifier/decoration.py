@@ -16,7 +16,8 @@ _PAINT = re.compile(
 _POINTER = re.compile(r"(?:\\(?:therefore|Rightarrow|implies|Longrightarrow|approx)(?![A-Za-z])|[∴⇒≈]|:?=(?!=)) ?")
 _LABEL = re.compile(
     r"(?:(?:so|thus|hence|therefore|then)\b,? ?)?(?:(?:the|my|our) )?(?:(?:final|correct|right|exact|best) )*"
-    r"(?:answer|result|solution|choice|option|ans)\b(?: ?(?:is|are|equals)\b ?:?| ?[:=]|(?= ?\(?(?-i:[A-J])\b)) ?",
+    r"(?:answer|result|solution|choice|option|ans)\b(?: ?(?:is|are|equals)\b ?:?| ?[:=]|(?= ?\(?(?-i:[A-J])\b)) ?"
+    r"|[a-z][a-z ]{0,30}: ?(?=[-+$]?[0-9])",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"\\(?:text[a-z]*|mathrm|mbox) ?\{ ?([^{}]*)\}")

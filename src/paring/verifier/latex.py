@@ -44,7 +44,7 @@ _SUBSTITUTIONS = [
 ]
 _TEXT = re.compile(rf"\\(?:{_TEXT_COMMANDS}) ?\{{([^{{}}]*)\}}")
 _FUNCTION = re.compile(
-    r"(?<![\\A-Za-z{])(sqrt|ln|log|exp|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|pi|gcd|lcm|infty)(?![A-Za-z])"
+    r"(?<![\\A-Za-z{])(sqrt|ln|log|exp|sin|cos|tan|cot|sec(?! ?$)|csc|arcsin|arccos|arctan|pi|gcd|lcm|infty)(?![A-Za-z])"
 )
 _FUNCTION_NAMES = set("sin cos tan cot sec csc ln log exp arcsin arccos arctan max min gcd lcm det".split())
 _AND = re.compile(
@@ -195,8 +195,9 @@ def _text(command: re.Match[str]) -> str:
 def _is_unit(command: re.Match[str], letter: str) -> bool:
     """Whether a letter set upright is a unit: one for lengths and times anywhere, another where it ends a number or
     stands apart (`3 \\mathrm{~N}`)."""
-    apart = command[1].startswith(" ") or (letter not in _NO_UNIT_LETTERS and _ends_number(command))
-    return letter in _UNIT_LETTERS or apart
+    is_roman = command[0].startswith((r"\mathrm", r"\textrm"))
+    ends = is_roman and letter not in _NO_UNIT_LETTERS and _ends_number(command)
+    return letter in _UNIT_LETTERS or command[1].startswith(" ") or ends
 
 
 def _ends_number(command: re.Match[str]) -> bool:

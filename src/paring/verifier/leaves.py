@@ -80,7 +80,8 @@ def same_text(gold: str, answer: str) -> bool:
         return True
     first, _, rest = given.partition(" ")
     others = _CLOSED[right] if right in _CLOSED else None
-    return others is not None and first == right and not (others | _HEDGES) & set(rest.split())
+    hedges = _HEDGES - {"not"} if right in ("no", "false") else _HEDGES
+    return others is not None and first == right and not (others | hedges) & set(rest.split())
 
 
 def _folded(text: str) -> str:

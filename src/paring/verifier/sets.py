@@ -17,6 +17,7 @@ _OR = re.compile(r"\\lor ")
 _RELATION = re.compile(r"\\(?:le|ge|ne)(?![A-Za-z]) ?|[<>]=?")
 _BELONGS = re.compile(r"[A-Za-z] ?\\in ?")
 _WITHOUT = re.compile(r"\\setminus(?![A-Za-z])|(?<=\\mathbb\{R\}) ?-(?= ?\\\{)")
+_EXCLUDED = re.compile(r"([A-Za-z]) ?\\ne(?![A-Za-z]) ?(.+)")
 _CONDITION = re.compile(r"[A-Za-z] ?(?:\\in ?\\mathbb\{R\} ?)?[|:] ?")
 _SIGNS = {r"\le": "<=", r"\ge": ">=", r"\ne": "!="}
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
@@ -138,6 +139,11 @@ def _read(part: str) -> list[Piece] | None:
 def _bounds(part: str) -> list[Piece] | None:
     """`-2 \\le x < 7`, `x > 3`, `3 < x`, `x \\ne 0`, of one letter; two bounds with a comma between hold both."""
     conditions = split_outside(part, re.compile(","))
+    excluded = [found for condition in conditions if (found := _EXCLUDED.fullmatch(condition))]
+    if len(conditions) > 1 and len({found[1] for found in excluded}) == 1:
+        rest = ",".join(condition for condition in conditions if not _EXCLUDED.fullmatch(condition))
+        base = _bounds(rest) if rest else [Piece(LEAST, GREATEST, False, False)]
+        return None if base is None else _without_points(base, [found[2] for found in excluded])
     if len(conditions) == 2:
         both = [_bounds(condition) for condition in conditions]
         pieces = [piece for bounds in both if bounds and len(bounds) == 1 for piece in bounds]

@@ -65,7 +65,7 @@ class _Elsewhere:
 
 
 def _is_dangerous(gold: str, answer: str) -> bool:
-    return explodes(answer) or not operators(answer) <= operators(gold)
+    return explodes(answer) or explodes(gold) or not operators(answer) <= operators(gold)
 
 
 def decide(gold: Gold, text: str, answer_in: Callable[[str], str | None] = final_answer) -> Verdict:
