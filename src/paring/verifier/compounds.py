@@ -43,7 +43,7 @@ def same_list(gold: str, answer: str, same: Same) -> bool:
     right, given = elements(as_points(gold, answer)), elements(as_points(answer, gold))
     if len(given) == 1 and len(right) > 1:  # 100,200 may be one number or two
         given = answer.split(",")
-    return _all_matched(right, given, same)
+    return _all_matched(right, given, same) or (bool(_INTERVALS.search(gold)) and same_interval(gold, answer, same))
 
 
 def same_members(gold: str, answer: str, same: Same) -> bool:

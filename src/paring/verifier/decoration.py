@@ -11,6 +11,7 @@ _ENDINGS = (
 _PAINT = re.compile(
     r"\\(?:(?:textcolor|color|colorbox|fcolorbox ?\{[^{}]*\}) ?(?:\[[^\[\]]*\] ?)?\{[^{}]*\}"
     r"|(?:underline|uline|underbar|emph|textsl|textsc|bm|bold|boldsymbol|ensuremath|hl|pmb)(?= ?\{)"
+    r"|(?:mathbf|textbf|mathit|textit)(?= ?\{[^{}]*\{)"
     r"|(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|bfseries|itshape|centering)(?![A-Za-z])) ?"
 )
 _POINTER = re.compile(r"(?:\\(?:therefore|Rightarrow|implies|Longrightarrow|approx)(?![A-Za-z])|[∴⇒≈]|:?=(?!=)) ?")

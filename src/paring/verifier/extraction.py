@@ -24,7 +24,7 @@ _NUMBER = re.compile(
 
 _OPENING, _CLOSING = re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
 _INVENTED_TURN = re.compile(
-    r"(?:\n|\\n) *(?:Human|User)\s*:|(?:\n|\\n)\s*(?:\n|\\n) *(?:Question|Problem)\s*:"
+    r"(?:\n|\\n) *(?:Human|User)\s*:"
     r"|<\|(?:im_start|start_header_id)\|>user|<start_of_turn>user|<\|user\|>|\[INST\]"
 )
 _BETWEEN_BOXES = re.compile(

@@ -44,7 +44,8 @@ _SUBSTITUTIONS = [
 ]
 _TEXT = re.compile(rf"\\(?:{_TEXT_COMMANDS}) ?\{{([^{{}}]*)\}}")
 _FUNCTION = re.compile(
-    r"(?<![\\A-Za-z{])(sqrt|ln|log|exp|sin|cos|tan|cot|sec(?! ?$)|csc|arcsin|arccos|arctan|pi|gcd|lcm|infty)(?![A-Za-z])"
+    r"(?<![\\A-Za-z{])(sqrt|ln|log|exp|sin|cos|tan|cot|sec(?! ?$)|csc|arcsin|arccos|arctan|pi|gcd|lcm|infty)"
+    r"(?![A-Za-z])"
 )
 _FUNCTION_NAMES = set("sin cos tan cot sec csc ln log exp arcsin arccos arctan max min gcd lcm det".split())
 _AND = re.compile(

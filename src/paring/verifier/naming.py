@@ -7,6 +7,7 @@ indices, bars and ratios of those. `x + y` and `mn` are quantities: what was ask
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from paring.verifier.latex import split_outside, without_text
 
@@ -35,10 +36,11 @@ _FORM_OF_NAME = [
 _CALL = re.compile(r"(\\[A-Za-z]+|[A-Za-z]) ?\(([^()]*)\)")
 _FRACTION = re.compile(r"\\frac\{([^{}]*)\}\{([^{}]*)\}")
 _POWER = re.compile(r" ?\^ ?(?:\{[^{}]*\}|[0-9a-z])")
-_NO_ATOM = r"(?!\\(?:pi|infty|le|ge|ne|in|frac|sqrt|binom|lor|pm|mp|begin|cr|cup|emptyset|ldots)(?![A-Za-z]))"
-_ATOM = rf"{_NO_ATOM}(?:\\[A-Za-z]+ ?|[A-Za-z]+ ?)+"
-_ONE = re.compile(rf"{_ATOM}(?:[:/] ?{_ATOM})?")
-_SEVERAL = re.compile(rf"[-+]? ?\(?{_ATOM}\)?(?:(?:[-+/:*]|\\cdot|\\times)? ?\(?{_ATOM}\)?)*")
+_TOKEN = re.compile(r"\\[A-Za-z]+|[A-Za-z]|[^\s()]")
+_NO_NAMES = {
+    rf"\{command}" for command in "pi infty le ge ne in frac sqrt binom lor pm mp begin cr cup emptyset ldots".split()
+}
+_SIGNS = set("+-/:*") | {r"\cdot", r"\times"}
 _SEVERAL_ANSWERS = re.compile(r"(?<![0-9]),|,(?![0-9]{3}(?![0-9]))|;|\\lor ")
 _BINDS = re.compile(r"\\(?:sum|prod|int|lim|max|min)(?![A-Za-z])")
 
@@ -66,7 +68,7 @@ def is_quantity(side: str) -> bool:
     form = _form(side)
     if len(set(re.findall(r"\\[A-Za-z]+|[A-Za-z]", form))) > 1:
         form = _POWER.sub("", form)
-    return _SEVERAL.fullmatch(form.strip()) is not None
+    return _signs_between_names(form) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,20 @@ def _first_side(text: str) -> tuple[str, str, str]:
 
 
 def _is_name(side: str) -> bool:
-    return _ONE.fullmatch(_form(side).strip()) is not None
+    signs = _signs_between_names(_form(side))
+    return signs is not None and (not signs or signs in ([":"], ["/"]))
+
+
+def _signs_between_names(form: str) -> list[str] | None:
+    """The signs of a form that holds names and single signs between them alone; None if it holds more."""
+    tokens = _TOKEN.findall(form)
+    are_signs = [token in _SIGNS for token in tokens]
+    if not tokens or are_signs[0] or are_signs[-1] or any(one and other for one, other in pairwise(are_signs)):
+        return None
+    names = [token for token in tokens if token not in _SIGNS]
+    if any(token in _NO_NAMES or not token.lstrip("\\").isalpha() for token in names):
+        return None
+    return [token for token in tokens if token in _SIGNS]
 
 
 def _form(side: str) -> str:

@@ -7,7 +7,10 @@ from paring.verifier.latex import without_text
 
 _ONES = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
 _TENS = "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion zero"
-_PARTS = "half halve third fourth fifth sixth seventh eighth ninth tenth hundredth thousandth millionth quarter"
+_PARTS = (
+    "half halve third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth "
+    "hundredth thousandth millionth quarter"
+)
 _MULTIPLES = "dozen score gross double doubled triple tripled quadruple quadrupled halved twice thrice once couple"
 _OPERATIONS = (
     "squared cubed factorial root inverse inverted reciprocal negative minus plus times over divided multiplied power "
@@ -24,7 +27,7 @@ _BOUNDS = "than least most more less fewer up to until till between above below 
 _JOINS = "and or plus excluding without"
 _CHANGING = re.compile(
     rf"\b(?:{'|'.join(f'{word}s?' for word in f'{_ONES} {_TENS} {_PARTS} {_MULTIPLES}'.split())}"
-    rf"|{'|'.join(f'{_OPERATIONS} {_HEDGES} {_BOUNDS} {_JOINS}'.split())})\b|n't\b|n’t\b"
+    rf"|{'|'.join(f'{_OPERATIONS} {_HEDGES} {_BOUNDS} {_JOINS}'.split())}|\w+(?:teen|tie)ths?)\b|n't\b|n’t\b"
 )
 _OPEN_END = re.compile(r"\b(?:of|in|for|per|with|by|from|at|on|the|a|an|as)$")
 _HEDGED_CHOICE = re.compile(

@@ -26,8 +26,8 @@ def coordinate(at: int, name: str, *, is_whole: bool, is_positive: bool) -> Rati
 
 
 def are_positive(gold: Expr) -> bool:
-    """Whether the letters of a gold stand for positive numbers: it has an even root, a logarithm or a power with a letter
-    in its exponent of something that changes with the sign of a letter."""
+    """Whether the letters of a gold stand for positive numbers: it has an even root, a logarithm, or a power with a
+    letter in its exponent, of something that changes with the sign of a letter."""
     bases = [log_of.args[0] for log_of in gold.atoms(log)]
     bases += [power.base for power in gold.atoms(Pow) if not isinstance(power.exp, Rational) or power.exp.q % 2 == 0]
     return any(base != base.xreplace({letter: -letter}) for base in bases for letter in base.free_symbols)

@@ -15,7 +15,7 @@ _COUNTS = re.compile(
 _WHOLE = frozenset("klmnpqr")
 _INDEX = re.compile(r"\\(?:sum|prod) ?_ ?\{ ?([a-z]) ?=")
 _OPAQUE = re.compile(r"\\(gcd|lcm|det|dim|deg) ?(?:\(([^()]*)\)|([A-Za-z])(?![A-Za-z]))")
-_PRODUCT = re.compile(r"(?<![\\A-Za-z])([A-Za-z]) ?\((?=[^()]*\1[^()]*\))")
+_PRODUCT = re.compile(r"(?<![\\A-Za-z])([A-Za-z]) ?\((?=[^()]{0,60}\1[^()]{0,60}\))")
 _LOG = re.compile(r"\\log(?![A-Za-z])(?! ?_)")
 _DECIMAL = re.compile(r"([0-9]*)\.([0-9]+)")  # exact, where the parser would make floating point of it
 _DEGREES = re.compile(r"([0-9]+|\\frac\{[0-9]+\}\{[0-9]+\}) ?°")

@@ -23,7 +23,7 @@ _NAMES = {
 }
 _KNOWN = {name: unit for unit, names in _NAMES.items() for name in names.split()}
 _SYMBOLS = set(
-    "N J W V A K C T F H Pa Hz Wb Ω eV keV MeV GeV kJ MJ kN kW MW kPa MPa kHz MHz GHz mA mV kV mol L mL".split()
+    r"N J W V A K C T F H Pa Hz Wb Ω \Omega eV keV MeV GeV kJ MJ kN kW MW kPa MPa kHz MHz GHz mA mV kV mol L mL".split()
 )
 """Units whose letters are capitals, as they are written: T is tesla, t a tonne."""
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12, "万": 4, "百万": 6, "千万": 7, "亿": 8}
