@@ -36,6 +36,8 @@ _LETTER_FORMS = ("<font>", "<wide>", "<narrow>")
 def is_hidden(text: str) -> bool:
     """Whether the text holds what a reader cannot see or what reorders what he sees: controls, direction marks,
     halves of surrogate pairs, private characters. Line breaks and tabs are neither."""
+    if text.isascii() and text.isprintable():
+        return False
     return any(category(character) in _HIDDEN and character not in _HARMLESS for character in text)
 
 

@@ -28,11 +28,11 @@ class Algebra(Protocol):
 
 def is_same(gold: Gold, answer: str, algebra: Algebra) -> bool:
     """Whether a tidy answer is the gold."""
-    if compact(gold.text) == compact(answer) or _is_kind(gold, answer, algebra):
+    if gold.text == answer or compact(gold.text) == compact(answer) or _is_kind(gold, answer, algebra):
         return True
     if gold.kind not in _IN_CHAINS:
         return False
-    if (single := in_braces(bare(answer))) and gold.kind in (*NUMBERS, "expression"):
+    if answer.endswith(r"\}") and (single := in_braces(bare(answer))) and gold.kind in (*NUMBERS, "expression"):
         return _is_kind(gold, single, algebra)
     claim = chain(answer)
     return claim is not None and _is_claimed(gold, claim, algebra)

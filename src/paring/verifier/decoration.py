@@ -27,12 +27,14 @@ _BRACE = re.compile(r"\\[{}]|[{}]")
 
 def undecorated(text: str) -> str:
     """The answer alone: `**18**`, `\\textcolor{blue}{18}`, `\\text{The answer is 18}` and `= 18` are 18."""
-    text = _unpainted(_without_ends(_TAG.sub("", text)))
-    if pointer := _POINTER.match(text):
-        text = text[pointer.end() :]
-    if (sentence := _SENTENCE.fullmatch(text)) and (label := _LABEL.match(sentence[1])):
-        text = rf"\text{{{sentence[1][label.end() :]}}}"
-    return _without_ends(text)
+    if "<" in text:
+        text = _TAG.sub("", text)
+    inner = _unpainted(_without_ends(text))
+    if pointer := _POINTER.match(inner):
+        inner = inner[pointer.end() :]
+    if (sentence := _SENTENCE.fullmatch(inner)) and (label := _LABEL.match(sentence[1])):
+        inner = rf"\text{{{sentence[1][label.end() :]}}}"
+    return _without_ends(inner)
 
 
 def unlabelled(prose: str) -> str:
@@ -45,9 +47,9 @@ def unlabelled(prose: str) -> str:
 def _without_ends(text: str) -> str:
     """Without marks around it and what stands at its end only to look well."""
     text = text.strip()
-    while ending := next((ending for ending in _ENDINGS if text.endswith(ending)), ""):
-        text = text.removesuffix(ending).rstrip()
-    for mark in _MARKS:
+    while text.endswith(_ENDINGS):
+        text = text.removesuffix(next(ending for ending in _ENDINGS if text.endswith(ending))).rstrip()
+    for mark in _MARKS if text.startswith(_MARKS) else ():
         if text.startswith(mark) and text.endswith(mark) and len(text) > 2 * len(mark):
             text = text[len(mark) : -len(mark)].strip()
     return text
@@ -55,6 +57,8 @@ def _without_ends(text: str) -> str:
 
 def _unpainted(text: str) -> str:
     """Without commands of colour, size and weight, and the braces of what they paint."""
+    if _PAINT.search(text) is None:
+        return text
     closing = _closing_braces(text)
     gone: set[int] = set()
     for command in _PAINT.finditer(text):

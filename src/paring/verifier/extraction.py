@@ -117,13 +117,17 @@ def _ending(text: str) -> str:
     read = text[-MOST_READ:]
     thought = read.find("</think>", max(read.rfind("<think>"), 0))
     ending = read[thought + len("</think>") :] if thought >= 0 else read
-    turn = _INVENTED_TURN.search(ending)
+    turn = (
+        _INVENTED_TURN.search(ending) if any(mark in ending for mark in ("Human", "User", "user", "[INST]")) else None
+    )
     is_answered = turn is not None and (_last_box(ending[: turn.start()]) or _last_pair(ending[: turn.start()]))
     return ending[: turn.start()] if turn is not None and is_answered else ending
 
 
 def _last_pair(text: str) -> tuple[int, int] | None:
     """Start and end of what the last complete pair of answer tags holds, in any case: the innermost of nested ones."""
+    if "<" not in text:
+        return None
     closings = [closing.start() for closing in _CLOSING.finditer(text)]
     openings = [opening.end() for opening in _OPENING.finditer(text) if closings and opening.end() <= closings[-1]]
     return (openings[-1], next(end for end in closings if end >= openings[-1])) if openings else None

@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from functools import cache
 from itertools import pairwise
 
 from paring.verifier.characters import plain
@@ -36,12 +37,9 @@ _SUBSTITUTIONS = [
     (re.compile(r"\\([%$&#_])"), r"\1"),
     (re.compile(r"\^ ?\{ ?\\circ ?\}|\^ ?\\circ(?![A-Za-z])"), "°"),
     (re.compile(r"\{,\}"), ","),
-    (re.compile(r"<="), r"\\le "),
-    (re.compile(r">="), r"\\ge "),
-    (re.compile(r"(?<![0-9)\]}!])!="), r"\\ne "),  # 5!=120 is a factorial
-    (re.compile(r"\*\*"), "^"),
-    (re.compile(r"\\operatorname\*"), r"\\operatorname"),
 ]
+_RELATION = re.compile(r"[<>]=|(?<![0-9)\]}!])!=")  # 5!=120 is a factorial
+_RELATIONS = {"<=": r"\le ", ">=": r"\ge ", "!=": r"\ne "}
 _TEXT = re.compile(rf"\\(?:{_TEXT_COMMANDS}) ?\{{([^{{}}]*)\}}")
 _FUNCTION = re.compile(
     r"(?<![\\A-Za-z{])(sqrt|ln|log|exp|sin|cos|tan|cot|sec(?! ?$)|csc|arcsin|arccos|arctan|pi|gcd|lcm|infty)"
@@ -65,6 +63,7 @@ _WRITTEN_OUT = re.compile(
 _ANY_REAL = re.compile(
     r"^[a-z] ?\\in ?\\mathbb\{R\} ?,(?=.*[<>]|.*\\(?:le|ge|ne)(?![a-z]))|, ?[a-z] ?\\in ?\\mathbb\{R\}$"
 )
+_PLAIN_NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\\d?frac\{[0-9]+\}\{[0-9]+\})")
 _BRACKET = re.compile(r"[()\[\]{}⟨⟩]")
 _UNIT_LETTERS = "mghlst"
 _NO_UNIT_LETTERS = "eid"
@@ -80,17 +79,25 @@ def tidy(text: str) -> str:
     `\\mbox` and its kin are `\\text`, which stays only around words; between answers, and 且 are commas, or 或 `\\lor`;
     commands that end before a letter keep one space. An ending full stop goes.
     """
+    if _PLAIN_NUMBER.fullmatch(text):  # most answers
+        return text.replace(r"\dfrac", r"\frac")
     text = undecorated(plain(text))
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
+    text = (
+        _RELATION.sub(lambda sign: _RELATIONS[sign[0]], text)
+        .replace("**", "^")
+        .replace("operatorname*", "operatorname")
+    )
     text = _COMMAND.sub(_spelled, text)
     text = _TEXT.sub(_text, text)
     text = _FUNCTION.sub(r"\\\1 ", text).replace(r"\exp ", "e^")
-    text = re.sub(r" +", " ", _prefixed(text))
+    text = re.sub(r" +", " ", _prefixed(text) if r"\over" in text or r"\choose" in text else text)
     text = _OR.sub(r" \\lor ", _AND.sub(",", text))
-    text = grouped(re.sub(r" +", " ", _WRITTEN_OUT.sub(_summed, text)))
+    text = re.sub(r",(?:\s*,)+", ",", text) if "," in text else text
+    text = grouped(re.sub(r" +", " ", _WRITTEN_OUT.sub(_summed, text) if "ldots" in text else text))
     text = re.sub(r"\\(frac|sqrt|binom|dot|overline|mathbb) \{", r"\\\1{", text)
-    return _without_shell(_ANY_REAL.sub("", re.sub(r",(?:\s*,)+", ",", text)))
+    return _without_shell(_ANY_REAL.sub("", text) if r"\mathbb" in text else text)
 
 
 def grouped(text: str) -> str:
@@ -147,7 +154,7 @@ def closings(text: str) -> dict[int, int]:
 def split_outside(text: str, separator: re.Pattern[str]) -> list[str]:
     """The pieces, stripped, between separators that stand outside of all brackets."""
     pieces, depth, start = [], 0, 0
-    for token in re.finditer(rf"(?P<open>[(\[{{⟨])|(?P<close>[)\]}}⟩])|(?P<separator>{separator.pattern})", text):
+    for token in _brackets_and(separator.pattern).finditer(text):
         if token["open"]:
             depth += 1
         elif token["close"]:
@@ -156,6 +163,11 @@ def split_outside(text: str, separator: re.Pattern[str]) -> list[str]:
             pieces.append(text[start : token.start()].strip())
             start = token.end()
     return [*pieces, text[start:].strip()]
+
+
+@cache
+def _brackets_and(separator: str) -> re.Pattern[str]:
+    return re.compile(rf"(?P<open>[(\[{{⟨])|(?P<close>[)\]}}⟩])|(?P<separator>{separator})")
 
 
 def compact(text: str) -> str:

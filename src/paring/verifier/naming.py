@@ -12,6 +12,8 @@ from itertools import pairwise
 from paring.verifier.latex import split_outside, without_text
 
 EQUALS = re.compile(r"\\(?:approx|equiv|simeq|sim)(?![A-Za-z])|:?=")
+_SPACED_EQUALS = re.compile(rf" ?(?:{EQUALS.pattern}) ?")
+_MAY_NAME = re.compile(r"[=:]|\\(?:approx|equiv|sim)")
 _NAME = re.compile(
     r"(?:(?:\\(?:angle|triangle|text\{[^{}]*\})|[A-Za-z])[A-Za-z']{0,4}(?: ?_ ?(?:\{[^{}]{1,12}\}|[A-Za-z0-9]))?"
     r"(?: ?\( ?[A-Za-z](?: ?, ?[A-Za-z])* ?\))?"
@@ -83,7 +85,7 @@ class Chain:
 
 def chain(text: str) -> Chain | None:
     """None for everything that is no chain, and for one in which two sides are the same text: 9 = 9 names nothing."""
-    sides = split_outside(text, EQUALS)
+    sides = split_outside(text, EQUALS) if _MAY_NAME.search(text) else []
     if (
         len(sides) < 2
         or not all(sides)
@@ -100,6 +102,8 @@ def chain(text: str) -> Chain | None:
 
 
 def _end_of_name(text: str) -> int:
+    if _MAY_NAME.search(text) is None:
+        return 0
     if named := _NAME.match(text) or _LABEL.match(text):
         return named.end()
     side, equals, _ = _first_side(text)
@@ -109,7 +113,7 @@ def _end_of_name(text: str) -> int:
 def _first_side(text: str) -> tuple[str, str, str]:
     first = split_outside(text, EQUALS)[0]
     start = text.find(first) + len(first)
-    sign = re.compile(rf" ?(?:{EQUALS.pattern}) ?").match(text, start)
+    sign = _SPACED_EQUALS.match(text, start)
     return (text[:start], sign[0], text[sign.end() :]) if sign and first else (text, "", "")
 
 

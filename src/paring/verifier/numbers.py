@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from paring.verifier.integers import MOST_DIGITS
 from paring.verifier.latex import closings
@@ -35,6 +36,10 @@ class Number:
         return self.written * self.suffix.scale / (100 if self.suffix.percent else 1)
 
 
+_NO_SUFFIX = Suffix()
+
+
+@lru_cache(maxsize=4096)
 def read_number(text: str) -> Number | None:
     """The number that the whole of a tidy text writes, exactly; None for everything else.
 
@@ -42,6 +47,8 @@ def read_number(text: str) -> Number | None:
     """
     if not text or len(text) > MOST_CHARACTERS:
         return None
+    if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS:
+        return Number(Fraction(int(text)), _NO_SUFFIX)
     if text[0] == "(" and closings(text).get(0) == len(text) - 1:
         text = text[1:-1].strip()
     text = _SPACE.sub(r"\1", text)
