@@ -5,6 +5,7 @@ where they have none. Its own comparison alone rounds at 6 digits, drops unit le
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import starmap
 
 from latex2sympy2_extended import latex2sympy
@@ -80,6 +81,7 @@ def _values(gold: list[Expr], answer: list[Expr], reading: Reading, *, is_real: 
         yield [value_at(expression, point, is_real=is_real) for expression in (*gold, *answer)]
 
 
+@lru_cache(maxsize=256)
 def _parsed(text: str, reading: Reading) -> Expr:
     try:
         parsed = latex2sympy(reading.spelled(text), is_real=not reading.is_complex, normalization_config=None)

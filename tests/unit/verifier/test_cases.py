@@ -46,7 +46,8 @@ def test_every_case_is_decided_rightly(path):
         pytest.skip("the cases are not here")
     with Verifier(workers=1, seconds=30) as verifier:
         assert [
-            (case.gold.text, verdict.answer, verdict.why) for case, verdict in judge_cases(read_cases(path), verifier)
+            (case.golds, verdict.answer, verdict.why)
+            for case, verdict in judge_cases(read_cases(path).judged, verifier)
         ] == []
 
 
