@@ -24,6 +24,7 @@ from paring.tasks.countdown import Countdown
 from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
+from paring.tasks.maths import Maths
 from paring.tasks.own_task import OwnTask
 from paring.tasks.questions import Questions
 from paring.tasks.reward_functions import RewardFunctions
@@ -34,7 +35,16 @@ from paring.training.optim import Adam
 from paring.types import Json
 
 AnyTask = Annotated[
-    Arithmetic | Chains | CountdownTiny | SumsAndProducts | Gsm8k | Countdown | Questions | RewardFunctions | OwnTask,
+    Arithmetic
+    | Chains
+    | CountdownTiny
+    | SumsAndProducts
+    | Gsm8k
+    | Maths
+    | Countdown
+    | Questions
+    | RewardFunctions
+    | OwnTask,
     Field(discriminator="name"),
 ]
 
