@@ -27,6 +27,7 @@ from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.maths import Maths
 from paring.tasks.own_task import OwnTask
 from paring.tasks.questions import Questions
+from paring.tasks.reasoning_gym import ReasoningGym
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
 from paring.training.collapse import Collapse
@@ -41,6 +42,7 @@ AnyTask = Annotated[
     | SumsAndProducts
     | Gsm8k
     | Maths
+    | ReasoningGym
     | Countdown
     | Questions
     | RewardFunctions
