@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from paring.verifier.serving import killed_after, serve
 
 if TYPE_CHECKING:
-    from reasoning_gym.dataset import ProceduralDataset
+    from reasoning_gym.dataset import ProceduralDataset  # pyright: ignore[reportMissingImports] - an extra, as below
 
 
 @lru_cache(maxsize=64)
@@ -18,8 +18,12 @@ def data_set(generator: str, options: str, difficulty: int | None, size: int, se
     """Raises ModuleNotFoundError without the extra, ValueError for an unknown generator or settings that it does not
     take."""
     try:
-        from reasoning_gym import create_dataset
-        from reasoning_gym.factory import CURRICULA, DATASETS, create_curriculum
+        from reasoning_gym import create_dataset  # pyright: ignore[reportMissingImports]
+        from reasoning_gym.factory import (  # pyright: ignore[reportMissingImports]
+            CURRICULA,
+            DATASETS,
+            create_curriculum,
+        )
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError('task.name = "reasoning-gym" needs: pip install "paring[gym]"') from error
     if generator not in DATASETS:

@@ -59,8 +59,8 @@ def is_near(one: str, other: str, is_rounded: bool) -> bool:
     places = [len(text.partition(".")[2]) for text in (one, other) if _PLAIN.fullmatch(text)]
     step = 0.5 * 10.0 ** -min(places) if is_rounded and places else 0.0
     for log in (math.log, math.log10):
-        values = [closed_value(_TEXT.sub("", text), log=log) for text in (one, other)]
-        if None not in values and abs(values[0] - values[1]) <= max(step, 1e-9 * abs(values[0])) + 1e-12:
+        left, right = (closed_value(_TEXT.sub("", text), log=log) for text in (one, other))
+        if left is not None and right is not None and abs(left - right) <= max(step, 1e-9 * abs(left)) + 1e-12:
             return True
     return False
 

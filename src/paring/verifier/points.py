@@ -14,23 +14,23 @@ _IMAGINARY = Rational(1, 10**40)
 _BINDING = ("Sum", "Product", "Integral", "Limit", "Derivative")
 
 
-def coordinate(at: int, name: str, *, is_whole: bool, is_positive: bool) -> Rational:
+def coordinate(at: int, name: str, *, is_whole: bool, is_positive: bool) -> Expr:
     """The coordinate of a letter at one of the five points. At two of them all are positive, at one negative; two lie
     within -1 and 1, so that no high or low powers hide the rest. Whole ones are even and odd in turn."""
     draw = Random(f"{at} {name}")
     if is_whole:
         return Integer(2 * draw.randint(1 + at, 4 + at) + at % 2)
-    size = Rational(draw.randint(11, 99), draw.choice((7, 13, 17, 19)))
+    above, below = draw.randint(11, 99), draw.choice((7, 13, 17, 19))
     sign = 1 if is_positive else (1, -1, 1, -1, draw.choice((1, -1)))[at]
-    return sign * (1 / size if at in (1, 2) else size)
+    return Rational(sign * below, above) if at in (1, 2) else Rational(sign * above, below)
 
 
 def are_positive(gold: Expr) -> bool:
     """Whether the letters of a gold stand for positive numbers: it has an even root, a logarithm, or a power with a
     letter in its exponent, of something that changes with the sign of a letter."""
-    bases = [log_of.args[0] for log_of in gold.atoms(log)]
+    bases = [of.args[0] for of in gold.atoms(log)]
     bases += [power.base for power in gold.atoms(Pow) if not isinstance(power.exp, Rational) or power.exp.q % 2 == 0]
-    return any(base != base.xreplace({letter: -letter}) for base in bases for letter in base.free_symbols)
+    return any(base != base.xreplace({letter: -letter}) for base in bases for letter in base.atoms(Symbol))
 
 
 def value_at(expression: Expr, point: dict[Symbol, Expr], *, is_real: bool) -> Expr | None:
@@ -55,7 +55,7 @@ def _real(expression: Expr, point: dict[Symbol, Expr]) -> Expr:
         raise ValueError(expression)
     if type(expression).__name__ in _BINDING:
         return expression.xreplace(point).doit()
-    values = [_real(argument, point) for argument in expression.args]
+    values = [_real(argument, point) for argument in expression.args if isinstance(argument, Expr)]
     if isinstance(expression, Pow):
         return _power(*values, is_root=isinstance(expression.exp, Rational))
     if isinstance(expression, log) and any(map(_is_negative, values)):

@@ -73,21 +73,23 @@ def same_piece(gold: Piece, answer: Piece, same: Callable[[str, str], bool]) -> 
 
 def _joined(pieces: list[Piece]) -> list[Piece]:
     """Pieces that overlap or touch as one, in their order, if all their ends are numbers."""
-    placed = [(start, end, piece) for piece in pieces for start, end in [(_place(piece.start), _place(piece.end))]]
-    if len(pieces) < 2 or any(start is None or end is None or start > end for start, end, _ in placed):
+    placed = [placing for piece in pieces if (placing := _placed(piece)) is not None]
+    if len(pieces) < 2 or len(placed) < len(pieces):
         return pieces
-    placed.sort(key=lambda one: (one[0], not one[2].has_start))
-    joined: list[tuple[float | None, Piece]] = []
-    for start, end, piece in placed:
-        last_end, last = joined[-1] if joined else (None, piece)
-        touches = last_end is not None and (
-            start < last_end or (start == last_end and (last.has_end or piece.has_start))
-        )
-        if not touches:
+    joined: list[tuple[float, Piece]] = []
+    for start, end, piece in sorted(placed, key=lambda placing: (placing[0], not placing[2].has_start)):
+        last_end, last = joined[-1] if joined else (-inf, piece)
+        if not joined or start > last_end or (start == last_end and not (last.has_end or piece.has_start)):
             joined.append((end, piece))
         elif end > last_end or (end == last_end and piece.has_end):
             joined[-1] = (end, Piece(last.start, piece.end, last.has_start, piece.has_end))
     return [piece for _, piece in joined]
+
+
+def _placed(piece: Piece) -> tuple[float, float, Piece] | None:
+    """A piece with the places of its ends; None if they have none, or stand the other way round."""
+    start, end = _place(piece.start), _place(piece.end)
+    return None if start is None or end is None or start > end else (start, end, piece)
 
 
 def _place(end: str) -> float | None:
@@ -100,17 +102,17 @@ def _without_points(pieces: list[Piece], points: list[str]) -> list[Piece] | Non
     for point in points:
         cut: list[Piece] = []
         for piece in pieces:
-            start, at, end = _place(piece.start), closed_value(point), _place(piece.end)
-            is_whole = (piece.start, piece.end) == (LEAST, GREATEST)
-            if not is_whole and (start is None or at is None or end is None):
+            below = Piece(piece.start, point, piece.has_start, False)
+            above = Piece(point, piece.end, False, piece.has_end)
+            placed, at = _placed(piece), closed_value(point)
+            if (piece.start, piece.end) == (LEAST, GREATEST):
+                cut += [below, above]
+            elif placed is None or at is None:
                 return None
-            if is_whole or start < at < end:
-                cut += [
-                    Piece(piece.start, point, piece.has_start, False),
-                    Piece(point, piece.end, False, piece.has_end),
-                ]
+            elif placed[0] < at < placed[1]:
+                cut += [below, above]
             else:
-                has_start, has_end = piece.has_start and start != at, piece.has_end and end != at
+                has_start, has_end = piece.has_start and placed[0] != at, piece.has_end and placed[1] != at
                 cut.append(Piece(piece.start, piece.end, has_start, has_end))
         pieces = cut
     return pieces

@@ -71,10 +71,11 @@ def _proportional(sides: list[Expr], reading: Reading, *, sign: bool) -> bool:
 
 def _values(gold: list[Expr], answer: list[Expr], reading: Reading, *, is_real: bool) -> Iterator[list[Expr | None]]:
     """The values of all at each point; at one point where there are no letters."""
-    letters = set[Symbol]().union(*(expression.free_symbols for expression in (*gold, *answer)))
+    free = {letter for expression in (*gold, *answer) for letter in expression.free_symbols}
+    letters = {letter for letter in free if isinstance(letter, Symbol)}
     is_positive = is_real and any(map(are_positive, gold))
     for at in range(POINTS if letters else 1):
-        point = {
+        point: dict[Symbol, Expr] = {
             letter: coordinate(at, letter.name, is_whole=letter.name in reading.whole, is_positive=is_positive)
             for letter in letters
         }
@@ -91,8 +92,10 @@ def _parsed(text: str, reading: Reading) -> Expr:
         raise Unreadable(text) from error
     if not isinstance(parsed, Expr):
         raise Unreadable(text)
-    parsed = parsed.replace(acot, lambda of: pi / 2 - atan(of))  # between 0 and pi, as arccosine is
-    return parsed.xreplace({letter: I for letter in parsed.free_symbols if reading.is_complex and letter.name == "i"})
+    imaginary = {letter: I for letter in parsed.atoms(Symbol) if reading.is_complex and letter.name == "i"}
+    spoken = parsed.replace(acot, lambda of: pi / 2 - atan(of)).xreplace(imaginary)  # arccotangent: from 0 to pi
+    assert isinstance(spoken, Expr), spoken
+    return spoken
 
 
 def _agree(one: Expr, other: Expr) -> bool:
