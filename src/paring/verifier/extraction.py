@@ -77,7 +77,7 @@ def last_box(text: str) -> str | None:
 
     The inner one of nested boxes counts, and a box that is never closed is ignored. `\\{` and `\\}` are no braces.
     """
-    span = _last_box(text)
+    span = max(_boxes(text), default=None)
     return None if span is None else text[slice(*span)].strip()
 
 
