@@ -27,12 +27,23 @@ GOLDS = [
         r"\sqrt{2}",
         "1,234",
     ],
+    *[
+        "10:30",
+        r"\text{no solution}",
+        r"\mathbb{R} \setminus \{1\}",
+        "(D) Alina",
+        r"\langle 1, 2 \rangle",
+        "f(x) = 2x + 1",
+    ],
+    *[r"\sum_{k=1}^{n} k", "|AB| = 5", "x = 3, y = 4", r"2\frac{1}{2}", r"3 \mathrm{~N}", r"\text{Yes}", "2^{2^n}"],
 ]
 PARTS = [
     *r"\boxed{ } <answer> </answer> </think> \frac \dfrac12 \sqrt { \{ \} ( ) [ ] , ; : = < \le \ne \in \cup".split(),
     *r"\pm \text{ \mathrm{ \begin{pmatrix} \end{pmatrix} & \\ ^ _ ^{ _{ ! / . - + % \% $ and or 且 或 分之 万".split(),
     *"元 cm ° ½ ² √ − ５ 0 1 23 4567 x y \\left \\right \\overline{ \\cdot \\times 10^ \\infty \\pi e |".split(),
-    *[" ", " and ", " or ", "\u202e", "\u200b", "\x00", "٣", "A", "B."],
+    *r"\over \choose \color{red}{ \textcolor{a}{ ** \mathbf{ \exp \log \gcd( \setminus \mathbb{R} != <=".split(),
+    *r"\sum_{k=1}^{n} x_1 x_2 \ldots x_n \langle \rangle \begin{cases} f( |AB| \pmod{7} \boxed 10:30 \Omega".split(),
+    *[" ", " and ", " or ", "\u202e", "\u200b", "\x00", "٣", "A", "B.", "Answer: ", "The answer is ", "p.m.", " dozen"],
 ]
 
 

@@ -13,7 +13,7 @@ from paring.commands.shared import Json
 def verify(
     gold: Annotated[str | None, typer.Option(help=r"The right answer, such as '\frac{1}{2}'.")] = None,
     answer: Annotated[str | None, typer.Option(help="A response with a box or tags, or the answer alone.")] = None,
-    cases: Annotated[Path | None, typer.Option(help="JSONL of gold, candidate, expected: all are decided.")] = None,
+    cases: Annotated[Path | None, typer.Option(help="JSONL of gold (or a list of golds), candidate, expected.")] = None,
     as_json: Json = False,
 ) -> None:
     """Judge an answer as tasks do; or decide a file of cases, and print those decided otherwise than expected."""
@@ -63,11 +63,15 @@ def _decide_cases(path: Path, as_json: bool) -> int:
 
     cases = read_cases(path)
     with Verifier() as verifier:
-        differing = judge_cases(cases, verifier)
+        differing = judge_cases(cases.judged, verifier)
     for case, verdict in differing:
-        row = {"place": case.place, "gold": case.gold.text, "answer": verdict.answer, "why": verdict.why}
+        gold = " or ".join(gold.text for gold in case.golds)
+        row = {"place": case.place, "gold": gold, "answer": verdict.answer, "why": verdict.why}
         expected = "right" if case.expected else "not right"
-        words = f"{case.place}: {verdict.answer} for {case.gold.text} is {verdict.why}, and should be {expected}"
+        words = f"{case.place}: {verdict.answer} for {gold} is {verdict.why}, and should be {expected}"
         print(json.dumps(row | {"expected": case.expected}) if as_json else visible(words))
-    print(f"{len(cases) - len(differing)} passed, {len(differing)} failed")
+    for place, reason in cases.left_out.items():
+        print(json.dumps({"place": place, "left_out": reason}) if as_json else visible(f"{place}: left out: {reason}"))
+    left_out = f", {len(cases.left_out)} left out" if cases.left_out else ""
+    print(f"{len(cases.judged) - len(differing)} passed, {len(differing)} failed{left_out}")
     return 1 if differing else 0

@@ -24,8 +24,10 @@ from paring.tasks.countdown import Countdown
 from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
+from paring.tasks.maths import Maths
 from paring.tasks.own_task import OwnTask
 from paring.tasks.questions import Questions
+from paring.tasks.reasoning_gym import ReasoningGym
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
 from paring.training.collapse import Collapse
@@ -34,7 +36,17 @@ from paring.training.optim import Adam
 from paring.types import Json
 
 AnyTask = Annotated[
-    Arithmetic | Chains | CountdownTiny | SumsAndProducts | Gsm8k | Countdown | Questions | RewardFunctions | OwnTask,
+    Arithmetic
+    | Chains
+    | CountdownTiny
+    | SumsAndProducts
+    | Gsm8k
+    | Maths
+    | ReasoningGym
+    | Countdown
+    | Questions
+    | RewardFunctions
+    | OwnTask,
     Field(discriminator="name"),
 ]
 

@@ -12,33 +12,45 @@ FIELDS = ("gold", "candidate", "expected")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A text of a response, and whether its answer is the gold's."""
+    """A text of a response, and whether its answer is one of the golds."""
 
     place: str
-    gold: Gold
+    golds: tuple[Gold, ...]
     candidate: str
     expected: bool
 
 
-def read_cases(path: str | Path) -> list[Case]:
-    """Rows of {"gold", "candidate", "expected"}. Raises FileNotFoundError, or ValueError naming the line, on others."""
-    cases = []
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """The cases of a file, and why others have no gold that an answer can be compared with: by their places."""
+
+    judged: list[Case]
+    left_out: dict[str, str]
+
+
+def read_cases(path: str | Path) -> Cases:
+    """Rows of {"gold", "candidate", "expected"}; `gold` is a text, or a list of texts of which any is right.
+
+    Raises FileNotFoundError, or ValueError naming the line, on other rows. A gold that cannot be read stops nothing:
+    its case is left out, and named."""
+    cases, left_out = [], {}
     for value, place in jsonl_values(path, FIELDS):
         gold, candidate, expected = (field_of(value, field, place) for field in FIELDS)
         if not isinstance(candidate, str):
             raise ValueError(f"{place}: field 'candidate' is {type(candidate).__name__}, a string is needed")
         if not isinstance(expected, bool):
             raise ValueError(f"{place}: field 'expected' is {expected!r}, true or false is needed")
-        text = check_text(gold, "field 'gold'", place)
+        written = gold if isinstance(gold, list) and gold else [gold]
+        texts = [check_text(text, "field 'gold'", place) for text in written]
         try:
-            cases.append(Case(place, Gold.read(text), candidate, expected))
+            cases.append(Case(place, tuple(map(Gold.read, texts)), candidate, expected))
         except ValueError as error:
-            raise ValueError(f"{place}: {error}") from error
-    return cases
+            left_out[place] = str(error)
+    return Cases(cases, left_out)
 
 
 def judge_cases(cases: Sequence[Case], verifier: Verifier) -> list[tuple[Case, Verdict]]:
     """The cases that were decided otherwise than expected, with their verdicts."""
-    verifier.check(case.gold for case in cases)
-    verdicts = verifier.judge([(case.gold, case.candidate) for case in cases])
+    verifier.check(gold for case in cases for gold in case.golds)
+    verdicts = verifier.judge_any([(case.golds, case.candidate) for case in cases])
     return [pair for pair in zip(cases, verdicts, strict=True) if pair[1].correct != pair[0].expected]

@@ -23,6 +23,7 @@ _SAME = {
         }.items()
     },
     ord("º"): "°",
+    **{ord("℃"): "°C", ord("℉"): "°F", ord("〈"): "⟨", ord("〉"): "⟩", ord("Ω"): "Ω"},
 }
 _RAISED = dict(zip(map(ord, "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ"), "0123456789+-n", strict=True))
 _LOWERED = dict(zip(map(ord, "₀₁₂₃₄₅₆₇₈₉₊₋"), "0123456789+-", strict=True))
@@ -35,6 +36,8 @@ _LETTER_FORMS = ("<font>", "<wide>", "<narrow>")
 def is_hidden(text: str) -> bool:
     """Whether the text holds what a reader cannot see or what reorders what he sees: controls, direction marks,
     halves of surrogate pairs, private characters. Line breaks and tabs are neither."""
+    if text.isascii() and text.isprintable():
+        return False
     return any(category(character) in _HIDDEN and character not in _HARMLESS for character in text)
 
 

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from paring.verifier.closed_forms import is_near
 from paring.verifier.compounds import Same, same_interval, same_list, same_matrix, same_members, same_tuple
-from paring.verifier.golds import NUMBERS, RELATION, SEPARATOR, Gold, Kind, bare, kind_of, name_of
+from paring.verifier.golds import NUMBERS, RELATION, SEPARATOR, Gold, Kind, in_braces, kind_of
 from paring.verifier.latex import compact, split_outside, without_text
 from paring.verifier.leaves import same_based, same_letters, same_name, same_numbers, same_ratio, same_text
+from paring.verifier.naming import Chain, bare, chain, name_of
 from paring.verifier.units import known_unit
 
 
@@ -26,8 +28,18 @@ class Algebra(Protocol):
 
 def is_same(gold: Gold, answer: str, algebra: Algebra) -> bool:
     """Whether a tidy answer is the gold."""
-    if compact(gold.text) == compact(answer):
+    if gold.text == answer or compact(gold.text) == compact(answer) or _is_kind(gold, answer, algebra):
         return True
+    if gold.kind not in _IN_CHAINS:
+        return False
+    if answer.endswith(r"\}") and (single := in_braces(bare(answer))) and gold.kind in (*NUMBERS, "expression"):
+        return _is_kind(gold, single, algebra)
+    claim = chain(answer)
+    return claim is not None and _is_claimed(gold, claim, algebra)
+
+
+def _is_kind(gold: Gold, answer: str, algebra: Algebra) -> bool:
+    """Whether an answer is the gold by the rules of the gold's kind."""
     if gold.kind in _WITHOUT_PARTS:
         return _WITHOUT_PARTS[gold.kind](gold.text, answer)
     if gold.kind in _WITH_PARTS:
@@ -35,14 +47,33 @@ def is_same(gold: Gold, answer: str, algebra: Algebra) -> bool:
     return _WITH_ALGEBRA[gold.kind](gold.text, answer, algebra)
 
 
+def _is_claimed(gold: Gold, claim: Chain, algebra: Algebra) -> bool:
+    """Whether one of the values that an answer states is the gold, and none is another value: `2 + 2 = 5` is no 5."""
+    if (name := name_of(gold.text)) and claim.names and name not in claim.names:
+        return False
+    right = Gold(gold.kind, bare(gold.text))
+    is_gold = [compact(right.text) == compact(value) or _is_kind(right, value, algebra) for value in claim.values]
+    others = [value for value, same in zip(claim.values, is_gold, strict=True) if not same]
+    return any(is_gold) and all(is_near(right.text, value, claim.is_rounded) for value in others)
+
+
 def _same_equation(gold: str, answer: str, algebra: Algebra) -> bool:
     """Equal up to a constant factor: `y = 2x + 3` is `2x - y + 3 = 0`. Its right side alone is enough."""
+    answer = _renamed(gold, answer)
     if name_of(gold) is not None and (name_of(gold) == name_of(answer) or "=" not in answer):
         return _same_value(bare(gold), bare(answer), algebra)
     right, given = gold.split("="), answer.split("=")
     if len(right) != 2 or len(given) != 2 or RELATION.search(answer):
         return False
     return algebra.proportional((right[0], right[1]), (given[0], given[1]), sign=False)
+
+
+def _renamed(gold: str, answer: str) -> str:
+    """The answer in the gold's letter where both define one function: f(y) = 2y + 1 is f(x) = 2x + 1."""
+    one, other = _FUNCTION.match(gold), _FUNCTION.match(answer)
+    if one is None or other is None or one[1] != other[1] or one[2] in re.findall("[A-Za-z]", answer):
+        return answer
+    return re.sub(r"\\[A-Za-z]+|[A-Za-z]", lambda token: one[2] if token[0] == other[2] else token[0], answer)
 
 
 def _same_inequality(gold: str, answer: str, algebra: Algebra) -> bool:
@@ -70,7 +101,8 @@ def _same_expression(gold: str, answer: str, algebra: Algebra) -> bool:
     (right, unit), (given, other) = _without_unit(bare(gold)), _without_unit(bare(answer))
     if unit and other and unit != other:
         return False
-    if kind_of(given) not in (*NUMBERS, "letters", "expression") or _IS_NO_EXPRESSION.search(given):
+    is_equation = len(split_outside(given, _EQUALS)) > 1
+    if is_equation or kind_of(given) not in (*NUMBERS, "letters", "expression") or _IS_NO_EXPRESSION.search(given):
         return False
     return compact(right) == compact(given) or algebra.equal(right, given)
 
@@ -88,8 +120,13 @@ def _same_value(gold: str, answer: str, algebra: Algebra) -> bool:
     return is_same(Gold(kind_of(gold), gold), answer, algebra)
 
 
+_FUNCTION = re.compile(r"([A-Za-z]) ?\( ?([a-z]) ?\) ?=")
+_IN_CHAINS: tuple[Kind, ...] = (*NUMBERS, "ratio", "based", "expression", "tuple", "interval", "matrix", "set")
 _TURNED = {">": "<", r"\ge": r"\le"}
-_IS_NO_EXPRESSION = re.compile(rf"=|{RELATION.pattern}|\\text|\\ldots|\\pm|\\begin|[:;?\"]")
+_EQUALS = re.compile("=")
+_IS_NO_EXPRESSION = re.compile(
+    rf"{RELATION.pattern}|\\(?:approx|sim|equiv)(?![A-Za-z])|\\text|\\ldots|\\pm|\\begin|[:;?\"]"
+)
 _UNIT = re.compile(r"\\text\{[^{}]*\} ?(?:\^ ?\{? ?[23] ?\}?)?$|(?<=[})]) ?[a-z]{2,}(?: ?\^ ?\{? ?[23] ?\}?)?$|°$")
 _OF_ANGLES = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _WITHOUT_PARTS: dict[Kind, Same] = {

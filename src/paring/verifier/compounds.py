@@ -6,10 +6,13 @@ from functools import partial
 from itertools import chain
 
 from paring.verifier.danger import MOST_ELEMENTS
-from paring.verifier.golds import RELATION, SEPARATOR, bare, in_braces, in_brackets
+from paring.verifier.golds import RELATION, SEPARATOR, in_braces, in_brackets
 from paring.verifier.latex import compact, split_outside
+from paring.verifier.naming import bare
 from paring.verifier.sets import matched, real_set, same_piece
 
+_INTERVALS = re.compile(rf"{RELATION.pattern}|\\(?:cup|setminus)(?![A-Za-z])")
+_ASSIGNED = re.compile(r"([A-Za-z](?: ?_ ?(?:\{[^{}]{1,9}\}|[A-Za-z0-9]))?) ?= ?(.+)")
 _MATRIX = re.compile(
     r"[(\[]? ?\\begin\{(?:[pb]?matrix|smallmatrix)\}(.*)\\end\{[a-z]*matrix\} ?[)\]]?"
     r"|[(\[] ?\\begin\{array\} ?\{[lcr| ]*\}(.*)\\end\{array\} ?[)\]]"
@@ -37,10 +40,10 @@ def _signed(member: str, upper: str, lower: str) -> str:
 
 def same_list(gold: str, answer: str, same: Same) -> bool:
     """The same members as often, in any order."""
-    right, given = elements(gold), elements(answer)
+    right, given = elements(as_points(gold, answer)), elements(as_points(answer, gold))
     if len(given) == 1 and len(right) > 1:  # 100,200 may be one number or two
         given = answer.split(",")
-    return _all_matched(right, given, same)
+    return _all_matched(right, given, same) or (bool(_INTERVALS.search(gold)) and same_interval(gold, answer, same))
 
 
 def same_members(gold: str, answer: str, same: Same) -> bool:
@@ -55,25 +58,47 @@ def _all_matched(right: Sequence[str], given: Sequence[str], same: Same) -> bool
     return matched(right, given, lambda one, other: compact(one) == compact(other), same)
 
 
+def as_points(text: str, other: str) -> str:
+    """`x = 3, y = 4` as (3, 4), by the order of the names' letters, and `x = 3, y = 4; x = 1, y = 2` as two points; the
+    text itself if it is nothing like that, or the other is written so too."""
+    points = [_point(point) for point in re.split(r";|\\lor ", text)]
+    is_alike = all(_point(point) is not None for point in re.split(r";|\\lor ", other))
+    return text if is_alike or None in points else ", ".join(point for point in points if point is not None)
+
+
+def _point(text: str) -> str | None:
+    assigned = [_ASSIGNED.fullmatch(part.strip()) for part in split_outside(text.strip(" ()"), re.compile(","))]
+    values = {assignment[1]: assignment[2] for assignment in assigned if assignment}
+    if len(values) < max(2, len(assigned)):
+        return None
+    return f"({', '.join(values[name] for name in sorted(values))})"
+
+
 def same_tuple(gold: str, answer: str, same: Same) -> bool:
-    """The same brackets around the same members in the same order. (1,3) may be an open interval: 1 < x < 3."""
-    right, given = in_brackets(bare(gold)), in_brackets(bare(answer))
+    """The same brackets around the same members in the same order, pointed ones as round ones. (1,3) may be an open
+    interval: 1 < x < 3."""
+    right, given = (in_brackets(_rounded(bare(as_points(text, "")))) for text in (gold, answer))
     if right is None or given is None:
-        return RELATION.search(answer) is not None and same_interval(gold, answer, same)
+        return _INTERVALS.search(answer) is not None and same_interval(gold, answer, same)
     if (right[0], right[2]) != (given[0], given[2]) or len(right[1]) != len(given[1]):
         return False
     return all(same(one, other) for one, other in zip(right[1], given[1], strict=True))
+
+
+def _rounded(text: str) -> str:
+    return text.replace("⟨", "(").replace("⟩", ")")
 
 
 def same_interval(gold: str, answer: str, same: Same) -> bool:
     right, given = real_set(bare(gold)), real_set(bare(answer))
     if right is None or given is None:
         return False
-    return matched(right, given, partial(same_piece, same=same))  # pieces that touch are not joined
+    return matched(right, given, partial(same_piece, same=same))
 
 
 def same_matrix(gold: str, answer: str, same: Same) -> bool:
-    """The same cells in the same places. Round and square brackets are one; the bars of a determinant are not."""
+    """The same cells in the same places. Round and square brackets are one; the bars of a determinant are not. Pointed
+    ones hold a vector, a column of cells."""
     right, given = _rows(bare(gold)), _rows(bare(answer))
     if right is None or given is None or [len(row) for row in right] != [len(row) for row in given]:
         return False
@@ -82,6 +107,8 @@ def same_matrix(gold: str, answer: str, same: Same) -> bool:
 
 def _rows(text: str) -> list[list[str]] | None:
     matrix = _MATRIX.fullmatch(text)
+    if text[:1] == "⟨" and (vector := in_brackets(text)):
+        return [[cell] for cell in vector[1]]
     if matrix is None:
         return None
     content = matrix[2] if matrix[1] is None else matrix[1]

@@ -88,6 +88,8 @@ def hostile_answers(gold: str) -> dict[str, str]:
         "a direction mark": f"\u202e{gold}",
         "Arabic digits": "٤٢" + "٣" * len(gold),
         "an equation of everything": f"x = x, {gold} = {gold}",
+        "a name as long as a page": f"{'a b ' * 400}! = {gold}",
+        "a chain of everything": f"{'x + y = ' * 200}{gold}",
         "a comparison": f"{gold} \\ge 0 - {gold}",
         "every option": ", ".join("ABCDEFGHIJ"),
         "not a number": "NaN",

@@ -15,12 +15,17 @@ MOST_GROWTH = 20_000
 _GROWTH_OF_FACTORIAL = 100
 _LONGEST_DIGITS = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
 _UNBOUNDED = re.compile(
-    r"\\(?:sum|prod|coprod|int|iint|iiint|oint|lim|limsup|liminf|bigcup|bigcap|uparrow|Uparrow|underbrace|overbrace|exp"
-    r"|partial|nabla|mod|bmod|pmod|gcd|lcm|det|zeta|Gamma|input|def|newcommand|let)(?![A-Za-z])|\*\*|!!|! ?\^|\^ ?\^"
-    r"|(?:[-+] ?){8}"
+    r"\\(?:coprod|iint|iiint|oint|limsup|liminf|bigcup|bigcap|uparrow|Uparrow|underbrace|overbrace|partial|nabla|zeta|Gamma"
+    r"|input|def|newcommand|let)(?![A-Za-z])|\*\*|!!|! ?\^|\^ ?\^|(?:[-+] ?){8}"
 )
+_OPERATOR = re.compile(r"\\(sum|prod|int|lim|mod|bmod|pmod|gcd|lcm|det|dim|deg)(?![A-Za-z])")
 _FACTORIAL_OF_MANY = re.compile(r"[0-9][0-9,]{4,} ?!|\. ?[0-9]+ ?!")
 _MANY_DIGITS = re.compile(r"[0-9][0-9,]{4,}")
+_TOWER = re.compile(
+    r" ?\^ ?\{ ?[0-9]{1,2} ?\^ ?(?:[a-z]|\{ ?(?:[0-9]{1,2} ?)?[a-z](?: ?[-+] ?[0-9]{1,2})? ?\})"
+    r" ?(?:[-+] ?[0-9]{1,3})? ?\}"
+)
+"""A number to the power of a letter in an exponent, as in 2^{2^n}."""
 _POWER_OR_FACTORIAL = re.compile(r" ?\^ ?| ?!")
 _BINOMIAL = re.compile(r"\\binom|[CPA] ?_")
 
@@ -39,10 +44,16 @@ def is_bulky(text: str) -> bool:
     return False
 
 
+def operators(text: str) -> frozenset[str]:
+    """What an answer may have only where the gold has it: a sum, a product, an integral, a limit, a divisor, a power
+    with a letter in an exponent. It may take long, but then the gold asks for it."""
+    towers = {"tower"} if _TOWER.search(text) else set()
+    return frozenset({*_OPERATOR.findall(text), *towers})
+
+
 def explodes(text: str) -> bool:
-    """Whether a computer algebra system might work for long on this tidy text: it is long, or has a power in an
-    exponent, exponents that multiply to five digits, a factorial of five digits or of a factorial, a sum, a product,
-    an integral or a limit."""
+    """Whether a computer algebra system might work for long on this tidy text: it is long, or has a power of numbers in
+    an exponent, exponents that multiply to five digits, a factorial of five digits or of a factorial."""
     if len(text) > MOST_ALGEBRA or _UNBOUNDED.search(text) or _FACTORIAL_OF_MANY.search(text):
         return True
     if _BINOMIAL.search(text) and _MANY_DIGITS.search(text):
@@ -61,7 +72,10 @@ def explodes(text: str) -> bool:
         start = operator.end()
         exponent = text[start : closing.get(start, start) + 1]
         # A factorial, a number to a power, or three storeys of anything.
-        if "!" in exponent or re.search(r"[0-9)}\]] ?\^", exponent) or exponent.count("^") > 1:
+        if re.match(r" ?\^", text[max(start + len(exponent), start + 1) :]):
+            return True
+        has_tower = re.search(r"[0-9)}\]] ?\^", exponent) is not None and _TOWER.match(text, operator.start()) is None
+        if "!" in exponent or has_tower or exponent.count("^") > 1:
             return True
         growth[operator.start()] = within * max(map(int, re.findall("[0-9]+", exponent)), default=1)
     return max(growth.values(), default=1) > MOST_GROWTH

@@ -6,9 +6,11 @@ The text is hostile: nothing here evaluates it, raises on it, or takes more than
 import re
 from collections import deque
 
+from paring.verifier.decoration import unlabelled
 from paring.verifier.integers import CURRENCY, GROUPED, PLAIN
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BOX_OF_ONE = re.compile(r"\\(?:boxed|fbox)(?:\s+|(?=[^\sA-Za-z{]))([-+(.0-9][^\s{}$\\]*|[A-Za-z](?![A-Za-z]))")
 _BOX_OR_BRACE = re.compile(rf"{_BOX.pattern}|\\\\(?!boxed|fbox)|\\[{{}}]|[{{}}]")
 MOST_READ = 200_000
 """Characters at the end of a text in which its answer is looked for."""
@@ -20,20 +22,48 @@ _NUMBER = re.compile(
 )
 
 
+_OPENING, _CLOSING = re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
+_INVENTED_TURN = re.compile(
+    r"(?:\n|\\n) *(?:Human|User)\s*:"
+    r"|<\|(?:im_start|start_header_id)\|>user|<start_of_turn>user|<\|user\|>|\[INST\]"
+)
+_BETWEEN_BOXES = re.compile(
+    r"(?:[\s$,;.&、，]|\\(?:quad|qquad|[,;()\[\]\\])|(?:\\text\s*\{\s*)?(?:and|or|和|或|且)(?:\s*\})?"
+    r"|[-*•]\s|\(?[0-9a-z][.)]\s|[A-Za-z](?:_\{?[0-9]\}?)?\s*=)*"
+)
+
+
 def final_answer(text: str) -> str | None:
     """The answer that the text commits to: the last complete box or the last complete pair of answer tags, whichever
-    ends later; a box within that pair stands for it. What stands before the last `</think>` is no answer.
+    ends later; a box within that pair stands for it. What stands before the `</think>` that ends the last `<think>` is
+    no answer, and neither is what follows where the text goes on with a turn of the user's.
 
     None without either. An empty box is an empty answer: no earlier box takes its place. Only the last 200,000
     characters are read.
     """
-    ending = text[-MOST_READ:].rpartition("</think>")[2]
+    ending = _ending(text)
     box = _last_box(ending)
-    tagged = tagged_answer(ending)
-    if tagged is None or (box is not None and box[1] > ending.rfind("</answer>")):
+    pair = _last_pair(ending)
+    if pair is None or (box is not None and box[1] > pair[1]):
         return None if box is None else ending[slice(*box)].strip()
+    tagged = ending[slice(*pair)]
     within = last_box(tagged)
-    return tagged if within is None else within
+    return unlabelled(tagged).strip() if within is None else within
+
+
+def boxes_in_a_row(text: str) -> list[str]:
+    """The contents of the boxes with which a text ends, of which each follows the one before as the members of a list
+    do: `\\boxed{1}, \\boxed{2} and \\boxed{3}`."""
+    ending = _ending(text)
+    row: list[str] = []
+    next_start = len(ending)
+    for start, end in reversed(_outer_boxes(ending)):
+        begins = ending.rfind("\\", 0, start)
+        if row and _BETWEEN_BOXES.fullmatch(ending, end + 1, next_start) is None:
+            break
+        row.append(ending[start:end].strip())
+        next_start = begins
+    return row[::-1]
 
 
 def answer_or_mark(text: str) -> str | None:
@@ -47,7 +77,7 @@ def last_box(text: str) -> str | None:
 
     The inner one of nested boxes counts, and a box that is never closed is ignored. `\\{` and `\\}` are no braces.
     """
-    span = _last_box(text)
+    span = max(_boxes(text), default=None)
     return None if span is None else text[slice(*span)].strip()
 
 
@@ -82,17 +112,57 @@ def marked_answer(text: str) -> str | None:
     return rest.partition("\n")[0].strip() if mark else None
 
 
+def _ending(text: str) -> str:
+    """The part of a text in which its answer may stand."""
+    read = text[-MOST_READ:]
+    thought = read.find("</think>", max(read.rfind("<think>"), 0))
+    ending = read[thought + len("</think>") :] if thought >= 0 else read
+    turn = (
+        _INVENTED_TURN.search(ending) if any(mark in ending for mark in ("Human", "User", "user", "[INST]")) else None
+    )
+    is_answered = turn is not None and (_last_box(ending[: turn.start()]) or _last_pair(ending[: turn.start()]))
+    return ending[: turn.start()] if turn is not None and is_answered else ending
+
+
+def _last_pair(text: str) -> tuple[int, int] | None:
+    """Start and end of what the last complete pair of answer tags holds, in any case: the innermost of nested ones."""
+    if "<" not in text:
+        return None
+    closings = [closing.start() for closing in _CLOSING.finditer(text)]
+    openings = [opening.end() for opening in _OPENING.finditer(text) if closings and opening.end() <= closings[-1]]
+    return (openings[-1], next(end for end in closings if end >= openings[-1])) if openings else None
+
+
 def _last_box(text: str) -> tuple[int, int] | None:
-    """Start and end of the content of the last complete box: the last to begin of all boxes that are closed."""
+    """Start and end of the content of the last complete box: the last to begin of all boxes that are closed. A box
+    without braces holds the number or letter that follows it."""
+    boxes = _boxes(text)
+    last = max(boxes, default=None)
+    for bare in _BOX_OF_ONE.finditer(text, last[1] if last else 0):
+        last = bare.span(1)
+    return last
+
+
+def _outer_boxes(text: str) -> list[tuple[int, int]]:
+    """The boxes that stand in no other, in their order."""
+    outer: list[tuple[int, int]] = []
+    for start, end in sorted(_boxes(text)):
+        if not outer or start > outer[-1][1]:
+            outer.append((start, end))
+    return outer
+
+
+def _boxes(text: str) -> list[tuple[int, int]]:
+    """Start and end of the content of each box with braces that is closed."""
     first = _BOX.search(text)
-    last = None
+    boxes = []
     openings: list[tuple[int, bool]] = []
     for brace in _BOX_OR_BRACE.finditer(text, first.start()) if first else ():
         token = brace[0]
         if token == "}":
             if openings:
                 start, is_box = openings.pop()
-                last = (start, brace.start()) if is_box and (last is None or start > last[0]) else last
+                boxes += [(start, brace.start())] if is_box else []
         elif token == "{" or len(token) > 2:
             openings.append((brace.end(), len(token) > 2))
-    return last
+    return boxes

@@ -4,14 +4,32 @@ import re
 from fractions import Fraction
 from unicodedata import normalize
 
-from paring.verifier.golds import BASED, bare, letters, name_of
+from paring.verifier.golds import BASED, CLOCK, letters
 from paring.verifier.latex import without_text
+from paring.verifier.naming import bare, name_of
 from paring.verifier.numbers import read_number, same_number
+from paring.verifier.phrases import names_another_choice
 
-_CHOICE_WITH_TEXT = re.compile(r"\(?([A-Z])[).:] ?(.+)", re.DOTALL)
+_CHOICE_WITH_TEXT = re.compile(r"\(?([A-Z]) ?[).:] *(.+)", re.DOTALL)
 _ANOTHER_CHOICE = re.compile(r"\b[A-J][).:,]|\([A-J]\)|\\lor")
 _CIRCLED = re.compile("[①-⑳]")
 _ABBREVIATION = re.compile(r"(?<=\b[a-z])\.(?=[a-z]\b)")
+_CLOSED = {
+    word: set(words.split()) - {word}
+    for words in (
+        "yes no true false",
+        "even odd neither",
+        "true false yes no",
+        "convergent divergent",
+        "rational irrational",
+    )
+    for word in words.split()
+}
+"""Words that answer a closed question, each with those that would answer it otherwise."""
+_HEDGES = set(
+    "and or if unless but because since although however maybe perhaps possibly probably except when sometimes both "
+    "neither not".split()
+)
 _PUNCTUATION = re.compile(r"[\"'`*.,:;!?()_\\-]")
 
 
@@ -25,7 +43,8 @@ def same_numbers(gold: str, answer: str) -> bool:
         return same_number(right, given)
     if "," in gold:  # 24,112 may be two answers
         return re.sub(" ?, ?", ",", answer) == gold
-    return ":" in answer and same_ratio(gold.replace("/", ":"), answer)
+    is_part = right is not None and right.written.denominator != 1
+    return is_part and ":" in answer and same_ratio(gold.replace("/", ":"), answer)
 
 
 def same_name(gold: str, answer: str) -> bool:
@@ -35,16 +54,34 @@ def same_name(gold: str, answer: str) -> bool:
 
 
 def same_letters(gold: str, answer: str) -> bool:
-    """The same choices in any order; one choice may be followed by its option's text, without another choice in it."""
-    given = letters(answer)
-    if given is None:
-        chosen = _CHOICE_WITH_TEXT.fullmatch(without_text(answer).strip())
-        given = frozenset(chosen[1]) if chosen and not _ANOTHER_CHOICE.search(chosen[2]) else None
-    return given is not None and given == letters(gold)
+    """The same choices in any order; one choice may be followed by its option's text, without another choice in it. A
+    gold that tells the option's text takes that too."""
+    right, given = _chosen(gold), _chosen(answer)
+    if right is None:
+        return False
+    told = right[1] and same_text(right[1], answer)
+    return bool(told) or (given is not None and given[0] == right[0])
+
+
+def _chosen(text: str) -> tuple[frozenset[str], str] | None:
+    """The letters, and the text of the option that follows a single one."""
+    if (several := letters(text) or letters(bare(text))) is not None:
+        return several, ""
+    chosen = _CHOICE_WITH_TEXT.fullmatch(without_text(text).strip())
+    if chosen is None or _ANOTHER_CHOICE.search(chosen[2]) or names_another_choice(chosen[2]):
+        return None
+    return frozenset(chosen[1]), chosen[2].strip()
 
 
 def same_text(gold: str, answer: str) -> bool:
-    return _folded(gold) == _folded(answer)
+    """The same words; yes, no and their kin may be followed by more, which holds none of the others and no hedge."""
+    right, given = _folded(gold), _folded(answer)
+    if right == given:
+        return True
+    first, _, rest = given.partition(" ")
+    others = _CLOSED[right] if right in _CLOSED else None
+    hedges = _HEDGES - {"not"} if right in ("no", "false") else _HEDGES
+    return others is not None and first == right and not (others | hedges) & set(rest.split())
 
 
 def _folded(text: str) -> str:
@@ -64,8 +101,13 @@ def same_based(gold: str, answer: str) -> bool:
 
 
 def same_ratio(gold: str, answer: str) -> bool:
-    """Equal up to a common factor; a ratio of two may be written as a fraction."""
-    right, given = _terms(gold), _terms(bare(answer))
+    """Equal up to a common factor; a ratio of two may be written as a fraction. A time of day is that time alone."""
+    clock, other = CLOCK.fullmatch(bare(gold)), CLOCK.fullmatch(bare(answer))
+    if clock is not None and ":" in answer:
+        halves = [re.sub("[^apm]", "", (time[3] or "").lower()) for time in (clock, other) if time]
+        same_half = len(halves) == 2 and (halves[0] == halves[1] or "" in halves)
+        return other is not None and same_half and (int(clock[1]), clock[2]) == (int(other[1]), other[2])
+    right, given = _terms(bare(gold)), _terms(bare(answer))
     if right is None or given is None or len(right) != len(given):
         return False
     return all(one * given[0] == other * right[0] for one, other in zip(right, given, strict=True))

@@ -4,14 +4,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from paring.verifier.integers import MOST_DIGITS
 from paring.verifier.latex import closings
 from paring.verifier.units import Suffix, read_suffix
 
 MOST_CHARACTERS = 2 * MOST_DIGITS + 200
-_SIGN = re.compile(r"([-+]?) ?(?:[$€£¥₹] ?)?([-+]?)")
-_SPACE = re.compile(r" ?([{}^/*]|\\(?:times|cdot|frac|overline)(?![A-Za-z])) ?")
+_CURRENCY = (
+    r"(?:[A-Z]{0,2}[$€£¥₹]|(?:\\text\{ ?)?(?:Rs\.?|USD|EUR|GBP|INR|CNY|RMB|JPY|CAD|AUD|CHF)(?![A-Za-z])(?: ?\})?)"
+)
+_SIGN = re.compile(rf"([-+]?) ?(?:{_CURRENCY} ?)?([-+]?)")
+_SPACE = re.compile(r" ?([{}^/*]|\\(?:times|cdot|frac|overline|dot)(?![A-Za-z])) ?")
 _IN_THREES = r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+(?![0-9,])|(?: [0-9]{3})+(?![0-9]))"
 _UNSIGNED = rf"(?:{_IN_THREES}|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+"
 _DECIMAL = rf"({_UNSIGNED})"
@@ -32,6 +36,10 @@ class Number:
         return self.written * self.suffix.scale / (100 if self.suffix.percent else 1)
 
 
+_NO_SUFFIX = Suffix()
+
+
+@lru_cache(maxsize=4096)
 def read_number(text: str) -> Number | None:
     """The number that the whole of a tidy text writes, exactly; None for everything else.
 
@@ -39,6 +47,8 @@ def read_number(text: str) -> Number | None:
     """
     if not text or len(text) > MOST_CHARACTERS:
         return None
+    if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS:
+        return Number(Fraction(int(text)), _NO_SUFFIX)
     if text[0] == "(" and closings(text).get(0) == len(text) - 1:
         text = text[1:-1].strip()
     text = _SPACE.sub(r"\1", text)
@@ -59,6 +69,8 @@ def read_number(text: str) -> Number | None:
 def same_number(gold: Number, answer: Number) -> bool:
     """Whether two numbers are one answer, by the policy of docs/verifier.md for percent signs, units and scales."""
     if gold.suffix.unit and answer.suffix.unit and gold.suffix.unit != answer.suffix.unit:
+        return False
+    if answer.suffix.is_class and not gold.suffix.is_class:
         return False
     if gold.value == answer.value:
         return True
@@ -95,6 +107,10 @@ def _repeating(whole: str, fixed: str, period: str) -> Fraction:
     return start + Fraction(int(period), 10 ** len(fixed) * (10 ** len(period) - 1))
 
 
+def _dotted(whole: str, fixed: str, first: str, between: str, last: str) -> Fraction:
+    return _repeating(whole, fixed, first + between + last)
+
+
 def _chinese_ratio(below: str, above: str) -> Fraction | None:
     divisor, divided = _chinese(below), _chinese(above)
     return divided / divisor if divisor and divided is not None else None
@@ -117,13 +133,14 @@ _CHINESE_DIGITS = "零一二三四五六七八九"
 _CHINESE_NUMBER = "百|[零一二三四五六七八九十]{1,3}|[0-9]{1,9}"
 # Tried in this order: the longer form first where one begins like another.
 _FORMS: list[tuple[re.Pattern[str], Callable[..., Fraction | None]]] = [
-    (re.compile(r"([0-9]+) ?\\frac\{([0-9]+)\}\{([0-9]+)\}"), _mixed),
+    (re.compile(r"([0-9]+) ?(?:\+ ?)?\\frac\{([0-9]+)\}\{([0-9]+)\}"), _mixed),
     (re.compile(r"([0-9]+) ([0-9]+)/([0-9]+)"), _mixed),
     (re.compile(rf"\\frac\{{{_SIGNED}\}}\{{{_SIGNED}\}}"), _ratio),
     (re.compile(rf"{_DECIMAL}/{_SIGNED}"), _ratio),
     (re.compile(rf"(?:{_DECIMAL} ?(?:\\times|\\cdot|[*x]) ?)?{_TEN}"), _scientific),
     (re.compile(rf"{_DECIMAL}[eE]([-+]?[0-9]{{1,4}})(?![A-Za-z])"), _scientific),
-    (re.compile(r"([0-9]*)\.([0-9]*)\\overline\{([0-9]+)\}"), _repeating),
+    (re.compile(r"([0-9]*)\.([0-9]*)\\(?:overline|dot)\{([0-9]+)\}"), _repeating),
+    (re.compile(r"([0-9]*)\.([0-9]*)\\dot\{([0-9])\}([0-9]*)\\dot\{([0-9])\}"), _dotted),
     (re.compile(rf"({_CHINESE_NUMBER})分之({_CHINESE_NUMBER}|[0-9]+\.[0-9]+)"), _chinese_ratio),
     (re.compile(_DECIMAL), _decimal),
 ]

@@ -3,17 +3,21 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import TypeVar
 
+from paring.verifier.closed_forms import closed_value
 from paring.verifier.golds import SEPARATOR, in_braces, in_brackets
 from paring.verifier.latex import split_outside
+from paring.verifier.phrases import whole_set
 
 T = TypeVar("T")
 _CUP = re.compile(r"\\cup(?![A-Za-z])")
 _OR = re.compile(r"\\lor ")
 _RELATION = re.compile(r"\\(?:le|ge|ne)(?![A-Za-z]) ?|[<>]=?")
 _BELONGS = re.compile(r"[A-Za-z] ?\\in ?")
-_ALL = re.compile(r"\\mathbb\{R\}")
+_WITHOUT = re.compile(r"\\setminus(?![A-Za-z])|(?<=\\mathbb\{R\}) ?-(?= ?\\\{)")
+_EXCLUDED = re.compile(r"([A-Za-z]) ?\\ne(?![A-Za-z]) ?(.+)")
 _CONDITION = re.compile(r"[A-Za-z] ?(?:\\in ?\\mathbb\{R\} ?)?[|:] ?")
 _SIGNS = {r"\le": "<=", r"\ge": ">=", r"\ne": "!="}
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
@@ -32,7 +36,8 @@ class Piece:
 
 
 def real_set(text: str) -> list[Piece] | None:
-    """The pieces of a set of reals: brackets, unions, single points, bounds of one letter; None for everything else."""
+    """The pieces of a set of reals, joined where they touch: brackets, unions, single points, bounds of one letter,
+    sets without points; None for everything else."""
     text = text[belongs.end() :] if (belongs := _BELONGS.match(text)) else text
     inner = in_braces(text)
     if inner is not None and (condition := _CONDITION.match(inner)):
@@ -43,7 +48,7 @@ def real_set(text: str) -> list[Piece] | None:
         if read is None:
             return None
         pieces += read
-    return pieces
+    return _joined(pieces)
 
 
 def matched(gold: Iterable[T], answer: Iterable[T], *tests: Callable[[T, T], bool]) -> bool:
@@ -66,10 +71,63 @@ def same_piece(gold: Piece, answer: Piece, same: Callable[[str, str], bool]) -> 
     return all(one == other or same(one, other) for one, other in ends)
 
 
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """Pieces that overlap or touch as one, in their order, if all their ends are numbers."""
+    placed = [placing for piece in pieces if (placing := _placed(piece)) is not None]
+    if len(pieces) < 2 or len(placed) < len(pieces):
+        return pieces
+    joined: list[tuple[float, Piece]] = []
+    for start, end, piece in sorted(placed, key=lambda placing: (placing[0], not placing[2].has_start)):
+        last_end, last = joined[-1] if joined else (-inf, piece)
+        if not joined or start > last_end or (start == last_end and not (last.has_end or piece.has_start)):
+            joined.append((end, piece))
+        elif end > last_end or (end == last_end and piece.has_end):
+            joined[-1] = (end, Piece(last.start, piece.end, last.has_start, piece.has_end))
+    return [piece for _, piece in joined]
+
+
+def _placed(piece: Piece) -> tuple[float, float, Piece] | None:
+    """A piece with the places of its ends; None if they have none, or stand the other way round."""
+    start, end = _place(piece.start), _place(piece.end)
+    return None if start is None or end is None or start > end else (start, end, piece)
+
+
+def _place(end: str) -> float | None:
+    """Where an end stands on the line; None of one with letters."""
+    return {LEAST: -inf, GREATEST: inf}[end] if end in (LEAST, GREATEST) else closed_value(end)
+
+
+def _without_points(pieces: list[Piece], points: list[str]) -> list[Piece] | None:
+    """The pieces, cut at each point that lies within one; None where it cannot be told whether it does."""
+    for point in points:
+        cut: list[Piece] = []
+        for piece in pieces:
+            below = Piece(piece.start, point, piece.has_start, False)
+            above = Piece(point, piece.end, False, piece.has_end)
+            placed, at = _placed(piece), closed_value(point)
+            if (piece.start, piece.end) == (LEAST, GREATEST):
+                cut += [below, above]
+            elif placed is None or at is None:
+                return None
+            elif placed[0] < at < placed[1]:
+                cut += [below, above]
+            else:
+                has_start, has_end = piece.has_start and placed[0] != at, piece.has_end and placed[1] != at
+                cut.append(Piece(piece.start, piece.end, has_start, has_end))
+        pieces = cut
+    return pieces
+
+
 def _read(part: str) -> list[Piece] | None:
-    """One interval, the points of a set, all reals, or an inequality."""
-    if _ALL.fullmatch(part):
-        return [Piece(LEAST, GREATEST, False, False)]
+    """One interval, the points of a set, all reals or none, a set without some points, or an inequality."""
+    if (whole := whole_set(part)) is not None:
+        return [Piece(LEAST, GREATEST, False, False)] if whole == "the reals" else []
+    base, *removed = split_outside(part, _WITHOUT)
+    if removed:
+        pieces, points = _read(base), [in_braces(points) for points in removed]
+        if pieces is None or None in points:
+            return None
+        return _without_points(pieces, [point for inner in points for point in split_outside(inner or "", SEPARATOR)])
     points = in_braces(part)
     if points is not None:
         return [Piece(point, point, True, True) for point in split_outside(points, SEPARATOR) if point]
@@ -83,6 +141,11 @@ def _read(part: str) -> list[Piece] | None:
 def _bounds(part: str) -> list[Piece] | None:
     """`-2 \\le x < 7`, `x > 3`, `3 < x`, `x \\ne 0`, of one letter; two bounds with a comma between hold both."""
     conditions = split_outside(part, re.compile(","))
+    excluded = [found for condition in conditions if (found := _EXCLUDED.fullmatch(condition))]
+    if len(conditions) > 1 and len({found[1] for found in excluded}) == 1:
+        rest = ",".join(condition for condition in conditions if not _EXCLUDED.fullmatch(condition))
+        base = _bounds(rest) if rest else [Piece(LEAST, GREATEST, False, False)]
+        return None if base is None else _without_points(base, [found[2] for found in excluded])
     if len(conditions) == 2:
         both = [_bounds(condition) for condition in conditions]
         pieces = [piece for bounds in both if bounds and len(bounds) == 1 for piece in bounds]
@@ -107,7 +170,7 @@ def _bounds(part: str) -> list[Piece] | None:
 
 
 def _is_letter(side: str) -> bool:
-    return re.fullmatch(r"[A-Za-z]|\\(?!infty)[a-z]+", side) is not None
+    return re.fullmatch(r"[A-Za-z](?: ?\([a-z]\))?|\\(?!infty)[a-z]+", side) is not None
 
 
 def _end(text: str) -> str:

@@ -6,10 +6,12 @@ from typing import Literal, get_args
 
 from paring.verifier.characters import is_hidden
 from paring.verifier.comparison import Algebra, is_same
-from paring.verifier.danger import explodes, is_bulky
-from paring.verifier.extraction import final_answer
-from paring.verifier.golds import NUMBERS, Gold, bare
+from paring.verifier.compounds import elements
+from paring.verifier.danger import explodes, is_bulky, operators
+from paring.verifier.extraction import boxes_in_a_row, final_answer
+from paring.verifier.golds import NUMBERS, Gold
 from paring.verifier.latex import tidy
+from paring.verifier.naming import bare
 from paring.verifier.numbers import read_number
 
 Why = Literal["right", "wrong", "no answer", "unreadable", "refused", "timeout", "killed"]
@@ -55,16 +57,23 @@ class _Elsewhere:
     whole: str
 
     def equal(self, gold: str, answer: str) -> bool:
-        raise _Refused if explodes(answer) else NeedsAlgebra(self.whole)
+        raise _Refused if _is_dangerous(gold, answer) else NeedsAlgebra(self.whole)
 
     def proportional(self, gold: tuple[str, str], answer: tuple[str, str], *, sign: bool) -> bool:
-        raise _Refused if any(map(explodes, answer)) else NeedsAlgebra(self.whole)
+        is_dangerous = any(_is_dangerous(" ".join(gold), side) for side in answer)
+        raise _Refused if is_dangerous else NeedsAlgebra(self.whole)
+
+
+def _is_dangerous(gold: str, answer: str) -> bool:
+    return explodes(answer) or explodes(gold) or not operators(answer) <= operators(gold)
 
 
 def decide(gold: Gold, text: str, answer_in: Callable[[str], str | None] = final_answer) -> Verdict:
     """The verdict on a whole text, by the answer that `answer_in` finds in it. Raises NeedsAlgebra where it takes
     algebra, and nothing else, whatever the text."""
     answer = answer_in(text)
+    if answer and gold.kind in ("list", "set") and not is_bulky(answer) and len(elements(tidy(answer))) == 1:
+        answer = ", ".join(boxes_in_a_row(text)) or answer
     if not answer:
         return Verdict(False, "no answer", answer)
     why = compare(gold, answer, _Elsewhere(answer))

@@ -62,6 +62,13 @@ class Verifier:
             verdicts |= dict.fromkeys(places[question], verdict)
         return [verdicts[place] for place in range(len(pairs))]
 
+    def judge_any(self, pairs: Sequence[tuple[Sequence[Gold], str]]) -> list[Verdict]:
+        """One verdict for each (golds, text of a response): right if the answer is any of the golds, else the verdict
+        by the first of them. Each needs a gold. Raises as `judge` does."""
+        verdicts = iter(self.judge([(gold, text) for golds, text in pairs for gold in golds]))
+        by_pair = [[next(verdicts) for _ in golds] for golds, _ in pairs]
+        return [next((verdict for verdict in judged if verdict.correct), judged[0]) for judged in by_pair]
+
     def check(self, golds: Iterable[Gold]) -> None:
         """Raise ModuleNotFoundError before any work if a gold may need math-verify and it is not installed."""
         needing = next((gold for gold in golds if gold.needs_symbols), None)

@@ -130,7 +130,7 @@ def test_score(text, form, right, working):
     ("text", "form", "right", "working"),
     [
         ("9 * 2 = 18, so \\boxed{18}.", 0.1, 1.0, True),
-        ("\\boxed{9 * 2 = 18}", 0.1, 0.0, False),
+        ("\\boxed{9 * 2 = 18}", 0.1, 1.0, False),
         ("\\boxed{17}, no: \\boxed{\\$18}", 0.0, 1.0, False),
         ("\\boxed{18", 0.0, 0.0, False),
         ("\\boxed{ }", 0.0, 0.0, False),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from paring.verifier.danger import explodes, is_bulky
+from paring.verifier.danger import explodes, is_bulky, operators
 from paring.verifier.latex import tidy
 
 
@@ -19,14 +19,7 @@ from paring.verifier.latex import tidy
             "x^{9^{9^9}}",
         ],
         *["100000!", "100,000!", "((9!)!)!", "(9!)!", "5!!", "2^{5!}", r"\binom{100000}{5}", "C_{1000000}^{5}"],
-        *[
-            r"\sum_{k=1}^9 k",
-            r"\prod_{k=1}^9 k",
-            r"\int_0^1 x",
-            r"\lim_{x \to 0} x",
-            r"9 \uparrow\uparrow 9",
-            "e^{e^{e^{9}}}",
-        ],
+        *[r"9 \uparrow\uparrow 9", "e^{e^{e^{9}}}", r"\exp(\exp(\exp(9)))", "2^{9^{9}}", "2^{2^{2^n}}", "9^9^9"],
         *["{9^9}^{99999}", r"\frac{9^9}{2}^{99999}", r"(9^{99} \cdot 2)^{999}"],
     ],
 )
@@ -56,6 +49,23 @@ def test_what_explodes(text):
     ],
 )
 def test_ordinary_mathematics_does_not(text):
+    assert not explodes(tidy(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (r"\sum_{k=1}^9 k + \prod_{k=1}^9 k", {"sum", "prod"}),
+        (r"\int_0^1 x", {"int"}),
+        (r"\lim_{x \to 0} x", {"lim"}),
+        (r"\gcd(m, n)", {"gcd"}),
+        (r"p_1 p_2 \cdots p_n", {"prod"}),
+        ("2^{2^n}", {"tower"}),
+        (r"\frac{1}{2}", set()),
+    ],
+)
+def test_what_an_answer_may_have_only_with_its_gold(text, names):
+    assert operators(tidy(text)) == names
     assert not explodes(tidy(text))
 
 

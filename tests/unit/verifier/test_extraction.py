@@ -117,6 +117,13 @@ def test_last_box(text, answer):
         ("<think> \\boxed{5} </think>", None),
         ("<think> \\boxed{4} </think> \\boxed{5}", "5"),
         ("<think> \\boxed{5}", "5"),
+        ("<think> \\boxed{4} </think> \\boxed{5} </think>", "5"),
+        ("\\boxed 5", "5"),
+        ("<Answer>5</ANSWER>", "5"),
+        ("<answer>The answer is 5</answer>", "5"),
+        ("<answer> 5", None),
+        ("\\boxed{5}\nUser: and now?\n\\boxed{6}", "5"),
+        ("\\boxed{5}\n\\boxed{6}", "6"),
     ],
 )
 def test_final_answer(text, answer):

@@ -68,7 +68,7 @@ def test_what_is_a_number(text, value, unit):
             "٣",
             "①",
             "5m",
-            "5 m",
+            "5m",
             "5x",
             "3s^2",
             "1, 234",

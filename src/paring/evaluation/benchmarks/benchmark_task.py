@@ -9,6 +9,7 @@ from typing import Literal
 from paring.evaluation.benchmarks.benchmark import AnyBenchmark, Benchmark, Flaw
 from paring.tasks.splits import digest
 from paring.tasks.styles import Boxed, Style, prompt
+from paring.tasks.verdict_scores import score_of
 from paring.types import Problem, Score, Split
 from paring.verifier import Gold, Verifier
 
@@ -50,8 +51,8 @@ class BenchmarkTask:
 
     @cached_property
     def rows(self) -> list[BenchmarkRow]:
-        """Raises FileNotFoundError without data, ValueError for a row that cannot be read or, unless it is known to be
-        broken, has no gold."""
+        """Raises FileNotFoundError without data, ValueError for a row that cannot be read. A row whose gold cannot be
+        judged is left out, see `left_out`."""
         rows = [row for part in self.benchmark.parts for row in self._rows_of(part)]
         if not rows:
             raise ValueError(f"{self.name}: the data hold no problem that can be judged")
@@ -59,9 +60,10 @@ class BenchmarkTask:
 
     @cached_property
     def left_out(self) -> tuple[Flaw, ...]:
-        """The broken rows that are no problem here."""
+        """The rows that are no problem here: those known to be broken, and those whose gold cannot be judged."""
         met = {row.flaw for row in self.rows}
-        return tuple(flaw for part in self.benchmark.parts for flaw in part.flaws if flaw not in met)
+        known = [flaw for part in self.benchmark.parts for flaw in part.flaws if flaw not in met]
+        return (*known, *self._unread)
 
     def check(self, problems: Sequence[Problem]) -> None:
         """Raises ModuleNotFoundError, before any work, if judging these may need an extra that is not there."""
@@ -73,20 +75,21 @@ class BenchmarkTask:
     def score_all(self, pairs: Sequence[tuple[Problem, str]]) -> list[Score]:
         """1 if the answer is any of the problem's golds, by the rules of docs/verifier.md. All in one batch, so that
         what needs a worker does not wait for the others."""
-        places = [place for place, (problem, _) in enumerate(pairs) for _ in self._golds[problem.id]]
-        verdicts = self.verifier.judge([(gold, text) for problem, text in pairs for gold in self._golds[problem.id]])
-        scores = [Score({"correct": 0.0}, False, why="no gold") for _ in pairs]
-        judged: set[int] = set()
-        for place, verdict in zip(places, verdicts, strict=True):
-            if verdict.correct or place not in judged:
-                parts = {"correct": float(verdict.correct)}
-                scores[place] = Score(parts, verdict.correct, why=verdict.why, answer=verdict.answer)
-                judged.add(place)
-        return scores
+        judged = [(golds, text) for problem, text in pairs if (golds := self._golds[problem.id])]
+        verdicts = iter(self.verifier.judge_any(judged))
+        return [
+            score_of(next(verdicts)) if self._golds[problem.id] else Score({"correct": 0.0}, False, why="no gold")
+            for problem, _ in pairs
+        ]
 
     @cached_property
     def _golds(self) -> dict[str, tuple[Gold, ...]]:
         return {row.problem.id: row.golds for row in self.rows}
+
+    @cached_property
+    def _unread(self) -> list[Flaw]:
+        """Rows with a gold that cannot be read, found as the rows are."""
+        return []
 
     def _rows_of(self, part: Benchmark) -> Iterator[BenchmarkRow]:
         flaws = {flaw.question: flaw for flaw in part.flaws}
@@ -95,8 +98,6 @@ class BenchmarkTask:
             mark = digest(question.text)
             seen[mark] += 1
             flaw = flaws.get(mark)
-            if not question.golds and flaw is None:
-                raise ValueError(f"{place}: the gold is blank, so no answer can be judged")
             written, kind = question.golds, question.kind
             if flaw is not None and self.broken != "keep":
                 if self.broken == "drop" or not flaw.golds:
@@ -104,8 +105,11 @@ class BenchmarkTask:
                 written, kind = flaw.golds, flaw.kind
             try:
                 golds = tuple(Gold.read(gold, kind=kind) for gold in written)
+                if not golds and flaw is None:
+                    raise ValueError("the gold is blank, so no answer can be judged")
             except ValueError as error:
-                raise ValueError(f"{place}: {error}") from error
+                self._unread.append(Flaw(number, mark, f"{place}: {error}"))
+                continue
             name = f"{part.name}/{mark}" + (f"-{seen[mark]}" if seen[mark] > 1 else "")
             problem = Problem(name, prompt(self.style, question.text), " or ".join(written))
             yield BenchmarkRow(problem, number, golds, question.labels, flaw)

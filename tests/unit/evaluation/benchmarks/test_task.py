@@ -70,12 +70,21 @@ def test_any_gold_is_right_and_each_answer_gets_one_score(data):
     assert [task.score(*pair) for pair in texts] == scores
 
 
-def test_a_row_without_a_gold_is_refused_unless_it_is_known(write):
+def test_a_row_without_a_gold_is_left_out_unless_it_is_known(write):
     blind = Benchmark(**{**vars(SMALL), "read": lambda row: Question(row.text("question"), ())})
     task = BenchmarkTask(blind, data=write("small", ROWS[2:3]), broken="keep")
     assert not task.score(task.problems("test")[0], "\\boxed{2}").correct
-    with pytest.raises(ValueError, match=r"test\.jsonl:1: the gold is blank, so no answer can be judged"):
-        BenchmarkTask(blind, data=write("small", ROWS)).problems("test")
+    mended = BenchmarkTask(blind, data=write("small", ROWS))
+    assert [row.number for row in mended.rows] == [1, 3]
+    assert [flaw.row for flaw in mended.left_out] == [2, 0]
+
+
+def test_a_gold_that_cannot_be_judged_stops_nothing_and_is_named(write):
+    rows = [{"question": "Long?", "answer": "1" * 3000}, *ROWS]
+    task = BenchmarkTask(SMALL, data=write("small", rows))
+    assert [row.number for row in task.rows] == [1, 2, 4]
+    assert [flaw.row for flaw in task.left_out] == [2, 0]
+    assert task.left_out[1].reason.partition("test.jsonl:1: the gold '111")[1]
 
 
 def test_nothing_that_can_be_judged(write):
