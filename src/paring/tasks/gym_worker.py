@@ -18,7 +18,7 @@ def data_set(generator: str, options: str, difficulty: int | None, size: int, se
     """Raises ModuleNotFoundError without the extra, ValueError for an unknown generator or settings that it does not
     take."""
     try:
-        from reasoning_gym import create_dataset  # pyright: ignore[reportMissingImports]
+        from reasoning_gym import create_dataset  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
         from reasoning_gym.factory import (  # pyright: ignore[reportMissingImports]
             CURRICULA,
             DATASETS,

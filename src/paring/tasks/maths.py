@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Literal
-from warnings import warn
 
-from paring.runtime.rows import Row, check_text, field_of, hub_values, jsonl_values, reject_repeats
+from paring.runtime.faults import RowFault
+from paring.runtime.rows import check_text, field_of
 from paring.settings.declare import settings
+from paring.tasks.own_data import DataRows, OwnData, read_rows_of
 from paring.tasks.reasoning import corrects_itself, has_equation
 from paring.tasks.splits import digest, three_splits
 from paring.tasks.styles import STYLES, prompt
@@ -17,32 +17,23 @@ from paring.types import Problem, Score, Split
 from paring.verifier import Gold, Verifier
 from paring.verifier.extraction import last_box, marked_answer
 
-MOST_NAMED = 5
-"""Rows with a gold that cannot be judged that are named one by one."""
-
 
 @settings
-class Maths:
-    """Your own problems, judged by the rules of docs/verifier.md: in training as in evaluation.
+class Maths(OwnData):
+    """Your own problems, judged by the rules of docs/verifier.md: in training as in evaluation. Rows like {"question",
+    "answer"} (tasks/own_data.py). The answer is a text, a number, or a list of those, of which any is right; of a
+    worked solution it is what follows `####`, or else what the last box holds.
 
-    data             a .jsonl file, or a name on the hub (needs the `data` extra), of rows like {"question", "answer"}.
-                     The answer is a text, a number, or a list of those, of which any is right. Of a worked solution
-                     it is what follows `####`, or else what the last box holds
-    hub_config       which configuration of a data set on the hub; files have none
-    test             a .jsonl file of held-out rows. Without one an eighth of the rows is held out
     question_field   the name of the field that holds the question
     answer_field     the name of the field that holds the answer
     style            how the question is put, and where its answer must stand (tasks/styles.py)
 
-    An eighth of the rows each is `test`, unless there is a test file, and `validation`; the rest is `train`
-    (tasks/splits.py). A row whose gold cannot be judged is left out, and named in a warning. The gold of a problem is
-    the JSON list of its right answers.
+    An eighth of the rows each is `test`, unless the data have held-out rows, and `validation`; the rest is `train`
+    (tasks/splits.py). A row whose gold cannot be judged is a broken one. The gold of a problem is the JSON list of its
+    right answers.
     """
 
     name: Literal["maths"] = "maths"
-    data: str
-    hub_config: str | None = None
-    test: str | None = None
     question_field: str = "question"
     answer_field: str = "answer"
     style: Literal["boxed", "think-answer"] = "boxed"
@@ -50,16 +41,16 @@ class Maths:
     def problems(self, split: Split) -> Sequence[Problem]:
         """The problems of a split.
 
-        Raises FileNotFoundError or ValueError with the place if a file is missing or broken (runtime/rows.py), a
+        Raises FileNotFoundError or ValueError with the place if data are missing or broken (runtime/rows.py), a
         question stands twice, or there are too few rows for every split; ModuleNotFoundError without an extra that is
         needed to read the data or to judge a gold."""
-        rows = self._rows(self.data)
-        tested = None if self.test is None else self._rows(self.test)
-        both = [*rows, *(tested or ())]
-        reject_repeats([Row(place, {self.question_field: problem.id}) for place, problem in both], self.question_field)
-        _verifier().check(gold for _, problem in both for gold in _golds(problem.gold))
-        held_out = None if tested is None else [problem for _, problem in tested]
-        return three_splits([problem for _, problem in rows], lambda problem: problem.id, held_out, self.data)[split]
+        rows = self._rows()
+        _verifier().check(gold for problem in [*rows.trained, *(rows.tested or ())] for gold in _golds(problem.gold))
+        return three_splits(rows.trained, lambda problem: problem.id, rows.tested, self.data)[split]
+
+    def skipped(self) -> list[RowFault]:
+        """The rows that are left out. Raises as `problems`."""
+        return self._rows().faults.found
 
     def score(self, problem: Problem, text: str) -> Score:
         """As `score_all` of one."""
@@ -74,26 +65,27 @@ class Maths:
             for verdict, (_, text) in zip(verdicts, pairs, strict=True)
         ]
 
-    def _rows(self, path: str) -> list[tuple[str, Problem]]:
-        """Problems with the places of their rows, without those whose gold cannot be judged."""
-        is_file = Path(path).expanduser().exists() or Path(path).suffix == ".jsonl" or path.count("/") != 1
+    def _rows(self) -> DataRows[Problem]:
         fields = (self.question_field, self.answer_field)
-        values = jsonl_values(path, fields) if is_file else hub_values(path, self.hub_config, "train")
-        problems, unread = [], []
-        for value, place in values:
-            question = check_text(field_of(value, self.question_field, place), f"field {fields[0]!r}", place)
-            gold = json.dumps(_written(field_of(value, self.answer_field, place)), ensure_ascii=False)
-            try:
-                _golds(gold)
-            except ValueError as error:
-                unread.append(f"{place}: {error}")
-                continue
-            problems.append((place, Problem(f"maths/{digest(question)}", prompt(STYLES[self.style], question), gold)))
-        if unread:
-            more = f"\n... and {len(unread) - MOST_NAMED} more" if len(unread) > MOST_NAMED else ""
-            named = "\n".join(unread[:MOST_NAMED])
-            warn(f"{path}: {len(unread)} rows are left out, as no answer can be judged:\n{named}{more}", stacklevel=2)
-        return problems
+        return read_rows_of(
+            self,
+            "task",
+            self._problem,
+            fields,
+            key=lambda problem: problem.id,
+            place=lambda problem: problem.place,
+            what=self.question_field,
+        )
+
+    def _problem(self, value: object, place: str) -> Problem:
+        """Raises RowFault."""
+        question = check_text(field_of(value, self.question_field, place), f"field {self.question_field!r}", place)
+        gold = json.dumps(_written(field_of(value, self.answer_field, place)), ensure_ascii=False)
+        try:
+            _golds(gold)
+        except ValueError as error:
+            raise RowFault(place, "without a gold that can be judged", str(error)) from error
+        return Problem(f"maths/{digest(question)}", prompt(STYLES[self.style], question), gold, place=place)
 
 
 def _written(answer: object) -> list[str]:

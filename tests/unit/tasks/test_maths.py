@@ -47,9 +47,12 @@ def test_any_gold_is_right_by_the_rules_of_the_verifier(data):
 def test_a_gold_that_cannot_be_judged_is_left_out_and_named(data):
     with data.open("a") as file:
         file.write(json.dumps({"question": "Long?", "answer": "1" * 3000}) + "\n")
-    with pytest.warns(UserWarning, match=r"1 rows are left out.*\n.*mine\.jsonl:11: the gold '1111"):
-        problems = Maths(data=str(data)).problems("train")
-    assert all(problem.messages[-1]["content"] != "Long?" for problem in problems)
+    with pytest.raises(ValueError, match=r"mine\.jsonl:11: the gold '1111"):
+        Maths(data=str(data)).problems("train")
+    task = Maths(data=str(data), broken="skip")
+    assert all(problem.messages[-1]["content"] != "Long?" for problem in task.problems("train"))
+    [fault] = task.skipped()
+    assert fault.place.endswith("mine.jsonl:11") and fault.kind == "without a gold that can be judged"
 
 
 def test_what_is_missing_or_stands_twice_is_named(data, tmp_path):
