@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import torch
 from peft import PeftModel
@@ -16,9 +17,9 @@ SPREAD_OF_B = 0.01
 """Enough to change the tokens, little enough to leave the model its language."""
 
 
-def adapted_policy(model: str, lora: Lora) -> Policy:
+def adapted_policy(model: str, lora: Lora, dtype: Literal["float32", "bfloat16"] = "float32") -> Policy:
     """Adapters on all that `lora` targets, with a B that is not 0."""
-    base, tokenizer = load_base(Model(path=model, device="cpu"))
+    base, tokenizer = load_base(Model(path=model, device="cpu", dtype=dtype))
     adapters = attach(base, lora, seed=0)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

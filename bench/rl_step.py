@@ -12,11 +12,14 @@ from measuring import options, report
 from sides import OURS, TRL, Side, Work
 
 SIZES = {"problems": 4, "group": 8, "new_tokens": 128, "rank": 16, "kl": 0.005, "without_signal": 0.0, "peer_passes": 1}
+DTYPES = ("float32", "bfloat16")
 
 
 def main() -> None:
-    arguments = options(__doc__, "model", "data", at_least=4.0, **SIZES, steps=2, warm_up=2).parse_args()
-    sizes = {name: getattr(arguments, name) for name in SIZES}
+    parser = options(__doc__, "model", "data", at_least=3.0, **SIZES, steps=2, warm_up=2)
+    parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="of the base")
+    arguments = parser.parse_args()
+    sizes = {name: getattr(arguments, name) for name in (*SIZES, "dtype")}
     work = Work(arguments.model, arguments.data, **sizes, steps=arguments.warm_up + arguments.steps)
     before, of_peer, after = (steps_of(side, work)[arguments.warm_up :] for side in (OURS, TRL, OURS))
     of_ours = before + after

@@ -21,7 +21,7 @@ def run_of(work: Work) -> Run:
         "gsm8k-rgra",
         seed=SEED,
         steps=work.steps,
-        model={"path": work.model, "device": "cpu"},
+        model={"path": work.model, "device": "cpu", "dtype": work.dtype},
         rollout={"problems": work.problems, "group_size": work.group, "max_new_tokens": work.new_tokens},
         objective={"kl_coef": work.kl},
         adapter={"rank": work.rank, "alpha": float(work.rank)},

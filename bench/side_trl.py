@@ -53,7 +53,7 @@ def settings(work: Work, folder: str) -> GRPOConfig:
         loss_type="grpo",
         temperature=1.0,
         shuffle_dataset=False,
-        bf16=False,
+        bf16=work.dtype == "bfloat16",
         gradient_checkpointing=False,
         use_cpu=True,
         seed=SEED,
@@ -69,7 +69,7 @@ def main(folder: str) -> None:
         work.data, work.problems, work.steps, seed=SEED, without_signal=work.without_signal
     )
     steps = Steps(task, order)
-    base, tokenizer = load_base(Model(path=work.model, device="cpu"))
+    base, tokenizer = load_base(Model(path=work.model, device="cpu", dtype=work.dtype))
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     GRPOTrainer(
         model=base,

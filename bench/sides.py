@@ -16,7 +16,8 @@ LEARNING_RATE = 1e-5
 @dataclass(frozen=True)
 class Work:
     """The same for both sides. `peer_passes`: into how many passes TRL cuts its batch, which bounds its memory;
-    `tokens_per_pass` is ours."""
+    `tokens_per_pass` is ours. `dtype` is of the base; adapters
+    are in fp32 on both sides."""
 
     model: str
     data: str | None
@@ -29,6 +30,7 @@ class Work:
     peer_passes: int
     steps: int
     tokens_per_pass: int = 2048
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         if not 0 <= self.without_signal < 1:
