@@ -58,7 +58,7 @@ def _means(contest: Contest) -> Table:
 
 def _comparisons(contest: Contest, contrasts: Sequence[Contrast]) -> Table:
     """The tests of a contest; those beyond chance stand out."""
-    head = ("pair", "difference", "95 % interval", "p", "p (Holm)", "pairs", "test", "over problems", "p (Holm)")
+    head = ("pair", "difference", "95 % interval", "p", "p (Holm)", "pairs", "test", "over problems")
     strong = frozenset(number for number, contrast in enumerate(contrasts) if contrast.decisive.beyond_chance)
     rows = [
         [
@@ -69,7 +69,6 @@ def _comparisons(contest: Contest, contrasts: Sequence[Contrast]) -> Table:
             f"{contrast.decisive.pairs}",
             contrast.decisive.name,
             contest.measure.changes(contrast.items.difference.interval) if contrast.items else "",
-            _p(contrast.items.adjusted) if contrast.items else "",
         ]
         for contrast in contrasts
     ]

@@ -13,8 +13,9 @@ from paring.reporting.series import SHOWN, last_tenth
 from paring.settings.recipes import flattened
 from paring.types import Json
 
-FORMAT = 2
-"""2: differences are second less first; in format 1 they were first less second."""
+FORMAT = 3
+"""3: one family of tests a report, in which arms of the same runs are one arm. 2: differences are second less first; in
+format 1 they were first less second."""
 
 
 def as_plain(findings: Findings) -> Json:
@@ -30,6 +31,12 @@ def as_plain(findings: Findings) -> Json:
             "answer": [{"title": passage.title, "sentences": passage.sentences} for passage in findings.answer],
             "benchmarks": list(map(_contest, findings.contests)),
             "comparisons": list(map(_contrast, findings.contrasts)),
+            "copies": [
+                {"setting": contest.setting, "arm": one.label, "of": [copy.label for copy in contest.copies(one)]}
+                for contest in findings.contests
+                for one in contest.distinct
+                if contest.copies(one)
+            ],
             "effects": list(map(_effect, findings.effects)),
             "arms": [_arm(arm, names) for arm in gathered.arms],
             "tuning": [
@@ -70,13 +77,20 @@ def _contrast(contrast: Contrast) -> dict[str, object]:
         "first": contrast.first.label,
         "second": contrast.second.label,
         "decisive": _test(contrast.decisive),
-        "over_problems": contrast.items and _test(contrast.items),
+        "over_problems": contrast.items and _described(contrast.items),
     }
 
 
 def _test(test: Test) -> dict[str, object]:
     numbers = _difference(test.difference, test.adjusted)
     return {"test": test.name, "pairs": test.pairs, **numbers, "beyond_chance": test.beyond_chance}
+
+
+def _described(test: Test) -> dict[str, object]:
+    """Beside the decisive test, and in no family."""
+    difference = test.difference
+    numbers = {"difference": difference.mean, "interval": difference.interval, "p": difference.p}
+    return {"test": test.name, "pairs": test.pairs, **numbers}
 
 
 def _effect(effect: Effect) -> dict[str, object]:

@@ -32,7 +32,8 @@ class Tune:
 
     key: str = "optimiser.lr"
     values: Values
-    seeds: Seeds = (0,)
+    seeds: Seeds = (1000,)
+    """None of the final seeds: a value chosen on a seed is not judged by it."""
 
 
 @settings
@@ -131,6 +132,8 @@ def _faults(study: Study) -> list[str]:
     if study.tune:
         lists |= {"tune.values": study.tune.values, "tune.seeds": study.tune.seeds}
         owners[study.tune.key] = "tune"
+        if both := sorted({*study.seeds} & {*study.tune.seeds}):
+            faults.append(f"tune.seeds = {list(study.tune.seeds)}: {both} are final seeds too; give others to [tune]")
         if study.tune.key in study.axes:
             faults.append(f"tune.key = {study.tune.key!r}: it is one of the axes already")
     faults += [

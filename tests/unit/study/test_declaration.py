@@ -44,7 +44,7 @@ def test_sections_may_be_nested_or_dotted(written):
         "grpo": {"objective.kind": "grpo", "objective.clip_high": 0.3},
     }
     assert study.axes == {"rollout.updates": (1, 4)}
-    assert study.tune == Tune(key="optimiser.lr", values=(1e-3, 3e-3), seeds=(0,))
+    assert study.tune == Tune(key="optimiser.lr", values=(1e-3, 3e-3), seeds=(1000,))
     assert study.overrides == {"rollout.group_size": 4}
 
 
