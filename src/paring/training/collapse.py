@@ -26,9 +26,8 @@ class Collapse:
     """The `collapse` section. A run has collapsed when its mean reward, or mean length, of a step was below `share` of
     its own early level in each of the last `steps` steps, or its accuracy below `share` of the best that it had.
 
-    The early level is the mean over the first `steps` steps. A level that is not above 0 cannot be fallen from. The best
-    accuracy is the highest mean over `steps` steps in a row, the first ones, which are near the base's own, among
-    them. Accuracy is watched apart from the reward, which also counts form."""
+    The early level is the mean over the first `steps` steps. A level that is not above 0 cannot be fallen from. The
+    best accuracy is the highest mean over `steps` steps in a row; the first ones, near the base's own, are among them. Accuracy is watched apart from the reward, which also counts form."""
 
     share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     steps: Count = 5
@@ -56,7 +55,7 @@ class Watch:
     below: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WATCHED, 0))
     """Steps in a row that were below the share."""
     found: CollapseEvent | None = None
-    """The first collapse."""
+    """The first collapse, or one of reward or accuracy after a first one of the length."""
     accuracies: list[float] = field(default_factory=list)
     """Of the last steps."""
     best: float = 0.0
@@ -77,8 +76,10 @@ class Watch:
         for name in WATCHED:
             is_below = 0 < self.level(name) and values[name] < collapse.share * self.level(name)
             self.below[name] = self.below[name] + 1 if is_below else 0
-        fallen = [name for name in (*WATCHED, "accuracy") if self.below.get(name, 0) >= collapse.steps]
-        if self.found is not None or not fallen:
+        fallen = [name for name in ("reward", "accuracy", "length") if self.below.get(name, 0) >= collapse.steps]
+        if self.found is not None:  # shorter answers may be harmless: what follows them is worth a word
+            fallen = [name for name in fallen if self.found.kind == "length" != name]
+        if not fallen:
             return None
         kind, since = fallen[0], int(values["step"]) - collapse.steps + 1
         words = self._words(kind, values, collapse)

@@ -101,6 +101,16 @@ def test_only_the_first_collapse_is_an_event():
     assert list(found) == [4] and watch.found is found[4]
 
 
+def test_a_fall_of_the_accuracy_after_one_of_the_length_is_another():
+    lengths = [20.0, 20.0, 5.0, 5.0, 5.0, 5.0, 5.0]
+    watch, kinds = Watch(), []
+    for step, (length, accuracy) in enumerate(zip(lengths, [0.5] * 5 + [0.1, 0.1], strict=True), start=1):
+        row = STEADY | {"step": step, "length": length, "accuracy": accuracy}
+        event = watch.observe(row, Collapse(steps=2))
+        kinds.append(event and event.kind)
+    assert kinds == [None, None, None, "length", None, None, "accuracy"]
+
+
 def test_a_watch_taken_up_from_plain_values_goes_on_the_same():
     rewards = [0.8, 0.6, 0.7, 0.1, 0.2, 0.1]
     whole, _ = course(rewards, collapse=Collapse(share=0.5, steps=3))
