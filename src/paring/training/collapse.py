@@ -27,7 +27,8 @@ class Collapse:
     its own early level in each of the last `steps` steps, or its accuracy below `share` of the best that it had.
 
     The early level is the mean over the first `steps` steps. A level that is not above 0 cannot be fallen from. The
-    best accuracy is the highest mean over `steps` steps in a row; the first ones, near the base's own, are among them. Accuracy is watched apart from the reward, which also counts form."""
+    best accuracy is the highest mean over `steps` steps in a row; the first ones, near the base's own, are among them.
+    Accuracy is watched apart from the reward, which also counts form."""
 
     share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     steps: Count = 5
