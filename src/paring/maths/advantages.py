@@ -89,8 +89,8 @@ def pass_at_k_gain(reward_PG: Tensor, k: int) -> Tensor:
 
 def decoupled(outcome: Outcome, *, epsilon: float = 1e-4) -> Tensor:
     """Each part of the reward standardised in its group, their sum divided by its standard deviation over the batch,
-    whose mean is 0 (GDPO, arXiv 2601.05242); exactly 0 where all groups are without signal. Standardising takes a weight off a part, but
-    for 0, which leaves it out. A reward without parts is its only part."""
+    whose mean is 0 (GDPO, arXiv 2601.05242); exactly 0 where all groups are without signal. Standardising takes a
+    weight off a part, but for 0, which leaves it out. A reward without parts is its only part."""
     parts_PG = list(outcome.parts_PG.values()) or [outcome.reward_PG]
     total_PG = sum(map(standardised, parts_PG), torch.zeros_like(parts_PG[0]))
     return total_PG / (total_PG.std(correction=1) + epsilon)
