@@ -1,7 +1,7 @@
 """The findings of run and study folders, and the answer in words, made from their numbers alone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from paring.reporting.contrasts import (
     effects_of,
     one_family,
 )
+from paring.reporting.declared import DeclaredTest, declared_passage, tests_of
 from paring.reporting.differing import written
 from paring.reporting.gathering import Gathered, gather
 from paring.reporting.passages import Passage
@@ -39,17 +40,21 @@ class Findings:
     contests: list[Contest]
     contrasts: list[Contrast]
     effects: list[Effect]
+    declared: list[DeclaredTest] = field(default_factory=list)
 
     @cached_property
     def answer(self) -> list[Passage]:
         """First what differs, contest by contest; then single settings, collapses, and what is missing."""
         passages = [Passage(sentences=_verdict(self.contrasts, len(self.effects)))] if self.contrasts else []
+        if self.gathered.declared:
+            passages = [declared_passage(self.declared, len(self.gathered.declared))]
         for contest in self.contests:
             if len(contest.standings) == 1:
                 passages.append(Passage(contest.title, _of_one(contest.standings[0])))
                 continue
             within = [contrast for contrast in self.contrasts if contrast.contest is contest]
-            several = [_ranking(contest), *_differences(contest, within), *budget_words(contest)]
+            told = [] if self.gathered.declared else _differences(contest, within)
+            several = [_ranking(contest), *told, *budget_words(contest)]
             passages.append(Passage(contest.title, several))
         if not self.contests:
             none = "No run has come to its end: there is no result to report yet."
@@ -66,6 +71,8 @@ def find(folders: Sequence[Path]) -> Findings:
     """The findings in these run and study folders. Raises ValueError where there is nothing to report on."""
     gathered = gather(folders)
     contests = contests_of(gathered)
+    if gathered.declared:
+        return Findings(gathered, contests, [], [], tests_of(gathered.declared, contests))
     contrasts, effects = one_family(contrasts_of(contests), effects_of(gathered, contests))
     return Findings(gathered, contests, contrasts, effects)
 

@@ -6,6 +6,7 @@ from math import isfinite
 from paring.maths.estimates import Difference
 from paring.reporting.contests import Contest
 from paring.reporting.contrasts import Contrast, Effect, Test
+from paring.reporting.declared import DeclaredTest
 from paring.reporting.differing import NOT_A_DIFFERENCE, differing, shared
 from paring.reporting.findings import Findings
 from paring.reporting.gathering import Arm
@@ -37,6 +38,7 @@ def as_plain(findings: Findings) -> Json:
                 for one in contest.distinct
                 if contest.copies(one)
             ],
+            "declared": list(map(_declared, findings.declared)),
             "effects": list(map(_effect, findings.effects)),
             "arms": [_arm(arm, names) for arm in gathered.arms],
             "tuning": [
@@ -84,6 +86,22 @@ def _contrast(contrast: Contrast) -> dict[str, object]:
 def _test(test: Test) -> dict[str, object]:
     numbers = _difference(test.difference, test.adjusted)
     return {"test": test.name, "pairs": test.pairs, **numbers, "beyond_chance": test.beyond_chance}
+
+
+def _declared(test: DeclaredTest) -> dict[str, object]:
+    one = test.declared
+    return {
+        "contrast": one.name,
+        "benchmark": test.measure.name,
+        "setting": test.setting,
+        "more": one.more,
+        "less": one.less,
+        **_difference(test.difference, test.adjusted),
+        "degrees": test.weighed.degrees,
+        "margin": one.margin,
+        "p_beyond_margin": test.equivalent,
+        "verdict": test.verdict,
+    }
 
 
 def _described(test: Test) -> dict[str, object]:

@@ -13,7 +13,7 @@ from paring.runtime.files import write_durably
 from paring.runtime.tables import Table
 from paring.runtime.text import percent, percent_interval
 from paring.study.cells import PlannedRun, StudyCell, cells, final_runs, tuning_runs
-from paring.study.declaration import Settings, Study
+from paring.study.declaration import Settings, Study, contrasts_as_plain
 from paring.study.study_folder import RunResult, StudyFolder, result_of
 
 
@@ -79,6 +79,7 @@ class Course:
             "axes": study.axes,
             "seeds": study.seeds,
             "tune": asdict(study.tune) if study.tune else None,
+            "contrasts": contrasts_as_plain(study),
             "runs": [planned.as_plain() | {"error": errors.get(planned.folder)} for planned in self.runs],
             "chosen": [asdict(value) for value in self.chosen.values()],
         }
