@@ -82,9 +82,7 @@ def declared_passage(tests: Sequence[DeclaredTest], declared: int) -> Passage:
     if not declared:
         return Passage()
     count = sum(1 + (test.equivalent is not None) for test in tests)
-    note = (
-        f"The study declares its contrasts; they are its {count} tests (Welch's, over seeds that are not paired; Holm)."
-    )
+    note = f"The study declares its contrasts; they are its {count} tests (Welch's, over seeds not paired; Holm)."
     none = "None of them can be tested yet: each of its arms needs two finished seeds."
     return Passage("Declared contrasts", [note, *[test.words for test in tests]] if tests else [none])
 

@@ -3,7 +3,7 @@
 import pytest
 
 from paring.maths.estimates import paired_t, t_quantile
-from paring.maths.seeds import accuracy_difference, accuracy_interval, pooled_difference, resolution
+from paring.maths.seeds import accuracy_difference, accuracy_interval, pooled_difference, resolution, weighed
 
 
 def test_one_problem_of_500_in_five_seeds_is_no_certainty():
@@ -47,3 +47,36 @@ def test_losses_have_no_test_set_to_resolve():
     assert pooled_difference(pairs, 10, accuracy=False) == paired_t(*pairs[0])
     with pytest.raises(ValueError, match="0 problems"):
         resolution(0)
+
+
+def test_a_contrast_of_two_arms_is_welch_s():
+    stats = pytest.importorskip("scipy.stats")
+    first, second = [0.70, 0.75, 0.81], [0.50, 0.62, 0.40, 0.55]
+    found, theirs = weighed([(1, first), (-1, second)], 500), stats.ttest_ind(first, second, equal_var=False)
+    assert found.mean / found.error == pytest.approx(theirs.statistic)
+    assert found.degrees == int(theirs.df) and found.difference.p == pytest.approx(theirs.pvalue, abs=0.005)
+
+
+def test_an_interaction_by_hand():
+    # (0.8 - 0.2) - (0.9 - 0.8) with a spread of 0.1 each: error sqrt(4 * 0.01 / 3), 4 x 2 degrees of freedom.
+    arms = [[mean - 0.1, mean, mean + 0.1] for mean in (0.8, 0.2, 0.9, 0.8)]
+    found = weighed(list(zip((1, -1, -1, 1), arms, strict=True)), 500)
+    assert (found.mean, found.error, found.degrees) == (pytest.approx(0.5), pytest.approx((0.04 / 3) ** 0.5), 8)
+
+
+def test_equivalence_is_the_larger_of_two_one_sided_tests():
+    stats = pytest.importorskip("scipy.stats")
+    first, second = [0.80, 0.81, 0.79, 0.80], [0.80, 0.80, 0.82, 0.81]
+    found = weighed([(1, first), (-1, second)], 500)
+    t, degrees = (0.05 - abs(found.mean)) / found.error, found.degrees
+    assert found.equivalence(0.05) == pytest.approx(stats.t.sf(t, degrees))
+    assert found.equivalence(abs(found.mean)) == pytest.approx(0.5) and found.equivalence(0.0001) > 0.5
+
+
+def test_a_contrast_of_equal_seeds_has_the_test_set_s_resolution():
+    found = weighed([(1, [1.0, 1.0]), (-1, [0.5, 0.5])], 100)
+    assert found.error == pytest.approx(0.01) and found.difference.p > 0
+    with pytest.raises(ValueError, match="without any spread"):
+        weighed([(1, [1.0, 1.0]), (-1, [0.5, 0.5])], None)
+    with pytest.raises(ValueError, match="two seeds or more"):
+        weighed([(1, [1.0]), (-1, [0.5, 0.5])], 100)
