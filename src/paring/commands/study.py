@@ -28,7 +28,7 @@ def study(
     from paring.study.cost import cost_table
     from paring.study.course import Course
     from paring.study.declaration import load_study, study_file, study_names
-    from paring.study.power import power_table
+    from paring.study.detection import power_table
     from paring.study.runner import conduct, jobs_for
     from paring.study.study_folder import StudyFolder
 

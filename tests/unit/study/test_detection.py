@@ -7,7 +7,7 @@ import pytest
 from paring.maths.power import detectable, margin_shown
 from paring.study.course import Course
 from paring.study.declaration import load_study
-from paring.study.power import power_table
+from paring.study.detection import power_table
 from paring.study.study_folder import StudyFolder
 
 STUDY = """
