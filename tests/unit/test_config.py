@@ -127,6 +127,7 @@ def test_differences_name_each_setting_once():
         "adapter.start: 'not set' -> 'x'",
         "objective.clip_high: 'not set' -> 0.2",
         "objective.clip_low: 'not set' -> 0.2",
+        "objective.delta: 'not set' -> 'off'",
         "objective.kind: 'rgra' -> 'grpo'",
         "seed: 0 -> 3",
     ]

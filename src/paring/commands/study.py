@@ -19,12 +19,16 @@ def study(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate its cost by short probes; keep nothing.")
     ] = False,
+    power: Annotated[
+        bool, typer.Option("--power", help="The differences that its design detects, by its finished runs.")
+    ] = False,
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster to run on, such as auto.")] = None,
 ) -> None:
     """Run a study: arms x seeds x settings, each an ordinary run."""
     from paring.study.cost import cost_table
     from paring.study.course import Course
     from paring.study.declaration import load_study, study_file, study_names
+    from paring.study.detection import power_table
     from paring.study.runner import conduct, jobs_for
     from paring.study.study_folder import StudyFolder
 
@@ -34,6 +38,10 @@ def study(
     is_started = file == Path(study).expanduser() / "study.toml"
     folder = out or (file.parent if is_started else Path("studies") / file.stem)
     course = Course(load_study(study, parsed(overrides)), StudyFolder(folder))
+    if power:
+        course.recall()
+        print(power_table(course))
+        return
     course.folder.check(course.study, resume=resume)
     where = jobs_for(course, jobs, address=ray)
     if dry_run:

@@ -1,12 +1,16 @@
 """From what became of a rollout to what each of its completions is worth."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import comb
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 RawReward = Literal["task", "correct", "signed"]
+Std = bool | Literal["batch"]
+"""Whether a standard deviation divides: that of the group, or of all rewards of the batch."""
 
 
 @dataclass(frozen=True)
@@ -14,12 +18,15 @@ class Outcome:
     """The outcome of the G completions of P problems.
 
     reward_PG: float64, as the task gives it, weighted by `rewards`. correct_PG: bool, whether the answer is right.
-    length_PG: int64, tokens. longest: the most tokens that a completion may have."""
+    length_PG: int64, tokens. longest: the most tokens that a completion may have. ended_PG: bool, whether a completion
+    came to its end and was not cut off; None: they all did. parts_PG: the weighted parts of the reward by name."""
 
     reward_PG: Tensor
     correct_PG: Tensor
     length_PG: Tensor
     longest: int
+    ended_PG: Tensor | None = None
+    parts_PG: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def standardised(reward_PG: Tensor, *, epsilon: float = 1e-4) -> Tensor:
@@ -46,8 +53,11 @@ def centred(reward_PG: Tensor) -> Tensor:
     return centred_PG.masked_fill(without_signal(reward_PG)[:, None], 0.0)
 
 
-def group_relative(reward_PG: Tensor, *, std: bool) -> Tensor:
-    """Standardised, or only centred."""
+def group_relative(reward_PG: Tensor, *, std: Std, epsilon: float = 1e-4) -> Tensor:
+    """Standardised, or only centred; with "batch" divided by the standard deviation of all rewards of the batch, so
+    that a group of little spread is not blown up (arXiv 2508.08221; TRL's scale_rewards = "batch")."""
+    if std == "batch":
+        return centred(reward_PG) / (reward_PG.std(correction=1) + epsilon)
     return standardised(reward_PG) if std else centred(reward_PG)
 
 
@@ -55,6 +65,35 @@ def leave_one_out(reward_PG: Tensor) -> Tensor:
     """A_pg = r_pg - 1/(G-1) sum_{h != g} r_ph = G/(G-1) (r_pg - mean_g r)      (RLOO, arXiv 2402.14740)"""
     group_size = reward_PG.shape[-1]
     return centred(reward_PG) * (group_size / (group_size - 1))
+
+
+def over_the_mean(correct_PG: Tensor) -> Tensor:
+    """A_pg = (r_pg - mean_g r) / mean_g r of rewards of 1 and 0; 0 in a group without a right answer
+    (MaxRL, arXiv 2602.02710)."""
+    mean_P1 = correct_PG.mean(-1, keepdim=True)
+    return centred(correct_PG) / torch.where(mean_P1 > 0, mean_P1, 1.0)
+
+
+def pass_at_k_gain(reward_PG: Tensor, k: int) -> Tensor:
+    """A_i = G / C(G, k) sum_{S contains i, |S| = k} [ max_S r - max_{S - i} r ]      (PKPO, arXiv 2505.15201, eq. 33)
+
+    Only a choice of i and k - 1 answers below it counts: with the others in rising order, 0-based,
+    A_i = G / C(G, k) sum_{j < i} C(j, k - 2) (r_i - r_j). Never negative. k is from 2 to G."""
+    size = reward_PG.shape[-1]
+    rising_PG, order_PG = reward_PG.sort(dim=-1, stable=True)
+    ways_G = torch.tensor([comb(place, k - 2) for place in range(size)], dtype=reward_PG.dtype)
+    over_PGG = (rising_PG[:, :, None] - rising_PG[:, None, :]).tril()
+    gain_PG = (over_PGG * ways_G).sum(-1) * (size / comb(size, k))
+    return torch.empty_like(gain_PG).scatter(-1, order_PG, gain_PG)
+
+
+def decoupled(outcome: Outcome, *, epsilon: float = 1e-4) -> Tensor:
+    """Each part of the reward standardised in its group, their sum divided by its standard deviation over the batch,
+    whose mean is 0 (GDPO, arXiv 2601.05242); exactly 0 where all groups are without signal. Standardising takes a
+    weight off a part, but for 0, which leaves it out. A reward without parts is its only part."""
+    parts_PG = list(outcome.parts_PG.values()) or [outcome.reward_PG]
+    total_PG = sum(map(standardised, parts_PG), torch.zeros_like(parts_PG[0]))
+    return total_PG / (total_PG.std(correction=1) + epsilon)
 
 
 def positive_part(advantage_PG: Tensor) -> Tensor:

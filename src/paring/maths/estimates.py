@@ -63,27 +63,30 @@ def bootstrap_interval(value_P: Sequence[float], *, seed: int, resamples: int = 
     return float(low), float(high)
 
 
-def t_interval(values: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float]:
+def t_interval(values: Sequence[float], *, confidence: float = 0.95, least_spread: float = 0.0) -> tuple[float, float]:
     """Student's interval of a mean over seeds: mean -+ t_{n-1} s / sqrt(n), with s of n - 1 degrees (Student 1908).
 
+    least_spread: the s below which the values could not be measured (maths.seeds has that of a test set).
     Raises ValueError for fewer than two values: of one, the spread is not known."""
-    mean, error = _mean_and_error(values)
+    mean, error = _mean_and_error(values, least_spread)
     reach = t_quantile(confidence, len(values) - 1) * error
     return mean - reach, mean + reach
 
 
-def paired_t(first: Sequence[float], second: Sequence[float]) -> Difference:
+def paired_t(first: Sequence[float], second: Sequence[float], *, least_spread: float = 0.0) -> Difference:
     """Student's paired test over pairs, such as seeds: t = mean / (s / sqrt(n)) of second - first, n - 1 degrees.
 
-    Without any spread the difference is certain: p = 0, or 1 where it is 0. Raises ValueError for fewer than two
-    pairs, or values that do not pair."""
+    least_spread: the s below which the differences could not be measured. Differences that are all equal tell nothing
+    of their spread: it is then taken as large as the difference itself, so t = sqrt(n) at most, and p is at least the
+    exact sign test's 2^(1 - n). Raises ValueError for fewer than two pairs, or values that do not pair."""
     _check_pairs(first, second)
     differences = [after - before for before, after in zip(first, second, strict=True)]
     mean, error = _mean_and_error(differences)
-    low, high = t_interval(differences)
-    if error == 0:
-        return Difference(mean, low, high, 1.0 if mean == 0 else 0.0)
-    return Difference(mean, low, high, t_beyond(mean / error, len(differences) - 1))
+    all_equal = error == 0
+    error = max(error, (max(least_spread, abs(mean)) if all_equal else least_spread) / sqrt(len(differences)))
+    reach = t_quantile(0.95, len(differences) - 1) * error
+    p = t_beyond(mean / error, len(differences) - 1) if error else 1.0
+    return Difference(mean, mean - reach, mean + reach, max(p, 2.0 ** (1 - len(differences))) if all_equal else p)
 
 
 def mcnemar_exact(first_P: Sequence[bool], second_P: Sequence[bool]) -> Discordant:
@@ -164,14 +167,16 @@ def _t_within(angle: float, degrees: int) -> float:
     return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total
 
 
-def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """The mean and its standard error."""
+def _mean_and_error(values: Sequence[float], least_spread: float = 0.0) -> tuple[float, float]:
+    """The mean and its standard error, by a spread of `least_spread` at least."""
     array = np.asarray(values, dtype=np.float64)
     if len(array) < 2 or not np.isfinite(array).all():
         raise ValueError(f"{array.tolist()}: an interval of a mean needs at least two values, all of them finite")
-    # Equal values have no spread, whatever rounding leaves of their mean.
-    spread = 0.0 if (array == array[0]).all() else float(array.std(ddof=1))
-    return float(array.mean()), spread / sqrt(len(array))
+    # What rounding leaves of equal values is no spread.
+    spread = float(array.std(ddof=1))
+    if spread <= 1e-12 * float(np.abs(array).max()):
+        spread = 0.0
+    return float(array.mean()), max(spread, least_spread) / sqrt(len(array))
 
 
 def _check_pairs(first: Sequence[float], second: Sequence[float]) -> None:

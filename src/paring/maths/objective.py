@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from paring.maths.advantages import Outcome
-from paring.maths.kl import KL_ESTIMATORS
+from paring.maths.kl import KL_ESTIMATORS, LARGEST_LOG_RATIO
+from paring.settings.declare import Positive
 
 Reduce = Literal["per-sequence", "per-token", "constant", "sum"]
 
@@ -35,6 +36,19 @@ class Totals:
     longest: int = 1
 
 
+def importance_ratio(logp: LogProbs) -> Tensor:
+    """rho_bt = pi_bt / pi_old_bt."""
+    return (logp.policy_BT - logp.old_BT).clamp(max=LARGEST_LOG_RATIO).exp()
+
+
+def drifted(logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor, limit: float) -> Tensor:
+    """Completions of a negative advantage from which the policy has moved away: the mean over their tokens of
+    log pi_old - log pi is above the limit, in nats (DeepSeek-V3.2, arXiv 2512.02556). bool [B, 1]"""
+    log_ratio_BT = (logp.old_BT - logp.policy_BT).detach() * mask_BT
+    mean_B1 = log_ratio_BT.sum(-1, keepdim=True) / mask_BT.sum(-1, keepdim=True).clamp(min=1)
+    return (advantage_B1 < 0) & (mean_B1 > limit)
+
+
 class Objective:
     """loss = -reduce_bt [ gain_bt - kl_coef kl_bt ]
 
@@ -45,6 +59,11 @@ class Objective:
     """beta, the weight of the KL divergence from the reference; 0: no reference is needed."""
     kl = "k3"
     """Its estimator, a name in KL_ESTIMATORS."""
+    kl_weighted = False
+    """Whether the estimate at a token is weighted by rho, which makes it, and its gradient, unbiased where the policy
+    is no longer the one that sampled (DeepSeek-V3.2, arXiv 2512.02556)."""
+    sequence_mask: Positive | Literal["off"] = "off"
+    """Completions that have `drifted` beyond it gain nothing; their KL term stays."""
     reduce = "per-sequence"
     """How the length of an answer counts, a name in REDUCERS."""
     redraws = 0
@@ -71,6 +90,9 @@ class Objective:
         """The tokens whose gradient a clip stops or bounds: bool [B, T]; without a clip none."""
         return torch.zeros_like(mask_BT, dtype=torch.bool)
 
+    def check(self, group_size: int) -> None:
+        """Raises ValueError where groups of this size do not do."""
+
     def opened(self) -> "Objective":
         """The objective to use: itself; for a custom one, the class that its file defines."""
         return self
@@ -78,14 +100,22 @@ class Objective:
     def __call__(self, logp: LogProbs, advantage_B: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:
         """The micro-batch's part of the loss, a scalar. advantage_B: [B]; mask_BT: 1.0 where there is a token."""
         gain_BT = self.gain(logp, advantage_B[:, None], mask_BT)
+        if self.sequence_mask != "off":
+            gain_BT = gain_BT.masked_fill(drifted(logp, advantage_B[:, None], mask_BT, self.sequence_mask), 0.0)
         if self.kl_coef:
             assert logp.reference_BT is not None, "kl_coef is not 0, but no reference log-probs were given"
-            gain_BT = gain_BT - self.kl_coef * KL_ESTIMATORS[self.kl](logp.reference_BT - logp.policy_BT)
+            kl_BT = KL_ESTIMATORS[self.kl](logp.reference_BT - logp.policy_BT)
+            if self.kl_weighted:
+                kl_BT = importance_ratio(logp) * kl_BT
+            gain_BT = gain_BT - self.kl_coef * kl_BT
         return -REDUCERS[self.reduce](gain_BT, mask_BT, totals)
 
     def clip_fraction(self, logp: LogProbs, advantage_B: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:
-        """The micro-batch's part of the share of tokens that are `clipped`."""
-        return per_token_mean(self.clipped(logp, advantage_B[:, None], mask_BT).to(mask_BT.dtype), mask_BT, totals)
+        """The micro-batch's part of the share of tokens that are `clipped`, or masked with their completion."""
+        clipped_BT = self.clipped(logp, advantage_B[:, None], mask_BT)
+        if self.sequence_mask != "off":
+            clipped_BT = clipped_BT | drifted(logp, advantage_B[:, None], mask_BT, self.sequence_mask)
+        return per_token_mean(clipped_BT.to(mask_BT.dtype), mask_BT, totals)
 
 
 def per_sequence_mean(value_BT: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:

@@ -11,6 +11,7 @@ from paring.maths.power import problems_needed
 
 EXACT = "McNemar over problems"
 BY_SHARES = "paired t over problems"
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -48,21 +49,32 @@ class Paired:
 def paired(first_P: Sequence[float], second_P: Sequence[float]) -> Paired:
     """Compare two by the share of right answers that each gave to each problem, 0 to 1.
 
-    With one answer a problem: McNemar's exact test, and Newcombe's interval. With several, whose shares lie between:
-    Student's paired test over problems. Raises ValueError for values that do not pair, or fewer than two."""
+    With one answer a problem: McNemar's exact test, and Newcombe's interval, which reaches to 0 where the test does not
+    reject. With several, whose shares lie between: Student's paired test over problems, whose
+    spread is that of one problem in n at least. Raises ValueError for values that do not pair, or fewer than two."""
     if len(first_P) != len(second_P) or len(first_P) < 2:
         raise ValueError(f"{len(first_P)} problems and {len(second_P)}: a paired test needs the same two or more")
     problems = len(first_P)
     first, second = sum(first_P) / problems, sum(second_P) / problems
     apart = sum((one - other) ** 2 for one, other in zip(first_P, second_P, strict=True)) / problems
     if not {*first_P, *second_P} <= {0, 1}:
-        student = paired_t(first_P, second_P)
-        return Paired(problems, first, second, student.low, student.high, student.p, BY_SHARES, None, None, apart)
+        # Shares that all differ by the same are no certainty: over n problems one more may differ by 1.
+        student = paired_t(first_P, second_P, least_spread=1 / sqrt(problems) if _is_constant(first_P, second_P) else 0)
+        low, high = max(-1.0, student.low), min(1.0, student.high)
+        return Paired(problems, first, second, low, high, student.p, BY_SHARES, None, None, apart)
     exact = mcnemar_exact([share == 1 for share in first_P], [share == 1 for share in second_P])
     both = sum(one == other == 1 for one, other in zip(first_P, second_P, strict=True))
     low, high = newcombe_interval(both, exact.first_only, exact.second_only, problems)
+    if exact.p > LEVEL:  # what the exact test does not reject lies in the interval
+        low, high = min(low, 0.0), max(high, 0.0)
     counts = exact.first_only, exact.second_only
     return Paired(problems, first, second, low, high, exact.p, EXACT, *counts, apart)
+
+
+def _is_constant(first_P: Sequence[float], second_P: Sequence[float]) -> bool:
+    """Whether all differences are the same, up to rounding."""
+    differences = [other - one for one, other in zip(first_P, second_P, strict=True)]
+    return max(differences) - min(differences) < 1e-9
 
 
 def newcombe_interval(both: int, first_only: int, second_only: int, problems: int) -> tuple[float, float]:

@@ -6,20 +6,16 @@ rho_bt = pi_bt / pi_old_bt, and A_b is advantage_B1. Bounds are 1 - low and 1 + 
 import math
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from paring.maths.kl import LARGEST_LOG_RATIO
-from paring.maths.objective import LogProbs, Objective
+from paring.maths.objective import LogProbs, Objective, importance_ratio
 from paring.settings.declare import Positive
 
 ClipLow = Annotated[float, Field(gt=0, le=1)] | Literal["off"]
 ClipHigh = Positive | Literal["off"]
-
-
-def importance_ratio(logp: LogProbs) -> Tensor:
-    """rho_bt = pi_bt / pi_old_bt."""
-    return (logp.policy_BT - logp.old_BT).clamp(max=LARGEST_LOG_RATIO).exp()
 
 
 def sequence_ratio(logp: LogProbs, mask_BT: Tensor) -> Tensor:
@@ -63,9 +59,17 @@ class ClippedRatio(Objective):
 
     clip_low: ClipLow = "off"
     clip_high: ClipHigh = "off"
+    delta: ClipHigh = "off"
+    """The largest ratio of a token of negative advantage, which PPO's surrogate leaves unbounded: min(rho, delta) A in
+    place of rho A. It is dual clip's bound c (arXiv 1912.09729) and INTELLECT-2's delta (arXiv 2505.07291)."""
 
     def gain(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
-        return clipped_surrogate(importance_ratio(logp), advantage_B1, self.clip_low, self.clip_high)
+        ratio_BT = importance_ratio(logp)
+        if self.delta != "off":
+            ratio_BT = torch.where(advantage_B1 < 0, ratio_BT.clamp(max=self.delta), ratio_BT)
+        return clipped_surrogate(ratio_BT, advantage_B1, self.clip_low, self.clip_high)
 
     def clipped(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
-        return runs_away(importance_ratio(logp), advantage_B1, self.clip_low, self.clip_high)
+        ratio_BT = importance_ratio(logp)
+        clipped_BT = runs_away(ratio_BT, advantage_B1, self.clip_low, self.clip_high)
+        return clipped_BT if self.delta == "off" else clipped_BT | (ratio_BT > self.delta) & (advantage_B1 < 0)

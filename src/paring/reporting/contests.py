@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from paring.maths.estimates import Difference, t_interval, wilson_interval
+from paring.maths.seeds import accuracy_interval
 from paring.reporting.differing import differing, written
 from paring.reporting.gathering import Arm, Gathered
 from paring.reporting.runs import RunRecord, finite, mapping, mean, whole
@@ -86,12 +87,23 @@ class Standing:
 
     @property
     def interval(self) -> Interval | None:
-        """95 %: Student's over seeds, cut to what an accuracy can be; that of one run over its problems. None where
-        a single loss shows no spread."""
+        """95 %: Student's over seeds, of an accuracy not narrower than its test set allows (maths.seeds); that of one
+        run over its problems. None where a single loss shows no spread."""
         if len(self.runs) > 1:
-            low, high = t_interval(list(self.values.values()))
-            return (max(0.0, low), min(1.0, high)) if self.measure.accuracy else (low, high)
+            values = list(self.values.values())
+            return accuracy_interval(values, self.problems) if self.measure.accuracy else t_interval(values)
         return own_interval(next(iter(self.runs.values())).evaluation("after"))
+
+    @property
+    def problems(self) -> int | None:
+        """Of the test set; None where it is not known, as for losses."""
+        return whole(next(iter(self.runs.values())).evaluation("after").get("problems"))
+
+    def repeats(self, other: "Standing") -> bool:
+        """Whether both made the same runs, seed by seed: the same answers all through training, and after it."""
+        return self.runs.keys() == other.runs.keys() and all(
+            run.is_copy_of(other.runs[seed]) for seed, run in self.runs.items()
+        )
 
     @property
     def before(self) -> float | None:
@@ -122,6 +134,19 @@ class Contest:
     @property
     def title(self) -> str:
         return f"{self.measure.name}; {self.setting}" if self.setting else self.measure.name
+
+    @property
+    def distinct(self) -> tuple[Standing, ...]:
+        """The standings without those that repeat an earlier one: identical arms are one arm of a family of tests."""
+        kept: list[Standing] = []
+        for standing in self.standings:
+            if not any(standing.repeats(other) for other in kept):
+                kept.append(standing)
+        return tuple(kept)
+
+    def copies(self, standing: Standing) -> tuple[Standing, ...]:
+        """The other standings that repeat this one."""
+        return tuple(other for other in self.standings if other is not standing and other.repeats(standing))
 
     @property
     def best(self) -> Standing:

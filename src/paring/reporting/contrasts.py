@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from statistics import fmean
-from typing import TypeVar
 
-from paring.maths.estimates import Difference, holm, paired_t, unpaired_difference
+from paring.maths.estimates import Difference, holm, unpaired_difference
 from paring.maths.pairing import Paired, paired
+from paring.maths.seeds import pooled_difference
 from paring.reporting.contests import Contest, Measure, Standing, counted
 from paring.reporting.differing import ABSENT, repeated, written
 from paring.reporting.gathering import Gathered
@@ -20,7 +19,6 @@ OVER_SEEDS = "paired t over seeds"
 NAMES = (".kind", ".name", ".path")
 """Endings of settings that choose a thing and not a value: arms that differ in these are compared as arms."""
 Pair = tuple[Standing, Standing]
-Kind = TypeVar("Kind", bound="Tested")
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,8 @@ class Test(Tested):
 @dataclass(frozen=True)
 class Contrast:
     """Two arms of a contest, second less first. `decisive` is the test over seeds where two or more are shared, else
-    over problems, else unpaired; `items` is the test over problems beside one over seeds."""
+    over problems, else unpaired; `items`, beside one over seeds, is the comparison over problems: it describes these
+    runs on their problems, and no conclusion is drawn from it."""
 
     contest: Contest
     first: Standing
@@ -60,8 +59,7 @@ class Contrast:
 class Effect(Tested):
     """The change from one value of a setting to another, over all pairs of arms that differ in nothing else.
 
-    The unit is the seed: at each that all pairs have, the mean over the pairs of second less first. All effects of a
-    report are one family of tests."""
+    The unit is the seed: at each that all pairs have, the mean over the pairs of second less first."""
 
     measure: Measure
     key: str
@@ -75,23 +73,28 @@ class Effect(Tested):
 
 
 def contrasts_of(contests: Sequence[Contest]) -> list[Contrast]:
-    """All contrasts of a report. The decisive tests are one family for Holm's correction, those over problems beside
-    them another. Pairs that no test applies to (single losses) are left out."""
+    """All contrasts of a report, between arms that are distinct. Pairs that no test applies to (single losses) are left
+    out."""
     contrasts = []
     for contest in contests:
-        first, *others = contest.standings
-        few = len(contest.standings) <= MOST_PAIRED
-        for one, other in combinations(contest.standings, 2) if few else ((first, other) for other in others):
+        first, *others = contest.distinct
+        few = len(contest.distinct) <= MOST_PAIRED
+        for one, other in combinations(contest.distinct, 2) if few else ((first, other) for other in others):
             seeds, items = _over_seeds(one, other), _over_items(one, other)
             decisive = seeds or items or _unpaired(one, other)
             if decisive is not None:
                 contrasts.append(Contrast(contest, one, other, decisive, items if seeds else None))
-    decisive = _adjusted(contrast.decisive for contrast in contrasts)
-    items = iter(_adjusted(contrast.items for contrast in contrasts if contrast.items))
-    return [
-        replace(contrast, decisive=test, items=contrast.items and next(items))
-        for contrast, test in zip(contrasts, decisive, strict=True)
-    ]
+    return contrasts
+
+
+def one_family(contrasts: Sequence[Contrast], effects: Sequence[Effect]) -> tuple[list[Contrast], list[Effect]]:
+    """The same with p-values adjusted for the number of all tests of the report that a conclusion may rest on: the
+    decisive test of every contrast, and every effect (Holm 1979)."""
+    tests = [contrast.decisive for contrast in contrasts], list(effects)
+    adjusted = holm([test.difference.p for family in tests for test in family])
+    decisive = [replace(test, adjusted=p) for test, p in zip(tests[0], adjusted, strict=False)]
+    changed = [replace(effect, adjusted=p) for effect, p in zip(effects, adjusted[len(contrasts) :], strict=True)]
+    return [replace(one, decisive=test) for one, test in zip(contrasts, decisive, strict=True)], changed
 
 
 def over_problems(first: Iterable[RunRecord], second: Iterable[RunRecord]) -> Paired | None:
@@ -120,20 +123,23 @@ def effects_of(gathered: Gathered, contests: Sequence[Contest]) -> list[Effect]:
                     turned.append((second, first))
                 else:
                     pairs_by_change.setdefault(change, []).append((first, second))
-        for (key, values), pairs in pairs_by_change.items():
+        for (key, values), found in pairs_by_change.items():
+            pairs = _distinct(found)
             arms = [standing for pair in pairs for standing in pair]
             seeds = tuple(seed for seed in arms[0].values if all(seed in arm.values for arm in arms))
             apart = pairs[0][0].arm.place != pairs[0][1].arm.place
             if (len(pairs) > 1 or apart) and len(seeds) > 1:
                 effects.append(Effect(_pooled(pairs, seeds), measure, key, values, tuple(pairs), seeds))
-    return _adjusted(effects)
+    return effects
 
 
-def _adjusted(tests: Iterable[Kind]) -> list[Kind]:
-    """One family of tests."""
-    tests = list(tests)
-    p_values = holm([test.difference.p for test in tests])
-    return [replace(test, adjusted=p) for test, p in zip(tests, p_values, strict=True)]
+def _distinct(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs without those whose both sides repeat an earlier one's."""
+    kept: list[Pair] = []
+    for first, second in pairs:
+        if not any(first.repeats(one) and second.repeats(other) for one, other in kept):
+            kept.append((first, second))
+    return kept
 
 
 def _over_seeds(first: Standing, second: Standing) -> Test | None:
@@ -141,8 +147,8 @@ def _over_seeds(first: Standing, second: Standing) -> Test | None:
     seeds = [seed for seed in one if seed in other]
     if len(seeds) < 2:
         return None
-    difference = paired_t([one[seed] for seed in seeds], [other[seed] for seed in seeds])
-    return Test(difference, len(seeds), OVER_SEEDS, all(one[seed] == other[seed] for seed in seeds))
+    identical = all(one[seed] == other[seed] for seed in seeds)
+    return Test(_pooled([(first, second)], seeds), len(seeds), OVER_SEEDS, identical)
 
 
 def _over_items(first: Standing, second: Standing) -> Test | None:
@@ -175,5 +181,6 @@ def _change(first: Standing, second: Standing, tuned: set[str]) -> tuple[str, tu
 
 def _pooled(pairs: Sequence[Pair], seeds: Sequence[int]) -> Difference:
     """Second less first, at each seed the mean over the pairs."""
-    first, second = ([fmean(pair[side].values[seed] for pair in pairs) for seed in seeds] for side in (0, 1))
-    return paired_t(first, second)
+    values = [([one.values[seed] for seed in seeds], [other.values[seed] for seed in seeds]) for one, other in pairs]
+    first = pairs[0][0]
+    return pooled_difference(values, first.problems, accuracy=first.measure.accuracy)

@@ -1,13 +1,23 @@
 """The findings of run and study folders, and the answer in words, made from their numbers alone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from paring.maths.estimates import paired_t, unpaired_difference
+from paring.maths.seeds import accuracy_difference
 from paring.reporting.contests import Contest, Measure, Standing, contests_of, counted
-from paring.reporting.contrasts import MOST_PAIRED, OVER_SEEDS, Contrast, Effect, contrasts_of, effects_of
+from paring.reporting.contrasts import (
+    MOST_PAIRED,
+    OVER_SEEDS,
+    Contrast,
+    Effect,
+    contrasts_of,
+    effects_of,
+    one_family,
+)
+from paring.reporting.declared import DeclaredTest, declared_passage, tests_of
 from paring.reporting.differing import written
 from paring.reporting.gathering import Gathered, gather
 from paring.reporting.passages import Passage
@@ -30,17 +40,21 @@ class Findings:
     contests: list[Contest]
     contrasts: list[Contrast]
     effects: list[Effect]
+    declared: list[DeclaredTest] = field(default_factory=list)
 
     @cached_property
     def answer(self) -> list[Passage]:
         """First what differs, contest by contest; then single settings, collapses, and what is missing."""
-        passages = [Passage(sentences=_verdict(self.contrasts))] if self.contrasts else []
+        passages = [Passage(sentences=_verdict(self.contrasts, len(self.effects)))] if self.contrasts else []
+        if self.gathered.declared:
+            passages = [declared_passage(self.declared, len(self.gathered.declared))]
         for contest in self.contests:
             if len(contest.standings) == 1:
                 passages.append(Passage(contest.title, _of_one(contest.standings[0])))
                 continue
             within = [contrast for contrast in self.contrasts if contrast.contest is contest]
-            several = [_ranking(contest), *_differences(contest, within), *budget_words(contest)]
+            told = [] if self.gathered.declared else _differences(contest, within)
+            several = [_ranking(contest), *told, *budget_words(contest)]
             passages.append(Passage(contest.title, several))
         if not self.contests:
             none = "No run has come to its end: there is no result to report yet."
@@ -57,7 +71,10 @@ def find(folders: Sequence[Path]) -> Findings:
     """The findings in these run and study folders. Raises ValueError where there is nothing to report on."""
     gathered = gather(folders)
     contests = contests_of(gathered)
-    return Findings(gathered, contests, contrasts_of(contests), effects_of(gathered, contests))
+    if gathered.declared:
+        return Findings(gathered, contests, [], [], tests_of(gathered.declared, contests))
+    contrasts, effects = one_family(contrasts_of(contests), effects_of(gathered, contests))
+    return Findings(gathered, contests, contrasts, effects)
 
 
 def as_lines(passages: Sequence[Passage]) -> list[str]:
@@ -77,15 +94,15 @@ def collapse_words(run: RunRecord) -> str:
     return f"seed {run.seed}" + (f", step {step:.0f}" if step is not None else "") + f": {words}"
 
 
-def _verdict(contrasts: Sequence[Contrast]) -> list[str]:
+def _verdict(contrasts: Sequence[Contrast], effects: int) -> list[str]:
     beyond = sum(contrast.decisive.beyond_chance for contrast in contrasts)
     tests = ", ".join(dict.fromkeys(contrast.decisive.name for contrast in contrasts))
     are = "is" if beyond < 2 else "are"
     verdict = (
         f"The two {'differ' if beyond else 'are not told apart'} at the 5 % level ({tests})."
-        if len(contrasts) == 1
+        if len(contrasts) + effects == 1
         else f"{beyond or 'None'} of {len(contrasts)} comparisons {are} beyond chance at the 5 % level ({tests}; "
-        f"Holm's correction for all {len(contrasts)})."
+        f"Holm's correction for all {len(contrasts) + effects}{' with the single settings' if effects else ''})."
     )
     seeds = all(contrast.decisive.name == OVER_SEEDS for contrast in contrasts)
     return [verdict] if seeds else [verdict, "A test that is not over seeds says nothing about other seeds."]
@@ -102,9 +119,17 @@ def _ranking(contest: Contest) -> str:
 def _differences(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
     """The best arm beside each other one, where each was compared with each, else the first arm; and how the others
     stand to each other."""
+    same = [
+        f"The same as {standing.label} in every run, and one arm with it in the tests: "
+        f"{_some([copy.label for copy in copies])}."
+        for standing in contest.distinct
+        if (copies := contest.copies(standing))
+    ]
     if not contrasts:
-        return ["These runs cannot show whether they differ beyond chance: repeat each with two seeds or more."]
-    one = contest.best if len(contest.standings) <= MOST_PAIRED else contest.standings[0]
+        if same and len(contest.distinct) == 1:
+            return same
+        return [*same, "These runs cannot show whether they differ beyond chance: repeat each with two seeds or more."]
+    one = contest.best if len(contest.distinct) <= MOST_PAIRED else contest.standings[0]
     ordered = sorted(contrasts, key=lambda contrast: -abs(contrast.decisive.difference.mean))
     apart, alike, near, others = [], [], [], []
     for contrast in ordered:
@@ -127,7 +152,7 @@ def _differences(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
         f"Not told apart from {one.label}: {_some(near)}. This does not show them equal: see the intervals.": near,
         f"Beyond chance among the other {len(others)} comparisons here: {sum(others)}.": len(others) > 1,
     }
-    return [sentence for sentence, needed in sentences.items() if needed]
+    return [*same, *(sentence for sentence, needed in sentences.items() if needed)]
 
 
 def _some(words: Sequence[str]) -> str:
@@ -166,12 +191,13 @@ def _gain(standing: Standing) -> list[str]:
         before = [value for run in runs if (value := standing.value(run, "before")) is not None]
         if len(before) < len(runs):
             return []
-        gain = paired_t(before, list(standing.values.values()))
+        after = list(standing.values.values())
+        gain = accuracy_difference(before, after, standing.problems) if measure.accuracy else paired_t(before, after)
         return [f"Over seeds that change is {measure.changes(gain.interval)}, {p_words(gain.p)} (paired t)."]
-    before, after = (counted(runs[0].evaluation(when)) for when in ("before", "after"))
-    if before is None or after is None:
+    first, last = (counted(runs[0].evaluation(when)) for when in ("before", "after"))
+    if first is None or last is None:
         return []
-    gain = unpaired_difference(*before, *after)
+    gain = unpaired_difference(*first, *last)
     return [
         f"The interval of that change is {measure.changes(gain.interval)}. It takes the problems before and "
         "after for different ones; they are the same, so it is conservative. One run says nothing about other seeds."
@@ -201,7 +227,7 @@ def _so_far(gathered: Gathered) -> Iterator[str]:
 
 def _collapses(gathered: Gathered) -> list[Passage]:
     """Nothing where the runs kept no watch for it."""
-    watched = [run for run in gathered.runs if run.collapse or "collapse" in (run.result or {})]
+    watched = [run for run in gathered.runs if run.collapse or "collapse" in (run.result or {}) or run.fell is not None]
     sentences = []
     for arm in gathered.arms:
         if collapsed := [run for run in arm.runs if run.collapse]:

@@ -46,6 +46,19 @@ class Tuned:
 
 
 @dataclass(frozen=True)
+class Declared:
+    """A contrast that a study declares (study.declaration.DeclaredContrast), by the labels of its arms; `at` are the
+    settings, as `key = value` words, at which it holds. margin: a share, None where there is none."""
+
+    name: str
+    more: tuple[str, ...]
+    less: tuple[str, ...]
+    at: tuple[str, ...]
+    interaction: bool
+    margin: float | None
+
+
+@dataclass(frozen=True)
 class Gathered:
     """All that is reported on; `missing` are the things that are not there, in words."""
 
@@ -54,6 +67,7 @@ class Gathered:
     arms: tuple[Arm, ...]
     tuned: tuple[Tuned, ...]
     missing: tuple[str, ...]
+    declared: tuple[Declared, ...] = ()
 
     @property
     def runs(self) -> list[RunRecord]:
@@ -91,7 +105,9 @@ def gather(folders: Sequence[Path]) -> Gathered:
     descriptions = {str(run.recipe.get("description", "")) for run in alone}
     questions = [study.question for study in studies] or (descriptions if len(descriptions) == 1 else [])
     question = " ".join(filter(None, questions))
-    return Gathered(written(title) or f"{len(alone)} runs", question, tuple(arms), tuple(tuned), tuple(missing))
+    declared = () if several else tuple(one for study in studies for one in study.declared)
+    name = written(title) or f"{len(alone)} runs"
+    return Gathered(name, question, tuple(arms), tuple(tuned), tuple(missing), declared)
 
 
 def _arms_of(runs: Sequence[RunRecord], missing: list[str]) -> list[Arm]:
@@ -161,10 +177,19 @@ def _read_study(folder: Path) -> Gathered:
             if runs
         )
         tuned = tuple(_tuned(study["tune"]["key"], chosen) for chosen in study.get("chosen") or [])
+        declared = tuple(_declared(name, plain) for name, plain in (study.get("contrasts") or {}).items())
         title, question = written(study["name"]) or folder.name, str(study.get("question") or "")
     except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: damaged, or not the record of a study ({type(error).__name__}: {error})") from error
-    return Gathered(title, question, arms, tuned, tuple(missing))
+    return Gathered(title, question, arms, tuned, tuple(missing), declared)
+
+
+def _declared(name: str, plain: Mapping) -> Declared:
+    more, less = (tuple(written(arm) for arm in plain[side]) for side in ("more", "less"))
+    at = tuple(setting_words({key: value}) for key, value in plain.get("at", {}).items())
+    margin = finite(plain.get("margin"))
+    interaction = plain.get("interaction") is True
+    return Declared(written(name), more, less, at, interaction, None if margin is None else margin / 100)
 
 
 def _tuned(key: str, chosen: Mapping) -> Tuned:

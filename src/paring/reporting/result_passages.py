@@ -6,6 +6,7 @@ from paring.maths.estimates import Difference
 from paring.reporting.chart import strips_of
 from paring.reporting.contests import Contest, Measure
 from paring.reporting.contrasts import Contrast, Effect, Pair
+from paring.reporting.declared import declared_table
 from paring.reporting.differing import setting_words, written
 from paring.reporting.findings import Findings, collapse_words
 from paring.reporting.gathering import Gathered
@@ -21,12 +22,13 @@ def result_passages(findings: Findings) -> list[Passage]:
     """Nothing where no run has come to its end."""
     if not findings.contests:
         return []
-    passages = []
+    passages = [declared_table(findings.declared)]
     for contest in findings.contests:
         passages.append(Passage(contest.title, table=_means(contest), strips=strips_of(contest)))
         within = [contrast for contrast in findings.contrasts if contrast.contest is contest]
         fold = f"{count_words(len(within), 'comparison')}, second less first"
-        passages.append(Passage(table=_comparisons(contest, within), fold=fold, unfolded=len(within) <= MOST_OPEN))
+        if within or not findings.gathered.declared:
+            passages.append(Passage(table=_comparisons(contest, within), fold=fold, unfolded=len(within) <= MOST_OPEN))
     for measure in dict.fromkeys(effect.measure for effect in findings.effects):
         title = f"{measure.name}: single settings, all else the same"
         passages.append(Passage(title, table=effect_table(measure, findings.effects)))
@@ -58,7 +60,7 @@ def _means(contest: Contest) -> Table:
 
 def _comparisons(contest: Contest, contrasts: Sequence[Contrast]) -> Table:
     """The tests of a contest; those beyond chance stand out."""
-    head = ("pair", "difference", "95 % interval", "p", "p (Holm)", "pairs", "test", "over problems", "p (Holm)")
+    head = ("pair", "difference", "95 % interval", "p", "p (Holm)", "pairs", "test", "over problems")
     strong = frozenset(number for number, contrast in enumerate(contrasts) if contrast.decisive.beyond_chance)
     rows = [
         [
@@ -69,7 +71,6 @@ def _comparisons(contest: Contest, contrasts: Sequence[Contrast]) -> Table:
             f"{contrast.decisive.pairs}",
             contrast.decisive.name,
             contest.measure.changes(contrast.items.difference.interval) if contrast.items else "",
-            _p(contrast.items.adjusted) if contrast.items else "",
         ]
         for contrast in contrasts
     ]

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from paring.maths.estimates import unpaired_difference
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
+from paring.runtime.text import percent
 from paring.types import JsonObject
 
+COURSE = ("step", "reward", "accuracy", "length", "entropy", "kl")
+"""What the journal says of a step's answers and of the policy, whatever the objective."""
+FALLEN, CHANCE = 0.5, 0.05
+"""A run that ends below this share of its base's accuracy has collapsed, if chance at this level is no cause."""
 LARGEST = 1e100
 """Values beyond this were not measured. Sums and squares of smaller ones stay finite."""
 
@@ -68,7 +74,25 @@ class RunRecord:
         for row in self.rows:
             if collapse := mapping(row.get("collapse")):
                 return {**collapse, "step": row.get("step")}
-        return mapping(self.ended("collapse")) or None
+        if collapse := mapping(self.ended("collapse")):
+            return collapse
+        return {"kind": "accuracy", "words": self.fell} if self.fell else None
+
+    @cached_property
+    def fell(self) -> str | None:
+        """Whether the measured accuracy ended below `FALLEN` of the base's own, beyond chance: the words, "" where it
+        did not, None where it was not measured before and after. The reward may hide it, where form is rewarded."""
+        before, after = (finite(self.evaluation(when).get("accuracy")) for when in ("before", "after"))
+        problems = whole(self.evaluation("after").get("problems"))
+        if before is None or after is None or not problems:
+            return None
+        counts = round(before * problems), problems, round(after * problems), problems
+        if after >= FALLEN * before or unpaired_difference(*counts).p >= CHANCE:
+            return ""
+        return (
+            f"collapse of the accuracy: {percent(after)} % on the test problems after training, less than "
+            f"{FALLEN:.0%} of the {percent(before)} % before it"
+        )
 
     def ended(self, name: str) -> object:
         return (self.result or {}).get(name)
@@ -76,6 +100,16 @@ class RunRecord:
     def evaluation(self, when: str) -> JsonObject:
         """The evaluation `before` or `after` training, empty where there is none."""
         return mapping(self.ended(when))
+
+    def is_copy_of(self, other: "RunRecord") -> bool:
+        """Whether both gave the same answers: the journalled course of the samples, and the measured answers, are equal
+        to the last digit. False where a run lacks a journal, so that there is nothing to tell by."""
+        course, theirs = ([tuple(row.get(name) for name in COURSE) for row in run.rows] for run in (self, other))
+        ends, others = (
+            {name: value for name, value in run.evaluation("after").items() if name != "seconds"}
+            for run in (self, other)
+        )
+        return bool(course) and course == theirs and ends == others and self.items == other.items
 
     def series(self, metric: str) -> Iterator[tuple[int, float]]:
         """Step and value wherever the value is a finite number."""

@@ -24,14 +24,16 @@ MOST_OPEN = 12
 """Runs, and lines on missing things, that stand open."""
 READING = [
     "Intervals are at 95 %. The interval of several runs is Student’s over seeds: it shows where the mean of many more "
-    "seeds would lie, on the same test problems. That of an accuracy is cut at 0 and 100 %, that of a difference at "
-    "100 points. The interval of a single run is over its problems: another seed may lie outside. On the page, strips "
+    "seeds would lie, on the same test problems; other problems are not covered. The spread of an accuracy over seeds "
+    "is taken as one test problem more or less at least. Intervals are cut at 0 and 100 %, those of differences at 100 "
+    "points. The interval of a single run is over its problems: another seed may lie outside. On the page, strips "
     "beside the means show the interval, the mean (dot) and the seeds (strokes), on one scale a table.",
     "Differences are second less first, and a pair is written in that order. Two arms are compared over the seeds that "
     "both have (paired t); else over the problems that both answered (McNemar’s exact test and Newcombe’s interval for "
     "two runs, paired t for several); else unpaired. Up to 12 arms each is compared with each; beyond that, each with "
-    "the first. “p (Holm)” is corrected for the number of such tests in this report; below 0.05 a difference counts as "
-    "beyond chance. Tests over problems beside tests over seeds are corrected separately.",
+    "the first. Arms whose runs are copies of each other are one arm in the tests. “p (Holm)” is corrected for the "
+    "number of all tests of this report, comparisons and single settings together; below 0.05 a difference counts as "
+    "beyond chance. Intervals over problems beside tests over seeds describe these runs, and are no test.",
     "Runs without a result count in the curves and nowhere else.",
 ]
 SMALL = "To keep this page small, curves have fewer points and answers are cut shorter than usual."

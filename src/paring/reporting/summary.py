@@ -6,6 +6,7 @@ from math import isfinite
 from paring.maths.estimates import Difference
 from paring.reporting.contests import Contest
 from paring.reporting.contrasts import Contrast, Effect, Test
+from paring.reporting.declared import DeclaredTest
 from paring.reporting.differing import NOT_A_DIFFERENCE, differing, shared
 from paring.reporting.findings import Findings
 from paring.reporting.gathering import Arm
@@ -13,8 +14,9 @@ from paring.reporting.series import SHOWN, last_tenth
 from paring.settings.recipes import flattened
 from paring.types import Json
 
-FORMAT = 2
-"""2: differences are second less first; in format 1 they were first less second."""
+FORMAT = 3
+"""3: one family of tests a report, in which arms of the same runs are one arm. 2: differences are second less first; in
+format 1 they were first less second."""
 
 
 def as_plain(findings: Findings) -> Json:
@@ -30,6 +32,13 @@ def as_plain(findings: Findings) -> Json:
             "answer": [{"title": passage.title, "sentences": passage.sentences} for passage in findings.answer],
             "benchmarks": list(map(_contest, findings.contests)),
             "comparisons": list(map(_contrast, findings.contrasts)),
+            "copies": [
+                {"setting": contest.setting, "arm": one.label, "of": [copy.label for copy in contest.copies(one)]}
+                for contest in findings.contests
+                for one in contest.distinct
+                if contest.copies(one)
+            ],
+            "declared": list(map(_declared, findings.declared)),
             "effects": list(map(_effect, findings.effects)),
             "arms": [_arm(arm, names) for arm in gathered.arms],
             "tuning": [
@@ -70,13 +79,36 @@ def _contrast(contrast: Contrast) -> dict[str, object]:
         "first": contrast.first.label,
         "second": contrast.second.label,
         "decisive": _test(contrast.decisive),
-        "over_problems": contrast.items and _test(contrast.items),
+        "over_problems": contrast.items and _described(contrast.items),
     }
 
 
 def _test(test: Test) -> dict[str, object]:
     numbers = _difference(test.difference, test.adjusted)
     return {"test": test.name, "pairs": test.pairs, **numbers, "beyond_chance": test.beyond_chance}
+
+
+def _declared(test: DeclaredTest) -> dict[str, object]:
+    one = test.declared
+    return {
+        "contrast": one.name,
+        "benchmark": test.measure.name,
+        "setting": test.setting,
+        "more": one.more,
+        "less": one.less,
+        **_difference(test.difference, test.adjusted),
+        "degrees": test.weighed.degrees,
+        "margin": one.margin,
+        "p_beyond_margin": test.equivalent,
+        "verdict": test.verdict,
+    }
+
+
+def _described(test: Test) -> dict[str, object]:
+    """Beside the decisive test, and in no family."""
+    difference = test.difference
+    numbers = {"difference": difference.mean, "interval": difference.interval, "p": difference.p}
+    return {"test": test.name, "pairs": test.pairs, **numbers}
 
 
 def _effect(effect: Effect) -> dict[str, object]:

@@ -8,10 +8,12 @@ from typing import Literal
 from pydantic import JsonValue
 
 from paring.maths.estimates import t_interval
+from paring.maths.seeds import accuracy_interval
 from paring.runtime.files import write_durably
 from paring.runtime.tables import Table
+from paring.runtime.text import percent, percent_interval
 from paring.study.cells import PlannedRun, StudyCell, cells, final_runs, tuning_runs
-from paring.study.declaration import Settings, Study
+from paring.study.declaration import Settings, Study, contrasts_as_plain
 from paring.study.study_folder import RunResult, StudyFolder, result_of
 
 
@@ -77,6 +79,7 @@ class Course:
             "axes": study.axes,
             "seeds": study.seeds,
             "tune": asdict(study.tune) if study.tune else None,
+            "contrasts": contrasts_as_plain(study),
             "runs": [planned.as_plain() | {"error": errors.get(planned.folder)} for planned in self.runs],
             "chosen": [asdict(value) for value in self.chosen.values()],
         }
@@ -152,12 +155,16 @@ class Course:
         results = [result for result in map(self.result, runs) if result is not None]
         if not results:
             return "no result"
-        measure = results[0].measure
-        factor, unit = (100, " %") if measure == "accuracy" else (1, "")
-        values = [factor * result.value for result in results]
-        words = f"{measure} {sum(values) / len(values):.4g}{unit}"
-        if len(values) > 1:
-            low, high = t_interval(values)
-            words += f" [{low:.4g}, {high:.4g}]"
+        measure, values = results[0].measure, [result.value for result in results]
+        mean, interval = sum(values) / len(values), ""
+        if measure == "accuracy":
+            words = f"accuracy {percent(mean)} %"
+            if len(values) > 1:
+                interval = f" {percent_interval(*accuracy_interval(values, results[0].problems))}"
+        else:
+            words = f"loss {mean:.4f}"
+            if len(values) > 1:
+                interval = " [{:.4f}, {:.4f}]".format(*t_interval(values))
+        words += interval
         collapsed = sum(bool(result.collapse) for result in results)
         return f"{words} over {len(values)} of {len(runs)} seeds" + (f", {collapsed} collapsed" if collapsed else "")

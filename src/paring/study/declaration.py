@@ -18,6 +18,7 @@ from paring.types import Json
 
 Seeds = Annotated[tuple[CountOrZero, ...], Strict(False), Field(min_length=1)]
 Values = Annotated[tuple[JsonValue, ...], Strict(False), Field(min_length=1)]
+Arms = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
 Settings = dict[str, JsonValue]
 """Dotted keys of a run and their values; sections may be nested as in a recipe."""
 
@@ -32,7 +33,24 @@ class Tune:
 
     key: str = "optimiser.lr"
     values: Values
-    seeds: Seeds = (0,)
+    seeds: Seeds = (1000,)
+    """None of the final seeds: a value chosen on a seed is not judged by it."""
+
+
+@settings
+class DeclaredContrast:
+    """One of `contrasts`: the mean over the arms `more`, less that over the arms `less`, at each combination of axis
+    values, or only where they are as `at` says. Declared contrasts are the tests of a study; the rest describes it.
+
+    interaction  the two halves are summed and not averaged: of four arms a, b, c, d, (a - b) - (c - d) has
+                 more = [a, d] and less = [b, c]
+    margin       in points: also whether the difference is shown to lie within -margin to margin"""
+
+    more: Arms
+    less: Arms
+    at: Settings = Field(default_factory=dict)
+    interaction: bool = False
+    margin: Annotated[float, Field(gt=0, lt=100)] | None = None
 
 
 @settings
@@ -52,6 +70,7 @@ class Study:
     arms: Annotated[dict[str, Settings], Field(min_length=1)]
     axes: dict[str, Values] = Field(default_factory=dict)
     tune: Tune | None = None
+    contrasts: dict[str, DeclaredContrast] = Field(default_factory=dict)
     overrides: Settings = Field(default_factory=dict)
     """Settings of every run from the command line."""
     recipes: dict[str, Settings] = Field(default_factory=dict)
@@ -88,6 +107,10 @@ def load_study(study: str | Path, overrides: dict[str, Json] | None = None) -> S
         data[section] = _flat(data.get(section, {}))
     if isinstance(arms := data.get("arms"), dict):
         data["arms"] = {arm: _flat(changes) for arm, changes in arms.items()}
+    if isinstance(contrasts := data.get("contrasts"), dict):
+        for contrast in contrasts.values():
+            if isinstance(contrast, dict) and "at" in contrast:
+                contrast["at"] = _flat(contrast["at"])
     if isinstance(data["overrides"], dict):
         data["overrides"] |= flattened(overrides or {})
     data["name"] = data.get("name") or file.resolve().stem
@@ -109,9 +132,18 @@ def resolved(study: Study) -> dict[str, Json]:
     """The study as plain values, with the recipes as they are now: enough to make it again, and to see that a recipe
     has changed."""
     plain = {key: value for key, value in asdict(study).items() if value not in (None, "", {})}
+    plain |= {"contrasts": contrasts_as_plain(study)} if study.contrasts else {}
     names = map(str, study.axes.get("recipe", (study.recipe,)))
     plain["recipes"] = {name: recipe_of(study, name) for name in names}
     return json.loads(json.dumps(plain, default=str))  # lists for tuples, as TOML reads them back
+
+
+def contrasts_as_plain(study: Study) -> dict[str, Json]:
+    """The declared contrasts without what is not set."""
+    return {
+        name: {key: value for key, value in asdict(contrast).items() if value not in (None, {}, False)}
+        for name, contrast in study.contrasts.items()
+    }
 
 
 def to_toml(study: Study) -> str:
@@ -131,6 +163,8 @@ def _faults(study: Study) -> list[str]:
     if study.tune:
         lists |= {"tune.values": study.tune.values, "tune.seeds": study.tune.seeds}
         owners[study.tune.key] = "tune"
+        if both := sorted({*study.seeds} & {*study.tune.seeds}):
+            faults.append(f"tune.seeds = {list(study.tune.seeds)}: {both} are final seeds too; give others to [tune]")
         if study.tune.key in study.axes:
             faults.append(f"tune.key = {study.tune.key!r}: it is one of the axes already")
     faults += [
@@ -138,6 +172,7 @@ def _faults(study: Study) -> list[str]:
         for key, values in lists.items()
         if any(value in values[:place] for place, value in enumerate(values))
     ]
+    faults += [fault for name, contrast in study.contrasts.items() for fault in _contrast_faults(study, name, contrast)]
     layers = {"common": study.common, "overrides": study.overrides}
     layers |= {f"arms.{arm}": changes for arm, changes in study.arms.items()}
     return faults + [
@@ -146,6 +181,26 @@ def _faults(study: Study) -> list[str]:
         for key in changes
         if key in owners
     ]
+
+
+def _contrast_faults(study: Study, name: str, contrast: DeclaredContrast) -> list[str]:
+    known = ", ".join(study.arms)
+    faults = [
+        f"contrasts.{name}.{side}: {arm!r} is no arm of this study; arms: {known}"
+        for side, arms in (("more", contrast.more), ("less", contrast.less))
+        for arm in arms
+        if arm not in study.arms
+    ]
+    if both := sorted({*contrast.more} & {*contrast.less}):
+        faults.append(f"contrasts.{name}: {', '.join(both)} stands on both sides")
+    if contrast.interaction and not len(contrast.more) == len(contrast.less) == 2:
+        faults.append(f"contrasts.{name}: an interaction has two arms on each side")
+    for key, value in contrast.at.items():
+        if value not in study.axes.get(key, ()):
+            faults.append(f"contrasts.{name}.at: {key} = {value!r} is no value of an axis")
+    if len(study.seeds) < 2:
+        faults.append(f"contrasts.{name}: seeds = {list(study.seeds)}: a contrast is tested over two seeds or more")
+    return faults
 
 
 def _flat(section: Json) -> Json:

@@ -32,6 +32,8 @@ class RunResult:
     evaluation_seconds: float
     evaluated: float
     collapse: str
+    problems: int
+    """Test problems, or held-out examples."""
 
     def __str__(self) -> str:
         value = f"{100 * self.value:.1f} %" if self.measure == "accuracy" else f"{self.value:.4f}"
@@ -104,6 +106,7 @@ def result_of(folder: RunFolder) -> RunResult | None:
         _number(before, "seconds") + _number(after, "seconds"),
         _number(before, count) + _number(after, count),
         str(collapse.get("words", "")),
+        int(_number(after, count)),
     )
 
 

@@ -11,20 +11,24 @@ from paring.runtime.glossary import HEALTHY, Metrics, is_number
 from paring.settings.declare import Count, settings
 
 WATCHED = ("reward", "length")
-FIRST_LEVELS = (*WATCHED, "entropy", "grad_norm")
+FIRST_LEVELS = (*WATCHED, "accuracy", "entropy", "grad_norm")
 HIGHEST = ("grad_norm", "kl", "clip_fraction", "ratio_max")
 JUMP = 10.0
 """A gradient norm of so many times its early level is named as a cause."""
 NOISE = 2.0
 """... and an entropy."""
+LEAST_RIGHT = 5
+"""Right answers in `steps` steps, at the share of the best level, below which an accuracy is too rare to fall."""
 
 
 @settings
 class Collapse:
     """The `collapse` section. A run has collapsed when its mean reward, or mean length, of a step was below `share` of
-    its own early level in each of the last `steps` steps.
+    its own early level in each of the last `steps` steps, or its accuracy below `share` of the best that it had.
 
-    The early level is the mean over the first `steps` steps. A level that is not above 0 cannot be fallen from."""
+    The early level is the mean over the first `steps` steps. A level that is not above 0 cannot be fallen from. The
+    best accuracy is the highest mean over `steps` steps in a row; the first ones, near the base's own, are among them.
+    Accuracy is watched apart from the reward, which also counts form."""
 
     share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     steps: Count = 5
@@ -34,8 +38,8 @@ class Collapse:
 
 @dataclass(frozen=True)
 class CollapseEvent:
-    """A collapse as it is journalled: reward or length, its share of the early level, the first step below the share,
-    and what a person reads."""
+    """A collapse as it is journalled: reward, length or accuracy, its share of the early level (of the best, for the
+    accuracy), the first step below the share, and what a person reads."""
 
     kind: str
     share: float
@@ -52,31 +56,51 @@ class Watch:
     below: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WATCHED, 0))
     """Steps in a row that were below the share."""
     found: CollapseEvent | None = None
-    """The first collapse."""
+    """The first collapse, or one of reward or accuracy after a first one of the length."""
+    accuracies: list[float] = field(default_factory=list)
+    """Of the last steps."""
+    best: float = 0.0
+    """The highest mean accuracy over `steps` steps in a row."""
 
-    def observe(self, metrics: Metrics, collapse: Collapse) -> CollapseEvent | None:
-        """Take note of a step; the collapse, at the step where it is noticed."""
+    def observe(self, metrics: Metrics, collapse: Collapse, *, answers: int | None = None) -> CollapseEvent | None:
+        """Take note of a step; the collapse, at the step where it is noticed. answers: those of a step, where it is
+        known how many its accuracy is of."""
         values = {name: value for name, value in metrics.items() if is_number(value)}
         for name in filter(values.__contains__, HIGHEST):
             self.highest[name] = max(values[name], self.highest.get(name, values[name]))
+        if "accuracy" in values:
+            self._observe_accuracy(values["accuracy"], collapse, answers)
         if len(self.early["reward"]) < collapse.steps:
             for name in filter(values.__contains__, FIRST_LEVELS):
-                self.early[name].append(values[name])
+                self.early.setdefault(name, []).append(values[name])
             return None
         for name in WATCHED:
             is_below = 0 < self.level(name) and values[name] < collapse.share * self.level(name)
             self.below[name] = self.below[name] + 1 if is_below else 0
-        fallen = [name for name in WATCHED if self.below[name] >= collapse.steps]
-        if self.found is not None or not fallen:
+        fallen = [name for name in ("reward", "accuracy", "length") if self.below.get(name, 0) >= collapse.steps]
+        if self.found is not None:  # shorter answers may be harmless: what follows them is worth a word
+            fallen = [name for name in fallen if self.found.kind == "length" != name]
+        if not fallen:
             return None
         kind, since = fallen[0], int(values["step"]) - collapse.steps + 1
         words = self._words(kind, values, collapse)
-        self.found = CollapseEvent(kind, values[kind] / self.level(kind), since, words)
+        level = self.best if kind == "accuracy" else self.level(kind)
+        self.found = CollapseEvent(kind, values[kind] / level, since, words)
         return self.found
+
+    def _observe_accuracy(self, accuracy: float, collapse: Collapse, answers: int | None) -> None:
+        """Count the steps in a row below the share of the best, unless so few right answers are expected there that
+        chance would make such steps."""
+        limit = collapse.share * self.best
+        is_rare = answers is not None and limit * answers * collapse.steps < LEAST_RIGHT
+        self.below["accuracy"] = self.below.get("accuracy", 0) + 1 if accuracy < limit and not is_rare else 0
+        self.accuracies = [*self.accuracies, accuracy][-collapse.steps :]
+        if len(self.accuracies) == collapse.steps:
+            self.best = max(self.best, sum(self.accuracies) / collapse.steps)
 
     def level(self, name: str) -> float:
         """The mean of the first steps; 0 where the metric was not there."""
-        values = self.early[name]
+        values = self.early.get(name, [])
         return sum(values) / len(values) if values else 0.0
 
     def is_high(self, name: str) -> bool:
@@ -85,6 +109,13 @@ class Watch:
 
     def _words(self, kind: str, values: Mapping[str, float], collapse: Collapse) -> str:
         now, early = values[kind], self.level(kind)
+        if kind == "accuracy":
+            course = (
+                f"collapse of the accuracy: {now:.3g} after {early:.3g} early on and {self.best:.3g} at its best, and "
+                f"below {collapse.share:.0%} of the best for {collapse.steps} steps; the reward, which may also count "
+                f"form, went from {self.level('reward'):.3g} to {values['reward']:.3g}"
+            )
+            return f"{course}. Likely cause: {'; '.join(likely_causes(self, values))}"
         course = (
             f"collapse of the {kind}: {now:.3g} after {early:.3g} early on, and below {collapse.share:.0%} of that for "
             f"{collapse.steps} steps"

@@ -65,7 +65,17 @@ class Collected:
             torch.tensor([[score.correct for score in self.scores[place]] for place in self.kept]),
             torch.tensor([[len(one.tokens) for one in group.completions] for group in self.kept_groups]),
             longest,
+            torch.tensor([[one.ended for one in group.completions] for group in self.kept_groups]),
+            {name: self._part_PG(name) for name in dict.fromkeys(self._part_names())},
         )
+
+    def _part_names(self) -> list[str]:
+        return [name for place in self.kept for score in self.scores[place] for name in score.parts]
+
+    def _part_PG(self, name: str) -> Tensor:
+        """One part of the rewards of the groups that are trained on, 0 where a score has none: float64."""
+        parts = [[score.parts.get(name, 0.0) for score in self.scores[place]] for place in self.kept]
+        return torch.tensor(parts, dtype=torch.float64)
 
     def metrics(self, *, sampled: bool) -> dict[str, Json]:
         """The metrics of the answers, by the names of the glossary. Solutions, which were not `sampled`, have no

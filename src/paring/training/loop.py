@@ -187,9 +187,11 @@ class Loop:
             measured = measure()
             metrics |= {"evaluation": measured.as_plain(), "seconds_evaluate": measured.seconds}
             self.screen.note(f"step {progress.step}: {figure} {measured}")
-        if isinstance(run, Run) and (collapse := progress.watch.observe(metrics, run.collapse)):
-            metrics |= {"collapse": asdict(collapse)}
-            self.screen.note(f"step {progress.step}: {collapse.words}")
+        if isinstance(run, Run):
+            answers = run.rollout.problems * run.rollout.group_size
+            if collapse := progress.watch.observe(metrics, run.collapse, answers=answers):
+                metrics |= {"collapse": asdict(collapse)}
+                self.screen.note(f"step {progress.step}: {collapse.words}")
         self.journal.record(metrics)
         self.journal.samples([vars(row) for row in step.answers])
         self.screen.step(metrics)

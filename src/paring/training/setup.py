@@ -64,6 +64,7 @@ def prepare(run: Run) -> Setup:
     Raises ValueError, or FileNotFoundError for data that is not there."""
     ask_for_large_pages()  # before an objective of the user's own is tried on tensors
     objective = run.objective.opened()
+    objective.check(run.rollout.group_size)
     problems, tested = run.task.problems("train"), run.task.problems("test")
     validated = run.task.problems("validation") if run.evaluate.every or run.evaluate.validation_at_end else []
     if not problems or not tested:

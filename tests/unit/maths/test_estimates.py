@@ -149,7 +149,17 @@ def test_paired_t_by_hand():
 def test_paired_t_without_spread():
     assert paired_t([0.5, 0.6], [0.5, 0.6]).p == 1.0
     same = paired_t([0.5, 2.5], [1.0, 3.0])
-    assert (same.mean, same.low, same.high, same.p) == (0.5, 0.5, 0.5, 0.0)
+    # The spread is as large as the difference: t = sqrt(2), and the sign test of two pairs gives 1/2 at best.
+    reach = 12.7062 * 0.5 / 2**0.5
+    assert (same.mean, same.p) == (0.5, 0.5)
+    assert (same.low, same.high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=1e-3)
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 5, 6, 12])
+def test_equal_differences_are_never_certain(pairs):
+    found = paired_t([0.0] * pairs, [0.1] * pairs)
+    assert found.p >= 2.0 ** (1 - pairs) and found.low < 0.1 < found.high
+    assert (found.p > 0.05) == (found.low < 0)
 
 
 def test_mcnemar_by_hand():

@@ -37,6 +37,22 @@ def test_several_answers_a_problem_are_compared_by_shares():
     assert (comparison.difference, comparison.test, comparison.first_only) == (0.125, BY_SHARES, None)
 
 
+def test_what_the_exact_test_does_not_reject_is_in_the_interval():
+    """Newcombe's interval of 5 against 0 of 40 leaves 0 out, where McNemar's exact p is 1/16."""
+    first, second = [1] * 30 + [0] * 10, [1] * 35 + [0] * 5
+    assert newcombe_interval(30, 0, 5, 40)[0] > 0
+    comparison = paired(first, second)
+    assert comparison.p == 2 / 2**5 and comparison.low == 0.0
+    for right in range(0, 40):
+        comparison = paired(first, [1] * right + [0] * (40 - right))
+        assert (comparison.p > 0.05) == (comparison.low <= 0 <= comparison.high)
+
+
+def test_shares_that_differ_by_the_same_everywhere_are_no_certainty():
+    comparison = paired([0.25, 0.5, 0.0, 0.5], [0.5, 0.75, 0.25, 0.75])
+    assert comparison.p >= 2.0**-3 and comparison.low < 0 < comparison.high
+
+
 def test_the_other_way_round_the_sign_turns():
     for first, second in (([1, 0, 0, 1], [1, 1, 1, 1]), ([0.5, 0.0, 0.25], [0.0, 0.75, 0.5])):
         one, other = paired(first, second), paired(second, first)

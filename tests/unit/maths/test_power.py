@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from paring.maths.power import problems_needed
+from paring.maths.power import detectable, margin_shown, problems_needed
 
 
 def test_by_hand():
@@ -30,3 +30,13 @@ def test_so_many_problems_give_about_that_power():
 def test_out_of_range(difference, discordant):
     with pytest.raises(ValueError, match=f"difference={difference}, discordant={discordant}"):
         problems_needed(difference, discordant)
+
+
+def test_a_difference_that_seeds_detect_by_hand():
+    # Five seeds of two arms: 8 degrees of freedom, t_0.975 = 2.306004 and t_0.8 = 0.888890.
+    assert detectable(2.0, 5) == pytest.approx((2.306004 + 0.888890) * 2 * (2 / 5) ** 0.5, abs=1e-5)
+    # Two one-sided tests: t_0.95 = 1.859548 and t_0.9 = 1.396815.
+    assert margin_shown(2.0, 5) == pytest.approx((1.859548 + 1.396815) * 2 * (2 / 5) ** 0.5, abs=1e-5)
+    assert detectable(2.0, 5, level=0.05 / 12) > detectable(2.0, 5) > detectable(2.0, 6)
+    with pytest.raises(ValueError, match="1 seeds"):
+        detectable(2.0, 1)

@@ -6,6 +6,7 @@ import pytest
 
 from paring.reporting.contests import contests_of
 from paring.reporting.contrasts import contrasts_of
+from paring.reporting.findings import find
 from paring.reporting.gathering import gather
 
 
@@ -14,13 +15,13 @@ def contrasts(*folders):
 
 
 def test_seeds_are_paired_by_hand(make_study, tmp_path):
-    # Differences of -2/40, -3/40 and -4/40: mean -3/40, s = 1/40, t = -3 sqrt(3) = -5.196 with 2 degrees of freedom.
-    # p = 1 - t / sqrt(t^2 + 2) = 1 - sqrt(27/29).
-    (found,) = contrasts(make_study(tmp_path / "study", {"rgra": [30, 32, 34], "grpo": [28, 29, 30]}))
+    # Differences of -1/40, -3/40 and -5/40: mean -3/40, s = 2/40, t = -1.5 sqrt(3) with 2 degrees of freedom.
+    # p = 1 - t / sqrt(t^2 + 2) = 1 - sqrt(27/35).
+    (found,) = contrasts(make_study(tmp_path / "study", {"rgra": [29, 32, 35], "grpo": [28, 29, 30]}))
     assert (found.first.label, found.second.label, found.decisive.name) == ("rgra", "grpo", "paired t over seeds")
     assert found.decisive.difference.mean == pytest.approx(-0.075)
-    assert found.decisive.difference.p == pytest.approx(1 - (27 / 29) ** 0.5, abs=1e-9)
-    assert found.decisive.pairs == 3 and found.decisive.beyond_chance
+    assert found.decisive.difference.p == pytest.approx(1 - (27 / 35) ** 0.5, abs=1e-9)
+    assert found.decisive.pairs == 3 and not found.decisive.beyond_chance
 
 
 def test_problems_are_paired_beside_the_seeds(make_study, tmp_path):
@@ -66,10 +67,28 @@ def test_single_losses_have_no_test(make_run, tmp_path):
 
 def test_every_decisive_test_of_the_report_is_one_family(make_study, tmp_path):
     arms = {"rgra": [30, 32, 34], "grpo": [28, 29, 30], "raft": [10, 12, 17]}
-    found = contrasts(make_study(tmp_path / "study", arms, updates=(1, 4)))
-    assert len(found) == 6
-    smallest = min(found, key=lambda contrast: contrast.decisive.difference.p)
-    assert smallest.decisive.adjusted == pytest.approx(min(1, 6 * smallest.decisive.difference.p))
+    found = find([make_study(tmp_path / "study", arms, updates=(1, 4))])
+    assert len(found.contrasts) == 6 and len(found.effects) == 1
+    smallest = min(found.contrasts, key=lambda contrast: contrast.decisive.difference.p)
+    assert smallest.decisive.adjusted == pytest.approx(min(1, 7 * smallest.decisive.difference.p))
+
+
+def test_arms_of_the_same_runs_are_one_arm_of_the_family(make_study, tmp_path):
+    """Like GRPO and RGRA at one update in rgra-dynamics, where 10 of 60 comparisons were copies."""
+    found = find([make_study(tmp_path / "study", {"rgra": [30, 32, 34], "grpo": [30, 32, 34], "raft": [10, 12, 17]})])
+    assert [(one.first.label, one.second.label) for one in found.contrasts] == [("rgra", "raft")]
+    assert found.contrasts[0].decisive.adjusted == found.contrasts[0].decisive.difference.p
+    (contest,) = found.contests
+    assert [[copy.label for copy in contest.copies(one)] for one in contest.distinct] == [["grpo"], []]
+
+
+def test_arms_of_the_same_results_by_another_way_are_two(make_study, tmp_path):
+    study = make_study(tmp_path / "study", {"rgra": [40, 40], "grpo": [40, 40]})
+    journal = study / "runs/arm-1/updates-1/seed-1/metrics.jsonl"
+    journal.write_text(journal.read_text().replace('"reward": 0.', '"reward": 0.1'))
+    (found,) = find([study]).contrasts
+    assert found.decisive.identical and found.decisive.difference.p == 1.0
+    assert found.decisive.difference.low < 0 < found.decisive.difference.high
 
 
 def test_of_many_arms_each_is_compared_with_the_first(make_run, tmp_path):

@@ -51,7 +51,7 @@ def test_markdown_has_no_markup_of_a_folder(make_study, tmp_path):
     rows = {
         line.count("|") - line.count(r"\|") for line in text.splitlines() if line.startswith((r"| a\<b", r"| b\<b"))
     }
-    assert rows == heads == {3, 4, 7, 9, 10}
+    assert rows == heads == {3, 4, 7, 9}
 
 
 def test_a_summary_is_strict_json_whatever_the_folder_holds(make_run, tmp_path):

@@ -44,7 +44,7 @@ def test_sections_may_be_nested_or_dotted(written):
         "grpo": {"objective.kind": "grpo", "objective.clip_high": 0.3},
     }
     assert study.axes == {"rollout.updates": (1, 4)}
-    assert study.tune == Tune(key="optimiser.lr", values=(1e-3, 3e-3), seeds=(0,))
+    assert study.tune == Tune(key="optimiser.lr", values=(1e-3, 3e-3), seeds=(1000,))
     assert study.overrides == {"rollout.group_size": 4}
 
 
@@ -86,6 +86,27 @@ def test_a_recipe_of_the_study_s_own_goes_before_a_shipped_one(written):
         ("[axes]", "[axes]\noptimiser.lr = [0.1]", "tune.key = 'optimiser.lr': it is one of the axes already"),
         ("values = [1e-3, 3e-3]", "values = [1, 1.0]", "tune.values = "),
         ("values = [1e-3, 3e-3]", "valuse = [1]", "tune.valuse: unknown; did you mean tune.values"),
+        ("seeds = [0, 1]\n", "seeds = [0, 1000]\n", r"tune.seeds = \[1000\]: \[1000\] are final seeds too"),
+        (
+            "[axes]",
+            '[contrasts]\nclip = { more = ["grpo"], less = ["raft"] }\n[axes]',
+            "contrasts.clip.less: 'raft' is no arm of this study; arms: rgra, grpo",
+        ),
+        (
+            "[axes]",
+            '[contrasts]\nclip = { more = ["grpo"], less = ["grpo"] }\n[axes]',
+            "contrasts.clip: grpo stands on both sides",
+        ),
+        (
+            "[axes]",
+            '[contrasts]\nclip = { more = ["grpo"], less = ["rgra"], interaction = true }\n[axes]',
+            "contrasts.clip: an interaction has two arms on each side",
+        ),
+        (
+            "[axes]",
+            '[contrasts]\nclip = { more = ["grpo"], less = ["rgra"], at.rollout.updates = 2 }\n[axes]',
+            "contrasts.clip.at: rollout.updates = 2 is no value of an axis",
+        ),
         ("[tune]", "[tunes]", "tunes: unknown; did you mean tune"),
         ('question = "Which?"', "question = 3 =", "not readable as TOML"),
     ],

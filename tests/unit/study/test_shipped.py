@@ -3,11 +3,15 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from paring.maths.advantages import Outcome, standardised
+from paring.maths.objectives import OwnObjective
 from paring.study import runner
 from paring.study.cells import final_runs, tuning_runs
 from paring.study.course import Course
@@ -93,3 +97,21 @@ def test_the_paper_s_study_runs_with_a_tiny_model_two_steps_an_arm(here, tiny_mo
     results = [course.folder.run(planned).read_result() for planned in course.final]
     assert all(result["steps"] == 2 for result in results)
     assert [result["objective"] for result in results] == [arm for arm in PAPER for _ in range(3)]
+
+
+@pytest.mark.parametrize("name", ["negatives", "trust-regions", "controls", "compute"])
+def test_contrasts_are_declared_over_seeds_that_no_tuning_saw(name):
+    study = load_study(name)
+    assert study.contrasts and len(study.seeds) >= 5
+    assert study.tune is None or not set(study.seeds) & set(study.tune.seeds)
+
+
+def test_the_controls_have_lost_the_signal_and_nothing_else():
+    """Each group keeps its advantages, at other answers, or at another problem's."""
+    reward_PG = torch.tensor([[1.1, 0.0, 0.1, 0.0], [0.1, 1.0, 0.0, 0.0]], dtype=torch.float64)
+    outcome = Outcome(reward_PG, reward_PG >= 1, torch.ones(2, 4, dtype=torch.int64), 1)
+    true_PG = standardised(reward_PG)
+    controls = Path(__file__).parents[3] / "examples/controls.py"
+    shuffled, others = (OwnObjective(path=f"{controls}:{kind}").opened() for kind in ("Shuffled", "OtherProblems"))
+    assert torch.equal(shuffled.advantage(outcome), true_PG[:, [3, 0, 1, 2]])
+    assert torch.equal(others.advantage(outcome), true_PG[[1, 0]])

@@ -54,9 +54,61 @@ def test_length_alone_is_noticed_and_the_reward_s_course_told():
     assert healthy[4].words.endswith("the reward went from 0.2 to 0.9, so that shorter answers may simply do")
 
 
+def accuracies(values, *, answers=128, **more):
+    """What was noticed where the form holds the reward up: 0.1 for it, and 1 for a right answer."""
+    watch, found = Watch(), {}
+    for step, accuracy in enumerate(values, start=1):
+        row = STEADY | {"step": step, "reward": 0.1 + accuracy, "accuracy": accuracy} | more
+        if event := watch.observe(row, Collapse(share=0.5, steps=2), answers=answers):
+            found[step] = event
+    return found, watch
+
+
+def test_accuracy_falls_where_the_reward_for_form_holds():
+    """As in the dead runs of the study `clipping`: base 0.07, at the end 0.01; the reward never loses half."""
+    found, _ = accuracies([0.06, 0.08, 0.07, 0.01, 0.01, 0.01])
+    assert list(found) == [5] and found[5].kind == "accuracy" and found[5].since == 4
+    assert found[5].share == pytest.approx(0.01 / 0.075)
+    assert found[5].words.startswith(
+        "collapse of the accuracy: 0.01 after 0.07 early on and 0.075 at its best, and below 50% of the best for 2 "
+        "steps; the reward, which may also count form, went from 0.17 to 0.11. Likely cause: "
+    )
+
+
+def test_accuracy_is_held_against_the_best_of_the_run():
+    found, watch = accuracies([0.1, 0.1, 0.5, 0.7, 0.29, 0.2])
+    assert list(found) == [6] and watch.best == pytest.approx(0.6)
+    assert not accuracies([0.1, 0.1, 0.5, 0.7, 0.29, 0.31, 0.29])[0]
+
+
+def test_rare_right_answers_do_not_fall():
+    # At half of the best, 0.05, two steps of 8 answers would have 0.8 right answers.
+    assert not accuracies([0.1, 0.1, 0.0, 0.0, 0.0], answers=8)[0]
+    assert accuracies([0.1, 0.1, 0.0, 0.0, 0.0], answers=80)[0]
+
+
+def test_a_watch_of_a_checkpoint_without_accuracies_goes_on():
+    plain = {key: value for key, value in asdict(Watch()).items() if key not in ("accuracies", "best")}
+    plain["early"].pop("accuracy")
+    watch = Watch(**plain)
+    for step in (1, 2, 3):
+        assert watch.observe(STEADY | {"step": step, "accuracy": 0.5}, Collapse(steps=2)) is None
+    assert watch.level("accuracy") == 0.5 and watch.best == 0.5
+
+
 def test_only_the_first_collapse_is_an_event():
     found, watch = course([0.8, 0.8, 0.1, 0.1, 0.8, 0.1, 0.1], [20.0] * 4 + [1.0] * 3)
     assert list(found) == [4] and watch.found is found[4]
+
+
+def test_a_fall_of_the_accuracy_after_one_of_the_length_is_another():
+    lengths = [20.0, 20.0, 5.0, 5.0, 5.0, 5.0, 5.0]
+    watch, kinds = Watch(), []
+    for step, (length, accuracy) in enumerate(zip(lengths, [0.5] * 5 + [0.1, 0.1], strict=True), start=1):
+        row = STEADY | {"step": step, "length": length, "accuracy": accuracy}
+        event = watch.observe(row, Collapse(steps=2))
+        kinds.append(event and event.kind)
+    assert kinds == [None, None, None, "length", None, None, "accuracy"]
 
 
 def test_a_watch_taken_up_from_plain_values_goes_on_the_same():

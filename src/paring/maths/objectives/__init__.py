@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from paring.maths.objectives.aims import Gdpo, MaxRl, Pkpo
+from paring.maths.objectives.bounds import Dppo, Gmpo, Luspo, Sapo, Vespo
 from paring.maths.objectives.family import Cispo, Dapo, DrGrpo, Gpg, Gspo, Rloo
 from paring.maths.objectives.halves import Nsr, Psr, RaftPlus, Rec, ReinforceRej, Wapo
 from paring.maths.objectives.own_objective import OwnObjective
@@ -12,4 +14,6 @@ from paring.maths.objectives.paper import Grpo, GrpoPositive, Raft, Reinforce, R
 OfPaper = Rgra | Grpo | GrpoPositive | Reinforce | Raft | Sft
 OfFamily = Rloo | DrGrpo | Dapo | Gspo | Cispo | Gpg
 OfHalves = RaftPlus | ReinforceRej | Rec | Nsr | Psr | Wapo
-AnyObjective = Annotated[OfPaper | OfFamily | OfHalves | OwnObjective, Field(discriminator="kind")]
+OfBounds = Sapo | Gmpo | Vespo | Luspo | Dppo
+OfAims = MaxRl | Pkpo | Gdpo
+AnyObjective = Annotated[OfPaper | OfFamily | OfHalves | OfBounds | OfAims | OwnObjective, Field(discriminator="kind")]

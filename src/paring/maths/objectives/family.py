@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from paring.maths.advantages import (
@@ -14,14 +15,13 @@ from paring.maths.advantages import (
     standardised,
 )
 from paring.maths.kl import KlEstimator
-from paring.maths.objective import LogProbs, Objective, Reduce
+from paring.maths.objective import LogProbs, Objective, Reduce, importance_ratio
 from paring.maths.surrogates import (
     ClipHigh,
     ClipLow,
     ClippedRatio,
     bounded,
     clipped_surrogate,
-    importance_ratio,
     outside,
     runs_away,
     sequence_ratio,
@@ -74,18 +74,24 @@ class Dapo(ClippedRatio):
 
     `redraws`: problems whose answers are all right or all wrong are replaced by others, at most so many times a step;
     those that are still so then stay. 0: never. `overlong_share`: the penalty grows from 0 to -1 over that last
-    share of rollout.max_new_tokens (4,096 of 20,480 in the paper). 0: off."""
+    share of rollout.max_new_tokens (4,096 of 20,480 in the paper). 0: off. `overlong_filter`: answers that were cut off
+    count for the group's mean and std and are not learned; the paper has it as the other way to treat them."""
 
     kind: Literal["dapo"] = "dapo"
     clip_low: ClipLow = 0.2
     clip_high: ClipHigh = 0.28
     redraws: CountOrZero = 3
     overlong_share: Share = 0.2
+    overlong_filter: bool = False
     reduce = "per-token"
 
     def advantage(self, outcome: Outcome) -> Tensor:
         penalty_PG = soft_overlong(outcome.length_PG, longest=outcome.longest, share=self.overlong_share)
-        return standardised(outcome.reward_PG + penalty_PG)
+        return standardised(outcome.reward_PG + penalty_PG) * self.selected(outcome)
+
+    def selected(self, outcome: Outcome) -> Tensor:
+        kept_PG = torch.ones_like(outcome.correct_PG)
+        return outcome.ended_PG if self.overlong_filter and outcome.ended_PG is not None else kept_PG
 
 
 @settings

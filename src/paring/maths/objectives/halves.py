@@ -5,9 +5,9 @@ from typing import Literal
 from torch import Tensor
 
 from paring.maths.advantages import Outcome, best_of_group, centred, group_relative, mixed, positive_part, raw
-from paring.maths.objective import LogProbs, Objective, Reduce
-from paring.maths.surrogates import ClipHigh, ClipLow, ClippedRatio, importance_ratio, outside, runs_away
-from paring.settings.declare import NotNegative, settings
+from paring.maths.objective import LogProbs, Objective, Reduce, importance_ratio
+from paring.maths.surrogates import ClipHigh, ClipLow, ClippedRatio, clipped_surrogate, outside, runs_away
+from paring.settings.declare import NotNegative, Positive, settings
 
 
 @settings
@@ -82,16 +82,40 @@ class Rec(Objective):
         return runs_away(ratio_BT, advantage_B1, self.clip_low, self.clip_high)
 
 
+class _Half(Objective):
+    """Objectives of one sign, by the formula or as their authors' code has them."""
+
+    clip: Positive | Literal["off"] = "off"
+    count: Literal["all", "trained"] = "all"
+
+    def gain(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
+        if self.clip == "off":
+            return advantage_B1 * logp.policy_BT
+        return clipped_surrogate(importance_ratio(logp), advantage_B1, min(self.clip, 1.0), self.clip)
+
+    def clipped(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
+        if self.clip == "off":
+            return super().clipped(logp, advantage_B1, mask_BT)
+        return runs_away(importance_ratio(logp), advantage_B1, min(self.clip, 1.0), self.clip)
+
+    def selected(self, outcome: Outcome) -> Tensor:
+        return self.advantage(outcome) != 0 if self.count == "trained" else super().selected(outcome)
+
+
 @settings
-class Nsr(Objective):
+class Nsr(_Half):
     """Negative sample reinforcement: wrong answers are made unlikelier, and nothing else (arXiv 2506.01347).
 
     loss = -1/(sum_b |o_b|) sum_b sum_t A_b log pi_bt,   A = right_weight right, -1 wrong
 
-    right_weight = 0.1 is the paper's Weighted-REINFORCE."""
+    right_weight = 0.1 is the paper's Weighted-REINFORCE. The formula is the paper's. Its code is a fork of verl with
+    PPO's surrogate, clipped at 1 +- 0.2, and divides by the tokens of the answers that are trained on: `clip = 0.2`
+    and `count = "trained"`. Without a clip nothing bounds several updates of a rollout."""
 
     kind: Literal["nsr"] = "nsr"
     right_weight: NotNegative = 0.0
+    clip: Positive | Literal["off"] = "off"
+    count: Literal["all", "trained"] = "all"
     reduce: Reduce = "per-token"
 
     def advantage(self, outcome: Outcome) -> Tensor:
@@ -100,12 +124,16 @@ class Nsr(Objective):
 
 
 @settings
-class Psr(Objective):
+class Psr(_Half):
     """Positive sample reinforcement: right answers are made likelier, and nothing else (arXiv 2506.01347).
 
-    loss = -1/(sum_b |o_b|) sum_b sum_t A_b log pi_bt,   A = 1 right, 0 wrong"""
+    loss = -1/(sum_b |o_b|) sum_b sum_t A_b log pi_bt,   A = 1 right, 0 wrong
+
+    `clip` and `count`: see `nsr`."""
 
     kind: Literal["psr"] = "psr"
+    clip: Positive | Literal["off"] = "off"
+    count: Literal["all", "trained"] = "all"
     reduce: Reduce = "per-token"
 
     def advantage(self, outcome: Outcome) -> Tensor:

@@ -5,11 +5,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from paring.maths.advantages import Outcome, RawReward, best_of_group, group_relative, positive_part, raw
+from paring.maths.advantages import Outcome, RawReward, Std, best_of_group, group_relative, positive_part, raw
 from paring.maths.kl import KlEstimator
 from paring.maths.objective import Objective, Reduce
 from paring.maths.surrogates import ClipHigh, ClipLow, ClippedRatio
-from paring.settings.declare import NotNegative, settings
+from paring.settings.declare import NotNegative, Positive, settings
 
 
 @settings
@@ -18,13 +18,16 @@ class Rgra(Objective):
 
     loss = -1/B sum_b 1/|o_b| sum_t [ A_b log pi_bt - beta kl_bt ],   A = (r - mean) / std
 
-    The paper names no estimator of the KL; k3 is our choice, as in DeepSeekMath."""
+    The paper names no estimator of the KL; k3 is our choice, as in DeepSeekMath. `sequence_mask` and `kl_weighted` are
+    those of `grpo`."""
 
     kind: Literal["rgra"] = "rgra"
-    std: bool = True
-    """Whether the advantage is divided by the group's standard deviation."""
+    std: Std = True
+    """Whether the advantage is divided by the group's standard deviation, or by that of the "batch"."""
     kl_coef: NotNegative = 0.0
     kl: KlEstimator = "k3"
+    kl_weighted: bool = False
+    sequence_mask: Positive | Literal["off"] = "off"
     reduce: Reduce = "per-sequence"
 
     def advantage(self, outcome: Outcome) -> Tensor:
@@ -39,15 +42,28 @@ class Grpo(ClippedRatio):
     rho_bt = pi_bt / pi_old_bt,   A = (r - mean) / std
 
     With one update per rollout rho = 1, the clip cannot act, and the gradient is RGRA's exactly. A bound that is "off"
-    leaves the ratio unclipped on that side; both off is the ratio without a clip."""
+    leaves the ratio unclipped on that side; both off is the ratio without a clip. With `delta`, rho is at most delta
+    where A_b < 0, as in dual clip; that is above 1 + clip_high. With `sequence_mask`, a completion of A_b < 0 gains
+    nothing once the mean of log pi_old - log pi over its tokens is above it. With `kl_weighted`, rho_bt kl_bt in place
+    of kl_bt."""
 
     kind: Literal["grpo"] = "grpo"
-    std: bool = True
+    std: Std = True
     clip_low: ClipLow = 0.2
     clip_high: ClipHigh = 0.2
+    delta: ClipHigh = "off"
     kl_coef: NotNegative = 0.0
     kl: KlEstimator = "k3"
+    kl_weighted: bool = False
+    sequence_mask: Positive | Literal["off"] = "off"
     reduce: Reduce = "per-sequence"
+
+    def __post_init__(self) -> None:
+        if self.delta != "off" and self.clip_high != "off" and self.delta <= 1 + self.clip_high:
+            raise ValueError(
+                f"delta={self.delta}: it bounds what clip_high={self.clip_high} does not reach, and must lie above "
+                f"{1 + self.clip_high:g}; 3 or 4 are usual"
+            )
 
     def advantage(self, outcome: Outcome) -> Tensor:
         return group_relative(outcome.reward_PG, std=self.std)

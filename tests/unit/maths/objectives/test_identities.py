@@ -8,11 +8,15 @@ from paring.maths.objective import LogProbs, Totals
 from paring.maths.objectives import (
     Cispo,
     Dapo,
+    Dppo,
     DrGrpo,
+    Gmpo,
     Gpg,
     Grpo,
     GrpoPositive,
     Gspo,
+    Luspo,
+    MaxRl,
     Nsr,
     Psr,
     Raft,
@@ -22,6 +26,8 @@ from paring.maths.objectives import (
     ReinforceRej,
     Rgra,
     Rloo,
+    Sapo,
+    Vespo,
     Wapo,
 )
 
@@ -73,6 +79,17 @@ ON_POLICY = {
     "RAFT++ is RAFT": (RaftPlus(), 1, Raft(ties="all", all_wrong="drop", reduce="per-sequence")),
     "WAPO is GRPO's positive half without std and length": (Wapo(), 1, GrpoPositive(std=False, reduce="constant")),
     "GPG is RGRA without std": (Gpg(alpha=False), 1, Rgra(std=False)),
+    "SAPO is GRPO": (Sapo(), 1, Grpo()),
+    "GMPO is GRPO": (Gmpo(), 1, Grpo()),
+    "VESPO is GRPO by token": (Vespo(), 1, Grpo(reduce="per-token")),
+    "DPPO is GRPO by token": (Dppo(), 1, Grpo(reduce="per-token")),
+    "LUSPO is GRPO summed": (Luspo(), 1, Grpo(reduce="sum")),
+    "the clip of PSR and NSR cannot act": (Nsr(clip=0.2, right_weight=0.5), 1, Nsr(right_weight=0.5)),
+    "dual clip and mask cannot act": (
+        Grpo(delta=3.0, sequence_mask=0.5, kl_coef=0.1),
+        1,
+        Grpo(kl_coef=0.1),
+    ),
 }
 
 
@@ -89,6 +106,9 @@ AT_ANY = {
         Wapo(),
         GrpoPositive(std=False, clip_high=9.0, reduce="constant"),
     ),
+    "a delta and a mask that nothing reaches are none": (Grpo(delta=1e6, sequence_mask=1e6), Grpo()),
+    "RGRA's too": (Rgra(sequence_mask=1e6), Rgra()),
+    "DPPO without a mask is CISPO with its weight": (Dppo(tv_low=1.5, tv_high=1.5), Cispo(clip_high=19.0)),
     "bounds that nothing reaches are none": (
         Grpo(clip_low=1.0, clip_high=1e6),
         Grpo(clip_low="off", clip_high="off"),
@@ -129,3 +149,49 @@ def test_reinforce_rej_is_reinforce_on_the_groups_that_are_mixed():
     assert mixed == [False, True, True, True]
     expected = gradient(Reinforce(reward="signed"), problems=slice(1, None))
     torch.testing.assert_close(gradient(ReinforceRej())[G:], expected)
+
+
+def test_luspo_is_gspo_times_the_length():
+    """Of each completion, in its gradient."""
+    outcome, _, _ = rollout()
+    bounds = {"clip_low": 0.1, "clip_high": 0.1}
+    long_BT, short_BT = gradient(Luspo(**bounds), on_policy=False), gradient(Gspo(**bounds), on_policy=False)
+    torch.testing.assert_close(long_BT, short_BT * outcome.length_PG.flatten()[:, None])
+
+
+def test_a_half_that_counts_what_it_trains_on_is_the_mean_over_that():
+    outcome, *_ = rollout()
+    tokens, right = int(outcome.length_PG.sum()), int(outcome.length_PG[outcome.correct_PG].sum())
+    torch.testing.assert_close(gradient(Psr(count="trained")), gradient(Psr()) * tokens / right)
+
+
+def test_maxrl_is_rloo_by_the_group_s_success():
+    outcome, *_ = rollout()
+    correct_PG = outcome.correct_PG.double()
+    expected_PG = correct_PG / correct_PG.mean(-1, keepdim=True) - 1
+    torch.testing.assert_close(MaxRl().advantage(outcome), expected_PG)
+
+
+def test_a_weighted_kl_is_the_kl_whatever_policy_has_sampled():
+    """Over all answers of a policy of five: E_old[rho k3] and its gradient are those of KL(pi || ref); unweighted, the
+    gradient of k3 is another."""
+    generator = torch.Generator().manual_seed(3)
+    logit_V, old_V, reference_V = torch.randn(3, 5, dtype=torch.float64, generator=generator)
+    logit_V.requires_grad_()
+    policy_V, old_V, reference_V = (one.log_softmax(-1) for one in (logit_V, old_V, reference_V))
+    exact = (policy_V.exp() * (policy_V - reference_V)).sum()
+    (slope_V,) = torch.autograd.grad(exact, logit_V, retain_graph=True)
+
+    def expected(objective):
+        """Each answer as often as the old policy gives it."""
+        loss = torch.zeros((), dtype=torch.float64)
+        for token in range(5):
+            logp = LogProbs(*(one[token].view(1, 1) for one in (policy_V, old_V, reference_V)))
+            given = torch.zeros(1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64), Totals(1, 1)
+            loss = loss + old_V[token].exp() * objective(logp, *given)
+        return loss, torch.autograd.grad(loss, logit_V, retain_graph=True)[0]
+
+    loss, gradient_V = expected(Rgra(kl_coef=1.0, kl_weighted=True))
+    torch.testing.assert_close(loss, exact)
+    torch.testing.assert_close(gradient_V, slope_V)
+    assert (expected(Rgra(kl_coef=1.0))[1] - slope_V).abs().max() > 1e-2
