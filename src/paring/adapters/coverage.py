@@ -3,7 +3,8 @@
 from torch import nn
 
 from paring.adapters.experts import stacked_experts
-from paring.adapters.lowrank import LowRankLinear, features_of
+from paring.adapters.linear import features_of
+from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.targets import TextModel
 
 ADAPTED, EMBEDDINGS, EXPERTS = "adapted", "embeddings", "stacked experts"

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from paring.adapters.kinds import Targets
-from paring.adapters.lowrank import features_of
+from paring.adapters.linear import features_of
 from paring.adapters.targets import linear_modules, targeted_modules
 from paring.policy.decoder import decoder, is_written_out
 from paring.policy.model import context_of
