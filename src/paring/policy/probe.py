@@ -11,7 +11,6 @@ from transformers.utils import logging
 from paring.maths.logprobs import Head
 from paring.policy.attention import NAME, use_own, use_packed
 from paring.policy.packing import Shared, pack
-from paring.policy.unpacked import has_length_dependent_rotation
 from paring.runtime.text import one_line
 
 TOKENS, PROMPT = 8, 5
@@ -61,8 +60,6 @@ def _by_configuration(model: PreTrainedModel) -> str | None:
         return f"it has layers of {', '.join(kind.replace('_', ' ') for kind in kinds)}"
     if getattr(config, "attention_chunk_size", None) is not None:
         return "its attention is cut into chunks"
-    if has_length_dependent_rotation(model):
-        return "the frequencies of its rotary embeddings change with the length of a pass"
     return None
 
 
