@@ -67,8 +67,7 @@ def head_of(model: PreTrainedModel, token_1N: Tensor) -> Head:
 
 
 def into_head(model: PreTrainedModel, **given: object) -> Tensor:
-    """What the model's head receives: hidden states [B, N, D], with a gradient. No logits are made of them. Of streams
-    that each predict another token ahead, [B, S, N, D] as in ProphetNet, the first: it predicts the next one."""
+    """What the model's head receives: hidden states [B, N, D], with a gradient. No logits are made of them."""
     received: list[Tensor] = []
 
     def take(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -78,4 +77,4 @@ def into_head(model: PreTrainedModel, **given: object) -> Tensor:
     with linear_head(model).register_forward_pre_hook(take):
         model(**given, use_cache=False)
     assert len(received) == 1, "head_of has seen to it that the head is asked once"
-    return received[0] if received[0].ndim == 3 else received[0][:, 0]
+    return received[0]
