@@ -100,7 +100,8 @@ def whole_recording(shapes: Shapes, job: Job) -> int:
 
 def rollout_cache(shapes: Shapes, job: Job) -> int:
     """Keys and values: of a prompt once for its group, or for each row where passes are not packed; of each row its own
-    tokens, in blocks or on a GPU all of them; and what a row writes down: token, log-prob and uniform number of each place."""
+    tokens, in blocks or on a GPU all of them; and what a row writes down: token, log-prob and uniform number of each
+    place."""
     work = job.work
     if not isinstance(work, Rollouts):
         return 0
@@ -122,13 +123,8 @@ def rollout_working(shapes: Shapes, job: Job) -> int:
     work = job.work
     if not isinstance(work, Rollouts):
         return 0
-    prefill = (
-        work.groups_at_once
-        * work.prompt
-        * _prompts(job, work)
-        * (3 * shapes.intermediate + 3 * shapes.hidden)
-        * job.state_itemsize
-    )
+    tokens = work.groups_at_once * work.prompt * _prompts(job, work)
+    prefill = tokens * (3 * shapes.intermediate + 3 * shapes.hidden) * job.state_itemsize
     draw = work.groups_at_once * work.group * shapes.vocabulary * LOGITS_OF_A_DRAW * FP32
     return max(prefill, draw)
 

@@ -114,7 +114,7 @@ def packs_by_form(model: PreTrainedModel) -> bool:
     """Whether a model on the meta device takes a packed pass, whatever it computes there."""
     if reason_of_configuration(model) is not None:
         return False
-    own = model.config._attn_implementation
+    own = model.config._attn_implementation or "eager"
     tokens = list(range(TOKENS))
     batch = pack([Shared(tokens[:PROMPT], [tokens[PROMPT:]])], torch.device("cpu"))
     try:

@@ -112,8 +112,9 @@ def _moved(path: str, places: Mapping[str, str]) -> str:
 def loader_of(model: PreTrainedModel, *, merged: bool = False) -> str:
     """The class of transformers that loads the base of a model's adapters, or what is `merged` of both."""
     wrapper = wrapper_of(model)
-    is_causal = wrapper is None or (merged and not isinstance(model, TextPart))
-    return "AutoModelForCausalLM" if is_causal else class_of(wrapper.config).__name__
+    if wrapper is None or (merged and not isinstance(model, TextPart)):
+        return "AutoModelForCausalLM"
+    return class_of(wrapper.config).__name__
 
 
 def is_wrapper(config: PreTrainedConfig) -> bool:

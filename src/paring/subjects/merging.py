@@ -8,7 +8,7 @@ from shutil import copyfile
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from paring.adapters.attach import merge
 from paring.policy.attention import use_own
