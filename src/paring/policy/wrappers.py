@@ -51,19 +51,27 @@ class TextPart(PreTrainedModel, GenerationMixin):
 
 @dataclass(frozen=True)
 class Wrapper:
-    """What a text part was loaded from. `places`: path of its decoder and of its head -> in the wrapper, as in
-    {"model": "model.language_model", "lm_head": "lm_head"}."""
+    """What a text part was loaded from, and by which options of transformers. `places`: path of its decoder and of its
+    head -> in the wrapper, as in {"model": "model.language_model", "lm_head": "lm_head"}."""
 
     kind: type[PreTrainedModel]
     config: PreTrainedConfig
     places: Mapping[str, str]
+    source: str
+    options: Mapping[str, object]
 
     @classmethod
-    def of(cls, wrapper: PreTrainedModel, text: PreTrainedModel) -> "Wrapper":
+    def of(
+        cls, wrapper: PreTrainedModel, text: PreTrainedModel, source: str, options: Mapping[str, object]
+    ) -> "Wrapper":
         within = {id(module): path for path, module in wrapper.named_modules()}
         inner = {id(module): path for path, module in text.named_modules()}
         places = {inner[id(part)]: within[id(part)] for part in _parts(wrapper)}
-        return cls(type(wrapper), wrapper.config, places)
+        return cls(type(wrapper), wrapper.config, places, source, options)
+
+    def load(self) -> PreTrainedModel:
+        """The whole once more, with all of its weights, on the CPU."""
+        return self.kind.from_pretrained(self.source, **self.options)
 
     def around(self, text: PreTrainedModel) -> PreTrainedModel:
         """The wrapper with the modules of its text part; all others are on the meta device."""
@@ -137,7 +145,7 @@ def load_text_part(config: PreTrainedConfig, source: str, **options: object) -> 
     decoder, head = _parts(wrapper)
     places = tuple(f"{path}." for path, module in wrapper.named_modules() if module is decoder or module is head)
     model = _joined(wrapper)
-    _wrappers[model] = Wrapper.of(wrapper, model)
+    _wrappers[model] = Wrapper.of(wrapper, model, source, options)
     if missing := {name for name in loaded["missing_keys"] if name.startswith(places)}:
         return model, missing
     token_BN = torch.arange(TOKENS, device=wrapper.device)[None]

@@ -13,7 +13,7 @@ from transformers.utils.hub import cached_file
 from paring.adapters.attach import merge
 from paring.policy.attention import use_own
 from paring.policy.bases import BaseIdentity
-from paring.policy.loading import Model, load_base, load_wrapper, read_config
+from paring.policy.loading import Model, load_base, read_config
 from paring.policy.model import Policy
 from paring.policy.publishing import ReadBack, bound, probe_logits
 from paring.policy.saving import as_plain_numbers
@@ -45,7 +45,7 @@ def write_merged(staging: Path, policy: Policy, base: Model, dtype: str) -> Read
     whole, wrapper = model, wrapper_of(model)
     if isinstance(model, TextPart):
         assert wrapper is not None
-        whole = wrapper.put_into(load_wrapper(base), model)
+        whole = wrapper.put_into(wrapper.load(), model)
         _copy_processors(base, staging)
     _cast(whole, STORED[dtype])
     written = BaseIdentity.of(model, "merged")
