@@ -127,8 +127,6 @@ def any_model():
 
 
 UNPACKED = {
-    "Gemma2": "all-linear",
-    "GptOss": ("q_proj", "v_proj", "o_proj"),
     "Bloom": "all-linear",
     "StableLm": "all-linear",
     "Mamba": ("in_proj",),

@@ -61,7 +61,10 @@ def merge(model: nn.Module) -> None:
     places = Counter(id(module.weight) for module in model.modules() if isinstance(module, nn.Linear))
     for path, adapter in adapters.items():
         if places[id(adapter.dense_base().weight)] > 1:
-            raise ValueError(f"{path} shares its weight with another module, so its adapter cannot be merged into it")
+            raise ValueError(
+                f"{path} shares its weight with another module, so its adapter cannot be merged into it. The way "
+                "round: export the adapter, without --merged"
+            )
     for path, adapter in adapters.items():
         model.set_submodule(path, adapter.merge())
 

@@ -1,9 +1,12 @@
 """How much of a model its adapters cover, and what they do not stand on."""
 
+from collections.abc import Collection
+
 from torch import nn
 
 from paring.adapters.experts import stacked_experts
-from paring.adapters.lowrank import LowRankLinear, features_of
+from paring.adapters.linear import features_of
+from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.targets import TextModel
 
 ADAPTED, EMBEDDINGS, EXPERTS = "adapted", "embeddings", "stacked experts"
@@ -11,9 +14,10 @@ LINEAR, REST = "other linear layers", "the rest"
 KINDS: tuple[str, ...] = (ADAPTED, EMBEDDINGS, EXPERTS, LINEAR, REST)
 
 
-def coverage(model: nn.Module) -> dict[str, float]:
+def coverage(model: nn.Module, planned: Collection[nn.Module] = ()) -> dict[str, float]:
     """The share of a model's matrix parameters by what stands on them, of KINDS those that it has: adapters; or none,
     for they are token or output embeddings, experts stacked in one parameter, linear layers, or something else.
+    Adapters that are `planned` for modules count as those that are there.
 
     A parameter of two dimensions or more is a matrix; one that is used in two places counts once."""
     sizes = dict.fromkeys(KINDS, 0)
@@ -28,7 +32,7 @@ def coverage(model: nn.Module) -> dict[str, float]:
     for embedding in embeddings:
         for parameter in embedding.parameters(recurse=False) if embedding is not None else ():
             add(EMBEDDINGS, parameter, parameter.numel() if parameter.ndim > 1 else 0)
-    adapted = {one.base for one in model.modules() if isinstance(one, LowRankLinear)}
+    adapted = {*planned, *(one.base for one in model.modules() if isinstance(one, LowRankLinear))}
     for module in model.modules():
         features = features_of(module)
         for name, parameter in module.named_parameters(recurse=False):

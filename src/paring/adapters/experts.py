@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from paring.adapters.lowrank import features_of
+from paring.adapters.linear import features_of
 
 
 def routers(model: nn.Module) -> set[str]:

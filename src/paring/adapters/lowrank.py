@@ -3,45 +3,14 @@
 from collections.abc import Callable, Sequence
 from itertools import chain
 from math import sqrt
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from paring.adapters.linear import Transposed, features_of, is_dense, is_plain_product
 from paring.maths.products import frozen_linear, product
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
-
-
-@runtime_checkable
-class LinearLike(Protocol):
-    """The base of an adapter: a map of `in_features` to `out_features` (dense, 4-bit, 8-bit, ...)."""
-
-    in_features: int
-    out_features: int
-
-    def __call__(self, x: Tensor, /) -> Tensor: ...
-
-
-@runtime_checkable
-class Transposed(Protocol):
-    """A linear layer that keeps its weight as [in, out], as GPT-2's Conv1D does: `nx` inputs, `nf` outputs."""
-
-    nx: int
-    nf: int
-    weight: Tensor
-
-    def __call__(self, x: Tensor, /) -> Tensor: ...
-
-
-def features_of(module: nn.Module) -> tuple[int, int] | None:
-    """Inputs and outputs of a module that can be the base of an adapter; None of any other."""
-    if isinstance(module, LinearLike):
-        return module.in_features, module.out_features
-    return (module.nx, module.nf) if isinstance(module, Transposed) else None
 
 
 def plain_scale(alpha: float, rank: int) -> float:
@@ -76,12 +45,6 @@ def product_dtype(x: Tensor, weights: torch.dtype) -> torch.dtype:
     the weights in their type: its matrix units add up in fp32, and fp32 products take many times as long. Elsewhere
     the type is that of the weights."""
     return x.dtype if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) else weights
-
-
-def is_dense(base: nn.Module) -> "TypeIs[nn.Linear]":
-    """Whether it is an nn.Linear of plain weights. The types must be exact: quantised layers derive from nn.Linear, or
-    hold a weight that derives from Parameter."""
-    return type(base) is nn.Linear and type(base.weight) is nn.Parameter
 
 
 class LowRankLinear(nn.Module):
@@ -185,10 +148,12 @@ class LowRankLinear(nn.Module):
         return isinstance(self.base, Transposed)
 
     def dense_base(self) -> "nn.Linear | Transposed":
-        """The base, where it is a dense nn.Linear or Conv1D: the adapter merges into such alone. Raises ValueError
-        where it is not."""
+        """The base, where it is a dense nn.Linear, of a subclass too, or Conv1D: the adapter merges into such alone.
+        Raises ValueError where it is not."""
         base = self.base
         if is_dense(base) or (isinstance(base, Transposed) and type(base.weight) is nn.Parameter):
+            return base
+        if isinstance(base, nn.Linear) and is_plain_product(base):
             return base
         raise ValueError(
             f"an adapter merges into a dense nn.Linear only (or a Conv1D), and this base is a {type(base).__name__}, "

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from paring.adapters.attach import attach, first_five, load_state, set_ranks
 from paring.adapters.kinds import Gated, Lora
-from paring.adapters.lowrank import LowRankLinear, features_of
+from paring.adapters.linear import features_of
+from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import CONFIG, WEIGHTS
 from paring.adapters.targets import linear_modules
 
@@ -37,10 +39,16 @@ ACCEPTED = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (Tru
 class PeftLora:
     """A PEFT LoRA folder. By module path: `tensors` (A_RI, B_OR) and `scales`, s in y = W x + s B A x."""
 
+    folder: Path
     dropout: float
     tensors: dict[str, tuple[Tensor, Tensor]]
     scales: dict[str, float]
     base_model: str | None
+
+    def renamed(self, rename: Callable[[str], str]) -> "PeftLora":
+        """The same with other paths."""
+        tensors, scales = ({rename(path): one for path, one in held.items()} for held in (self.tensors, self.scales))
+        return replace(self, tensors=tensors, scales=scales)
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -74,6 +82,7 @@ def read_peft_folder(folder: Path) -> PeftLora:
     if wrong:
         raise ValueError(f"{folder / WEIGHTS}: the rank is not the one that {CONFIG} gives in {first_five(wrong)}")
     return PeftLora(
+        folder,
         next(iter(settings.values())).dropout,
         tensors,
         {path: one.scale for path, one in settings.items()},
@@ -81,15 +90,14 @@ def read_peft_folder(folder: Path) -> PeftLora:
     )
 
 
-def attach_from_peft(model: nn.Module, folder: Path, settings: Gated | None = None) -> dict[str, LowRankLinear]:
+def attach_from_peft(model: nn.Module, stored: PeftLora, settings: Gated | None = None) -> dict[str, LowRankLinear]:
     """Attach the adapters of a PEFT LoRA folder, with its ranks, scales, targets and weights, ready to be trained on.
 
     With `settings` they are gated: all gates begin at 1 and the scale is that of the settings, which the factors make
     up for, so that the function is the folder's. Returns module path -> adapter. Raises ValueError, the model
-    untouched, as read_peft_folder, Gated.check_start and attach do, and if the model lacks modules of the folder or
+    untouched, as Gated.check_start and attach do, and if the model lacks modules of the folder or
     has them in other shapes.
     """
-    stored = read_peft_folder(folder)
     linear = {path: features_of(module) for path, module in linear_modules(model).items()}
     misfits = []
     for path, (A_RI, B_OR) in stored.tensors.items():
@@ -99,7 +107,8 @@ def attach_from_peft(model: nn.Module, folder: Path, settings: Gated | None = No
             misfits.append(f"{path} is {have[0]} -> {have[1]}, the adapter {A_RI.shape[1]} -> {B_OR.shape[0]}")
     if misfits:
         raise ValueError(
-            f"{folder} is an adapter of another base model (it names {stored.base_model!r}): {first_five(misfits)}"
+            f"{stored.folder} is an adapter of another base model (it names {stored.base_model!r}): "
+            f"{first_five(misfits)}"
         )
     ranks = stored.ranks
     if settings is not None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from paring.adapters.experts import lists_of_experts, routers
 from paring.adapters.kinds import Targets
-from paring.adapters.lowrank import features_of
+from paring.adapters.linear import features_of
 from paring.adapters.weightless import weightless
 
 TOKENS = 8

@@ -72,9 +72,14 @@ class Rollouts:
         """As LocalEngine has it: at most `rows_at_once` rows, or one whole group."""
         return min(self.problems, max(1, self.rows_at_once // self.group))
 
-    def largest_pass(self, tokens_per_pass: int) -> PackedRow:
-        """As many completions as fit; the last one's last token takes no place (policy/packing.py)."""
+    def largest_pass(self, tokens_per_pass: int, *, packed: bool = True) -> PackedRow:
+        """As many completions as fit; the last one's last token takes no place (policy/packing.py). Where passes are
+        not packed each has a row of its own, with its prompt (policy/unpacked.py)."""
         own = self.new_tokens - 1
+        if not packed:
+            longest = self.prompt + own
+            rows = min(self.problems * self.group, max(1, tokens_per_pass // longest))
+            return PackedRow(rows, longest, 0, 0, rows * self.new_tokens)
         whole = self.prompt + self.group * own
         groups, room = divmod(tokens_per_pass, whole)
         rest = min(self.group, max(0, room - self.prompt) // max(1, own)) if room > self.prompt else 0
@@ -89,8 +94,8 @@ class Batches:
     batch: int
     longest: int
 
-    def largest_pass(self, tokens_per_pass: int) -> PackedRow:
-        """A sequence's last token is a target only."""
+    def largest_pass(self, tokens_per_pass: int, *, packed: bool = True) -> PackedRow:
+        """A sequence's last token is a target only. Rows of one length are not padded, so packing changes nothing."""
         tokens = max(1, self.longest - 1)
         count = min(self.batch, max(1, tokens_per_pass // tokens))
         return PackedRow(count, tokens, 0, 0, count * tokens)
@@ -105,7 +110,7 @@ class Job:
     between its products. `record_bytes`: the most that it keeps of its forward pass; 0 where none is kept.
     `steps`: of the optimiser on each rollout. `on_gpu`: rollouts have fixed sizes, chunks of logits are larger, and
     adapters multiply in the type of the base. `fused`: attention as one kernel, without padded copies, as a GPU has it
-    for rows of more than a tile."""
+    for rows of more than a tile. `packed`: whether a prompt stands once for its completions in a pass."""
 
     kind: Kind
     rank: int
@@ -121,13 +126,14 @@ class Job:
     steps: int = 1
     on_gpu: bool = False
     fused: bool = False
+    packed: bool = True
     budget: Literal["parameters", "ranks"] = "parameters"
     floor: int = 1
     cap: int = 0
 
     @property
     def largest_pass(self) -> PackedRow:
-        return self.work.largest_pass(self.tokens_per_pass)
+        return self.work.largest_pass(self.tokens_per_pass, packed=self.packed)
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,8 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         record_bytes=run.record_bytes if isinstance(run, Run) and folds else 0.0,
         steps=run.rollout.optimiser_steps if isinstance(run, Run) else 1,
         on_gpu=on_gpu,
-        fused=on_gpu and work.largest_pass(run.optimiser.tokens_per_pass).tokens > TILE,
+        fused=on_gpu and work.largest_pass(run.optimiser.tokens_per_pass, packed=shapes.packed).tokens > TILE,
+        packed=shapes.packed,
         budget="ranks" if is_reference else l1ra.budget,
         floor=1 if is_reference else l1ra.floor,
         cap=l1ra.cap,

@@ -99,17 +99,23 @@ def whole_recording(shapes: Shapes, job: Job) -> int:
 
 
 def rollout_cache(shapes: Shapes, job: Job) -> int:
-    """Keys and values: of a prompt once for its group, of each row its own tokens, in blocks or on a GPU all of them;
-    and what a row writes down: token, log-prob and uniform number of each place."""
+    """Keys and values: of a prompt once for its group, or for each row where passes are not packed; of each row its own
+    tokens, in blocks or on a GPU all of them; and what a row writes down: token, log-prob and uniform number of each
+    place."""
     work = job.work
     if not isinstance(work, Rollouts):
         return 0
     own = work.new_tokens if job.on_gpu else -(-work.new_tokens // BLOCK) * BLOCK
-    tokens = work.groups_at_once * (work.prompt + work.group * own)
+    tokens = work.groups_at_once * (work.prompt * _prompts(job, work) + work.group * own)
     per_token = key_value_bytes(
         layers=shapes.layers, key_heads=shapes.key_heads, head_size=shapes.head_size, itemsize=job.state_itemsize
     )
     return tokens * per_token + work.problems * work.group * work.new_tokens * (8 + 4 + 8)
+
+
+def _prompts(job: Job, work: Rollouts) -> int:
+    """How often a prompt is computed for its group."""
+    return 1 if job.packed else work.group
 
 
 def rollout_working(shapes: Shapes, job: Job) -> int:
@@ -117,7 +123,8 @@ def rollout_working(shapes: Shapes, job: Job) -> int:
     work = job.work
     if not isinstance(work, Rollouts):
         return 0
-    prefill = work.groups_at_once * work.prompt * (3 * shapes.intermediate + 3 * shapes.hidden) * job.state_itemsize
+    tokens = work.groups_at_once * work.prompt * _prompts(job, work)
+    prefill = tokens * (3 * shapes.intermediate + 3 * shapes.hidden) * job.state_itemsize
     draw = work.groups_at_once * work.group * shapes.vocabulary * LOGITS_OF_A_DRAW * FP32
     return max(prefill, draw)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
+from paring.adapters.coverage import coverage
 from paring.planning import parts
 from paring.planning.advice import Change, savings
 from paring.planning.estimate import Estimate, estimate
@@ -39,6 +40,8 @@ class Plan:
     trained: dict[Kind, int]
     changes: list[Change]
     largest: Largest | None
+    coverage: dict[str, float]
+    """The share of the model's matrix parameters by what stands on them (adapters/coverage.py)."""
 
     @property
     def own(self) -> Estimate:
@@ -54,6 +57,8 @@ class Plan:
             "parameters": self.shapes.parameters,
             "kind": self.job.kind,
             "rank": self.job.rank,
+            "coverage": dict(self.coverage),
+            "packed": self.job.packed,
             "work": asdict(self.job.work),
             "tokens_of_the_largest_pass": self.job.largest_pass.tokens,
             "machine": {"name": self.machine.name, "memory": self.machine.memory, "usable": self.machine.usable},
@@ -108,6 +113,7 @@ def plan(
         {one: parts.trained(shapes, job) for one, job in jobs.items()},
         savings(run, estimated, machine.usable, most, bounded=shapes.written_out),
         search(shapes, jobs[own], machine, find) if find else None,
+        coverage(model, [model.get_submodule(one.path) for one in targets]),
     )
 
 

@@ -1,5 +1,6 @@
 """A plan as a person reads it."""
 
+from paring.adapters.coverage import in_words
 from paring.planning.estimate import PART_NAMES
 from paring.planning.job import USABLE, Rollouts
 from paring.planning.plan import Plan
@@ -35,7 +36,8 @@ def _head(plan: Plan) -> list[str]:
     return [
         f"{shapes.name} of {shapes.parameters:,} parameters, {number}, on a {plan.machine.name}; "
         + ("all of them trained" if job.kind == "full" else adapter),
-        f"{words}; the largest pass has {job.largest_pass.tokens:,} packed tokens",
+        *([] if job.kind == "full" else [f"adapters stand {in_words(plan.coverage)}"]),
+        f"{words}; the largest pass has {job.largest_pass.tokens:,} {'packed' if job.packed else 'padded'} tokens",
         *([] if shapes.written_out else rougher),
     ]
 

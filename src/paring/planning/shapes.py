@@ -8,10 +8,13 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from paring.adapters.kinds import Targets
-from paring.adapters.lowrank import features_of
+from paring.adapters.linear import features_of
 from paring.adapters.targets import linear_modules, targeted_modules
+from paring.adapters.weightless import weightless
 from paring.policy.decoder import decoder, is_written_out
-from paring.policy.model import context_of
+from paring.policy.model import by_transformers, context_of
+from paring.policy.packing import Shared, pack
+from paring.policy.probe import PROMPT, TOKENS, Misfit, attend_packed, reason_of_configuration, reasons
 from paring.policy.wrappers import unweighted
 
 
@@ -42,7 +45,8 @@ LAST_PRODUCTS = frozenset({"o_proj", "out_proj", "dense", "down_proj", "c_proj",
 
 @dataclass(frozen=True)
 class Shapes:
-    """The sizes of a model. `written_out`: whether our own forward pass serves it (policy/decoder.py).
+    """The sizes of a model. `written_out`: whether our own forward pass serves it (policy/decoder.py). `packed`:
+    whether its passes may be packed, by all that can be seen without weights (policy/probe.py).
 
     `intermediate` is the width that one token meets in an MLP: in a mixture of experts, that of its own experts.
     `numbers_per_token` is Decoder's count of the numbers that a layer keeps of a token, by which it chooses the layers
@@ -62,6 +66,7 @@ class Shapes:
     context: int
     head_norms: bool
     written_out: bool
+    packed: bool
     numbers_per_token: int
 
     @property
@@ -100,8 +105,27 @@ def shapes_of(model: PreTrainedModel) -> Shapes:
         context=context_of(text),
         head_norms=any(path.endswith(".q_norm") for path, _ in model.named_modules()),
         written_out=written_out,
+        packed=written_out or packs_by_form(model),
         numbers_per_token=decoder(model).bytes_per_token // model.dtype.itemsize if written_out else 0,
     )
+
+
+def packs_by_form(model: PreTrainedModel) -> bool:
+    """Whether a model on the meta device takes a packed pass, whatever it computes there."""
+    if reason_of_configuration(model) is not None:
+        return False
+    own = model.config._attn_implementation or "eager"
+    tokens = list(range(TOKENS))
+    batch = pack([Shared(tokens[:PROMPT], [tokens[PROMPT:]])], torch.device("cpu"))
+    try:
+        with weightless(model), torch.no_grad(), reasons():
+            attend_packed(model)
+            by_transformers(model, batch.token_N[None], batch.position_N[None], batch.layout)
+    except Misfit:
+        return False
+    finally:
+        model.set_attn_implementation(own)
+    return True
 
 
 def targets_of(model: PreTrainedModel, targets: Targets) -> tuple[Linear, ...]:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from paring.policy.scores import PLAIN, Scores
+
 NAME = "paring"
 """The name under which a model finds this attention: config._attn_implementation."""
 HARMLESS = frozenset(
@@ -23,10 +25,19 @@ class TokenLayout(Protocol):
     """How the tokens of one forward pass lie, and which of them look at which."""
 
     def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        scores: Scores = PLAIN,
     ) -> Tensor:
         """Attention of one layer. query [B, H, N, D]; key and value [B, H_kv, N, D], new tokens only.
         window: a token sees itself and the window - 1 tokens before it; None: all before it.
+        scores: what else acts on the scores.
         Returns [B, N, H, D]."""
         ...
 
@@ -41,6 +52,8 @@ def attention(
     layout: TokenLayout | None = None,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     is_causal: bool | None = None,
     **given: object,
 ) -> tuple[Tensor, None]:
@@ -51,7 +64,10 @@ def attention(
         raise ValueError("its attention does not get the layout of a packed row")
     asked = [name for name, value in given.items() if name not in HARMLESS and value is not None and value is not False]
     if asked:
-        raise ValueError(f"packed attention does not compute {', '.join(map(wanted, asked))}")
+        raise ValueError(f'packed attention does not compute "{", ".join(asked)}"')
+    scores = Scores(softcap, s_aux)
+    if query.is_cuda and scores != PLAIN:
+        raise ValueError("packed attention has no caps of scores and no sinks on a GPU")
     if attention_mask is not None:
         raise ValueError("packed attention does not take the mask that the model makes")
     if key.shape[2] != query.shape[2] or (is_causal is False and query.shape[2] > 1):
@@ -59,12 +75,7 @@ def attention(
     scale = 1 / math.sqrt(query.shape[-1]) if scaling is None else scaling
     layer = module.layer_idx
     assert isinstance(layer, int)
-    return layout.attend(layer, query, key, value, scale=scale, window=sliding_window), None
-
-
-def wanted(keyword: str) -> str:
-    """What a keyword of the attention interface asks for."""
-    return {"softcap": "soft caps of scores", "s_aux": "sinks"}.get(keyword, f'"{keyword}"')
+    return layout.attend(layer, query, key, value, scale=scale, window=sliding_window, scores=scores), None
 
 
 def use_packed(model: PreTrainedModel) -> None:

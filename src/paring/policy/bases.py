@@ -52,12 +52,17 @@ def referenced(name: str, folder: Path) -> str:
     as they are, but for those of a model that ships with this package."""
     if (own := shipped_name(name)) is not None:
         return own
-    if name.startswith(("./", "../")) and (folder / name).exists():
+    if is_relative(name) and (folder / name).exists():
         return str((folder / name).resolve())
     parts = Path(name).parts
     if len(parts) > 2 and parts[-2] == "paring" and parts[-1] in SHIPPED and not Path(name).exists():
         return parts[-1]  # of an installation on another machine
     return name
+
+
+def is_relative(name: str) -> bool:
+    """Whether a reference is a place relative to the adapter's folder."""
+    return name in (".", "..") or name.startswith(("./", "../"))
 
 
 def shipped_name(name: str) -> str | None:

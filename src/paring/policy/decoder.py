@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaDecoderLayer, LlamaModel, LlamaRMSNorm
 
-from paring.adapters.lowrank import LowRankLinear, is_dense
+from paring.adapters.linear import is_dense
+from paring.adapters.lowrank import LowRankLinear
 from paring.maths.products import frozen_linear
 from paring.policy.attention import TokenLayout
 from paring.policy.fused import rms_norm, rotated, swiglu

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from paring.policy.layout import Span
+from paring.policy.scores import PLAIN, Scores
 
 TILE = 128
 """Tokens of the row that the kernel works on at a time."""
@@ -38,8 +39,17 @@ class FlexLayout:
         self._masks: dict[int | None, BlockMask] = {}
 
     def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        scores: Scores = PLAIN,
     ) -> Tensor:
+        assert scores == PLAIN, "no model that needs more is packed on a GPU (policy/attention.py)"
         attention = _compiled() if query.is_cuda else flex_attention
         grouped = query.shape[1] != key.shape[1]
         out_1HND = attention(query, key, value, block_mask=self._mask(window), scale=scale, enable_gqa=grouped)

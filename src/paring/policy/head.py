@@ -37,6 +37,8 @@ def head_of(model: PreTrainedModel, token_1N: Tensor) -> Head:
     asked: list[Tensor] = []
 
     def stand_in(module: nn.Module, given: tuple[Tensor, ...], product: Tensor) -> Tensor:
+        if product.ndim != 3:
+            raise ValueError("its head makes logits of several streams, and not of one sequence of tokens")
         asked.append(put_in.repeat(-(-product.shape[-1] // len(put_in)))[: product.shape[-1]])
         return asked[-1].expand(product.shape)
 

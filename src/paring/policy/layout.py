@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from paring.policy.scores import PLAIN, Scores
+
 LEAST_FILL = 0.75
 """Sequences share a padded attention block while the shortest fills at least this much of the longest."""
 
@@ -32,11 +34,20 @@ class PaddedBlock:
         self._masks: dict[int | None, Tensor] = {}
 
     def attend(
-        self, query_NHD: Tensor, key_NHD: Tensor, value_NHD: Tensor, *, scale: float, window: int | None
+        self,
+        query_NHD: Tensor,
+        key_NHD: Tensor,
+        value_NHD: Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        scores: Scores,
     ) -> Tensor:
         """[S * Q, H, D], the padding included."""
         query_SHQD = _gather(query_NHD, self.query_SQ)
         key_SHKD, value_SHKD = _gather(key_NHD, self.key_SK), _gather(value_NHD, self.key_SK)
+        if scores != PLAIN:
+            return self._written_out(query_SHQD, key_SHKD, value_SHKD, scale, window, scores)
         causal = window is None and not any(span.prefix_length for span in self.spans)
         out_SHQD = F.scaled_dot_product_attention(
             query_SHQD,
@@ -47,6 +58,23 @@ class PaddedBlock:
             scale=scale,
             enable_gqa=query_NHD.shape[1] != key_NHD.shape[1],
         )
+        return out_SHQD.transpose(1, 2).flatten(0, 1)
+
+    def _written_out(
+        self,
+        query_SHQD: Tensor,
+        key_SHKD: Tensor,
+        value_SHKD: Tensor,
+        scale: float,
+        window: int | None,
+        scores: Scores,
+    ) -> Tensor:
+        """With the scores [S, H_kv, H / H_kv, Q, K] in memory, which no kernel of torch's caps or gives sinks to."""
+        query_SHUQD = query_SHQD.unflatten(1, (key_SHKD.shape[1], -1))
+        score_SHUQK = (query_SHUQD @ key_SHKD[:, :, None].mT).float() * scale
+        bias_SQK = torch.where(self._mask(window), 0.0, -torch.inf)
+        weight_SHUQK = scores.weights(score_SHUQK, bias_SQK[:, :, None]).to(value_SHKD.dtype)
+        out_SHQD = (weight_SHUQK @ value_SHKD[:, :, None]).flatten(1, 2)
         return out_SHQD.transpose(1, 2).flatten(0, 1)
 
     def _mask(self, window: int | None) -> Tensor:
@@ -84,10 +112,18 @@ class PackedLayout:
         """Where token n of the row stands among the concatenated, padded outputs of the blocks: int64 [N]."""
 
     def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        scores: Scores = PLAIN,
     ) -> Tensor:
-        query_NHD, key_NHD, value_NHD = (heads[0].transpose(0, 1) for heads in (query, key, value))
-        out = [block.attend(query_NHD, key_NHD, value_NHD, scale=scale, window=window) for block in self.blocks]
+        heads_NHD = [heads[0].transpose(0, 1) for heads in (query, key, value)]
+        out = [block.attend(*heads_NHD, scale=scale, window=window, scores=scores) for block in self.blocks]
         return torch.cat(out).index_select(0, self.restore_N)[None]
 
 

@@ -31,9 +31,26 @@ UNBOUNDED = 2**31
 
 
 def context_of(config: PreTrainedConfig) -> int:
-    """The most tokens of a sequence, by whatever name the configuration has for it; UNBOUNDED where it has none."""
+    """The most tokens of a sequence, by whatever name the configuration has for it; UNBOUNDED where it has none. Never
+    more than those beyond which rotary embeddings change: see `switch_of`."""
     text = config.get_text_config()
-    return next((getattr(text, name) for name in CONTEXTS if getattr(text, name, None)), UNBOUNDED)
+    named = next((getattr(text, name) for name in CONTEXTS if getattr(text, name, None)), UNBOUNDED)
+    return min(named, switch_of(config))
+
+
+def switch_of(config: PreTrainedConfig) -> int:
+    """The longest pass in which rotary embeddings have the frequencies of a short one; UNBOUNDED where they never have
+    others. "longrope" and "dynamic" choose them by the longest sequence of a pass, so that beyond it a token's log-prob
+    depends on what comes later, and on its neighbours in the pass."""
+    text = config.get_text_config()
+    given = getattr(text, "rope_parameters", None) or {}
+    switches = [UNBOUNDED]
+    for kind in (given, *(part for part in given.values() if isinstance(part, dict))):
+        if kind.get("rope_type") == "longrope":
+            switches.append(kind.get("original_max_position_embeddings") or text.original_max_position_embeddings)
+        elif "dynamic" in str(kind.get("rope_type")):
+            switches.append(text.max_position_embeddings)
+    return min(switches)
 
 
 @dataclass(frozen=True)
@@ -115,6 +132,7 @@ class Policy:
         """log pi(o_bt | prompt, o_b<t) at the sampling temperature: [B, T], 0 where there is no token.
         `trunk` is what `trunk` gave for this batch. `replay`: the policy is still the one that sampled and its adapters
         have no dropout, so that the forward pass is taken from the batch's recording, where it has one."""
+        check_switch(self.model.config, batch)
         given = (batch.token_N[None], batch.position_N[None], batch.layout)
         if replay and batch.known is not None:
             assert isinstance(self.hidden, Decoder), "only the written-out decoder is recorded"
@@ -150,6 +168,16 @@ class Policy:
             yield
         finally:
             self.model.eval()
+
+
+def check_switch(config: PreTrainedConfig, batch: PackedBatch) -> None:
+    """Raises ValueError where a sequence of the batch is so long that rotary embeddings change."""
+    longest = max((span.prefix_length + span.length for span in batch.layout.spans), default=0)
+    if longest > (switch := switch_of(config)):
+        raise ValueError(
+            f"a sequence of {longest} tokens exceeds the {switch} up to which the model's rotary embeddings are the "
+            "same: shorten prompts or answers"
+        )
 
 
 def forward(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Forward:

@@ -11,7 +11,6 @@ from transformers.utils import logging
 from paring.maths.logprobs import Head
 from paring.policy.attention import NAME, use_own, use_packed
 from paring.policy.packing import Shared, pack
-from paring.policy.unpacked import has_length_dependent_rotation
 from paring.runtime.text import one_line
 
 TOKENS, PROMPT = 8, 5
@@ -35,7 +34,7 @@ class Misfit(ValueError):
 def why_not_packed(model: PreTrainedModel, head: Head, packed: Callable[[], Hidden]) -> str | None:
     """Give the model our attention, and say in a short sentence why its passes cannot be packed; None: they can.
     `packed` makes the packed pass. Where the model has sliding windows, a second probe is longer than they."""
-    if reason := _by_configuration(model):
+    if reason := reason_of_configuration(model):
         return reason
     try:
         with torch.no_grad(), reasons():
@@ -43,7 +42,7 @@ def why_not_packed(model: PreTrainedModel, head: Head, packed: Callable[[], Hidd
             plain_NV = own_logits(model)
             with narrowed(model) as has_windows:
                 narrow_NV = own_logits(model)
-            _attend_packed(model)
+            attend_packed(model)
             check_hidden(model, head, packed(), plain_NV)
             if has_windows:
                 with narrowed(model):
@@ -53,7 +52,7 @@ def why_not_packed(model: PreTrainedModel, head: Head, packed: Callable[[], Hidd
     return None
 
 
-def _by_configuration(model: PreTrainedModel) -> str | None:
+def reason_of_configuration(model: PreTrainedModel) -> str | None:
     """What a probe of a few tokens does not show."""
     config = model.config.get_text_config()
     kinds = sorted({str(kind) for kind in getattr(config, "layer_types", None) or ()} - PACKED_LAYERS)
@@ -61,12 +60,10 @@ def _by_configuration(model: PreTrainedModel) -> str | None:
         return f"it has layers of {', '.join(kind.replace('_', ' ') for kind in kinds)}"
     if getattr(config, "attention_chunk_size", None) is not None:
         return "its attention is cut into chunks"
-    if has_length_dependent_rotation(model):
-        return "the frequencies of its rotary embeddings change with the length of a pass"
     return None
 
 
-def _attend_packed(model: PreTrainedModel) -> None:
+def attend_packed(model: PreTrainedModel) -> None:
     """Raises Misfit where the attention of the model cannot be exchanged."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # transformers would warn of what is no fault

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,9 +16,10 @@ from transformers import PreTrainedModel
 
 from paring.adapters.attach import Adapters, detach, first_five
 from paring.adapters.peft_format import Layout, taken_for_experts, write_peft_folder
-from paring.adapters.peft_reading import read_peft_folder
+from paring.adapters.peft_reading import PeftLora, read_peft_folder
 from paring.policy.attention import use_own
 from paring.policy.bases import BaseIdentity, reference
+from paring.policy.wrappers import path_in_checkpoint, path_in_model, wrapper_of
 from paring.runtime.machine import versions
 
 Factors = tuple[Tensor, Tensor, float]
@@ -60,7 +62,10 @@ def publish(
     by_peft: bool = True,
 ) -> ReadBack:
     """Write the adapters of a model, whose `model.path` is `base`, into `staging`, which is to become `target`, and
-    read them back: by PEFT where it is installed, if `by_peft` or where PEFT may take them for others."""
+    read them back: by PEFT where it is installed, if `by_peft` or where PEFT may take them for others.
+
+    The adapters of a text part are named as in the wrapper that its checkpoint holds: readers load that."""
+    adapters = {path_in_checkpoint(model, path): adapter for path, adapter in adapters.items()}
     own = {path: (one.A_RI.detach(), one.gated_OR.detach(), one.scale) for path, one in adapters.items()}
     doubtful, has_peft = taken_for_experts(model, adapters), find_spec("peft") is not None
     forms = [frozenset[str](), doubtful] if doubtful and has_peft else [doubtful]
@@ -77,6 +82,12 @@ def publish(
     return found
 
 
+def read_published(model: nn.Module, folder: Path) -> PeftLora:
+    """The adapters of a folder, by their paths in `model`: in a text part, where they are named as in its wrapper.
+    Raises ValueError as read_peft_folder does."""
+    return read_peft_folder(folder).renamed(partial(path_in_model, model))
+
+
 def bound(dtype: torch.dtype) -> float:
     """The largest difference of logits that rounding explains, relative to the largest logit."""
     return {torch.float32: 1e-3, torch.float16: 2e-2}.get(dtype, 1e-1)
@@ -85,8 +96,8 @@ def bound(dtype: torch.dtype) -> float:
 @torch.no_grad()
 def probe_logits(model: nn.Module, vocabulary: int) -> Tensor:
     """transformers' logits of two short rows of tokens, fp32 [2, 12, V]."""
-    parameter = next(model.parameters())
-    token_BN = (torch.arange(24, device=parameter.device) * 7 + 1).view(2, 12) % vocabulary
+    device = next(parameter.device for parameter in model.parameters() if not parameter.is_meta)
+    token_BN = (torch.arange(24, device=device) * 7 + 1).view(2, 12) % vocabulary
     return model(input_ids=token_BN, use_cache=False).logits.float()
 
 
@@ -98,7 +109,7 @@ def _read_by_us(folder: Path, own: Mapping[str, Factors]) -> ReadBack:
 
 
 def _read_by_peft(model: PreTrainedModel, folder: Path, own: Mapping[str, Factors]) -> ReadBack:
-    """By PEFT on the model's own base, whose adapters are put back afterwards."""
+    """By PEFT on the model's own base, whose adapters are put back afterwards; of a text part, in its wrapper."""
     with _quietly():
         from peft import PeftModel
         from peft.tuners.lora import LoraLayer
@@ -109,9 +120,11 @@ def _read_by_peft(model: PreTrainedModel, folder: Path, own: Mapping[str, Factor
     use_own(model)
     try:
         expected = probe_logits(model, vocabulary)
-        with _bare(model), _quietly():
+        wrapper = wrapper_of(model)
+        whole = model if wrapper is None else wrapper.around(model)
+        with _bare(whole), _quietly():
             try:
-                peft = PeftModel.from_pretrained(model, str(folder), torch_device=str(model.device)).eval()
+                peft = PeftModel.from_pretrained(whole, str(folder), torch_device=str(model.device)).eval()
                 got = probe_logits(peft, vocabulary)
             # PEFT raises what it likes over a module or a shape that it does not expect.
             except Exception as error:

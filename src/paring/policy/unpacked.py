@@ -27,15 +27,13 @@ class Unpacked:
         """What the head receives [1, N, D], of the tokens at their places in the packed row."""
         device = token_1N.device
         rows = [torch.tensor(row) for row in rows_of(layout.spans)]
-        least_fill = 1.0 if has_length_dependent_rotation(self.model) else LEAST_FILL
         restore_N, hidden, offset = torch.zeros(token_1N.shape[1], dtype=torch.int64), [], 0
-        for block in blocks_of([len(row) for row in rows], least_fill):
+        for block in blocks_of([len(row) for row in rows]):
             index_SL = pad_sequence([rows[number] for number in block], batch_first=True)
             for number in block:
                 restore_N[rows[number]] = torch.arange(offset, offset + len(rows[number]))
                 offset += index_SL.shape[1]
             token_SL = token_1N[0, index_SL.to(device)]
-            begin_anew(self.model, token_SL)
             hidden.append(into_head(self.model, input_ids=token_SL).flatten(0, 1))
         return torch.cat(hidden).index_select(0, restore_N.to(device))[None]
 
@@ -53,12 +51,12 @@ def rows_of(spans: Iterable[Span]) -> list[list[int]]:
     return rows
 
 
-def blocks_of(lengths: Sequence[int], least_fill: float) -> list[list[int]]:
+def blocks_of(lengths: Sequence[int]) -> list[list[int]]:
     """Cut rows into blocks that are padded together, as their numbers: the shortest of a block, which is its last,
-    fills at least so much of the longest, which is its first."""
+    fills at least LEAST_FILL of the longest, which is its first."""
     blocks: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if blocks and lengths[row] >= least_fill * lengths[blocks[-1][0]]:
+        if blocks and lengths[row] >= LEAST_FILL * lengths[blocks[-1][0]]:
             blocks[-1].append(row)
         else:
             blocks.append([row])
@@ -71,20 +69,4 @@ def unpacked_tokens(shared: Sequence[Shared]) -> int:
     for one in shared:
         prompt = len(one.prompt)
         lengths += [prompt + len(tokens) - 1 for tokens in one.completions if len(tokens) > 1] or [prompt]
-    return sum(len(block) * lengths[block[0]] for block in blocks_of(lengths, LEAST_FILL))
-
-
-def has_length_dependent_rotation(model: PreTrainedModel) -> bool:
-    """Whether the frequencies of rotary embeddings change with the length of a pass, so that a token's hidden state
-    depends on what is padded beside it."""
-    given = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
-    kinds = [given, *(part for part in given.values() if isinstance(part, dict))]
-    return any(kind.get("rope_type") == "longrope" or "dynamic" in str(kind.get("rope_type")) for kind in kinds)
-
-
-def begin_anew(model: PreTrainedModel, token_BN: Tensor) -> None:
-    """Forget the lengths of earlier passes: "dynamic" rotary embeddings keep the frequencies of the longest until a
-    short one comes, which is a pass over one token."""
-    if has_length_dependent_rotation(model):
-        with torch.no_grad():
-            into_head(model, input_ids=token_BN[:1, :1])
+    return sum(len(block) * lengths[block[0]] for block in blocks_of(lengths))

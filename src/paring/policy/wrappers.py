@@ -1,6 +1,9 @@
 """Checkpoints that also see or hear (ConditionalGeneration): their text part as a causal language model of its own."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +49,82 @@ class TextPart(PreTrainedModel, GenerationMixin):
         )
 
 
+@dataclass(frozen=True)
+class Wrapper:
+    """What a text part was loaded from, and by which options of transformers. `places`: path of its decoder and of its
+    head -> in the wrapper, as in {"model": "model.language_model", "lm_head": "lm_head"}."""
+
+    kind: type[PreTrainedModel]
+    config: PreTrainedConfig
+    places: Mapping[str, str]
+    source: str
+    options: Mapping[str, object]
+
+    @classmethod
+    def of(
+        cls, wrapper: PreTrainedModel, text: PreTrainedModel, source: str, options: Mapping[str, object]
+    ) -> "Wrapper":
+        within = {id(module): path for path, module in wrapper.named_modules()}
+        inner = {id(module): path for path, module in text.named_modules()}
+        places = {inner[id(part)]: within[id(part)] for part in _parts(wrapper)}
+        return cls(type(wrapper), wrapper.config, places, source, options)
+
+    def load(self) -> PreTrainedModel:
+        """The whole once more, with all of its weights, on the CPU."""
+        return self.kind.from_pretrained(self.source, **self.options)
+
+    def around(self, text: PreTrainedModel) -> PreTrainedModel:
+        """The wrapper with the modules of its text part; all others are on the meta device."""
+        with torch.device("meta"):
+            wrapper = self.kind(self.config).eval()
+        _pass_on_quantisation(text, wrapper)
+        return self.put_into(wrapper, text)
+
+    def put_into(self, wrapper: PreTrainedModel, text: PreTrainedModel) -> PreTrainedModel:
+        """The wrapper, whose text part is `text` from now on."""
+        for own, place in self.places.items():
+            wrapper.set_submodule(place, text.get_submodule(own))
+        return wrapper
+
+
+_wrappers: WeakKeyDictionary[PreTrainedModel, Wrapper] = WeakKeyDictionary()
+"""By text part."""
+
+
+def wrapper_of(model: nn.Module) -> Wrapper | None:
+    """What a text part was loaded from; None of a model that was a causal language model on disk."""
+    return _wrappers.get(model) if isinstance(model, PreTrainedModel) else None
+
+
+def path_in_checkpoint(model: nn.Module, path: str) -> str:
+    """The path of a module in the model that its checkpoint holds: in the wrapper, where there is one."""
+    wrapper = wrapper_of(model)
+    return path if wrapper is None else _moved(path, wrapper.places)
+
+
+def path_in_model(model: nn.Module, path: str) -> str:
+    """The inverse of `path_in_checkpoint`; a path that is one of the model's already stays."""
+    wrapper = wrapper_of(model)
+    return path if wrapper is None else _moved(path, {place: own for own, place in wrapper.places.items()})
+
+
+def _moved(path: str, places: Mapping[str, str]) -> str:
+    """The path with the longest of the `places` that it lies in exchanged."""
+    for place in sorted(places, key=len, reverse=True):
+        if not place or path == place or path.startswith(f"{place}."):
+            below = path.removeprefix(place).removeprefix(".")
+            return f"{places[place]}.{below}".strip(".")
+    return path
+
+
+def loader_of(model: PreTrainedModel, *, merged: bool = False) -> str:
+    """The class of transformers that loads the base of a model's adapters, or what is `merged` of both."""
+    wrapper = wrapper_of(model)
+    if wrapper is None or (merged and not isinstance(model, TextPart)):
+        return "AutoModelForCausalLM"
+    return class_of(wrapper.config).__name__
+
+
 def is_wrapper(config: PreTrainedConfig) -> bool:
     """Whether a checkpoint is a model around a decoder that reads text, and names itself so."""
     named = config.architectures or []
@@ -61,11 +140,12 @@ def load_text_part(config: PreTrainedConfig, source: str, **options: object) -> 
 
     transformers loads the whole, so that it maps the names and forms of all weights; the rest is dropped at once.
     Raises ValueError where the two do not give the same logits."""
-    found = _auto(config).from_pretrained(source, output_loading_info=True, **options)
+    found = class_of(config).from_pretrained(source, output_loading_info=True, **options)
     wrapper, loaded = cast("tuple[PreTrainedModel, dict[str, set[str]]]", found)
     decoder, head = _parts(wrapper)
     places = tuple(f"{path}." for path, module in wrapper.named_modules() if module is decoder or module is head)
     model = _joined(wrapper)
+    _wrappers[model] = Wrapper.of(wrapper, model, source, options)
     if missing := {name for name in loaded["missing_keys"] if name.startswith(places)}:
         return model, missing
     token_BN = torch.arange(TOKENS, device=wrapper.device)[None]
@@ -82,7 +162,8 @@ def load_text_part(config: PreTrainedConfig, source: str, **options: object) -> 
 def text_config(config: PreTrainedConfig) -> PreTrainedConfig:
     """The configuration of the text part, which says as the wrapper's does whether the head is the embedding."""
     text = config.get_text_config()
-    text.tie_word_embeddings = config.tie_word_embeddings
+    own = getattr(text, "tie_word_embeddings", False)
+    text.tie_word_embeddings = getattr(config, "tie_word_embeddings", own)
     return text
 
 
@@ -97,18 +178,8 @@ def unweighted(config: PreTrainedConfig) -> PreTrainedModel:
     return _text_part(decoder, head)
 
 
-def place_in_wrapper(config: PreTrainedConfig) -> dict[str, str]:
-    """Module path in the text part -> in the wrapper, of the decoder and of the head: as in {"model":
-    "model.language_model", "lm_head": "lm_head"}."""
-    with torch.device("meta"):
-        wrapper = _auto(config).from_config(config)
-        decoder, head = _parts(wrapper)
-        within = {id(module): path for path, module in wrapper.named_modules()}
-        text = {id(module): path for path, module in _joined(wrapper).named_modules()}
-    return {text[id(part)]: within[id(part)] for part in (decoder, head)}
-
-
-def _auto(config: PreTrainedConfig) -> type[AutoModelForMultimodalLM] | type[AutoModelForImageTextToText]:
+def class_of(config: PreTrainedConfig) -> type[AutoModelForMultimodalLM] | type[AutoModelForImageTextToText]:
+    """The class of transformers that loads the whole of a wrapper."""
     is_multimodal = config.model_type in MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
     return AutoModelForMultimodalLM if is_multimodal else AutoModelForImageTextToText
 
@@ -138,10 +209,14 @@ def _joined(wrapper: PreTrainedModel) -> PreTrainedModel:
     embedding = decoder.get_input_embeddings()
     config.tie_word_embeddings = getattr(head, "weight", None) is getattr(embedding, "weight", head)
     model.generation_config = wrapper.generation_config
-    for name in ("hf_quantizer", "quantization_method", "is_quantized", "is_loaded_in_4bit", "is_loaded_in_8bit"):
-        if name in vars(wrapper):
-            setattr(model, name, vars(wrapper)[name])
+    _pass_on_quantisation(wrapper, model)
     return model
+
+
+def _pass_on_quantisation(one: PreTrainedModel, other: PreTrainedModel) -> None:
+    for name in ("hf_quantizer", "quantization_method", "is_quantized", "is_loaded_in_4bit", "is_loaded_in_8bit"):
+        if name in vars(one):
+            setattr(other, name, vars(one)[name])
 
 
 def _text_part(decoder: PreTrainedModel, head: nn.Module) -> TextPart:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paring.policy.layout import PackedLayout, Span
+from paring.policy.scores import PLAIN, Scores
 
 BLOCK = 32
 """Own tokens for which room is made at a time."""
@@ -28,12 +29,20 @@ class Prefill:
         self.layers: Layers = {}
 
     def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        scores: Scores = PLAIN,
     ) -> Tensor:
         if layer in self.layers:
             raise ValueError("a layer attends several times, and packed decoding keeps its keys once")
         self.layers[layer] = (self._padded(key), self._padded(value))
-        return self.layout.attend(layer, query, key, value, scale=scale, window=window)
+        return self.layout.attend(layer, query, key, value, scale=scale, window=window, scores=scores)
 
     def _padded(self, new_1HND: Tensor) -> Tensor:
         """[1, H, N, D] packed -> [P, H, K, D], one prompt a row; contiguous, since every step reads it."""
@@ -108,7 +117,15 @@ class Rows:
         self._biases = {}
 
     def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        scores: Scores = PLAIN,
     ) -> Tensor:
         rows, heads, _, size = query.shape
         query_LHUD = query.reshape(rows, key.shape[1], -1, size)
@@ -116,7 +133,7 @@ class Rows:
         own_key_LHKD, own_value_LHKD = self._own(layer, key, value, window)
         score_LHUK = torch.cat([self._by_group(query_LHUD, prompt_key_PHKD.mT), query_LHUD @ own_key_LHKD.mT], dim=-1)
         slots = [prompt_key_PHKD.shape[2], own_key_LHKD.shape[2]]
-        weight_LHUK = (score_LHUK.float() * scale).add_(self._bias(window, slots[0])).softmax(-1).to(value.dtype)
+        weight_LHUK = scores.weights(score_LHUK.float() * scale, self._bias(window, slots[0])).to(value.dtype)
         prompt_weight, own_weight = weight_LHUK.split(slots, dim=-1)
         out_LHUD = self._by_group(prompt_weight, prompt_value_PHKD) + own_weight @ own_value_LHKD
         return out_LHUD.reshape(rows, 1, heads, value.shape[3]).contiguous()

@@ -24,7 +24,6 @@ from transformers import (
 
 from paring.policy.head import into_head
 from paring.policy.model import Policy
-from paring.policy.unpacked import begin_anew
 from paring.rollout.engine import Sampling
 from paring.rollout.noise import draw
 
@@ -66,7 +65,6 @@ class Generation:
         batch = Batch(self, numbers)
         first_RL = batch.prompt_RL[:, : int(batch.prompt_length_R.min())]
         model = self.policy.model
-        begin_anew(model, first_RL)
         if self.policy.recomputes:
             self._recompute(batch, first_RL)
             return

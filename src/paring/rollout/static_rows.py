@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from paring.policy.scores import PLAIN, Scores
 from paring.rollout.cache import Layers, Prefill
 
 
@@ -68,7 +69,15 @@ class StaticRows:
         self.slot_L[: len(rows)] = self.slot_L[rows]
 
     def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        scores: Scores = PLAIN,
     ) -> Tensor:
         rows, heads, _, size = query.shape
         # Rows that have ended may stand at a slot beyond; what they write does not matter.
@@ -80,7 +89,7 @@ class StaticRows:
         query_LHUD = query.reshape(rows, key_heads, -1, size)
         prompt_score_LHUK = self._by_group(query_LHUD, prompt_key_PHKD.mT)
         score_LHUS = torch.cat([prompt_score_LHUK, query_LHUD @ own_key_LHTD.mT], dim=-1)
-        weight_LHUS = (score_LHUS.float() * scale).add_(self._bias(window)).softmax(-1).to(value.dtype)
+        weight_LHUS = scores.weights(score_LHUS.float() * scale, self._bias(window)).to(value.dtype)
         prompt_weight, own_weight = weight_LHUS.split([self.prompt_slots, self.seen_slots], dim=-1)
         out_LHUD = self._by_group(prompt_weight, prompt_value_PHKD) + own_weight @ own_value_LHTD
         return out_LHUD.reshape(rows, 1, heads, -1)

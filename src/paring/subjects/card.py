@@ -54,13 +54,23 @@ class CardFacts:
     result: Mapping[str, Json]
     lines: Sequence[str]
     """Of what was written, and how it was checked."""
+    loader: str = "AutoModelForCausalLM"
+    """The class of transformers that loads the base, or the whole model."""
 
     @classmethod
-    def of(cls, source: Path, target: Path, kind: Literal["adapter", "model"], base: Model, lines: Sequence[str]):
+    def of(
+        cls,
+        source: Path,
+        target: Path,
+        kind: Literal["adapter", "model"],
+        base: Model,
+        lines: Sequence[str],
+        loader: str,
+    ) -> "CardFacts":
         folder, is_run = RunFolder(source), (source / "run.toml").is_file()
         recipe = folder.read_recipe() if is_run else {}
         result = (folder.read_result() if is_run else None) or {}
-        return cls(kind, one_line(target.name, 100), reference(base.path, target), recipe, result, lines)
+        return cls(kind, one_line(target.name, 100), reference(base.path, target), recipe, result, lines, loader)
 
 
 def write_card(folder: Path, facts: CardFacts) -> None:
@@ -161,7 +171,7 @@ def _settings(facts: CardFacts) -> Iterator[tuple[str, Json]]:
 
 def _loading(facts: CardFacts) -> str:
     own, name, model = shipped_name(facts.base), one_line(facts.base, 300), facts.recipe.get("model")
-    base, served = json.dumps(name), quote(name)
+    base, served, loader = json.dumps(name), quote(name), facts.loader
     shipped = "from paring.policy.loading import SHIPPED"
     if own:
         base, served = f'SHIPPED["{own}"]', f'"$(python -c \'{shipped}; print(SHIPPED["{own}"])\')"'
@@ -170,18 +180,18 @@ def _loading(facts: CardFacts) -> str:
         code = [
             *([shipped] if own else []),
             "from peft import PeftModel",
-            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            f"from transformers import {loader}, AutoTokenizer",
             "",
-            f"base = AutoModelForCausalLM.from_pretrained({base}{dtype})",
+            f"base = {loader}.from_pretrained({base}{dtype})",
             'model = PeftModel.from_pretrained(base, "path/to/this/folder")',
             'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")',
         ]
         vllm = f"vllm serve {served} --enable-lora --lora-modules trained=path/to/this/folder"
     else:
         code = [
-            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            f"from transformers import {loader}, AutoTokenizer",
             "",
-            'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")',
+            f'model = {loader}.from_pretrained("path/to/this/folder")',
             'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")',
         ]
         vllm = "vllm serve path/to/this/folder"

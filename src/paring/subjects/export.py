@@ -8,6 +8,7 @@ from paring.adapters.peft_format import CONFIG, Layout
 from paring.adapters.peft_reading import read_peft_folder
 from paring.policy.loading import without_bars
 from paring.policy.publishing import ReadBack, publish
+from paring.policy.wrappers import loader_of
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import check_empty
 from paring.runtime.text import count_words
@@ -81,6 +82,7 @@ def exported(
     if merged and stored != model.dtype:
         model = replace(model, dtype="float32")  # merged in fp32, and cast last
     policy = open_subject(str(subject), model).policy
+    loader = loader_of(policy.model, merged=merged)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with staged_folder(target) as staging, without_bars():
@@ -110,7 +112,7 @@ def exported(
                 note,
             )
             lines = [written.size, str(check), *([] if note is None else [note])]
-            write_card(staging, CardFacts.of(source, target, written.kind, model, lines))
+            write_card(staging, CardFacts.of(source, target, written.kind, model, lines, loader))
     except OSError as error:
         raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder") from error
     return written

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from shutil import copyfile
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.utils.hub import cached_file
 
 from paring.adapters.attach import merge
 from paring.policy.attention import use_own
@@ -15,7 +17,9 @@ from paring.policy.loading import Model, load_base, read_config
 from paring.policy.model import Policy
 from paring.policy.publishing import ReadBack, bound, probe_logits
 from paring.policy.saving import as_plain_numbers
+from paring.policy.wrappers import TextPart, wrapper_of
 
+PROCESSORS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -28,7 +32,8 @@ def checkpoint_dtype(model: Model) -> str:
 
 def write_merged(staging: Path, policy: Policy, base: Model, dtype: str) -> ReadBack:
     """Merge in fp32, cast to `dtype` last, write, load again as the `base` was and compare the logits with those of the
-    adapters beside it. The policy is spent.
+    adapters beside it. The policy is spent. A text part is a model of its own; where transformers has no class for
+    that, the whole checkpoint is written around it.
 
     Raises ValueError, nothing written, where the base is not dense."""
     model, precision = policy.model, policy.model.dtype
@@ -37,17 +42,36 @@ def write_merged(staging: Path, policy: Policy, base: Model, dtype: str) -> Read
     expected = probe_logits(model, vocabulary)
     merge(model)
     as_plain_numbers(model)
-    _cast(model, STORED[dtype])
+    whole, wrapper = model, wrapper_of(model)
+    if isinstance(model, TextPart):
+        assert wrapper is not None
+        whole = wrapper.put_into(wrapper.load(), model)
+        _copy_processors(base, staging)
+    _cast(whole, STORED[dtype])
     written = BaseIdentity.of(model, "merged")
-    model.save_pretrained(staging)
+    whole.save_pretrained(staging)
     policy.tokenizer.save_pretrained(staging)
-    _forget(model)  # two large models may not fit beside each other
+    _forget(whole)  # two large models may not fit beside each other
     loaded, _ = load_base(replace(base, path=str(staging)))
     difference = written.difference(BaseIdentity.of(loaded, "merged"))
     rounding = max(bound(precision), bound(STORED[dtype]))
     fault = None if difference is None else f"what is loaded differs from what was written: {difference}"
     reader = f"transformers {version('transformers')}"
     return ReadBack.of_logits(reader, probe_logits(loaded, vocabulary), expected, rounding, fault)
+
+
+def _copy_processors(base: Model, folder: Path) -> None:
+    """What makes inputs of images and sounds, where the checkpoint has it: without it the whole could only read."""
+    local = Path(base.path).expanduser()
+    for name in PROCESSORS:
+        found = cached_file(
+            local if local.exists() else base.path,
+            name,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+        if found is not None:
+            copyfile(found, folder / name)
 
 
 @torch.no_grad()

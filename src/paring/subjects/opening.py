@@ -10,9 +10,10 @@ from paring.adapters.attach import load_state, parameters_by_name, set_ranks
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import CONFIG
 from paring.adapters.peft_reading import attach_from_peft, read_peft_folder
-from paring.policy.bases import check_base, referenced
+from paring.policy.bases import check_base, is_relative, referenced
 from paring.policy.loading import Model, base_name, load_base
 from paring.policy.model import Policy
+from paring.policy.publishing import read_published
 from paring.runtime import checkpoint
 from paring.runtime.folder import RunFolder
 from paring.runtime.text import one_line
@@ -47,7 +48,7 @@ def base_of(name: str) -> Model:
     base = read_peft_folder(folder).base_model
     if base is None:
         raise ValueError(f"{folder / CONFIG} names no base model: set base_model_name_or_path")
-    if base.startswith(("./", "../")) and not any((place / base).exists() for place in (folder, Path())):
+    if is_relative(base) and not any((place / base).exists() for place in (folder, Path())):
         raise ValueError(
             f"{folder / CONFIG}: its base model {one_line(base, 200)} is not there, neither beside the adapter nor "
             "here: set base_model_name_or_path to where it is"
@@ -86,6 +87,6 @@ def _open_run(folder: RunFolder, model: Model) -> Subject:
 
 def _read(base: PreTrainedModel, folder: Path, model: Model) -> dict[str, LowRankLinear]:
     """The adapters of a folder on their base. Raises ValueError."""
-    adapters = attach_from_peft(base, folder)
+    adapters = attach_from_peft(base, read_published(base, folder))
     check_base(base, folder, model.path, model.path)
     return adapters

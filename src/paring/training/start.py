@@ -7,8 +7,9 @@ from transformers import PreTrainedModel
 from paring.adapters.attach import attach, targeted_modules
 from paring.adapters.kinds import Adapter, Gated
 from paring.adapters.lowrank import LowRankLinear
-from paring.adapters.peft_reading import PeftLora, attach_from_peft, read_peft_folder
+from paring.adapters.peft_reading import PeftLora, attach_from_peft
 from paring.policy.bases import check_base
+from paring.policy.publishing import read_published
 from paring.training.config import AnyRun
 
 
@@ -21,9 +22,9 @@ def attach_adapters(base: PreTrainedModel, run: AnyRun) -> tuple[dict[str, LowRa
     if adapter.start is None:
         return attach(base, adapter, seed=run.seed), []
     folder = Path(adapter.start).expanduser()
-    stored = read_peft_folder(folder)
+    stored = read_published(base, folder)
     notes = _overridden(adapter, stored, base)
-    adapters = attach_from_peft(base, folder, adapter if isinstance(adapter, Gated) else None)
+    adapters = attach_from_peft(base, stored, adapter if isinstance(adapter, Gated) else None)
     if (note := check_base(base, folder, run.model.path, stored.base_model)) is not None:
         notes.insert(0, note)
     return adapters, notes

@@ -154,6 +154,9 @@ def test_merge_changes_nothing_if_one_base_cannot_be_merged(tiny_llama, tokens, 
     class OtherLinear(nn.Linear):
         """Stands for a quantised layer, which derives from nn.Linear too."""
 
+        def forward(self, x):
+            return nn.functional.linear(x, self.weight.round(decimals=1))
+
     model = tiny_llama()
     model.model.layers[1].mlp.down_proj = OtherLinear(48, 32, bias=False)
     randomise(attach(model, Lora(), seed=0))
@@ -161,6 +164,22 @@ def test_merge_changes_nothing_if_one_base_cannot_be_merged(tiny_llama, tokens, 
     with pytest.raises(ValueError, match="OtherLinear"):
         merge(model)
     assert list(adapters_of(model)) == ALL and torch.equal(logits(model, tokens), attached)
+
+
+def test_a_subclass_that_computes_the_same_product_merges(tiny_llama, tokens, randomise):
+    class OwnLinear(nn.Linear):
+        """As Falcon's."""
+
+        def forward(self, x):
+            return x @ self.weight.T
+
+    model = tiny_llama()
+    model.model.layers[1].mlp.down_proj = OwnLinear(48, 32, bias=False)
+    randomise(attach(model, Lora(), seed=0))
+    attached = logits(model, tokens)
+    merge(model)
+    torch.testing.assert_close(logits(model, tokens), attached, rtol=1e-5, atol=1e-5)
+    assert not adapters_of(model) and type(model.model.layers[1].mlp.down_proj) is OwnLinear
 
 
 def test_state_goes_into_another_model(tiny_llama, tokens, randomise):

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from paring.adapters.lowrank import LinearLike, LowRankLinear, plain_scale, rank_stabilised_scale
+from paring.adapters.linear import LinearLike
+from paring.adapters.lowrank import LowRankLinear, plain_scale, rank_stabilised_scale
 
 
 def low_rank(base: nn.Module, *, rank: int = 3, scale: float = 2.0, seed: int = 0, **more) -> LowRankLinear:

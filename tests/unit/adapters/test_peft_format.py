@@ -79,7 +79,7 @@ def test_we_read_what_peft_writes(rank_stabilised, targets, tiny_llama, tokens, 
     writer.save_pretrained(tmp_path)
 
     model = tiny_llama()
-    adapters = attach_from_peft(model, tmp_path)
+    adapters = attach_from_peft(model, read_peft_folder(tmp_path))
     torch.testing.assert_close(logits(model, tokens), logits(writer.eval(), tokens), rtol=0, atol=1e-5)
     scale = 7 / sqrt(3) if rank_stabilised else 7 / 3
     assert {(one.rank, one.scale, one.dropout) for one in adapters.values()} == {(3, scale, 0.1)}
@@ -91,7 +91,7 @@ def test_a_round_trip_keeps_every_byte(settings, written, tiny_llama, tmp_path):
     _, folder = written(settings)
     again = tmp_path / "again"
     again.mkdir()
-    write_peft_folder(again, attach_from_peft(tiny_llama(), folder), base_model="org/tiny")
+    write_peft_folder(again, attach_from_peft(tiny_llama(), read_peft_folder(folder)), base_model="org/tiny")
     assert sorted(path.name for path in again.iterdir()) == [CONFIG, WEIGHTS]
     for name in (CONFIG, WEIGHTS):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
@@ -209,10 +209,10 @@ def test_an_adapter_of_another_base_model_is_refused_and_the_model_untouched(wri
     _, folder = written(Lora(targets=("v_proj", "k_proj", "up_proj")))
     shallow, wide = tiny_llama(num_hidden_layers=1), tiny_llama(intermediate_size=64, num_key_value_heads=4)
     with pytest.raises(ValueError, match=r"another base model .*'org/tiny'.*layers\.1\.mlp\.up_proj is no linear"):
-        attach_from_peft(shallow, folder)
+        attach_from_peft(shallow, read_peft_folder(folder))
     with pytest.raises(ValueError, match=r"0\.mlp\.up_proj is 32 -> 64, the adapter 32 -> 48; .*; and 1 more"):
-        attach_from_peft(wide, folder)
+        attach_from_peft(wide, read_peft_folder(folder))
     assert not adapters_of(shallow) and not adapters_of(wide)
     attach(shallow, Lora(targets=("q_proj",)), seed=0)
     with pytest.raises(ValueError):
-        attach_from_peft(shallow, folder)
+        attach_from_peft(shallow, read_peft_folder(folder))

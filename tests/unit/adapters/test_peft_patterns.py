@@ -55,7 +55,7 @@ def test_peft_computes_the_same_logits(written, gated, tiny_llama, tokens):
 
 def test_we_read_it_back_to_the_same_logits_and_the_same_bytes(written, gated, tiny_llama, tokens, tmp_path):
     again = tiny_llama()
-    adapters = attach_from_peft(again, written)
+    adapters = attach_from_peft(again, read_peft_folder(written))
     torch.testing.assert_close(logits(again, tokens), logits(gated[0], tokens), rtol=0, atol=1e-5)
     assert all(adapter.c_R is None and adapter.scale == 1.0 for adapter in adapters.values())
     second = tmp_path / "second"
@@ -90,7 +90,7 @@ def test_an_adapter_of_which_nothing_is_left_is_its_base(gated, tiny_llama, toke
     write_peft_folder(tmp_path, gated[1], base_model="org/tiny")
     expected = logits(tiny_llama(), tokens)
     reader, ours = PeftModel.from_pretrained(tiny_llama(), tmp_path).eval(), tiny_llama()
-    attach_from_peft(ours, tmp_path)
+    attach_from_peft(ours, read_peft_folder(tmp_path))
     assert torch.equal(logits(reader, tokens), expected) and torch.equal(logits(ours, tokens), expected)
 
 
@@ -110,7 +110,7 @@ def test_what_peft_writes_with_patterns_is_read(tiny_llama, tokens, tmp_path):
             parameter.data.normal_(0, 0.2, generator=generator)
     writer.save_pretrained(tmp_path)
     model = tiny_llama()
-    adapters = attach_from_peft(model, tmp_path)
+    adapters = attach_from_peft(model, read_peft_folder(tmp_path))
     torch.testing.assert_close(logits(model, tokens), logits(writer.eval(), tokens), rtol=0, atol=1e-5)
     assert adapters[LAYER.format(1, "mlp.up_proj")].rank == 5
     assert [adapters[LAYER.format(n, "self_attn.q_proj")].scale for n in (0, 1)] == [4.0, 6.0]

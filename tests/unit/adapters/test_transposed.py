@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from paring.adapters.attach import attach, merge
 from paring.adapters.kinds import Lora
 from paring.adapters.peft_format import write_peft_folder
-from paring.adapters.peft_reading import attach_from_peft
+from paring.adapters.peft_reading import attach_from_peft, read_peft_folder
 
 
 def gpt2() -> GPT2LMHeadModel:
@@ -68,7 +68,7 @@ def test_peft_and_we_read_what_was_written(adapted, tokens, tmp_path):
     write_peft_folder(tmp_path, adapters, base_model="gpt2")
     assert json.loads((tmp_path / "adapter_config.json").read_text())["fan_in_fan_out"] is True
     expected, again = logits(model, tokens), gpt2()
-    attach_from_peft(again, tmp_path)
+    attach_from_peft(again, read_peft_folder(tmp_path))
     assert torch.equal(logits(again, tokens), expected)
     peft = pytest.importorskip("peft")
     loaded = peft.PeftModel.from_pretrained(gpt2(), tmp_path)

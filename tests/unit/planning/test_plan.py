@@ -1,15 +1,17 @@
 """`paring plan`: any readable configuration, what fits, what to change, words and JSON."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from transformers import Gemma2Config, GPT2Config, MambaConfig, Qwen3MoeConfig
+from transformers import BloomConfig, Gemma2Config, GPT2Config, MambaConfig, Qwen3MoeConfig
 from typer.testing import CliRunner
 
 from paring import load_run
 from paring.cli import app
 from paring.planning.advice import changed
-from paring.planning.job import KINDS
+from paring.planning.job import KINDS, PackedRow
+from paring.planning.parts import rollout_cache
 from paring.planning.plan import largest, plan
 from paring.planning.plan_words import gigabytes, lines
 
@@ -59,11 +61,27 @@ def test_a_mixture_of_experts_counts_all_experts_and_the_active_ones(folder_of):
     assert planned.shapes.parameters == 2 * (3_072 + 16 + 64 + 128 + 6_144) + 32 + 2 * 2_048
     assert len(planned.job.targets) == 2 * 4  # the experts are no linear modules
     assert "rougher guess" in "\n".join(lines(planned))
+    # Of matrices, in a layer: attention 3,072, router 128, experts 6,144; and two embeddings.
+    total = 2 * (3_072 + 128 + 6_144) + 2 * 2_048
+    shares = {"adapted": 6_144, "embeddings": 4_096, "stacked experts": 2 * 6_144, "the rest": 2 * 128}
+    assert planned.coverage == pytest.approx(
+        {kind: size / total for kind, size in shares.items()},
+    )
 
 
 def test_gemma_2_is_planned_for(folder_of):
     planned = plan(load_run("quickstart", model={"path": folder_of(Gemma2Config(**KEYED))}), memory_gb=24)
-    assert len(planned.job.targets) == 14 and planned.own.peak > 0
+    assert len(planned.job.targets) == 14 and planned.own.peak > 0 and planned.job.packed
+
+
+def test_rows_that_are_not_packed_each_hold_their_prompt(folder_of):
+    path = folder_of(BloomConfig(vocab_size=64, hidden_size=32, n_layer=2, n_head=4))
+    planned = plan(load_run("quickstart", model={"path": path}), memory_gb=24, prompt=20)
+    # 16 problems, 8 answers of 32 tokens: rows of 20 + 31, as many as 2,048 tokens hold.
+    assert not planned.job.packed and planned.job.largest_pass == PackedRow(40, 51, 0, 0, 40 * 32)
+    assert "the largest pass has 2,040 padded tokens" in "\n".join(lines(planned))
+    packed = replace(planned.job, packed=True)
+    assert rollout_cache(planned.shapes, planned.job) > rollout_cache(planned.shapes, packed)
 
 
 def test_gpt_2_is_planned_for_with_its_transposed_layers(folder_of):
@@ -131,7 +149,13 @@ def test_gigabytes():
 def test_words(paring):
     ended = paring("plan", "quickstart", "adapter.rank=4", "--memory", "0.6", "--find", "batch", "--prompt", "20")
     assert ended.exit_code == 0, ended.output
-    for part in ("lora of rank 4 on 21 modules", "prompts of 20", "numbers trained", "which is in the"):
+    for part in (
+        "lora of rank 4 on 21 modules",
+        "stand on 97 % of its matrix parameters",
+        "prompts of 20",
+        "numbers trained",
+        "which is in the",
+    ):
         assert part in ended.stdout
     ended = paring("plan", "quickstart", "--memory", "0.4", "--find", "rank")
     assert "does not fit" in ended.stdout and "no adapter.rank fits, not even 1" in ended.stdout

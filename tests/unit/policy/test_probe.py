@@ -42,18 +42,11 @@ def test_windows_are_honoured_beyond_their_end(any_model, tokenizer, family):
         ("Qwen2Moe", {"use_sliding_window": True} | SLIDING, "its logits differ from transformers' own (off by"),
         ("Phimoe", {"sliding_window": 12}, "its logits differ from transformers' own (off by"),
         ("DiffLlama", {}, "a layer attends several times, and packed decoding keeps its keys once"),
-        ("Gemma2", {}, "packed attention does not compute soft caps of scores"),
-        ("GptOss", {}, "packed attention does not compute sinks"),
         ("StableLm", {}, "its attention does not get the layout of a packed row"),
         ("Bloom", {}, "its attention is its own and cannot be exchanged"),
         ("Mamba", {}, "it has layers of linear attention"),
         ("Llama4Text", {"attention_chunk_size": 64}, "it has layers of chunked attention"),
         ("DeepseekV32", {"index_topk": 64}, "it has layers of indexed attention"),
-        (
-            "Llama",
-            {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
-            "the frequencies of its rotary embeddings change with the length of a pass",
-        ),
     ],
 )
 def test_what_cannot_be_packed_is_not(any_model, tokenizer, family, own, reason, dtype):

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from paring.adapters.attach import adapters_of, attach, set_ranks
 from paring.adapters.kinds import L1ra, Lora
 from paring.adapters.peft_format import CONFIG, taken_for_experts, write_peft_folder
-from paring.adapters.peft_reading import attach_from_peft
+from paring.adapters.peft_reading import attach_from_peft, read_peft_folder
 from paring.policy import publishing
 from paring.policy.publishing import probe_logits, publish
 
@@ -65,7 +65,7 @@ def test_peft_reads_models_of_experts_and_dense_layers(adapted, has_peft, tmp_pa
     assert (probe_logits(mixed(family), 64) - expected).abs().max() > 1
     torch.testing.assert_close(probe_logits(peft, 64), expected, rtol=0, atol=1e-4)
     ours = mixed(family)
-    attach_from_peft(ours, tmp_path)
+    attach_from_peft(ours, read_peft_folder(tmp_path))
     torch.testing.assert_close(probe_logits(ours, 64), expected, rtol=0, atol=1e-4)
     # The check has left the model as it was.
     assert dict(model.named_modules()) == before

@@ -71,12 +71,15 @@ PACKED = {
     "Granite": ({"logits_scaling": 8.0}, "all-linear"),
     "Cohere": ({}, "all-linear"),
     "Gemma3Text": ({"final_logit_softcapping": 3.0}, "all-linear"),
+    "Gemma2": ({"attn_logit_softcapping": 0.5, "sliding_window": 12}, "all-linear"),
+    "GptOss": ({"sliding_window": 12}, ("q_proj", "v_proj", "o_proj")),
 }
 
 
 @pytest.mark.parametrize("family", PACKED)
 def test_so_are_those_of_packed_passes(any_model, tokenizer, with_adapters, family):
-    """With values of another size than keys, scaled and capped heads: in training, and while decoding."""
+    """With values of another size than keys, scaled and capped heads, capped scores and sinks: in training, and while
+    decoding."""
     own, targets = PACKED[family]
     model = any_model(family, **own)
     plain = eager(model)
@@ -111,19 +114,23 @@ def test_the_tokens_that_are_held_are_those_that_the_model_gets(any_model, token
     assert unpacked_tokens([Shared([1, 2, 3], ()), Shared([1, 2, 3, 4], ())]) == 8
 
 
-@pytest.mark.parametrize("family", ["Llama", "Phi3"])
-def test_rotation_that_depends_on_the_length_is_that_of_the_sequence(any_model, tokenizer, family):
-    """Beyond the length at which the frequencies change, rows of other lengths, and passes before, do not show. Each
-    completion has a prompt of its own here: the state after a prompt depends on what follows, in such a model."""
-    kind = {"rope_type": "dynamic", "factor": 4.0}
-    if family == "Phi3":
-        kind = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [3.0] * 4}
-    limits = {"max_position_embeddings": 10, "original_max_position_embeddings": 10}
-    model = any_model(family, rope_parameters=kind | {"rope_theta": 1e4} | limits, **limits)
-    plain = copy.deepcopy(model)
-    policy = Policy(model, tokenizer, {})
-    batch = pack([Shared(one.prompt, [own]) for one in SHARED for own in one.completions], CPU)
-    expected_M = of_all(lambda: copy.deepcopy(plain))  # which has seen no sequence before
-    for _ in range(2):
-        found_M = policy.log_probs(batch, temperature=TEMPERATURE)[batch.mask_BT.bool()]
-        torch.testing.assert_close(found_M, expected_M, rtol=0, atol=1e-4)
+ROTATIONS = {
+    "Llama": {"rope_type": "dynamic", "factor": 4.0},
+    "Phi3": {"rope_type": "longrope", "short_factor": [1.0, 1.5, 2.0, 2.5], "long_factor": [3.0] * 4},
+}
+
+
+@pytest.mark.parametrize("family", ROTATIONS)
+def test_the_context_ends_where_rotation_would_change(any_model, tokenizer, family):
+    """Up to there passes are packed and right; a longer sequence is refused."""
+    longest, given = 17, ROTATIONS[family] | {"rope_theta": 1e4}
+    limits = {"max_position_embeddings": longest if family == "Llama" else 256}
+    limits |= {"original_max_position_embeddings": longest}
+    model = any_model(family, rope_parameters=given, **limits)
+    plain, policy = copy.deepcopy(model), Policy(model, tokenizer, {})
+    assert policy.context == longest and policy.unpacked is None
+    found_M = policy.log_probs(pack(SHARED, CPU), temperature=TEMPERATURE)[pack(SHARED, CPU).mask_BT.bool()]
+    torch.testing.assert_close(found_M, of_all(lambda: plain), rtol=0, atol=1e-4)
+    longer = pack([Shared([5] * 10, [[7] * 9])], CPU)
+    with pytest.raises(ValueError, match="a sequence of 18 tokens exceeds the 17"):
+        policy.log_probs(longer, temperature=1.0)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-from paring.adapters.lowrank import LinearLike, LowRankLinear
+from paring.adapters.linear import LinearLike
+from paring.adapters.lowrank import LowRankLinear
 from paring.integrations.peft.l1ra_config import GatedConfig
 
 if TYPE_CHECKING:
