@@ -71,7 +71,7 @@ class Wrapper:
 
     def load(self) -> PreTrainedModel:
         """The whole once more, with all of its weights, on the CPU."""
-        return self.kind.from_pretrained(self.source, **self.options)
+        return class_of(self.config).from_pretrained(self.source, **self.options)
 
     def around(self, text: PreTrainedModel) -> PreTrainedModel:
         """The wrapper with the modules of its text part; all others are on the meta device."""
