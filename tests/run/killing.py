@@ -47,7 +47,7 @@ class Killer:
         if os.getpid() != self.process:
             return False
         if isinstance(path, int):
-            path = os.readlink(f"/proc/self/fd/{path}")
+            return os.readlink(f"/proc/self/fd/{path}").startswith(self.root)
         try:
             # rmtree names entries by their folder's descriptor: a bare name is ours or harmless.
             name = os.fspath(path)
@@ -81,7 +81,7 @@ class Killer:
 
     def _opened(self, real):
         def opened(path, mode="r", *rest, **named):
-            if isinstance(mode, str) and set(mode) & set("wax+") and self._is_ours(path):
+            if not isinstance(path, int) and set(mode) & set("wax+") and self._is_ours(path):
                 self._note(path)
                 return self._at(lambda: real(path, mode, *rest, **named))
             return real(path, mode, *rest, **named)
