@@ -54,7 +54,7 @@ def run_child(request: dict) -> None:
         code = end.code or 0
     sys.stdout.flush()
     sys.stderr.flush()
-    if killer:
+    if killer and request["count"]:
         Path(request["count"]).write_text(str(killer.count))
     os._exit(code)
 

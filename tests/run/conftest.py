@@ -40,7 +40,7 @@ def paring_child(tmp_path_factory) -> Iterator[Callable[..., Ended]]:
         count: Path | None = None,
     ) -> Ended:
         request = {"args": list(map(str, args)), "log": str(log), "at": at, "call": call, "signal": int(signal)}
-        request |= {"kill": kill and [str(kill[0]), *kill[1:]], "count": str(count)}
+        request |= {"kill": kill and [str(kill[0]), *kill[1:]], "count": count and str(count)}
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         return Ended(json.loads(server.stdout.readline()), log.read_text(errors="replace"))
