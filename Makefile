@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint smollm2 bench clean
+.PHONY: demo test test-kills lint smollm2 bench clean
 
 demo: $(VENV)/core
 	$(VENV)/bin/paring train quickstart
@@ -13,6 +13,10 @@ demo: $(VENV)/core
 # about a gigabyte. A process keeps to a run of neighbouring tests, which share fixtures, until another has none left.
 test: $(VENV)/dev
 	$(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+
+# Every durable operation of train, eval, export and report is killed in four ways: an hour or more.
+test-kills: $(VENV)/dev
+	PARING_KILLS=all $(VENV)/bin/python -m pytest -s tests/run/test_kills.py
 
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .

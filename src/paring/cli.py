@@ -1,14 +1,18 @@
 """The command line: `paring`, or `python -m paring`. Nothing heavy is imported here: `paring --help` is instant."""
 
+import sys
+import warnings
 from typing import Annotated
 
 import typer
 
 from paring import __version__
 from paring.commands.compare import compare
+from paring.commands.doctor import doctor
 from paring.commands.evaluate import evaluate
 from paring.commands.export import export
 from paring.commands.fetch import fetch
+from paring.commands.gc import gc
 from paring.commands.plan import plan
 from paring.commands.ranks import ranks
 from paring.commands.recipes import recipes
@@ -18,8 +22,12 @@ from paring.commands.shared import in_words
 from paring.commands.study import study
 from paring.commands.train import train
 from paring.commands.verify import reward_check, verify
+from paring.runtime.text import one_line
 
-COMMANDS = (train, study, compare, report, verify, reward_check, plan, evaluate, recipes, export, fetch, samples, ranks)
+COMMANDS = (
+    *(train, study, compare, report, verify, reward_check, plan, evaluate, recipes, export, fetch, samples, ranks),
+    *(doctor, gc),
+)
 HELP = "Train language models by reinforcement learning on verifiable rewards, or supervised, on low-rank adapters."
 
 app = typer.Typer(
@@ -47,5 +55,10 @@ def options(
     """Options before the command."""
 
 
+def _one_line_warning(message: Warning | str, *_: object) -> None:
+    print(f"note: {one_line(str(message))}", file=sys.stderr)
+
+
 def main() -> None:
+    warnings.showwarning = _one_line_warning
     app(prog_name="paring")

@@ -2,6 +2,8 @@
 
 One JSON request a line: {"args": [...], "log": path, "at": "module:name" | null, "call": n, "signal": number}.
 Right before the n-th call of that function the child sends itself the signal. One JSON answer a line: the exit code.
+With "kill": [root, position, mode] it is killed at that durable operation under `root` (killing.py); position 0 kills
+never, and the number of operations is written to the file "count".
 """
 
 import importlib
@@ -9,6 +11,9 @@ import itertools
 import json
 import os
 import sys
+from pathlib import Path
+
+from killing import Killer
 
 from paring import cli  # all is imported before the first fork
 from paring.subjects import evaluate  # noqa: F401
@@ -37,6 +42,9 @@ def run_child(request: dict) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     sys.argv = ["paring", *request["args"]]
+    killer = Killer(*request["kill"]) if request["kill"] else None
+    if killer:
+        killer.arm()
     if request["at"]:
         send_before(request["at"], request["call"], request["signal"])
     try:
@@ -46,6 +54,8 @@ def run_child(request: dict) -> None:
         code = end.code or 0
     sys.stdout.flush()
     sys.stderr.flush()
+    if killer and request["count"]:
+        Path(request["count"]).write_text(str(killer.count))
     os._exit(code)
 
 

@@ -31,8 +31,16 @@ def paring_child(tmp_path_factory) -> Iterator[Callable[..., Ended]]:
         [sys.executable, str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )
 
-    def run(*args: object, at: str | None = None, call: int = 1, signal: int = signal.SIGKILL) -> Ended:
+    def run(
+        *args: object,
+        at: str | None = None,
+        call: int = 1,
+        signal: int = signal.SIGKILL,
+        kill: tuple[Path, int, str] | None = None,
+        count: Path | None = None,
+    ) -> Ended:
         request = {"args": list(map(str, args)), "log": str(log), "at": at, "call": call, "signal": int(signal)}
+        request |= {"kill": kill and [str(kill[0]), *kill[1:]], "count": count and str(count)}
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         return Ended(json.loads(server.stdout.readline()), log.read_text(errors="replace"))

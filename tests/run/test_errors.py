@@ -18,16 +18,16 @@ def refused(small_overrides, tmp_path, monkeypatch):
     """Starts a run that must be refused; its message, after checking that nothing was written."""
     monkeypatch.chdir(tmp_path)
 
-    def start(*arguments: str) -> str:
+    def start(*arguments: str, code: int = 2) -> str:
         before = snapshot(tmp_path)
         ended = CliRunner().invoke(app, ["train", *arguments])
-        assert (ended.exit_code, ended.stdout) == (2, ""), (ended.stdout, ended.exception)
+        assert (ended.exit_code, ended.stdout) == (code, ""), (ended.stdout, ended.exception)
         assert ended.stderr.startswith("error: ") and ended.stderr.count("error: ") == 1, ended.stderr
         assert "Traceback" not in ended.stderr
         assert snapshot(tmp_path) == before
         return ended.stderr.removeprefix("error: ").strip()
 
-    return lambda *arguments: start("quickstart", *small_overrides, *arguments)
+    return lambda *arguments, **expected: start("quickstart", *small_overrides, *arguments, **expected)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_weights_that_are_damaged(refused, tmp_path):
 )
 def test_data_that_cannot_be_used(refused, tmp_path, rows, expected):
     write_rows(tmp_path / "own.jsonl", *rows)
-    message = refused("task.name=questions", "task.data=own.jsonl")
+    message = refused("task.name=questions", "task.data=own.jsonl", code=3)
     assert re.match(expected, message), message
 
 

@@ -67,7 +67,7 @@ def assert_same(folder, expected):
         pytest.param("paring.runtime.journal:Journal.samples", 2, id="between a step's metrics and its answers"),
         pytest.param("paring.runtime.checkpoint:save_file", 2, id="in the first checkpoint"),
         pytest.param("paring.runtime.checkpoint:manifest_of", 2, id="in the second, before its manifest"),
-        pytest.param("paring.runtime.checkpoint:_rotate", 2, id="after the second was saved"),
+        pytest.param("paring.runtime.checkpoint:rotate", 2, id="after the second was saved"),
         pytest.param(f"{LOOP}improve", 5, id="in the last step"),
         pytest.param("paring.runtime.checkpoint:remove_folder", 1, id="before an old checkpoint is removed"),
         pytest.param(f"{LOOP}measure", 2, id="in the evaluation after"),
@@ -108,13 +108,27 @@ def test_an_interruption_saves_at_the_step_s_end_and_says_how_to_go_on(
     assert_same(folder, uninterrupted)
 
 
-def test_an_interruption_of_the_first_evaluation_is_kept_too(paring_child, recipe, uninterrupted, tmp_path):
+@pytest.mark.parametrize(
+    ("at", "call", "saved"),
+    [("measure", 1, []), ("measure", 2, [4, 5]), ("collect", 4, [2, 3])],
+)
+def test_a_wait_is_given_up_and_what_was_made_is_saved(paring_child, recipe, uninterrupted, tmp_path, at, call, saved):
     folder = tmp_path / "run"
-    ended = paring_child(*recipe, "--out", folder, at=f"{LOOP}measure", call=1, signal=signal.SIGTERM)
-    assert (ended.code, saved_steps(folder)) == (143, ["step-000000"])
-    resumed = paring_child("train", "--resume", folder)
-    assert resumed.code == 0 and "measuring the base" not in resumed.output
+    ended = paring_child(*recipe, "--out", folder, at=f"{LOOP}{at}", call=call, signal=signal.SIGHUP)
+    assert ended.code == 129, ended.output
+    assert "SIGHUP: saving, then ending; an update in hand is finished first" in ended.output
+    assert (saved_steps(folder) if saved else []) == [f"step-{step:06d}" for step in saved]
+    assert paring_child("train", "--resume", folder).code == 0
     assert_same(folder, uninterrupted)
+
+
+def test_a_save_on_demand_and_the_run_goes_on(paring_child, recipe, uninterrupted, tmp_path):
+    folder = tmp_path / "run"
+    asked = {"at": f"{LOOP}improve", "call": 3, "signal": signal.SIGUSR1}
+    ended = paring_child(*recipe, "--out", folder, "save.keep=9", **asked)
+    assert ended.code == 0 and "saving after the step in hand, then going on" in ended.output, ended.output
+    assert saved_steps(folder) == [f"step-{step:06d}" for step in (2, 3, 4, 5)]
+    assert (folder / SAME_BYTES[0]).read_bytes() == (uninterrupted / SAME_BYTES[0]).read_bytes()
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(paring_child, cut_short, uninterrupted):
@@ -125,6 +139,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(paring_child, 
     resumed = paring_child("train", "--resume", cut_short)
     assert resumed.code == 0, resumed.output
     assert f"passed over a damaged checkpoint: {path.parent}: {STATE} is not what was written" in resumed.output
+    assert f"it is in {cut_short / 'checkpoints/damaged/step-000004'} now" in resumed.output
+    shutil.rmtree(cut_short / "checkpoints/damaged")
     assert "checkpoints/step-000002: 2 steps made" in resumed.output
     assert_same(cut_short, uninterrupted)
 
@@ -135,27 +151,89 @@ def test_where_all_checkpoints_are_damaged_the_user_decides(paring_child, cut_sh
     before = {path: path.read_bytes() for path in cut_short.rglob("*") if path.is_file() and path.name != ".lock"}
     resumed = paring_child("train", "--resume", cut_short)
     assert resumed.code == 2
-    assert "all 2 checkpoints are damaged" in resumed.output and "delete this folder to start again" in resumed.output
+    assert "all 2 checkpoints are damaged" in resumed.output and "begin a new run with --out" in resumed.output
     assert "Traceback" not in resumed.output
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_a_record_without_its_checkpoints_is_not_emptied(paring_child, cut_short):
     shutil.rmtree(cut_short / "checkpoints")
-    assert "has no checkpoint yet: starting from step 0" in paring_child("train", "--resume", cut_short).output
+    before = (cut_short / "metrics.jsonl").read_bytes()
+    resumed = paring_child("train", "--resume", cut_short)
+    assert resumed.code == 2 and "put the checkpoints back, or begin a new run" in resumed.output, resumed.output
+    assert (cut_short / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_changed_recipe_is_shown_and_refused(paring_child, cut_short):
-    refused = paring_child("train", "--resume", cut_short, "steps=9", "objective.kind=grpo")
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl"])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_checkpoints_without_their_record_are_refused(paring_child, cut_short, name, kept):
+    path = cut_short / name
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:kept]))
+    resumed = paring_child("train", "--resume", cut_short)
+    assert resumed.code == 2, resumed.output
+    assert f"{path} does not tell of every step up to 4" in resumed.output
+
+
+def test_a_changed_recipe_is_shown_and_refused_unless_it_is_allowed(paring_child, cut_short):
+    refused = paring_child("train", "--resume", cut_short, "objective.kind=grpo")
     assert refused.code == 2
-    assert refused.output.splitlines()[:5] == [
-        f"error: --resume {cut_short}: the recipe is not the one the run began with:",
+    assert refused.output.splitlines()[:4] == [
+        f"error: --resume {cut_short}: not what the run began with:",
         "  objective.clip_high: 'not set' -> 0.2",
         "  objective.clip_low: 'not set' -> 0.2",
         "  objective.kind: 'rgra' -> 'grpo'",
-        "  steps: 5 -> 9",
     ]
-    assert f"paring train --resume {cut_short}" in refused.output
+    assert f"paring train --resume {cut_short}" in refused.output and "--allow-changed" in refused.output
     assert saved_steps(cut_short) == ["step-000002", "step-000004"]
-    dry = paring_child("train", "--resume", cut_short, "steps=9", "objective.kind=grpo", "--dry-run")
-    assert dry == refused
+    assert paring_child("train", "--resume", cut_short, "objective.kind=grpo", "--dry-run") == refused
+    # By hand in run.toml it is the same.
+    recipe = cut_short / "run.toml"
+    recipe.write_text(recipe.read_text().replace("seed = 0", "seed = 7", 1))
+    edited = paring_child("train", "--resume", cut_short)
+    assert edited.code == 2 and "seed: 0 -> 7" in edited.output
+    allowed = paring_child("train", "--resume", cut_short, "--allow-changed")
+    assert allowed.code == 0, allowed.output
+    [row] = read_rows(cut_short / "changes.jsonl")
+    assert row == {"step": 4, "changed": ["seed: 0 -> 7"]}
+
+
+def test_a_file_that_changed_is_found_by_its_content(paring_child, small_overrides, tmp_path):
+    rows, reward = tmp_path / "rows.jsonl", tmp_path / "r.py"
+    rows.write_text("".join(json.dumps({"prompt": f"{number}+1="}) + "\n" for number in range(40)))
+    reward.write_text("def reward(completions, **kw): return [float(len(one)) for one in completions]\n")
+    recipe = [
+        *small_overrides,
+        "steps=3",
+        f"task.reward={reward}:reward",
+        f"task.data={rows}",
+        "--out",
+        tmp_path / "run",
+    ]
+    assert paring_child("train", "quickstart", *recipe, at=f"{LOOP}rl_step", call=3).code == -signal.SIGKILL
+    reward.write_text(reward.read_text() + "# changed\n")
+    refused = paring_child("train", "--resume", tmp_path / "run")
+    assert refused.code == 2 and f"task.reward ({reward}:reward): its content has changed" in refused.output
+    allowed = paring_child("train", "--resume", tmp_path / "run", "--allow-changed")
+    assert allowed.code == 0, allowed.output
+    [row] = read_rows(tmp_path / "run/changes.jsonl")
+    assert row["step"] == 2 and "task.reward" in row["changed"][0]
+
+
+def test_steps_are_raised_but_never_below_what_is_made(paring_child, cut_short):
+    recipe = cut_short / "run.toml"
+    whole = recipe.read_text()
+    recipe.write_text(whole.replace("steps = 5", "steps = 2", 1))
+    refused = paring_child("train", "--resume", cut_short)
+    assert refused.code == 2 and "has made 4 already. Give steps=4 or more" in refused.output, refused.output
+    recipe.write_text(whole)
+    assert paring_child("train", "--resume", cut_short).code == 0
+    longer = paring_child("train", "--resume", cut_short, "steps=7")
+    assert longer.code == 0, longer.output
+    assert [row["step"] for row in read_rows(cut_short / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6, 7]
+    assert json.loads((cut_short / "result.json").read_text())["steps"] == 7
+    [row] = read_rows(cut_short / "changes.jsonl")
+    assert row == {"step": 5, "changed": ["steps: 5 -> 7"]}
+    assert "come to its end already" in paring_child("train", "--resume", cut_short).output
 
 
 def test_a_finished_run_is_shown_again_and_left_as_it_is(paring_child, uninterrupted):

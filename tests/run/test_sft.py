@@ -213,9 +213,9 @@ def test_a_run_of_ours_survives_being_written_and_read(recipe, uninterrupted):
     assert as_plain(run)["data"]["rows"] == {"kind": "auto"}
 
 
-def refusal(recipe, *overrides):
+def refusal(recipe, *overrides, code=2):
     ended = CliRunner().invoke(app, ["train", str(recipe), *overrides])
-    assert (ended.exit_code, ended.stdout) == (2, ""), ended.output
+    assert (ended.exit_code, ended.stdout) == (code, ""), ended.output
     return ended.stderr.removeprefix("error: ").strip()
 
 
@@ -239,9 +239,9 @@ def test_data_that_cannot_be_used(recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_rows(tmp_path / "own.jsonl", [*sums([1, 2]), {"prompt": "3+1="}])
     missing = "own.jsonl:3: field 'completion' is missing; there are: 'prompt'"
-    assert refusal(recipe, "data.data=own.jsonl") == missing
+    assert refusal(recipe, "data.data=own.jsonl", code=3) == missing
     write_rows(tmp_path / "own.jsonl", [*sums([1, 2]), '{"prompt": '])
-    assert refusal(recipe, "data.data=own.jsonl").startswith("own.jsonl:3: not JSON:")
+    assert refusal(recipe, "data.data=own.jsonl", code=3).startswith("own.jsonl:3: not JSON:")
     assert refusal(recipe, "data.data=./absent").startswith("data.data = './absent': no such file or folder")
     assert refusal(recipe, "data.limit=57").startswith("data.limit = 57: ")
     too_long = (

@@ -13,10 +13,11 @@ def recipes(
     as_json: Json = False,
 ) -> None:
     """List the recipes, or print one."""
+    from paring.runtime.text import visible
     from paring.settings.recipes import described, read_recipe, recipe_text
 
     if name is not None:
-        print(json.dumps(read_recipe(name)) if as_json else recipe_text(name), end="\n" if as_json else "")
+        print(json.dumps(read_recipe(name)) if as_json else visible(recipe_text(name)), end="\n" if as_json else "")
     elif as_json:
         print(json.dumps(described()))
     else:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from paring.settings.complaints import RunFailed
+from paring.runtime.text import one_line, visible
+from paring.settings.complaints import DataError, RunFailed
 
 if TYPE_CHECKING:
     from paring.types import Json as PlainValue
@@ -22,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def in_words(command: Callable[..., None]) -> Callable[..., None]:
     """The command with one more option, --debug: without it an error that the user can mend is one message and exit
-    code 2, a run that failed is one and exit code 1; with it, a traceback."""
+    code 2, or 3 where rows of data are to be mended; a run that failed is one and exit code 1. With it, a traceback."""
 
     @wraps(command)
     def run(*, debug: bool, **options: object) -> None:
@@ -33,9 +34,14 @@ def in_words(command: Callable[..., None]) -> Callable[..., None]:
         except (ValueError, ModuleNotFoundError, OSError, RunFailed) as error:
             if debug:
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {visible(str(error))}", file=sys.stderr)
             mendable = isinstance(error, ValueError | FileNotFoundError | ModuleNotFoundError)
-            raise typer.Exit(2 if mendable else 1) from None
+            raise typer.Exit(3 if isinstance(error, DataError) else 2 if mendable else 1) from None
+        except Exception as error:
+            if debug or not _is_out_of_memory(error):
+                raise
+            print(f"error: {_out_of_memory(error)}", file=sys.stderr)
+            raise typer.Exit(1) from None
 
     # typer reads the options of a command from its signature.
     given = signature(command)
@@ -55,3 +61,21 @@ def parsed(overrides: list[str] | None) -> "dict[str, PlainValue]":
     from paring.settings.recipes import parse_override
 
     return dict(parse_override(text) for text in overrides or [])
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Also torch's, on a GPU and on a CPU, which are looked for by their names and words: torch takes seconds."""
+    words = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and ("not enough memory" in words or "can't allocate memory" in words))
+    )
+
+
+def _out_of_memory(error: Exception) -> str:
+    return (
+        f"out of memory ({one_line(str(error), 200) or 'main memory'}).  paring plan RECIPE  estimates by part what a "
+        "run needs, and says what to lower: first rollout.problems, rollout.max_new_tokens and "
+        "optimiser.tokens_per_pass. A run that has begun goes on from its newest checkpoint with --resume"
+    )

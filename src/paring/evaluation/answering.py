@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from paring.evaluation.items import Item, ItemFile
 from paring.evaluation.measuring import Evaluation, evaluation_of, mean_length
 from paring.evaluation.request import Request
 from paring.rollout.engine import Engine
-from paring.runtime.interruption import Interruption
+from paring.runtime.interruption import Interrupted, Interruption, waiting
 from paring.runtime.screen import Screen
 
 
@@ -52,13 +53,16 @@ def answer(
         try:
             for number, places in enumerate(chunks, start=finished + 1):
                 start = time.perf_counter()
-                new = exam.answered(engine, places, request)
+                with waiting():
+                    new = exam.answered(engine, places, request)
                 record.append(new)
                 clock.note(places, seconds := time.perf_counter() - start)
                 items += new
                 screen.step({"step": number, "seconds": seconds, **_so_far(items)})
                 if interruption.requested:
                     return None
+        except Interrupted:
+            return None
         finally:
             screen.finish()
         how = {"temperature": request.temperature, "seconds": clock.total()}
@@ -89,5 +93,11 @@ class Clock:
         """For a chunk that was answered twice, since a kill came between items and clock, the last time counts."""
         if not self.path.is_file():
             return 0.0
-        lines = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-        return sum({line["first"]: line["seconds"] for line in lines}.values())
+        seconds: dict[int, float] = {}
+        for line in self.path.read_bytes().splitlines():
+            # A line torn by a kill is no time, and no reason not to go on.
+            with suppress(ValueError, RecursionError):
+                match json.loads(line):
+                    case {"first": int(first), "seconds": float(spent)}:
+                        seconds[first] = spent
+        return sum(seconds.values())

@@ -1,7 +1,7 @@
 """An engine that refreshes its copy of the adapters every so many steps, and so samples from an older policy."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import torch
@@ -34,6 +34,16 @@ class LaggedEngine:
             self._step, self.age, self._next_age = key.step, self._next_age, self._next_age + 1
         with self.older() if self.older else nullcontext():
             return self.engine.sample(problems, group_size, sampling, key)
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """If what is done here does not come to its end, the engine is again as it was before."""
+        before = self.tensors()
+        try:
+            yield
+        except BaseException:
+            self.load_tensors(before)
+            raise
 
     @property
     def older(self) -> Callable[[], AbstractContextManager[None]] | None:

@@ -6,12 +6,14 @@ step-000010/
     manifest.json             format, step, and the size in bytes and SHA-256 of every other file
 """
 
+import os
 import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +66,7 @@ class DamagedCheckpoints(ValueError):
         reasons = "".join(f"\n  {damage.path.name}: {damage.why}" for damage in damages)
         super().__init__(
             f"{folder}: all {len(damages)} checkpoints are damaged:{reasons}\n"
-            "Put an intact copy back, or delete this folder to start again from step 0."
+            "Put an intact copy back, or begin a new run with --out."
         )
 
 
@@ -101,7 +103,7 @@ def save(
             f"{target} was not saved: {error}. It needs {needed} bytes and {free} are free there; "
             "earlier checkpoints are untouched, and the run resumes from the newest of them."
         ) from error
-    _rotate(folder, step, keep)
+    rotate(folder, step, keep)
     return target
 
 
@@ -121,6 +123,19 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, list[Damage]]:
     return None, []
 
 
+def put_aside(path: Path) -> Path:
+    """Move a damaged checkpoint into checkpoints/damaged, where it is no checkpoint any more; where it is now."""
+    aside = path.parent / "damaged"
+    aside.mkdir(exist_ok=True)
+    name = path.name.lstrip(".")
+    names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    target = next(aside / one for one in names if not (aside / one).exists())
+    os.rename(path, target)
+    sync(aside)
+    sync(path.parent)
+    return target
+
+
 def _name(step: int) -> str:
     return f"step-{step:06d}"
 
@@ -133,8 +148,10 @@ def newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
         yield step, folder / name
 
 
-def _rotate(folder: Path, step: int, keep: int) -> None:
-    """Complete means the same here as in reading, hashes included: a damaged checkpoint must not push out a sound one.
+def rotate(folder: Path, step: int, keep: int) -> None:
+    """Remove all but the newest `keep` complete checkpoints up to `step`.
+
+    Complete means the same here as in reading, hashes included: a damaged checkpoint must not push out a sound one.
 
     Those above `step`, left by a run that went further, do not count: they must not push out what was just saved.
     """

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from paring.runtime.faults import RowFault
+from paring.settings.complaints import DataError
 
 Values: TypeAlias = Iterator[tuple[object, str]]
 """Values of rows, not yet checked, with their places. A row that cannot be read is a RowFault in the value's place."""
@@ -47,7 +48,7 @@ def file_values(path: Path, fields: Sequence[str]) -> Values:
         try:
             yield from _values(file, path)
         except (gzip.BadGzipFile, EOFError) as error:
-            raise ValueError(f"{path}: the compressed file is damaged or cut off ({error})") from error
+            raise DataError(f"{path}: the compressed file is damaged or cut off ({error})") from error
 
 
 def _values(file: IO[bytes], path: Path) -> Values:
@@ -73,13 +74,13 @@ def line_values(file: IO[bytes], path: Path) -> Values:
     for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
         place = f"{path}:{number}"
         if len(line) > LONGEST_LINE:
-            raise ValueError(f"{place}: the line is longer than {LONGEST_LINE:,} bytes; is this JSON Lines?")
+            raise DataError(f"{place}: the line is longer than {LONGEST_LINE:,} bytes; is this JSON Lines?")
         line = line.removeprefix(BOM_UTF8) if number == 1 else line
         if line.strip():
             is_empty = False
             yield _parsed(line, place), place
     if is_empty:
-        raise ValueError(f"{path}: the file is empty; one JSON object a line is needed")
+        raise DataError(f"{path}: the file is empty; one JSON object a line is needed")
 
 
 def _begins_with_a_row(file: IO[bytes]) -> bool:
@@ -135,10 +136,10 @@ def _rows_of_object(text: str, path: Path) -> Values:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
+        raise DataError(f"{path}: not JSON: {error}") from error
     lists = [rows for rows in value.values() if isinstance(rows, list)]
     if len(lists) != 1:
-        raise ValueError(f"{path}: one JSON object; a list of rows is needed, or one object a line")
+        raise DataError(f"{path}: one JSON object; a list of rows is needed, or one object a line")
     yield from ((row, f"{path}[{number}]") for number, row in enumerate(lists[0]))
 
 
@@ -153,7 +154,7 @@ def _csv_values(file: IO[bytes], path: Path) -> Values:
         rows = csv.reader(text, delimiter=delimiter, strict=True)
         names = next(rows, [])
         if not any(name.strip() for name in names):
-            raise ValueError(f"{path}: the file is empty; a first line with the names of the columns is needed")
+            raise DataError(f"{path}: the file is empty; a first line with the names of the columns is needed")
         while True:
             place = f"{path}:{rows.line_num + 1}"
             try:
@@ -194,7 +195,7 @@ def _table_values(file: IO[bytes], path: Path, *, parquet: bool) -> Values:
                 number += 1
                 yield value, f"{path}:{number}"
     except (ArrowException, OSError) as error:
-        raise ValueError(f"{path}: it cannot be read as a table: {error}") from error
+        raise DataError(f"{path}: it cannot be read as a table: {error}") from error
 
 
 def _decoded(file: IO[bytes], path: Path) -> str:
@@ -203,4 +204,4 @@ def _decoded(file: IO[bytes], path: Path) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from error
+        raise DataError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from error

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from paring.runtime.text import count_words, one_line
+from paring.settings.complaints import DataError
 from paring.types import Json
 
 T = TypeVar("T")
@@ -15,7 +16,7 @@ SHOWN = 5
 LONGEST_FAULT = 500
 
 
-class RowFault(ValueError):
+class RowFault(DataError):
     """A fault of one row: its place (`train.jsonl:17`), its kind, and what is wrong in words."""
 
     def __init__(self, place: str, kind: str, words: str) -> None:
@@ -75,7 +76,7 @@ class Faults:
         if self.found and self.rule == "stop":
             if len(self.found) == 1:
                 raise self.found[0]
-            raise ValueError(f"{self.in_words()}\nMend them, or leave them out with {self.setting}=skip")
+            raise DataError(f"{self.in_words()}\nMend them, or leave them out with {self.setting}=skip")
 
     def in_words(self) -> str:
         """Counts by kind, and the first of each."""

@@ -8,8 +8,10 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?:staging-[0-9]+|(?P<replaced>replaced))")
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
@@ -20,9 +22,11 @@ def write_durably(path: Path, data: bytes) -> None:
 
     Raises OSError if the disk refuses (full, read-only, folder missing); the old content is then untouched.
     """
+    _sweep(path)
     staging = _staging_for(path)
     try:
         with open(staging, "wb") as file:
+            _claim(file.fileno())
             file.write(data)
             file.flush()
             _sync_descriptor(file.fileno(), path)
@@ -40,33 +44,39 @@ def staged_folder(target: Path) -> Iterator[Path]:
     It stands beside the target because only a rename within one file system is atomic. A target that exists is swapped
     out first and removed afterwards; `standing` finds it if the run is killed in between. Raises OSError.
     """
+    _sweep(target)
     staging = _staging_for(target)
     _remove(staging)
     staging.mkdir()
     try:
-        yield staging
-        # What the umask gives a new file; safetensors' 0600 would shut out a group that shares the folder.
-        mode = staging.stat().st_mode & 0o666
-        for parent, _, names in os.walk(staging):
-            for name in names:
-                Path(parent, name).chmod(mode)
-                sync(Path(parent, name))
-            sync(Path(parent))
-        replaced = _replaced_for(target)
-        if target.exists():
-            _remove(replaced)
-            os.rename(target, replaced)
-        try:
-            os.rename(staging, target)
-        except OSError:
-            if standing(target) != target:
-                os.rename(replaced, target)
-            raise
-        sync(target.parent)
-        _remove(replaced)
+        with _claimed(staging):
+            yield staging
+            # What the umask gives a new file; safetensors' 0600 would shut out a group that shares the folder.
+            mode = staging.stat().st_mode & 0o666
+            for parent, _, names in os.walk(staging):
+                for name in names:
+                    Path(parent, name).chmod(mode)
+                    sync(Path(parent, name))
+                sync(Path(parent))
+            _put_in_place(staging, target)
     except BaseException:
         _remove(staging)
         raise
+
+
+def _put_in_place(staging: Path, target: Path) -> None:
+    replaced = _replaced_for(target)
+    if target.exists():
+        _remove(replaced)
+        os.rename(target, replaced)
+    try:
+        os.rename(staging, target)
+    except OSError:
+        if standing(target) != target:
+            os.rename(replaced, target)
+        raise
+    sync(target.parent)
+    _remove(replaced)
 
 
 def standing(target: Path) -> Path:
@@ -98,6 +108,19 @@ def remove_staging(parent: Path) -> None:
     sync(parent)
 
 
+def is_free(folder: Path) -> bool:
+    """Whether nothing is there but what a killed run, or one that is about to begin, leaves: its lock and staging."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(path.name == ".lock" or _LEFTOVER.fullmatch(path.name) for path in folder.iterdir())
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a process has half written this, and its name is not one that `standing` finds."""
+    leftover = _LEFTOVER.fullmatch(path.name)
+    return leftover is not None and not (leftover["replaced"] and not path.with_name(leftover["name"]).exists())
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
@@ -127,6 +150,41 @@ def _sync_descriptor(descriptor: int, path: Path) -> None:
             f"the file system of {path.parent} cannot fsync: what is written there survives a kill, not a power cut",
             stacklevel=2,
         )
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed processes left while they wrote `target`. Whoever still writes holds a lock on its own, and a
+    file system without locks keeps the leftovers until `remove_staging`."""
+    if sys.platform == "win32" or not target.parent.is_dir():
+        return
+    for entry in list(target.parent.iterdir()):
+        leftover = _LEFTOVER.fullmatch(entry.name)
+        if leftover and leftover["name"] == target.name and not leftover["replaced"]:
+            with suppress(OSError), _claimed(entry) as is_ours:
+                if is_ours:
+                    _remove(entry)
+
+
+@contextmanager
+def _claimed(path: Path) -> Iterator[bool]:
+    """Hold a lock on a file or folder that is being written; False where another holds it, or there are no locks."""
+    if sys.platform == "win32":
+        yield False
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        yield _claim(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _claim(descriptor: int) -> bool:
+    if sys.platform == "win32":
+        return False
+    try:
+        return lock_descriptor(descriptor, blocking=False)
+    except OSError:
+        return False
 
 
 def _staging_for(target: Path) -> Path:

@@ -1,11 +1,13 @@
 """The folder of a run: the names of its files, begun once, never mixed with another run, read by every command."""
 
 import json
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
-from paring.runtime.files import write_durably
+from paring.runtime.files import is_free, write_durably
+from paring.settings.recipes import toml_values
 from paring.types import Json
 
 STUDY_RECORD = "study.json"
@@ -26,15 +28,21 @@ class RunFolder:
         self.items = path / "items.jsonl"
         self.skipped = path / "skipped.jsonl"
         self.result = path / "result.json"
+        self.inputs = path / "inputs.json"
+        self.changes = path / "changes.jsonl"
+        self.save_now = path / "save-now"
 
     def begin(self, recipe: str) -> None:
-        """Make the folder and write the resolved recipe into it. Raises ValueError if it holds anything already."""
+        """Write the resolved recipe into the folder, which is there and locked. Raises ValueError if it holds anything
+        already, or cannot be written."""
         check_free(self.path)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
+        with in_words_of(self.path):
             write_durably(self.recipe, recipe.encode())
-        except OSError as error:
-            raise ValueError(f"{self.path} cannot be written: {error.strerror}. Choose another with --out") from error
+
+    def make(self) -> None:
+        """Make the folder, for its lock to stand in. Raises ValueError if it cannot be."""
+        with in_words_of(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
 
     def existing_recipe(self) -> Path:
         """The file of the resolved recipe. Raises ValueError if there is no run here."""
@@ -46,7 +54,7 @@ class RunFolder:
         """The resolved recipe. Raises ValueError where there is no run, or the file is damaged."""
         path = self.existing_recipe()
         try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
+            return toml_values(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{self.recipe}: damaged ({error})") from error
 
@@ -62,8 +70,31 @@ class RunFolder:
         write_durably(self.result, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
 
     def read_result(self) -> dict[str, Json] | None:
-        """The result of a run that came to its end, else None."""
-        return json.loads(self.result.read_text(encoding="utf-8")) if self.result.is_file() else None
+        """The result of a run that came to its end, else None. Raises ValueError where the file is damaged."""
+        if not self.result.is_file():
+            return None
+        try:
+            result = json.loads(self.result.read_text(encoding="utf-8"))
+            if not isinstance(result, dict) or not result:
+                raise ValueError("it holds no results")
+        except (ValueError, RecursionError) as error:
+            raise self.damaged_result(str(error)) from error
+        return result
+
+    def damaged_result(self, why: str) -> ValueError:
+        return ValueError(
+            f"{self.result}: damaged ({why}). Remove it, and  paring train --resume {quote(str(self.path))}  writes it "
+            "again from the newest checkpoint"
+        )
+
+
+@contextmanager
+def in_words_of(folder: Path) -> Iterator[None]:
+    """What the disk refuses, as a ValueError that names the folder and the way out."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written: {error.strerror}. Choose another with --out") from error
 
 
 def check_free(path: Path) -> None:
@@ -76,8 +107,8 @@ def check_free(path: Path) -> None:
 
 
 def check_empty(path: Path) -> None:
-    """Raises ValueError if something is there already."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    """Raises ValueError if something is there already, other than the leftovers of a kill."""
+    if not is_free(path):
         raise ValueError(f"{path} exists and is not an empty folder: choose another")
 
 

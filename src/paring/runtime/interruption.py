@@ -1,40 +1,187 @@
-"""Ctrl+C and SIGTERM as a request: the loop finishes its step and saves. A second one ends the process at once."""
+"""Signals as requests: save at the next boundary and end, or save and go on. A second request to end acts at once.
+
+The words come from a thread, woken by the system itself: the main thread may be in a product of seconds."""
 
 import os
+import select
 import signal
+import socket
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGPIPE": 141, "SIGTERM": 143}
+"""Exit codes, as shells expect them. SIGPIPE stands for a reader of our output that has gone."""
+_ENDING, _SAVING = ("SIGHUP", "SIGINT", "SIGTERM"), "SIGUSR1"
+_ECHO_SECONDS = 0.3
+"""`timeout` and terminals send a signal to a process and to its group: the same one within this time is one request."""
+_POLL_SECONDS = 0.5
 _Handler = Callable[[int, FrameType | None], object] | int | None
 
 
-class Interruption:
-    """Poll `requested` at the end of each step. Outside the main thread no signal can be caught: it stays None."""
+class Interrupted(BaseException):
+    """A wait was given up, since the process is to end. What was done before the wait can be saved."""
 
-    def __init__(self) -> None:
+
+class Interruption:
+    """Poll `requested` at each boundary, and `save_asked`, after which `saved` is due.
+
+    at_stake     what an end at once would lose, in words
+    save_file    a file by which a user asks for a save; it is removed when that is done
+
+    Outside the main thread no signal can be caught: the file alone is seen."""
+
+    def __init__(self, at_stake: str = "the work in hand", *, save_file: Path | None = None) -> None:
+        self.at_stake = at_stake
         self.requested: str | None = None
-        self._previous: dict[signal.Signals, _Handler] = {}
+        self.waits = 0
+        self._save_file, self._save_signalled = save_file, False
+        self._previous: dict[int, _Handler] = {}
+        self._first: tuple[str, float] | None = None
+        self._told = False
+        self._end = threading.Lock()
+        self._watcher: threading.Thread | None = None
 
     @property
     def exit_code(self) -> int:
-        """130 after SIGINT, 143 after SIGTERM, as shells expect; 0 if nothing was requested."""
-        return 0 if self.requested is None else 128 + signal.Signals[self.requested]
+        """129 after SIGHUP, 130 after SIGINT, 141 where the output has no reader, 143 after SIGTERM; else 0."""
+        return 0 if self.requested is None else _CODES[self.requested]
+
+    @property
+    def save_asked(self) -> bool:
+        return self._save_signalled or (self._save_file is not None and os.path.lexists(self._save_file))
+
+    def saved(self) -> None:
+        """The save that was asked for is done."""
+        self._save_signalled = False
+        if self._save_file is not None:
+            self._save_file.unlink(missing_ok=True)
+
+    def end_without_reader(self) -> None:
+        """Whoever read our output has gone, and with it the reason to go on."""
+        if self.requested is None:
+            self.requested = "SIGPIPE"
+            self._say("nobody reads the output any more: saving, then ending")
 
     def __enter__(self) -> Self:
+        global _active
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+            known = [signal.Signals[name] for name in (*_ENDING, _SAVING) if name in signal.Signals.__members__]
+            # What is ignored stays so: nohup asks for that, and shells for what they start behind their backs.
+            heeded = [number for number in known if signal.getsignal(number) != signal.SIG_IGN]
+            self._previous = {number: signal.signal(number, self._on_signal) for number in heeded}
+            self._ear, self._voice = socket.socketpair()
+            self._voice.setblocking(False)
+            self._wakeup = signal.set_wakeup_fd(self._voice.fileno(), warn_on_full_buffer=False)
+            self._watcher = threading.Thread(target=self._watch, name="signals", daemon=True)
+            self._watcher.start()
+            self._outer, _active = _active, self
         return self
 
     def __exit__(self, *_: object) -> None:
+        global _active
+        if self._watcher is None:
+            return
+        self._let_go()
+        self._voice.close()
+        self._watcher.join()
+        self._ear.close()
+        self._watcher, _active = None, self._outer
+
+    def _let_go(self) -> None:
+        signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._previous.items():
             # None stands for a handler that was not installed from Python and cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous = {}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.requested is not None:
-            os._exit(self.exit_code)
-        self.requested = signal.Signals(number).name
+        name = signal.Signals(number).name
+        if name == _SAVING:
+            self._save_signalled = True
+        elif self.requested is None:
+            self.requested = name
+            self._first = self._first or (name, time.monotonic())
+            if self.waits:
+                raise Interrupted(name)
+        elif self._is_second(name):
+            self._end_at_once()
+
+    def _is_second(self, name: str) -> bool:
+        """Whether a signal after the first is one more request, and not its echo; a terminal may hang up twice."""
+        first, since = self._first or (name, 0.0)
+        return name != "SIGHUP" and (name != first or time.monotonic() - since > _ECHO_SECONDS)
+
+    def _end_at_once(self) -> None:
+        if self._end.acquire(blocking=False):
+            self._say(f"ended at once; lost: {self.at_stake}")
+            first, _ = self._first or (self.requested or "SIGTERM", 0.0)
+            os._exit(_CODES[self.requested or first])
+
+    def _watch(self) -> None:
+        asked = False
+        while True:
+            ready, _, _ = select.select([self._ear], [], [], _POLL_SECONDS)
+            numbers = self._ear.recv(64) if ready else b""
+            if ready and not numbers:
+                return
+            for number in filter(self._previous.__contains__, numbers):
+                self._heard(signal.Signals(number).name)
+            if self.save_asked and not asked:
+                self._say("saving after the step in hand, then going on")
+            asked = self.save_asked
+
+    def _heard(self, name: str) -> None:
+        if name not in _ENDING:
+            return
+        if not self._told:
+            self._first, self._told = self._first or (name, time.monotonic()), True
+            self._say(
+                f"{name}: saving, then ending; an update in hand is finished first, any other wait is given up. "
+                f"A second signal ends at once and loses {self.at_stake}"
+            )
+        elif self._is_second(name):
+            self._end_at_once()
+
+    @staticmethod
+    def _say(words: str) -> None:
+        start = "\n" if sys.stderr is not None and sys.stderr.isatty() else ""
+        with suppress(OSError, ValueError):
+            os.write(2, f"{start}{words}\n".encode())
+
+
+_active: Interruption | None = None
+"""Signals belong to the process, so there is one."""
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """What is done here changes nothing that is saved: an interruption gives it up at once. Raises Interrupted."""
+    active = _active
+    if active is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    active.waits += 1
+    try:
+        if active.requested is not None:
+            raise Interrupted(active.requested)
+        yield
+    finally:
+        active.waits -= 1
+
+
+def _let_go_in_child() -> None:
+    """A forked child takes the signals that its program would have without us: it can be terminated."""
+    global _active
+    if _active is not None:
+        _active._let_go()
+        _active = None
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_let_go_in_child)

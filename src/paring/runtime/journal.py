@@ -3,7 +3,9 @@
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,12 @@ class Journal:
         for file in self._files:
             file.rewind(step)
 
+    def check_whole(self, step: int, *, answers: bool) -> None:
+        """Raises ValueError where a step up to `step` lacks its metrics, or the last one its `answers`."""
+        self._metrics.check_whole(step)
+        if answers:
+            self._samples.check_reaches(step)
+
     def sync(self) -> None:
         """Wait until all rows are on the disk. Before a checkpoint is saved, so that its record is there too."""
         for file in self._files:
@@ -55,6 +63,16 @@ class Journal:
         self.sync()
         for file in self._files:
             file.raw.close()
+
+
+def append_row(path: Path, row: Mapping[str, Json]) -> None:
+    """Add one row to a file of rows, durably. Raises OSError."""
+    lines = _Lines(path)
+    try:
+        lines.append([row])
+        sync(path)
+    finally:
+        lines.raw.close()
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -85,18 +103,45 @@ class _Lines:
         try:
             while data:
                 data = data[self.raw.write(data) :]
-        except OSError:
+        except OSError as error:
             self.raw.truncate(end)
-            raise
+            free = shutil.disk_usage(self.path.parent).free
+            raise OSError(
+                error.errno,
+                f"step {self._last_step} was not put on record ({error.strerror}): it needs {len(data)} bytes more and "
+                f"{free} are free there. Make room; the run resumes from its newest checkpoint",
+                str(self.path),
+            ) from error
+
+    def check_whole(self, step: int) -> None:
+        if [made for made, _ in islice(self._steps(), step)] != list(range(1, step + 1)):
+            self._incomplete(step)
+
+    def check_reaches(self, step: int) -> None:
+        if step and all(made != step for made, _ in self._steps()):
+            self._incomplete(step)
 
     def rewind(self, step: int) -> None:
         end = 0
-        for row, row_end in _rows_and_ends(self.path):
-            if row["step"] > step:
+        for made, row_end in self._steps():
+            if made > step:
                 break
             end = row_end
         self.raw.truncate(end)
         self._last_step = step
+
+    def _steps(self) -> Iterator[tuple[int, int]]:
+        """The step of each row, and where its line ends. Raises ValueError for a row without one."""
+        for number, (row, end) in enumerate(_rows_and_ends(self.path), start=1):
+            if not isinstance(made := row.get("step"), int):
+                raise ValueError(f"{self.path}, line {number}: damaged, restore it or remove the line (it has no step)")
+            yield made, end
+
+    def _incomplete(self, step: int) -> None:
+        raise ValueError(
+            f"{self.path} does not tell of every step up to {step}, where the newest checkpoint is: put the whole file "
+            "back, or begin a new run with --out"
+        )
 
 
 def _line(row: Mapping[str, Json]) -> bytes:

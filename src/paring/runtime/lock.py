@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import socket
+import stat
 import sys
 import warnings
 from collections.abc import Iterator
@@ -28,9 +29,10 @@ class RunIsBusy(ValueError):
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold `folder`/.lock, which names our process and machine. The folder must exist.
 
-    Raises RunIsBusy at once if another process, or another part of this one, holds it.
+    Raises RunIsBusy at once if another process, or another part of this one, holds it, and ValueError where .lock is no
+    plain file: a link would have us write into what it names.
     """
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = _opened(folder / ".lock")
     _held.add(descriptor)
     try:
         try:
@@ -52,6 +54,22 @@ def run_lock(folder: Path) -> Iterator[None]:
         # The file stays: were it deleted, two others could each lock a different file of this name.
         _held.discard(descriptor)
         os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    # O_NONBLOCK: a pipe of this name would wait for a reader.
+    careful = 0 if sys.platform == "win32" else os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | careful, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO):
+            raise ValueError(f"{path} is no plain file ({error.strerror}): remove it") from None
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise ValueError(f"{path} is no plain file of its own: remove it")
+    return descriptor
 
 
 def _holder(descriptor: int) -> str:

@@ -54,6 +54,12 @@ def threads_for(parameters: int) -> int:
     return 1 if parameters < SMALL_MODEL else available_cpus()
 
 
+def most_threads() -> int:
+    """The most threads that a run may ask for: more than CPUs, so that one that began elsewhere can be repeated bit by
+    bit, but no number that would only wait."""
+    return max(16, 4 * all_cpus())
+
+
 def available_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """CPUs that one process may use for its threads. OMP_NUM_THREADS, by which users bound it, holds."""
     cpus = all_cpus(quota)

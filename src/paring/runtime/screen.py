@@ -1,9 +1,11 @@
 """The display of a run: live on a terminal, one plain line a step anywhere else."""
 
+import errno
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from paring.runtime.gauges import Pace, gauges_for
@@ -13,6 +15,7 @@ from paring.runtime.text import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
+_NO_READER = {errno.EPIPE, errno.EIO, errno.ESHUTDOWN}
 _IN_EVERY_LINE = {"reward", "accuracy", "loss", "length", "kl"}
 
 
@@ -31,12 +34,15 @@ class Screen:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._clock = clock
+        self.is_closed = False
+        """Whether the reader of the output has gone: a closed pipe or terminal."""
         if console is not None:
             out, is_live = console.file, console.is_terminal and not console.is_dumb_terminal
         else:
             out = sys.stdout if file is None else file
             shows_utf8 = (getattr(out, "encoding", None) or "").lower().replace("-", "") == "utf8"
             is_live = out.isatty() and shows_utf8 and os.environ.get("TERM", "dumb") != "dumb"
+        self._out = out
         if is_live:
             from paring.runtime.live import LiveDisplay  # late: rich takes time to import, a pipe has no use for it
 
@@ -46,19 +52,42 @@ class Screen:
 
     def start(self, title: str, total_steps: int, done: int = 0) -> None:
         """Begin a run of `total_steps`, of which `done` were made before it was resumed."""
-        self._display.start(visible(title), Pace(total_steps, done, self._clock))
+        with self._until_closed():
+            self._display.start(visible(title), Pace(total_steps, done, self._clock))
 
     def step(self, metrics: Metrics) -> None:
         """Show the metrics of a step, "step" among them."""
-        self._display.step(metrics)
+        with self._until_closed():
+            self._display.step(metrics)
 
     def note(self, text: str) -> None:
         """Say something in passing, before, during or after the steps."""
-        self._display.note(visible(text))
+        with self._until_closed():
+            self._display.note(visible(text))
 
     def finish(self) -> None:
         """Leave the terminal in order. Harmless if nothing was started."""
-        self._display.finish()
+        with self._until_closed():
+            self._display.finish()
+
+    @contextmanager
+    def _until_closed(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _NO_READER:
+                raise
+            self.is_closed = True
+            if self._out is sys.stdout:
+                _leave_standard_output()
+
+
+def _leave_standard_output() -> None:
+    """Let whatever else is printed, and what the interpreter still holds at its end, vanish without an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError):  # a file without a descriptor
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 class PlainLines:

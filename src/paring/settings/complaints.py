@@ -36,6 +36,10 @@ class NotFinite(RunFailed):
     """The model gives probabilities that are no finite numbers: its weights, or its adapters', have diverged."""
 
 
+class DataError(ValueError):
+    """Rows of a data file that cannot be used."""
+
+
 class RecipeError(ValueError):
     """Faults of a recipe or its overrides, one line each."""
 

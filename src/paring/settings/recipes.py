@@ -10,6 +10,7 @@ from paring.settings.complaints import RENAMED, RecipeError
 if TYPE_CHECKING:
     from paring.types import Json
 
+LARGEST_FILE = 1 << 20
 FOLDER = Path(__file__).parents[1] / "recipes"
 RECORD = "run.toml"
 """The resolved recipe in the folder of a run."""
@@ -28,6 +29,8 @@ def recipe_text(name_or_path: str | Path) -> str:
     if not path.is_file():
         raise RecipeError(str(name_or_path), [f"no such recipe or file; recipes: {', '.join(recipe_names())}"])
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise RecipeError(str(path), [f"more than {LARGEST_FILE:,} bytes: this is no recipe"])
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(str(path), [f"not UTF-8 text: {error}"]) from None
@@ -37,8 +40,10 @@ def read_recipe(name_or_path: str | Path) -> "dict[str, Json]":
     """The plain values of a recipe; those of a run's record by the names that settings have. Raises
     RecipeError."""
     try:
-        data = tomllib.loads(recipe_text(name_or_path))
-    except tomllib.TOMLDecodeError as error:
+        data = toml_values(recipe_text(name_or_path))
+    except RecipeError:
+        raise
+    except ValueError as error:
         raise RecipeError(str(name_or_path), [f"not readable as TOML: {error}"]) from None
     path = Path(name_or_path).expanduser()
     if path.name == RECORD or (path / RECORD).is_file():
@@ -48,6 +53,16 @@ def read_recipe(name_or_path: str | Path) -> "dict[str, Json]":
             if isinstance(held, dict) and key in held:
                 held[new.partition(".")[2]] = held.pop(key)
     return data
+
+
+def toml_values(text: str) -> "dict[str, Json]":
+    """The values of a TOML text. Raises ValueError for whatever is none, is nested too deep or too long."""
+    if len(text) > LARGEST_FILE:
+        raise ValueError(f"more than {LARGEST_FILE:,} characters")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def described() -> dict[str, str]:
@@ -61,8 +76,8 @@ def parse_override(text: str) -> "tuple[str, Json]":
     if not equals or not all(key.split(".")):
         raise RecipeError("command line", [f"{text!r} is not of the form key=value, such as optimiser.lr=1e-4"])
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return key, toml_values(f"value = {value}")["value"]
+    except ValueError:
         return key, value
 
 

@@ -20,7 +20,7 @@ from paring.types import Json
 FINISHED, BROKEN, FAILED = 0, 1, 3
 """Exit codes: FAILED is a run that began well and cannot go on, whose repetition would end the same way; BROKEN is
 whatever has to be mended first."""
-STOPPED = {130, 143, -signal.SIGINT, -signal.SIGTERM}
+STOPPED = {129, 130, 143, -signal.SIGINT, -signal.SIGTERM}
 """... of a run that was stopped: 143 after it has saved, the others where a signal came from elsewhere, or before there
 was anything to save."""
 BUSY_SECONDS = 600

@@ -60,9 +60,14 @@ class Course:
         """Take up the choices and the failed runs of study.json; a broken run is tried again."""
         if not self.folder.record.is_file():
             return
-        record = json.loads(self.folder.record.read_text(encoding="utf-8"))
-        values = [TunedValue(**chosen) for chosen in record["chosen"]]
-        troubles = {row["folder"]: Trouble(**row["error"]) for row in record["runs"] if row["error"]}
+        try:
+            record = json.loads(self.folder.record.read_text(encoding="utf-8"))
+            values = [TunedValue(**chosen) for chosen in record["chosen"]]
+            troubles = {row["folder"]: Trouble(**row["error"]) for row in record["runs"] if row["error"]}
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"{self.folder.record}: damaged ({error}). Remove it:  {self.folder.resume_command}  writes it again"
+            ) from error
         self.chosen = {str(StudyCell(value.arm, value.setting)): value for value in values}
         self.troubles = {folder: trouble for folder, trouble in troubles.items() if trouble.kind == "failed"}
         self._settle()

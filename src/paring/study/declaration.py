@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import Field, JsonValue, Strict, TypeAdapter, ValidationError
 
 from paring.settings.complaints import RecipeError, complaints
 from paring.settings.declare import CountOrZero, settings
-from paring.settings.recipes import flattened, read_recipe
+from paring.settings.recipes import flattened, read_recipe, toml_values
 from paring.types import Json
 
 Seeds = Annotated[tuple[CountOrZero, ...], Strict(False), Field(min_length=1)]
@@ -100,7 +99,7 @@ def load_study(study: str | Path, overrides: dict[str, Json] | None = None) -> S
     Raises RecipeError with all its faults."""
     file = study_file(study)
     try:
-        data: dict[str, Json] = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        data: dict[str, Json] = toml_values(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise RecipeError(str(study), [f"not readable as TOML: {error}"]) from None
     for section in ("common", "axes", "overrides"):

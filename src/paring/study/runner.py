@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from paring.runtime.files import remove_staging
 from paring.runtime.interruption import Interruption
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import all_cpus
@@ -37,9 +38,12 @@ def conduct(course: Course, jobs: Jobs, *, resume: bool = False, screen: StudySc
     holds another study, and RunIsBusy where another process conducts it."""
     study, folder, screen = course.study, course.folder, screen or StudyScreen()
     folder.check(study, resume=resume)
-    if not resume:
-        folder.begin(study)
-    with run_lock(folder.path), Interruption() as interruption:
+    folder.make()
+    with run_lock(folder.path), Interruption("nothing: its runs save by themselves") as interruption:
+        remove_staging(folder.path)
+        if not resume:
+            folder.check(study, resume=False)
+            folder.begin(study)
         course.recall()
         course.choose()
         course.write()

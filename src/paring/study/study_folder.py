@@ -1,6 +1,5 @@
 """A study's folder: study.toml declares it, study.json says how far it is, runs/ holds ordinary runs."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,8 @@ from shlex import quote
 from typing import Literal
 
 from paring.runtime.files import write_durably
-from paring.runtime.folder import STUDY_RECORD, RunFolder, check_empty
-from paring.settings.recipes import changes
+from paring.runtime.folder import STUDY_RECORD, RunFolder, check_empty, in_words_of
+from paring.settings.recipes import changes, toml_values
 from paring.study.cells import PlannedRun
 from paring.study.declaration import Study, resolved, to_toml
 from paring.types import Json
@@ -62,12 +61,14 @@ class StudyFolder:
         return RunFolder(self.path / planned.folder)
 
     def begin(self, study: Study) -> None:
-        """Make the folder and write the resolved study into it. Raises ValueError where that cannot be."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
+        """Write the resolved study into the folder, which is there. Raises ValueError where that cannot be."""
+        with in_words_of(self.path):
             write_durably(self.declaration, to_toml(study).encode())
-        except OSError as error:
-            raise ValueError(f"{self.path} cannot be written: {error.strerror}. Choose another with --out") from error
+
+    def make(self) -> None:
+        """Make the folder. Raises ValueError where that cannot be."""
+        with in_words_of(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
 
     def check(self, study: Study, *, resume: bool) -> None:
         """Raises ValueError where a new study cannot begin here, or this one not be resumed."""
@@ -80,7 +81,7 @@ class StudyFolder:
             check_empty(self.path)
         elif not self.declaration.is_file():
             raise ValueError(f"{self.path} holds no study to resume: there is no {self.declaration.name} in it")
-        elif changed := changes(tomllib.loads(self.declaration.read_text(encoding="utf-8")), resolved(study)):
+        elif changed := changes(toml_values(self.declaration.read_text(encoding="utf-8")), resolved(study)):
             raise ValueError(
                 f"{self.path}: the study is not the one that was begun:\n  "
                 + "\n  ".join(changed)

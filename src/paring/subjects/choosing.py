@@ -11,6 +11,8 @@ from paring.evaluation.exam import Exam, exam_of
 from paring.evaluation.request import Request
 from paring.tasks.base import Task
 from paring.tasks.gsm8k import Gsm8k
+from paring.tasks.own_task import OwnTask
+from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.styles import STYLES, Boxed, Style, style_of
 from paring.training.config import Run, task_named, task_names
 from paring.verifier import Verifier
@@ -52,6 +54,9 @@ def style_for(request: Request, run: Run | None) -> tuple[Style, list[str]]:
     if run is None:
         return given or Boxed(), []
     own = run.task
+    asked = [name.partition(":")[0] for name in request.tasks]
+    if isinstance(own, OwnTask | RewardFunctions) and asked and own.name not in asked:
+        return given or Boxed(), [f"the code of {own.name} is not run for other tasks, so its style is not known"]
     try:
         trained = STYLES[own.style] if isinstance(own, Gsm8k) else style_of(own.problems("train")[0].messages)
     except (FileNotFoundError, ModuleNotFoundError):

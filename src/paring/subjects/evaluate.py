@@ -18,7 +18,7 @@ from paring.evaluation.results import Results, task_results
 from paring.policy.model import Policy
 from paring.rollout.engine import Engine
 from paring.rollout.local import LocalEngine, check_decodes
-from paring.runtime.files import write_durably
+from paring.runtime.files import is_free, write_durably
 from paring.runtime.interruption import Interruption
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import versions
@@ -27,6 +27,7 @@ from paring.settings.recipes import changes
 from paring.subjects.choosing import exams_of, style_for
 from paring.subjects.opening import Subject, open_subject
 from paring.tasks.base import Task
+from paring.types import Json
 from paring.verifier import Verifier
 
 REQUEST = "evaluation.json"
@@ -111,7 +112,7 @@ def evaluate_on(
         subject = _decoding(subject)
         base = subject.base
         _begin(folder, request, exams, subject)
-        with run_lock(folder), Interruption() as interruption:
+        with run_lock(folder), Interruption("the problems in hand") as interruption:
             answered = partial(answer, exams=exams, request=request, screen=screen, interruption=interruption)
             engine = engine_of(_noted(subject, screen).policy, request.rows)
             first, second = answered(engine, folder=folder / SUBJECT, title=request.subject), []
@@ -168,13 +169,24 @@ def _begin(folder: Path, request: Request, exams: Sequence[Exam], subject: Subje
     file, text = folder / REQUEST, json.dumps(record, indent=2, default=str) + "\n"
     try:
         if not file.is_file():
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if not is_free(folder):
                 raise ValueError(f"{folder} holds something else: choose another folder with --out")
             folder.mkdir(parents=True, exist_ok=True)
             write_durably(file, text.encode())
             return
-        held, now = json.loads(file.read_text(encoding="utf-8")), json.loads(text)
+        held, now = _record(file), json.loads(text)
     except OSError as error:
         raise ValueError(f"{folder} cannot be written: {error.strerror}. Choose another with --out") from error
     if held != now:
         raise ValueError(f"{folder} holds another evaluation ({'; '.join(changes(held, now))}): choose another --out")
+
+
+def _record(file: Path) -> dict[str, Json]:
+    """The record of the evaluation that a folder holds. Raises ValueError where it is damaged."""
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(held, dict):
+            raise ValueError("it holds no object")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: damaged ({error}): remove its folder, or choose another with --out") from error
+    return held

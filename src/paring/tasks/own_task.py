@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Literal
 
 from paring.settings.declare import settings
-from paring.settings.own_code import class_in
+from paring.settings.own_code import class_in, guarded
 from paring.tasks.base import UnnamedTask
 from paring.types import Problem, Score, Split
 
@@ -22,11 +22,13 @@ class OwnTask:
 
     def problems(self, split: Split) -> Sequence[Problem]:
         """Raises ValueError where the file or the class cannot be used."""
-        return _load(self.path).problems(split)
+        with guarded(f"task.path = {self.path!r}: problems()"):
+            return _load(self.path).problems(split)
 
     def score(self, problem: Problem, text: str) -> Score:
         """Raises ValueError where the class gives no Score."""
-        score = _load(self.path).score(problem, text)
+        with guarded(f"task.path = {self.path!r}: score()"):
+            score = _load(self.path).score(problem, text)
         if not isinstance(score, Score):
             raise ValueError(f"task.path = {self.path!r}: score() gave {type(score).__name__}; return a Score")
         return score

@@ -15,7 +15,7 @@ from paring.runtime.faults import RowFault
 from paring.runtime.rows import check_text, field_of, message_of
 from paring.runtime.sources import Source
 from paring.settings.declare import NotNegative, settings
-from paring.settings.own_code import function_in
+from paring.settings.own_code import function_in, guarded
 from paring.tasks.own_data import DataRows, OwnData, read_rows_of, with_system
 from paring.tasks.splits import digest, three_splits
 from paring.types import Completion, Group, Message, Problem, Score, Split
@@ -180,11 +180,12 @@ def _columns(groups: Sequence[Group]) -> dict[str, object]:
 
 
 def _called(path: str, function: RewardFunction, columns: dict[str, object], count: int) -> list[float | None]:
-    try:
-        rewards = function(**columns)
-        rewards = asyncio.run(_awaited(rewards)) if isawaitable(rewards) else rewards
-    except Exception as error:  # whatever the user's function raises
-        raise ValueError(f"task.reward = {path!r} raised {type(error).__name__}: {error}") from error
+    with guarded(f"task.reward = {path!r}"):
+        try:
+            rewards = function(**columns)
+            rewards = asyncio.run(_awaited(rewards)) if isawaitable(rewards) else rewards
+        except Exception as error:  # whatever the user's function raises
+            raise ValueError(f"task.reward = {path!r} raised {type(error).__name__}: {error}") from error
     numbers: list[float | None] = []
     try:
         if not isinstance(rewards, Iterable):
@@ -196,7 +197,7 @@ def _called(path: str, function: RewardFunction, columns: dict[str, object], cou
             if math.isinf(number):
                 raise ValueError("not infinity")
             numbers.append(None if math.isnan(number) else number)  # NaN is how TRL itself writes None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"task.reward = {path!r} must give a list with a finite number or None for each completion ({error})"
         ) from error

@@ -5,6 +5,7 @@ from hashlib import blake2b
 from typing import TypeVar
 
 from paring.runtime.text import count_words
+from paring.settings.complaints import DataError
 from paring.types import Problem, Split
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ def hold_out(rows: Iterable[T], text_of: Callable[[T], str], *, parts: int, sour
             cut += 1
         cuts.append(cut)
     if cuts[-1] >= len(ordered):
-        raise ValueError(
+        raise DataError(
             f"{source}: {count_words(len(ordered), 'row')}, at least {parts + 1} with different prompts are needed to "
             "train on some and hold some out: add rows"
         )

@@ -1,7 +1,7 @@
 """The shell of both loops: all that a run does beside its algorithm, from its lock to its result."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 
 import torch
@@ -12,20 +12,22 @@ from paring.adapters.kinds import Gated
 from paring.evaluation.measuring import Evaluation
 from paring.policy.packing import PackedBatch
 from paring.policy.publishing import publish
-from paring.runtime.checkpoint import newest_first
+from paring.runtime.checkpoint import newest_first, rotate
 from paring.runtime.faults import RowFault, faults_in_words
-from paring.runtime.files import staged_folder
+from paring.runtime.files import remove_staging, staged_folder
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import begin_peaks, peaks
-from paring.runtime.interruption import Interruption
+from paring.runtime.interruption import Interrupted, Interruption, waiting
 from paring.runtime.journal import Journal
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import peak_memory_gb, versions
 from paring.runtime.screen import Screen
 from paring.settings.complaints import NotFinite, RunFailed
+from paring.training.collapse import likely_causes
 from paring.training.collecting import AnswerRow
 from paring.training.config import AnyRun, Run, to_toml
 from paring.training.heldout import HeldOutLoss
+from paring.training.inputs import settle
 from paring.training.optim import Update
 from paring.training.progress import Examined, Progress, Trained, restore, save
 from paring.training.rank_events import rank_event
@@ -64,21 +66,28 @@ class Loop:
     def opened(
         cls, run: AnyRun, folder: RunFolder, trained: Trained, *, resume: bool, screen: Screen
     ) -> Iterator["Loop"]:
-        """Begin the folder, or go on from its newest checkpoint.
+        """Begin the folder, or go on from its newest checkpoint. A wait that is given up ends the block, saved.
 
         Raises RunIsBusy where another process works in it. A NotFinite within comes out as RunFailed that names the
         last healthy checkpoint."""
-        if not resume:
-            folder.begin(to_toml(run))
+        folder.make()
         with (
             run_lock(folder.path),
-            closing(Journal(folder.path, ranks=isinstance(run.adapter, Gated))) as journal,
-            Interruption() as interruption,
+            Interruption("what is not saved yet", save_file=folder.save_now) as interruption,
+            ExitStack() as stack,
         ):
+            if not resume:
+                remove_staging(folder.path)
+                folder.begin(to_toml(run))
+            journal = stack.enter_context(closing(Journal(folder.path, ranks=isinstance(run.adapter, Gated))))
             progress = restore(folder, trained, journal, screen) if resume else Progress()
+            settle(folder, run, to_toml(run), progress.step)
+            rotate(folder.checkpoints, progress.step, run.save.keep)  # a kill may have come between save and removal
             loop = cls(run, folder, trained, progress, journal, interruption, screen)
             try:
                 yield loop
+            except Interrupted:
+                loop._save_what_is_made()
             except NotFinite as error:
                 if progress.before is None:
                     raise  # the base itself is not finite, which no other recipe would mend
@@ -90,7 +99,7 @@ class Loop:
     def is_over(self) -> bool:
         """All steps are made, or the run is to end where it collapses, and has."""
         stops = isinstance(self.run, Run) and self.run.collapse.stop
-        return self.progress.step == self.run.steps or (stops and self.progress.watch.found is not None)
+        return self.progress.step >= self.run.steps or (stops and self.progress.watch.found is not None)
 
     def leave_out(self, skipped: Sequence[RowFault]) -> None:
         """Put on record which rows of the data are left out; none: nothing is written."""
@@ -102,14 +111,18 @@ class Loop:
         """Measure the base on what is `held_out`, unless a checkpoint knows it, and show the run."""
         if self.progress.before is None:
             self.screen.note(f"measuring the base on held-out {held_out} ...")
-            self.progress.before = examine()
+            with waiting():
+                self.progress.before = examine()
         self.screen.start(title, self.run.steps, self.progress.step)
 
     def steps(self) -> Iterator[int]:
         """The number of each step to make, until the run is over or interrupted; then it is saved."""
+        self.interruption.at_stake = f"the steps after step {self.progress.step}"
         while not self.is_over and not self.interruption.requested:
             begin_peaks(self.trained.policy.device)
             yield self.progress.step + 1
+            if self.screen.is_closed:
+                self.interruption.end_without_reader()
         if not self.is_over:
             self._save()
 
@@ -126,7 +139,8 @@ class Loop:
             what = f"the loss or gradient was not finite in {MOST_DROPS_IN_A_ROW} steps in a row"
             raise RunFailed(self._diverged(f"{what}, the last of them step {number}"))
         # Not after a dropped step: its checkpoint would hold nothing new, and push out the last that is healthy.
-        if self.is_over or (run.save.every > 0 and number % run.save.every == 0 and not dropped):
+        due = run.save.every > 0 and number % run.save.every == 0
+        if self.is_over or ((due or self.interruption.save_asked) and not dropped):
             self._save()
 
     def interrupted(self) -> Result:
@@ -205,6 +219,14 @@ class Loop:
 
     def _save(self) -> None:
         save(self.folder, self.trained, self.progress, self.journal, keep=self.run.save.keep)
+        self.interruption.at_stake = f"the steps after step {self.progress.step}"
+        self.interruption.saved()
+
+    def _save_what_is_made(self) -> None:
+        """After a wait that was given up. Before the base is measured there is nothing to save."""
+        saved = (step for step, _ in newest_first(self.folder.checkpoints))
+        if self.progress.before is not None and self.progress.step not in saved:
+            self._save()
 
     def _diverged(self, what: str) -> str:
         """The words for a run that stops because its numbers are not finite; `what` says which."""
@@ -213,7 +235,12 @@ class Loop:
         saved = newest_first(self.folder.checkpoints)
         healthy = next((path for step, path in saved if step < last_finite), None)
         named = f"the last healthy checkpoint is {healthy}" if healthy else "there is no healthy checkpoint"
+        adam = self.run.optimiser
+        if adam.lr * adam.weight_decay >= 1:
+            causes = [f"optimiser.weight_decay ({adam.weight_decay:g}) takes away a whole weight in a step: lower it"]
+        else:
+            causes = likely_causes(self.progress.watch, {"learning_rate": adam.lr})
         return (
-            f"{what}; {named}. The same recipe would come to the same end: lower optimiser.lr or raise "
-            "optimiser.warmup, and begin a new run"
+            f"{what}; {named}. The same recipe would come to the same end. Likely cause: {'; '.join(causes)}. "
+            "Change it, or raise optimiser.warmup, and begin a new run"
         )

@@ -1,15 +1,17 @@
 """The loop that a run asks for: reinforcement learning or supervised fine-tuning."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import resolved
 from paring.runtime.faults import RowFault, faults_in_words
+from paring.runtime.files import remove_folder
 from paring.runtime.folder import RunFolder, check_free, free_folder
 from paring.runtime.screen import Screen
-from paring.runtime.text import visible
+from paring.runtime.text import one_line, visible
 from paring.training import rl, setup, sft, sft_setup
 from paring.training.config import AnyRun, Run, to_toml
 from paring.training.draws import items_of_step
@@ -17,35 +19,59 @@ from paring.training.progress import resumed
 from paring.training.result import Result, Values
 from paring.training.setup import in_words
 from paring.training.showing import BEGIN, END, marked, quoted
+from paring.types import Json
+
+LONGEST_FAULT = 200
 
 
-def train(run: AnyRun, out: str | Path | None = None, *, resume: bool = False, screen: Screen | None = None) -> Result:
+def train(
+    run: AnyRun,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    allow_changed: bool = False,
+    screen: Screen | None = None,
+) -> Result:
     """Post-train a model as the run says, and write everything to the folder `out`, by default a new one in runs/.
 
-    `resume` goes on with the run that `out` holds, to the same bytes as if it had never been interrupted. Ctrl-C and
-    SIGTERM end the run after the step in hand, saved; a second one ends it at once.
+    `resume` goes on with the run that `out` holds, to the same bytes as if it had never been interrupted; with other
+    inputs than it began with only where that is allowed (`allow_changed`). More `steps` make it longer. Ctrl-C, SIGTERM
+    and SIGHUP end the run at the next boundary, saved; a second one ends it at once (docs/reliability.md).
     Raises ValueError, before any work is done, for what is wrong with recipe, data, model or folder; RunFailed when
     numbers are not finite several steps in a row; OSError where the disk refuses a checkpoint."""
     name = run.task.name if isinstance(run, Run) else f"sft-{run.data.name}"
     folder, screen = RunFolder(free_folder(name) if out is None else Path(out)), screen or Screen()
     if resume:
-        run = resumed(folder, run)
+        run = resumed(folder, run, allow_changed=allow_changed)
     else:
         check_free(folder.path)
     if resume and (ended := folder.read_result()) is not None:
-        screen.note(f"{folder.path} has come to its end already")
-        return Result(folder.path, Values.from_plain(ended))
+        values = _values_of(folder, ended)
+        if run.steps <= values.steps or values.collapse is not None:
+            screen.note(f"{folder.path} has come to its end already")
+            return Result(folder.path, values)
+        # The end of a run that is made longer is not its end any more.
+        folder.result.unlink()
+        if folder.adapter.is_dir():
+            remove_folder(folder.adapter)
     run = replace(run, model=resolved(run.model))
     if isinstance(run, Run):
         return rl.train(run, folder, resume=resume, screen=screen)
     return sft.train(run, folder, resume=resume, screen=screen)
 
 
+def _values_of(folder: RunFolder, ended: Mapping[str, Json]) -> Values:
+    try:
+        return Values.from_plain(ended)
+    except ValueError as error:
+        raise folder.damaged_result(one_line(str(error), LONGEST_FAULT)) from error
+
+
 def preview(run: AnyRun) -> str:
     """A dry run: everything is checked and shown, nothing is written. Raises as the training would."""
     run = replace(run, model=resolved(run.model))
     if isinstance(run, Run):
-        rl_setup = setup.prepare(run)
+        rl_setup = setup.prepare(run, Screen(sys.stderr).note)
         policy, problems = rl_setup.policy, rl_setup.problems
         [problem] = items_of_step(problems, 1, seed=run.seed, step=1)
         prompt = prompt_tokens(policy.tokenizer, problem.messages)

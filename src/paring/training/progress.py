@@ -1,6 +1,7 @@
 """How far a run is: what a checkpoint holds, and going on from one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -15,14 +16,18 @@ from paring.rollout.lagged import LaggedEngine
 from paring.runtime import checkpoint
 from paring.runtime.files import remove_staging
 from paring.runtime.folder import RunFolder
-from paring.runtime.journal import Journal
+from paring.runtime.journal import Journal, read_rows
 from paring.runtime.machine import versions
 from paring.runtime.screen import Screen
+from paring.runtime.text import one_line
 from paring.training.collapse import Watch
-from paring.training.config import AnyRun, differences, load_run
+from paring.training.config import AnyRun, load_run
+from paring.training.inputs import changed_inputs, refuse_changed
 from paring.training.optim import Optimiser, Update
 
 EXAMPLES = 20
+LONGEST_WORDS = 300
+_MISFITS = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, AssertionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -109,26 +114,34 @@ def save(folder: RunFolder, trained: Trained, progress: Progress, journal: Journ
 def restore(folder: RunFolder, trained: Trained, journal: Journal, screen: Screen) -> Progress:
     """Go on from the newest complete checkpoint, or from step 0 if the run was ended before its first.
 
-    The journal is cut back to it. Damaged newer checkpoints are named and passed over. Raises DamagedCheckpoints (a
-    ValueError) if all are damaged, and ValueError where one does not fit."""
+    The journal is cut back to it. Damaged newer checkpoints are named, passed over and put aside. Raises
+    DamagedCheckpoints (a ValueError) if all are damaged, and ValueError where one does not fit, or where checkpoints
+    and journal do not belong together."""
     for place in filter(Path.is_dir, (folder.path, folder.checkpoints)):
         remove_staging(place)
     newest, damages = checkpoint.load_newest(folder.checkpoints)
-    for damage in damages:
-        screen.note(f"passed over a damaged checkpoint: {damage.path}: {damage.why}")
     if newest is None:
+        _check_never_saved(folder)
         journal.rewind(0)
         screen.note(f"{folder.path} has no checkpoint yet: starting from step 0")
         return Progress()
-    held = TypeAdapter(State).validate_python(newest.state)
-    # The ranks first: tensors and moments are of the shapes that the ranks had become.
-    adapters = trained.policy.adapters
-    set_ranks(adapters, held.ranks)
-    load_state(adapters, newest.tensors["adapter"])
-    if trained.sampler:
-        trained.sampler.load_tensors(newest.tensors.get("sampler", {}))
-    trained.optimiser.load_state(newest.tensors["optimiser"])
+    with _fitting(newest.path):
+        held = TypeAdapter(State).validate_python(newest.state)
+        if held.progress.step != newest.step:
+            raise ValueError(f"state.json is of step {held.progress.step}")
+        # The ranks first: tensors and moments are of the shapes that the ranks had become.
+        adapters = trained.policy.adapters
+        _check_ranks(adapters, held.ranks)
+        set_ranks(adapters, held.ranks)
+        load_state(adapters, newest.tensors["adapter"])
+        if trained.sampler:
+            trained.sampler.load_tensors(newest.tensors.get("sampler", {}))
+        trained.optimiser.load_state(newest.tensors["optimiser"])
+    journal.check_whole(newest.step, answers=trained.sampler is not None)
     journal.rewind(newest.step)
+    for damage in damages:
+        aside = checkpoint.put_aside(damage.path)
+        screen.note(f"passed over a damaged checkpoint: {damage.path}: {damage.why}; it is in {aside} now")
     now = State.of(held.progress, adapters)
     pairs = {"versions": (held.versions, now.versions), "threads": (held.threads, now.threads)}
     if changed := [f"{name}: {old} -> {new}" for name, (old, new) in pairs.items() if old != new]:
@@ -137,16 +150,50 @@ def restore(folder: RunFolder, trained: Trained, journal: Journal, screen: Scree
     return held.progress
 
 
-def resumed(folder: RunFolder, run: AnyRun) -> AnyRun:
+def resumed(folder: RunFolder, run: AnyRun, *, allow_changed: bool = False) -> AnyRun:
     """The run to go on with; a precision or a kernel that it leaves open is the one with which the run began. Raises
-    ValueError where the folder holds no run, or another than this one."""
+    ValueError where the folder holds no run, where the run has fewer steps than are made, and where its inputs are not
+    those that it began with, unless that is allowed."""
     begun = load_run(folder.existing_recipe())
     left_open = [name for name in ("dtype", "kernel") if getattr(run.model, name) == "auto"]
     run = replace(run, model=replace(run.model, **{name: getattr(begun.model, name) for name in left_open}))
-    if changed := differences(begun, run):
-        raise ValueError(
-            f"--resume {folder.path}: the recipe is not the one the run began with:\n  "
-            + "\n  ".join(changed)
-            + f"\nResume it as it is (paring train --resume {folder.path}), or begin a new run with --out"
-        )
+    done = next((step for step, _ in checkpoint.newest_first(folder.checkpoints)), 0)
+    changed = [line for line in changed_inputs(folder, run, done) if not allow_changed]
+    refuse_changed(folder, changed)
     return run
+
+
+@contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """What a checkpoint's content makes fail, as a ValueError that names it: its hashes are right, so it was written
+    for another model or recipe, or by another program."""
+    try:
+        yield
+    except _MISFITS as error:
+        words = one_line(f"{type(error).__name__}: {error}", LONGEST_WORDS)
+        raise ValueError(
+            f"{path} does not fit this run ({words}): put the run's own checkpoint back, or begin a new run with --out"
+        ) from error
+
+
+def _check_ranks(adapters: Adapters, ranks: Mapping[str, int]) -> None:
+    """Raises ValueError for a rank that no event gives: all that a run has to give are its adapters' first ranks."""
+    most = sum(adapter.rank for adapter in adapters.values())
+    for module, rank in ranks.items():
+        if not 0 <= rank <= most:
+            raise ValueError(f"the rank of {module} is {rank}, of {most} in all")
+
+
+def _check_never_saved(folder: RunFolder) -> None:
+    """Raises ValueError where the journal tells of a step after a checkpoint was due: to begin at 0 would empty it."""
+    every = load_run(folder.existing_recipe()).save.every
+    dropped = 0
+    due = False
+    for row in read_rows(folder.metrics) if folder.metrics.is_file() else ():
+        if due:
+            raise ValueError(
+                f"{folder.path}: {folder.metrics.name} tells of step {row['step']}, and {folder.checkpoints} holds no "
+                "checkpoint: put the checkpoints back, or begin a new run with --out"
+            )
+        due = every > 0 and row["step"] % every == 0 and row.get("dropped_steps", 0) == dropped
+        dropped = row.get("dropped_steps", 0)

@@ -8,6 +8,7 @@ from paring.evaluation.measuring import measure
 from paring.policy.packing import packed
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import stopwatch
+from paring.runtime.interruption import waiting
 from paring.runtime.memory import give_back_freed_memory
 from paring.runtime.screen import Screen
 from paring.training.collecting import collect
@@ -24,7 +25,7 @@ from paring.types import Key
 
 def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Result:
     """Reinforcement learning in `folder`. See `method.train`."""
-    setup = prepare(run)
+    setup = prepare(run, screen.note)
     gates = gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
     greedy = replace(run.rollout.sampling, temperature=0.0)
@@ -44,16 +45,19 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
         if not loop.is_over:
             return loop.interrupted()
         screen.note("measuring the trained policy ...")
-        evaluation, items = test()
+        with waiting():
+            evaluation, items = test()
+            validation = validate()[0].as_plain() if run.evaluate.validation_at_end else None
         folder.write_items([item.as_plain() for item in items])
-        validation = validate()[0].as_plain() if run.evaluate.validation_at_end else None
         return loop.finish(Examined.of(evaluation, items), validation=validation)
+    return loop.interrupted()
 
 
 def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
     """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3)."""
     watch, key, objective = stopwatch(setup.policy.device), Key(run.seed, number), setup.objective
-    collected = collect(setup, run.rollout, key, watch)
+    with setup.sampler.steady(), waiting():
+        collected = collect(setup, run.rollout, key, watch)
     give_back_freed_memory()
     outcome = collected.outcome(run.rollout.max_new_tokens)
     advantage_PG, selected_PG = objective.advantage(outcome), objective.selected(outcome)

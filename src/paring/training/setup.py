@@ -1,6 +1,7 @@
 """Set-up before the first step: every fault of the user's is found here, before any work is done."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -20,7 +21,7 @@ from paring.rollout.lagged import LaggedEngine
 from paring.rollout.local import LocalEngine, check_decodes, check_length
 from paring.rollout.teacher import Teacher
 from paring.runtime.faults import RowFault, faults_in_words
-from paring.runtime.machine import threads_for
+from paring.runtime.machine import all_cpus, most_threads, threads_for
 from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
 from paring.tasks.base import Task
 from paring.tasks.own_data import OwnData
@@ -28,6 +29,8 @@ from paring.training.config import AnyRun, Run
 from paring.training.draws import items_of_step
 from paring.training.start import attach_adapters
 from paring.types import Json, Key, Problem
+
+NOTE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,9 @@ class Setup:
         return metrics | ({"notes": list(self.notes)} if self.notes else {})
 
 
-def prepare(run: Run) -> Setup:
-    """Read the data, load the model, attach the adapters, and check that every prompt of the run fits.
+def prepare(run: Run, note: Callable[[str], object] = str) -> Setup:
+    """Read the data, load the model, attach the adapters, and check that every prompt of the run fits; where that takes
+    long, it is said by `note`.
 
     Raises ValueError, or FileNotFoundError for data that is not there."""
     ask_for_large_pages()  # before an objective of the user's own is tried on tensors
@@ -76,14 +80,14 @@ def prepare(run: Run) -> Setup:
     skipped = list(run.task.skipped()) if isinstance(run.task, OwnData) else []
     long: dict[str, RowFault] = {}
     if isinstance(run.task, OwnData) and run.task.long == "skip":
-        long = _too_long(policy, [*problems, *tested, *validated], run.rollout.max_new_tokens)
+        long = _too_long(policy, [*problems, *tested, *validated], run.rollout.max_new_tokens, note)
     problems, tested, validated = (_without(part, long) for part in (problems, tested, validated))
     if not problems or not tested:
         raise ValueError(f"task {run.task.name}: no prompt is left: {faults_in_words(list(long.values()))}")
     held_out = [*tested[: run.evaluate.limit], *validated[: run.evaluate.validation_limit]]
     count = min(run.steps * run.rollout.problems, len(problems))
     drawn = problems if objective.redraws else items_of_step(problems, count, seed=run.seed, step=1)
-    if faults := list(_too_long(policy, [*drawn, *held_out], run.rollout.max_new_tokens).values()):
+    if faults := list(_too_long(policy, [*drawn, *held_out], run.rollout.max_new_tokens, note).values()):
         remedy = "; task.long=skip leaves such prompts out" if isinstance(run.task, OwnData) else ""
         raise ValueError(f"{faults[0] if len(faults) == 1 else faults_in_words(faults)}{remedy}")
     engine = LocalEngine(policy, rows=run.rollout.rows)
@@ -105,6 +109,8 @@ def prepare(run: Run) -> Setup:
 def load_policy(run: AnyRun) -> tuple[Policy, list[str]]:
     """The model with its adapters, on the run's threads, and notes for the user. Raises ValueError."""
     check_events(run.adapter, run.steps)
+    if run.threads > (most := most_threads()):
+        raise ValueError(f"threads = {run.threads}: at most {most} with {all_cpus()} CPUs; 0 takes the best")
     base, tokenizer = load_base(run.model)
     adapters, notes = attach_adapters(base, run)
     keep_freed_memory()
@@ -124,10 +130,16 @@ def in_words(policy: Policy) -> str:
     ) + ("" if policy.unpacked is None else f"; {policy.pace}")
 
 
-def _too_long(policy: Policy, problems: Sequence[Problem], max_new_tokens: int) -> dict[str, RowFault]:
+def _too_long(
+    policy: Policy, problems: Sequence[Problem], max_new_tokens: int, note: Callable[[str], object]
+) -> dict[str, RowFault]:
     """A fault, by the problem's id, for each prompt that leaves no room for an answer."""
     faults: dict[str, RowFault] = {}
-    for problem in problems:
+    said = time.monotonic()
+    for place, problem in enumerate(problems):
+        if time.monotonic() - said > NOTE_SECONDS:
+            said = time.monotonic()
+            note(f"checking that prompts fit: {place:,} of {len(problems):,} done")
         prompt = prompt_tokens(policy.tokenizer, problem.messages)
         check_rows(prompt, embedding_rows(policy.model), policy.tokenizer, f"problem {problem.id}: its prompt")
         try:

@@ -11,6 +11,7 @@ from paring.policy.model import Policy
 from paring.policy.packing import Labelled, pack_examples
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import stopwatch
+from paring.runtime.interruption import waiting
 from paring.runtime.screen import Screen
 from paring.training.config import SftRun
 from paring.training.draws import items_of_step
@@ -44,7 +45,10 @@ def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Re
         if not loop.is_over:
             return loop.interrupted()
         screen.note("measuring the trained policy ...")
-        return loop.finish(Examined(validate().as_plain()))
+        with waiting():
+            after = validate()
+        return loop.finish(Examined(after.as_plain()))
+    return loop.interrupted()
 
 
 def sft_step(run: SftRun, setup: SftSetup, optimiser: Optimiser, number: int) -> Step:

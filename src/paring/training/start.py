@@ -6,11 +6,15 @@ from transformers import PreTrainedModel
 
 from paring.adapters.attach import attach, targeted_modules
 from paring.adapters.kinds import Adapter, Gated
+from paring.adapters.linear import features_of
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_reading import PeftLora, attach_from_peft
 from paring.policy.bases import check_base
 from paring.policy.publishing import read_published
 from paring.training.config import AnyRun
+
+MOST_TIMES_WIDEST = 8
+"""Ranks up to so many times the widest side of a module are taken."""
 
 
 def attach_adapters(base: PreTrainedModel, run: AnyRun) -> tuple[dict[str, LowRankLinear], list[str]]:
@@ -20,6 +24,7 @@ def attach_adapters(base: PreTrainedModel, run: AnyRun) -> tuple[dict[str, LowRa
     Raises ValueError, among others where the folder's adapter was trained on another base."""
     adapter = run.adapter
     if adapter.start is None:
+        _check_rank(base, adapter)
         return attach(base, adapter, seed=run.seed), []
     folder = Path(adapter.start).expanduser()
     stored = read_published(base, folder)
@@ -28,6 +33,14 @@ def attach_adapters(base: PreTrainedModel, run: AnyRun) -> tuple[dict[str, LowRa
     if (note := check_base(base, folder, run.model.path, stored.base_model)) is not None:
         notes.insert(0, note)
     return adapters, notes
+
+
+def _check_rank(base: PreTrainedModel, adapter: Adapter) -> None:
+    """A rank far above the widest side of every module adds nothing but memory. Raises ValueError."""
+    sides = [side for module in targeted_modules(base, adapter.targets).values() for side in features_of(module) or ()]
+    most = MOST_TIMES_WIDEST * max(sides, default=adapter.rank)
+    if adapter.rank > most:
+        raise ValueError(f"adapter.rank = {adapter.rank}: at most {most}, {MOST_TIMES_WIDEST} times the widest module")
 
 
 def _overridden(adapter: Adapter, stored: PeftLora, base: PreTrainedModel) -> list[str]:

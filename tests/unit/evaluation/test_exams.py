@@ -105,6 +105,13 @@ def test_a_run_of_no_known_style_and_none_at_all(small_run):
     assert "not known" in style_for(wanted(), run)[1][0]
 
 
+def test_a_run_s_own_code_is_not_run_for_another_task(tmp_path):
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Mine: pass\n")
+    run = load_run("quickstart", task={"path": f"{tmp_path}/mine.py:Mine"})
+    assert "not run for other tasks" in style_for(wanted(tasks=("arithmetic:3",)), run)[1][0]
+    assert not (tmp_path / "ran").exists()
+
+
 def test_broken_rows_are_listed(real):
     (exam,) = chosen(tasks=("cn_middle_school:80",), data=real)
     about = exam.about()

@@ -9,7 +9,7 @@ import stat
 import pytest
 import torch
 
-from paring.runtime.checkpoint import CheckpointNotSaved, load_newest, save
+from paring.runtime.checkpoint import CheckpointNotSaved, load_newest, newest_first, save
 from paring.runtime.files import sha256_of
 
 
@@ -165,3 +165,10 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_says_what_was_needed(tmp_path
 def test_a_run_folder_that_vanished_is_loud(tmp_path):
     with pytest.raises(CheckpointNotSaved, match="No such file"):
         save(tmp_path / "gone" / "checkpoints", 1, {}, {}, keep=2)
+
+
+def test_a_folder_of_a_name_like_a_checkpoint_s_is_none(tmp_path):
+    for name in ("step-000003-backup", "step-", "step-x", "step-000009.old", ".step-000004.staging-1", "damaged"):
+        (tmp_path / name).mkdir()
+    save(tmp_path, 1, {}, {}, keep=2)
+    assert [step for step, _ in newest_first(tmp_path)] == [1]

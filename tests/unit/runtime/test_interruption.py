@@ -1,12 +1,14 @@
 """Signals: a request first, an end at the second, the old handlers back afterwards."""
 
+import itertools
 import os
 import signal
 import threading
+import time
 
 import pytest
 
-from paring.runtime.interruption import Interruption
+from paring.runtime.interruption import Interrupted, Interruption, waiting
 
 
 @pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143)])
@@ -26,6 +28,7 @@ def test_the_second_signal_ends_the_process_at_once(tmp_path, exit_code_of_child
         with Interruption() as interruption:
             os.kill(os.getpid(), signal.Signals[first])
             (tmp_path / "first").write_text(interruption.requested)
+            time.sleep(0.4)  # the same signal at once is an echo, such as `timeout` makes
             os.kill(os.getpid(), signal.Signals[second])
             (tmp_path / "second").write_text("still alive")
 
@@ -61,3 +64,85 @@ def test_outside_the_main_thread_nothing_is_changed():
     thread.join()
     assert seen == [(before, None)]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_wait_is_given_up_and_other_work_is_not():
+    with Interruption() as interruption:
+        with pytest.raises(Interrupted), waiting():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        assert interruption.requested == "SIGTERM"
+        with pytest.raises(Interrupted), waiting():
+            raise AssertionError("a wait does not begin once the end is asked for")
+
+
+def test_a_save_is_asked_for_by_signal_or_by_file_and_ends_nothing(tmp_path, capfd):
+    file = tmp_path / "save-now"
+    with Interruption(save_file=file) as interruption:
+        assert not interruption.save_asked
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert interruption.save_asked and interruption.requested is None
+        interruption.saved()
+        assert not interruption.save_asked
+        file.touch()
+        assert interruption.save_asked
+        time.sleep(0.8)  # it is looked for twice a second
+        assert "saving after the step in hand, then going on" in capfd.readouterr().err
+        interruption.saved()
+        assert not file.exists() and not interruption.save_asked
+
+
+def test_it_speaks_within_a_second_although_the_main_thread_is_busy(tmp_path, exit_code_of_child):
+    """The interpreter runs no handler while one call into C lasts; the words come all the same."""
+
+    def be_busy():
+        log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+        os.dup2(log, 2)
+        with Interruption("2 steps"):
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT)).start()
+            while True:
+                sum(itertools.repeat(1, 2**22))
+
+    assert exit_code_of_child(be_busy) == 143
+    first, last = (tmp_path / "log").read_text().splitlines()
+    assert first.startswith("SIGTERM: saving, then ending; ") and first.endswith(" ends at once and loses 2 steps")
+    assert last == "ended at once; lost: 2 steps"
+
+
+@pytest.mark.parametrize("twice", ["SIGHUP", "SIGTERM"])
+def test_an_echo_is_no_second_request(twice):
+    with Interruption() as interruption:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.Signals[twice])
+        assert interruption.requested == twice
+
+
+def test_a_forked_child_can_be_terminated():
+    with Interruption():
+        child = os.fork()
+        if child == 0:
+            time.sleep(30)
+            os._exit(0)
+        time.sleep(0.1)
+        os.kill(child, signal.SIGTERM)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM
+
+
+def test_what_is_ignored_stays_so():
+    """A run that nohup started goes on when its terminal closes."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interruption.requested is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_output_without_a_reader_is_a_request():
+    with Interruption() as interruption:
+        interruption.end_without_reader()
+        assert (interruption.requested, interruption.exit_code) == ("SIGPIPE", 141)

@@ -111,3 +111,18 @@ def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch):
 def test_the_holder_s_name_is_read_past_the_byte_that_windows_locks(tmp_path, holder):
     first, name = (tmp_path / ".lock").read_bytes()[:1], (tmp_path / ".lock").read_bytes()[1:]
     assert first == b" " and json.loads(name) == {"pid": holder, "host": socket.gethostname()}
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "folder"])
+def test_a_lock_file_that_is_another_is_refused_and_not_written(tmp_path, kind):
+    victim, lock = tmp_path / "victim", tmp_path / ".lock"
+    victim.write_text("precious")
+    {
+        "link": lambda: lock.symlink_to(victim),
+        "hard link": lambda: lock.hardlink_to(victim),
+        "pipe": lambda: os.mkfifo(lock),
+        "folder": lock.mkdir,
+    }[kind]()
+    with pytest.raises(ValueError, match="no plain file"), run_lock(tmp_path):
+        pass
+    assert victim.read_text() == "precious"
