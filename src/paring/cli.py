@@ -14,7 +14,7 @@ from paring.commands.ranks import ranks
 from paring.commands.recipes import recipes
 from paring.commands.report import report
 from paring.commands.samples import samples
-from paring.commands.shared import in_words
+from paring.commands.shared import TakesSettings, in_words
 from paring.commands.study import study
 from paring.commands.train import train
 from paring.commands.verify import reward_check, verify
@@ -29,7 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in COMMANDS:
-    app.command("eval" if command is evaluate else None)(in_words(command))
+    takes_settings = TakesSettings if command in (train, plan, evaluate) else None
+    app.command("eval" if command is evaluate else None, cls=takes_settings)(in_words(command))
 
 
 def _show_version(asked: bool) -> None:

@@ -155,7 +155,7 @@ def validate(data: Plain, *, source: str) -> AnyRun:
         # By way of JSON: there, strict types take an object for a settings class and an array for a tuple.
         return TypeAdapter(kind).validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise RecipeError(source, complaints(error, data, kind)) from None
+        raise RecipeError(source, complaints(error, data, kind, METHODS)) from None
 
 
 def _name_own_task(data: Plain) -> None:
