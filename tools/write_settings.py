@@ -23,7 +23,8 @@ def page() -> str:
     ]
     for name, rows in sections(METHODS).items():
         cells = [
-            [f"`{row.key}`", _type(row), row.default, row.bound, ", ".join(row.kinds), row.meaning] for row in rows
+            [f"`{row.key}`", _type(row), row.default, row.bound, ", ".join(row.kinds), _text(row.meaning)]
+            for row in rows
         ]
         parts += [f"## {name}", _table(("setting", "type", "default", "bound", "for", "meaning"), cells)]
     here = [[f"`{one.name}`", one.library, " or ".join(f"`{key}`" for key in one.ours), one.note] for one in FOREIGN]
@@ -37,6 +38,11 @@ def page() -> str:
 
 def _type(row: Setting) -> str:
     return row.type.replace('" or "', '", "')
+
+
+def _text(meaning: str) -> str:
+    """No tag that a meaning names is one of the page."""
+    return meaning.replace("<", "\\<")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

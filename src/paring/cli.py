@@ -13,13 +13,18 @@ from paring.commands.plan import plan
 from paring.commands.ranks import ranks
 from paring.commands.recipes import recipes
 from paring.commands.report import report
+from paring.commands.runs import runs
 from paring.commands.samples import samples
 from paring.commands.shared import TakesSettings, in_words
 from paring.commands.study import study
 from paring.commands.train import train
 from paring.commands.verify import reward_check, verify
+from paring.commands.watch import watch
 
-COMMANDS = (train, study, compare, report, verify, reward_check, plan, evaluate, recipes, export, fetch, samples, ranks)
+COMMANDS = (
+    *(train, study, runs, watch, compare, report, samples, ranks),
+    *(verify, reward_check, plan, evaluate, recipes, export, fetch),
+)
 HELP = "Train language models by reinforcement learning on verifiable rewards, or supervised, on low-rank adapters."
 
 app = typer.Typer(

@@ -25,6 +25,8 @@ COMMANDS = (
     "report",
     "verify",
     "reward-check",
+    "runs",
+    "watch",
 )
 HEAVY = ("torch", "transformers", "pydantic", "rich", "numpy", "safetensors", "peft")
 
@@ -63,7 +65,7 @@ def test_shells_can_complete_commands():
 def test_every_command_explains_itself(paring, command):
     ended = paring(command, "--help")
     assert ended.exit_code == 0 and "--debug" in ended.stdout
-    assert ("--json" in ended.stdout) == (command not in ("train", "study"))
+    assert ("--json" in ended.stdout) == (command not in ("train", "study", "watch"))
 
 
 def test_promised_options(paring):

@@ -134,7 +134,7 @@ def _chosen(members: list[type], section: object) -> list[type]:
 
 
 def _unknown(key: str, data: "Mapping[str, Json]", root: type, others: "Mapping[str, type]") -> str:
-    section, _, name = key.rpartition(".")
+    section = key.rpartition(".")[0]
     if key in RENAMED:
         return f"{key}: is called {RENAMED[key]}"
     if key in valid_keys(root):

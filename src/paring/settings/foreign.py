@@ -8,7 +8,8 @@ _TRL, _PEFT, _VERL = "TRL", "PEFT", "verl"
 
 @dataclass(frozen=True)
 class ForeignName:
-    """A name of another library. `ours`: keys here that mean the same, of which a run has one; none: `note` says why."""
+    """A name of another library. `ours`: keys here that mean the same, of which a run has one; where there is none,
+    `note` says why."""
 
     library: str
     name: str
@@ -74,9 +75,7 @@ FOREIGN = (
     ForeignName(_TRL, "load_in_4bit", ("model.quantisation",), '"4bit"'),
     ForeignName(_TRL, "load_in_8bit", ("model.quantisation",), '"8bit"'),
     ForeignName(_TRL, "use_vllm", (), "the package samples by itself, without a server"),
-    ForeignName(
-        _TRL, "output_dir", (), "the folder of a run is no setting: paring train --out DIR, train(run, out=...)"
-    ),
+    ForeignName(_TRL, "output_dir", (), "no setting: paring train --out DIR, train(run, out=...)"),
     ForeignName(_TRL, "resume_from_checkpoint", (), "no setting: paring train --resume RUN, train(run, resume=True)"),
     ForeignName(_PEFT, "r", ("adapter.rank",)),
     ForeignName(_PEFT, "lora_r", ("adapter.rank",)),

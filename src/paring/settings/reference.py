@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
+from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -39,7 +40,7 @@ SHARED = {
     "evaluate.validation_limit": "Problems of the validation split, at most.",
     "model.device": "auto: a GPU where there is one.",
     "model.path": "A model that ships, a Hugging Face folder, a .gguf file, or a name on the hub.",
-    "objective.alpha": "Whether the advantage is multiplied by B / (B - M); M completions are in groups without signal.",
+    "objective.alpha": "Whether the advantage is multiplied by B / (B - M); M are in groups without signal.",
     "objective.all_wrong": "Whether a group without a right answer is trained on.",
     "objective.clip_high": 'The ratio is clipped at 1 + this; "off": not on this side.',
     "objective.clip_low": 'The ratio is clipped at 1 - this; "off": not on this side.',
@@ -217,7 +218,7 @@ def _below_fields(owner: type) -> dict[str, str]:
         return {}
     body: Sequence[ast.stmt] = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)).body
     said = {}
-    for above, below in zip(body, body[1:], strict=False):
+    for above, below in pairwise(body):
         if isinstance(above, ast.AnnAssign) and isinstance(above.target, ast.Name) and isinstance(below, ast.Expr):
             if isinstance(below.value, ast.Constant) and isinstance(below.value.value, str):
                 said[above.target.id] = _sentence(below.value.value)

@@ -13,12 +13,13 @@ from paring.evaluation.measuring import Evaluation
 from paring.policy.packing import PackedBatch
 from paring.policy.publishing import publish
 from paring.runtime.checkpoint import newest_first
+from paring.runtime.facts import facts_of_this_process
 from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import begin_peaks, peaks
 from paring.runtime.interruption import Interruption
-from paring.runtime.journal import Journal
+from paring.runtime.journal import Journal, read_rows
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import peak_memory_gb, versions
 from paring.runtime.screen import Screen
@@ -75,6 +76,7 @@ class Loop:
             closing(Journal(folder.path, ranks=isinstance(run.adapter, Gated))) as journal,
             Interruption() as interruption,
         ):
+            folder.add_start(facts_of_this_process())
             progress = restore(folder, trained, journal, screen) if resume else Progress()
             loop = cls(run, folder, trained, progress, journal, interruption, screen)
             try:
@@ -103,7 +105,8 @@ class Loop:
         if self.progress.before is None:
             self.screen.note(f"measuring the base on held-out {held_out} ...")
             self.progress.before = examine()
-        self.screen.start(title, self.run.steps, self.progress.step)
+        made = list(read_rows(self.folder.metrics))
+        self.screen.start(title, self.run.steps, self.progress.step, history=made)
 
     def steps(self) -> Iterator[int]:
         """The number of each step to make, until the run is over or interrupted; then it is saved."""
@@ -184,6 +187,7 @@ class Loop:
         metrics |= {} if unpacked is None else {"unpacked": unpacked}
         metrics |= {"threads": torch.get_num_threads(), "dropped_steps": progress.dropped, "updates": progress.updates}
         if run.evaluate.every and progress.step % run.evaluate.every == 0:
+            self.screen.phase("evaluation")
             measured = measure()
             metrics |= {"evaluation": measured.as_plain(), "seconds_evaluate": measured.seconds}
             self.screen.note(f"step {progress.step}: {figure} {measured}")
@@ -193,6 +197,9 @@ class Loop:
         self.journal.record(metrics)
         self.journal.samples([vars(row) for row in step.answers])
         self.screen.step(metrics)
+        if step.answers:
+            first = step.answers[0]
+            self.screen.sample(str(first.prompt[-1]["content"]), first.completion, first.reward)
 
     def _move_ranks(self, adapter: Gated, probe: PackedBatch) -> None:
         trained, place = self.trained, {"step": self.progress.step, "steps": self.run.steps, "seed": self.run.seed}

@@ -1,5 +1,6 @@
 """RGRA on low-rank adapters: sample, score, advantage, update (arXiv 2603.18756)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -39,7 +40,7 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
         title = f"{run.objective.kind} on {run.task.name}: {in_words(setup.policy)}"
         loop.begin(title, f"problems of {run.task.name}", lambda: Examined.of(*test()))
         for number in loop.steps():
-            step = rl_step(run, setup, optimiser, number)
+            step = rl_step(run, setup, optimiser, number, screen.phase)
             loop.record(step, "validation accuracy", lambda: validate()[0])
         if not loop.is_over:
             return loop.interrupted()
@@ -50,9 +51,12 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
         return loop.finish(Examined.of(evaluation, items), validation=validation)
 
 
-def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
-    """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3)."""
-    watch, key, objective = stopwatch(setup.policy.device), Key(run.seed, number), setup.objective
+def rl_step(
+    run: Run, setup: Setup, optimiser: Optimiser, number: int, notice: Callable[[str], None] | None = None
+) -> Step:
+    """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3). `notice` is told of
+    each phase."""
+    watch, key, objective = stopwatch(setup.policy.device, notice), Key(run.seed, number), setup.objective
     collected = collect(setup, run.rollout, key, watch)
     give_back_freed_memory()
     outcome = collected.outcome(run.rollout.max_new_tokens)

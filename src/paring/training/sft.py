@@ -1,6 +1,6 @@
 """Supervised fine-tuning on low-rank adapters: draw examples, cross-entropy, update."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -39,7 +39,7 @@ def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Re
         title = f"supervised on {run.data.name}: {in_words(setup.policy)}, {len(setup.examples):,} examples"
         loop.begin(title, f"examples of {run.data.name}", lambda: Examined(validate().as_plain()))
         for number in loop.steps():
-            step = sft_step(run, setup, optimiser, number)
+            step = sft_step(run, setup, optimiser, number, screen.phase)
             loop.record(step, "held-out loss", validate)
         if not loop.is_over:
             return loop.interrupted()
@@ -47,9 +47,11 @@ def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Re
         return loop.finish(Examined(validate().as_plain()))
 
 
-def sft_step(run: SftRun, setup: SftSetup, optimiser: Optimiser, number: int) -> Step:
-    """One batch of examples and the update made from it."""
-    watch, seed = stopwatch(setup.policy.device), Key(run.seed, number).number()
+def sft_step(
+    run: SftRun, setup: SftSetup, optimiser: Optimiser, number: int, notice: Callable[[str], None] | None = None
+) -> Step:
+    """One batch of examples and the update made from it. `notice` is told of each phase."""
+    watch, seed = stopwatch(setup.policy.device, notice), Key(run.seed, number).number()
     examples = items_of_step(setup.examples, run.batch, seed=run.seed, step=number)
     lr = learning_rate(run.optimiser, number, run.steps)
     with watch("training"):
