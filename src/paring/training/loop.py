@@ -76,8 +76,8 @@ class Loop:
             closing(Journal(folder.path, ranks=isinstance(run.adapter, Gated))) as journal,
             Interruption() as interruption,
         ):
-            folder.add_start(facts_of_this_process())
             progress = restore(folder, trained, journal, screen) if resume else Progress()
+            folder.add_start(facts_of_this_process())
             loop = cls(run, folder, trained, progress, journal, interruption, screen)
             try:
                 yield loop
