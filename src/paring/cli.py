@@ -10,6 +10,7 @@ from paring.commands.evaluate import evaluate
 from paring.commands.export import export
 from paring.commands.fetch import fetch
 from paring.commands.plan import plan
+from paring.commands.push import push
 from paring.commands.ranks import ranks
 from paring.commands.recipes import recipes
 from paring.commands.report import report
@@ -17,13 +18,15 @@ from paring.commands.runs import runs
 from paring.commands.samples import samples
 from paring.commands.shared import TakesSettings, in_words
 from paring.commands.study import study
+from paring.commands.talk import ask, chat
 from paring.commands.train import train
 from paring.commands.verify import reward_check, verify
 from paring.commands.watch import watch
 
 COMMANDS = (
     *(train, study, runs, watch, compare, report, samples, ranks),
-    *(verify, reward_check, plan, evaluate, recipes, export, fetch),
+    *(evaluate, ask, chat, export, push),
+    *(verify, reward_check, plan, recipes, fetch),
 )
 HELP = "Train language models by reinforcement learning on verifiable rewards, or supervised, on low-rank adapters."
 

@@ -27,6 +27,9 @@ COMMANDS = (
     "reward-check",
     "runs",
     "watch",
+    "ask",
+    "chat",
+    "push",
 )
 HEAVY = ("torch", "transformers", "pydantic", "rich", "numpy", "safetensors", "peft")
 
@@ -65,7 +68,7 @@ def test_shells_can_complete_commands():
 def test_every_command_explains_itself(paring, command):
     ended = paring(command, "--help")
     assert ended.exit_code == 0 and "--debug" in ended.stdout
-    assert ("--json" in ended.stdout) == (command not in ("train", "study", "watch"))
+    assert ("--json" in ended.stdout) == (command not in ("train", "study", "watch", "chat"))
 
 
 def test_promised_options(paring):
