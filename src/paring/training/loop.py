@@ -24,8 +24,9 @@ from paring.runtime.lock import run_lock
 from paring.runtime.machine import peak_memory_gb, versions
 from paring.runtime.screen import Screen
 from paring.settings.complaints import NotFinite, RunFailed
+from paring.tracking.listeners import Listeners, OnStep
 from paring.training.collecting import AnswerRow
-from paring.training.config import AnyRun, Run, to_toml
+from paring.training.config import AnyRun, Run, as_plain, to_toml
 from paring.training.heldout import HeldOutLoss
 from paring.training.optim import Update
 from paring.training.progress import Examined, Progress, Trained, restore, save
@@ -59,11 +60,19 @@ class Loop:
     journal: Journal
     interruption: Interruption
     screen: Screen
+    listeners: Listeners
 
     @classmethod
     @contextmanager
     def opened(
-        cls, run: AnyRun, folder: RunFolder, trained: Trained, *, resume: bool, screen: Screen
+        cls,
+        run: AnyRun,
+        folder: RunFolder,
+        trained: Trained,
+        *,
+        resume: bool,
+        screen: Screen,
+        on_step: OnStep | None = None,
     ) -> Iterator["Loop"]:
         """Begin the folder, or go on from its newest checkpoint.
 
@@ -78,7 +87,8 @@ class Loop:
         ):
             progress = restore(folder, trained, journal, screen) if resume else Progress()
             folder.add_start(facts_of_this_process())
-            loop = cls(run, folder, trained, progress, journal, interruption, screen)
+            listeners = Listeners(run.track, folder.path, as_plain(run), on_step)
+            loop = cls(run, folder, trained, progress, journal, interruption, screen, listeners)
             try:
                 yield loop
             except NotFinite as error:
@@ -87,6 +97,8 @@ class Loop:
                 raise RunFailed(loop._diverged(f"{error} after step {progress.step}")) from error
             finally:
                 screen.finish()
+                for missed in listeners.close(folder.read_result() or {}):
+                    screen.note(missed)
 
     @property
     def is_over(self) -> bool:
@@ -195,11 +207,13 @@ class Loop:
             metrics |= {"collapse": asdict(collapse)}
             self.screen.note(f"step {progress.step}: {collapse.words}")
         self.journal.record(metrics)
-        self.journal.samples([vars(row) for row in step.answers])
+        answers = [vars(row) for row in step.answers]
+        self.journal.samples(answers)
         self.screen.step(metrics)
         if step.answers:
             first = step.answers[0]
             self.screen.sample(str(first.prompt[-1]["content"]), first.completion, first.reward)
+        self.listeners.step(metrics, answers)
 
     def _move_ranks(self, adapter: Gated, probe: PackedBatch) -> None:
         trained, place = self.trained, {"step": self.progress.step, "steps": self.run.steps, "seed": self.run.seed}

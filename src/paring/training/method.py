@@ -10,6 +10,8 @@ from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.folder import RunFolder, check_free, free_folder
 from paring.runtime.screen import Screen
 from paring.runtime.text import visible
+from paring.tracking.listeners import OnStep
+from paring.tracking.trackers import check_trackers
 from paring.training import rl, setup, sft, sft_setup
 from paring.training.config import AnyRun, Run, to_toml
 from paring.training.draws import items_of_step
@@ -19,11 +21,19 @@ from paring.training.setup import in_words
 from paring.training.showing import BEGIN, END, marked, quoted
 
 
-def train(run: AnyRun, out: str | Path | None = None, *, resume: bool = False, screen: Screen | None = None) -> Result:
+def train(
+    run: AnyRun,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    screen: Screen | None = None,
+    on_step: OnStep | None = None,
+) -> Result:
     """Post-train a model as the run says, and write everything to the folder `out`, by default a new one in runs/.
 
     `resume` goes on with the run that `out` holds, to the same bytes as if it had never been interrupted. Ctrl-C and
-    SIGTERM end the run after the step in hand, saved; a second one ends it at once.
+    SIGTERM end the run after the step in hand, saved; a second one ends it at once. `on_step` is called after each step
+    with its metrics (docs/metrics.md); what it raises ends the run.
     Raises ValueError, before any work is done, for what is wrong with recipe, data, model or folder; RunFailed when
     numbers are not finite several steps in a row; OSError where the disk refuses a checkpoint."""
     name = run.task.name if isinstance(run, Run) else f"sft-{run.data.name}"
@@ -35,14 +45,16 @@ def train(run: AnyRun, out: str | Path | None = None, *, resume: bool = False, s
     if resume and (ended := folder.read_result()) is not None:
         screen.note(f"{folder.path} has come to its end already")
         return Result(folder.path, Values.from_plain(ended))
+    check_trackers(run.track)
     run = replace(run, model=resolved(run.model))
     if isinstance(run, Run):
-        return rl.train(run, folder, resume=resume, screen=screen)
-    return sft.train(run, folder, resume=resume, screen=screen)
+        return rl.train(run, folder, resume=resume, screen=screen, on_step=on_step)
+    return sft.train(run, folder, resume=resume, screen=screen, on_step=on_step)
 
 
 def preview(run: AnyRun) -> str:
     """A dry run: everything is checked and shown, nothing is written. Raises as the training would."""
+    check_trackers(run.track)
     run = replace(run, model=resolved(run.model))
     if isinstance(run, Run):
         rl_setup = setup.prepare(run)

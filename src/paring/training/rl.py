@@ -11,6 +11,7 @@ from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import stopwatch
 from paring.runtime.memory import give_back_freed_memory
 from paring.runtime.screen import Screen
+from paring.tracking.listeners import OnStep
 from paring.training.collecting import collect
 from paring.training.config import Run
 from paring.training.loop import Loop, Step
@@ -23,7 +24,7 @@ from paring.training.update import Worth, improve
 from paring.types import Key
 
 
-def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Result:
+def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen, on_step: OnStep | None = None) -> Result:
     """Reinforcement learning in `folder`. See `method.train`."""
     setup = prepare(run)
     gates = gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
@@ -33,7 +34,7 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
     test = partial(measured, "test", limit=run.evaluate.limit)
     validate = partial(measured, "validation", limit=run.evaluate.validation_limit)
     trained = Trained(setup.policy, optimiser, setup.sampler)
-    with Loop.opened(run, folder, trained, resume=resume, screen=screen) as loop:
+    with Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step) as loop:
         loop.leave_out(setup.skipped)
         for note in setup.notes:
             screen.note(note)

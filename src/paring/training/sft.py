@@ -12,6 +12,7 @@ from paring.policy.packing import Labelled, pack_examples
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import stopwatch
 from paring.runtime.screen import Screen
+from paring.tracking.listeners import OnStep
 from paring.training.config import SftRun
 from paring.training.draws import items_of_step
 from paring.training.heldout import cut_examples, held_out_loss
@@ -26,13 +27,15 @@ from paring.training.sft_setup import SftSetup, prepare
 from paring.types import Key
 
 
-def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Result:
+def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen, on_step: OnStep | None = None) -> Result:
     """Supervised fine-tuning in `folder`. See `method.train`."""
     setup = prepare(run)
     gates = gate_rule(run.adapter, run.steps)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
     validate = partial(held_out_loss, setup.policy, setup.held_out, tokens_per_pass=run.optimiser.tokens_per_pass)
-    with Loop.opened(run, folder, Trained(setup.policy, optimiser), resume=resume, screen=screen) as loop:
+    with Loop.opened(
+        run, folder, Trained(setup.policy, optimiser), resume=resume, screen=screen, on_step=on_step
+    ) as loop:
         loop.leave_out(setup.skipped)
         for note in setup.notes:
             screen.note(note)
