@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -48,7 +48,8 @@ def in_words(command: Callable[..., None]) -> Callable[..., None]:
 class TakesSettings(TyperCommand):
     """A command that takes settings as KEY=VALUE. One written as an option is answered with how it is written."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    # The class of contexts that the base names is click's, or typer's own copy of it, by typer's version.
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         known = {"--help"} | {option for one in self.params for option in (*one.opts, *one.secondary_opts)}
         for place, given in enumerate(args):
             name, _, value = given.partition("=")

@@ -17,7 +17,7 @@ PATIENCE = 30.0
 
 
 class Sink:
-    """Takes the steps of a run to a tracker, which `opening` gives. Each failure is counted; all are said once, at the end."""
+    """Takes the steps of a run to a tracker, which `opening` gives. Failures are counted, and said once at the end."""
 
     def __init__(self, name: str, opening: Callable[[], Tracker], *, waiting: int = MOST_WAITING) -> None:
         self._name, self._opening = name, opening

@@ -1,7 +1,9 @@
-"""The trackers: each takes the figures of a run to one library, and keeps them here unless the user's variables differ."""
+"""The trackers: each takes the figures of a run to one library, on this machine unless a variable says otherwise."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Protocol, get_args
@@ -88,8 +90,7 @@ class _Wandb:
     """Weights & Biases: files in the run's folder, sent nowhere unless WANDB_MODE says online."""
 
     def __init__(self, folder: Path, config: JsonObject) -> None:
-        import wandb
-
+        wandb = import_module("wandb")
         mode = "online" if os.environ.get("WANDB_MODE") == "online" else "offline"
         quiet = wandb.Settings(silent=True, console="off")
         project = os.environ.get("WANDB_PROJECT", PROJECT)
@@ -101,9 +102,8 @@ class _Wandb:
         self._run.log(dict(values), step=step)
 
     def answers(self, step: int, text: str) -> None:
-        import wandb
-
-        self._run.log({"answers": wandb.Table(columns=["step", "answers"], data=[[step, text]])}, step=step)
+        table = import_module("wandb").Table
+        self._run.log({"answers": table(columns=["step", "answers"], data=[[step, text]])}, step=step)
 
     def close(self) -> None:
         self._run.finish()
@@ -113,10 +113,8 @@ class _Trackio:
     """Trackio: a data base on this machine (TRACKIO_DIR)."""
 
     def __init__(self, folder: Path, config: JsonObject) -> None:
-        import trackio
-
         quiet = {"embed": False, "auto_log_cpu": False, "auto_log_gpu": False}
-        self._run = trackio.init(project=PROJECT, name=folder.name, config=dict(config), **quiet)
+        self._run = import_module("trackio").init(project=PROJECT, name=folder.name, config=dict(config), **quiet)
 
     def figures(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
@@ -133,10 +131,8 @@ class _Mlflow:
 
     def __init__(self, folder: Path, config: JsonObject) -> None:
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # from version 3 on it asks for that
-        from mlflow import MlflowClient
-
         place = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlruns").resolve().as_uri()
-        self._client = MlflowClient(tracking_uri=place)
+        self._client = import_module("mlflow").MlflowClient(tracking_uri=place)
         known = self._client.get_experiment_by_name(PROJECT)
         experiment = known.experiment_id if known else self._client.create_experiment(PROJECT)
         self._run = self._client.create_run(experiment, run_name=folder.name).info.run_id
@@ -144,8 +140,8 @@ class _Mlflow:
             self._client.log_param(self._run, name, value)
 
     def figures(self, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._client.log_metric(self._run, name, value, step=step)
+        metric, now = import_module("mlflow.entities").Metric, int(1000 * time.time())  # in one call: each is a file
+        self._client.log_batch(self._run, metrics=[metric(name, value, now, step) for name, value in values.items()])
 
     def answers(self, step: int, text: str) -> None:
         self._client.log_text(self._run, text, f"answers/step-{step}.txt")

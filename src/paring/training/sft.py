@@ -33,9 +33,8 @@ def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen, on_st
     gates = gate_rule(run.adapter, run.steps)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
     validate = partial(held_out_loss, setup.policy, setup.held_out, tokens_per_pass=run.optimiser.tokens_per_pass)
-    with Loop.opened(
-        run, folder, Trained(setup.policy, optimiser), resume=resume, screen=screen, on_step=on_step
-    ) as loop:
+    trained = Trained(setup.policy, optimiser)
+    with Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step) as loop:
         loop.leave_out(setup.skipped)
         for note in setup.notes:
             screen.note(note)
