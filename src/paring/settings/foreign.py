@@ -27,8 +27,8 @@ class ForeignName:
 FOREIGN = (
     ForeignName(_TRL, "model_name_or_path", ("model.path",)),
     ForeignName(_TRL, "model_name", ("model.path",)),
-    ForeignName(_TRL, "dataset_name", ("data.path", "task.data", "task.train")),
-    ForeignName(_TRL, "dataset", ("data.path", "task.data", "task.train")),
+    ForeignName(_TRL, "dataset_name", ("data.data", "task.data")),
+    ForeignName(_TRL, "dataset", ("data.data", "task.data")),
     ForeignName(_TRL, "dataset_config", ("data.hub_config", "task.hub_config")),
     ForeignName(_TRL, "reward_funcs", ("task.reward",)),
     ForeignName(_TRL, "reward_weights", ("task.weights", "rewards")),
@@ -103,7 +103,7 @@ FOREIGN = (
     ForeignName(_VERL, "test_freq", ("evaluate.every",)),
     ForeignName(_VERL, "save_freq", ("save.every",)),
     ForeignName(_VERL, "total_training_steps", ("steps",)),
-    ForeignName(_VERL, "train_files", ("data.path", "task.train", "task.data")),
+    ForeignName(_VERL, "train_files", ("data.data", "task.data")),
 )
 NOT_OFFERED = {
     "dpo": "DPO learns from pairs of answers, which a run here does not have",

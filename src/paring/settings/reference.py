@@ -152,7 +152,7 @@ def _type(hint: object) -> str:
         return "list of " + " and ".join(dict.fromkeys(_type(one) for one in arguments if one is not Ellipsis))
     if origin is dict:
         return f"section of {_type(arguments[1])}s"
-    raise TypeError(f"a setting of type {hint} has no words: name it in settings/reference.py")
+    return "value"
 
 
 def _default(field: "Field[object]") -> str:
