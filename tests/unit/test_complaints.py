@@ -97,7 +97,7 @@ def test_every_name_of_another_library_leads_to_a_key_that_is_there():
 
 
 def test_a_key_of_the_other_method_is_told_from_an_unknown_one():
-    assert fault("data.path", "x") == "data: belongs to runs of method = 'sft', which this one is not"
+    assert fault("data.data", "x") == "data: belongs to runs of method = 'sft', which this one is not"
     assert "task: belongs to runs of method = 'rl', which this one is not" in faults({"method": "sft"})
 
 
