@@ -14,18 +14,24 @@ from paring.commands.export import export
 from paring.commands.fetch import fetch
 from paring.commands.gc import gc
 from paring.commands.plan import plan
+from paring.commands.push import push
 from paring.commands.ranks import ranks
 from paring.commands.recipes import recipes
 from paring.commands.report import report
+from paring.commands.runs import runs
 from paring.commands.samples import samples
-from paring.commands.shared import in_words
+from paring.commands.shared import TakesSettings, in_words
 from paring.commands.study import study
+from paring.commands.talk import ask, chat
 from paring.commands.train import train
 from paring.commands.verify import reward_check, verify
+from paring.commands.watch import watch
 from paring.runtime.text import one_line
 
 COMMANDS = (
-    *(train, study, compare, report, verify, reward_check, plan, evaluate, recipes, export, fetch, samples, ranks),
+    *(train, study, runs, watch, compare, report, samples, ranks),
+    *(evaluate, ask, chat, export, push),
+    *(verify, reward_check, plan, recipes, fetch),
     *(doctor, gc),
 )
 HELP = "Train language models by reinforcement learning on verifiable rewards, or supervised, on low-rank adapters."
@@ -37,7 +43,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in COMMANDS:
-    app.command("eval" if command is evaluate else None)(in_words(command))
+    takes_settings = TakesSettings if command in (train, plan, evaluate) else None
+    app.command("eval" if command is evaluate else None, cls=takes_settings)(in_words(command))
 
 
 def _show_version(asked: bool) -> None:

@@ -230,7 +230,7 @@ def test_faults_of_a_recipe_are_told(recipe):
     assert only("data.rows={kind='chats', prompt='x'}").startswith("data.rows.prompt: exists, but not for the kind")
     assert only("data.longest=1") == "data.longest = 1: must be at least 2 (a token to predict, and one before it)"
     assert only("data.loss_on=answers") == "data.loss_on = 'answers': must be 'completions' or 'all'"
-    assert only("rollout.problems=3").startswith("rollout: unknown")
+    assert only("rollout.problems=3").startswith("rollout: belongs to runs of method = 'rl'")
     with pytest.raises(RecipeError, match="data: required, but not given"):
         load_run("quickstart", method="sft")
 

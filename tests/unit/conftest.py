@@ -18,9 +18,11 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+from typer.testing import CliRunner
 
 from paring.adapters.attach import attach
 from paring.adapters.kinds import Lora
+from paring.cli import app
 from paring.policy.model import Policy
 
 VOCABULARY = 64
@@ -214,3 +216,22 @@ def _has_mask(place) -> bool:
 def waits() -> Waits:
     """`with waits: ...`, then `waits.counts`."""
     return Waits()
+
+
+@pytest.fixture
+def paring():
+    """Runs `paring` with these arguments."""
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def refused(paring):
+    """The one message of a command that must be refused."""
+
+    def run(*arguments) -> str:
+        ended = paring(*arguments)
+        assert (ended.exit_code, ended.stdout) == (2, ""), (ended.stdout, ended.exception)
+        assert isinstance(ended.exception, SystemExit) and "Traceback" not in ended.stderr
+        return ended.stderr
+
+    return run

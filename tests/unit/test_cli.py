@@ -7,10 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from typer.testing import CliRunner
 
 from paring import __version__
-from paring.cli import app
 from paring.settings.recipes import FOLDER, recipe_names
 
 COMMANDS = (
@@ -27,27 +25,13 @@ COMMANDS = (
     "report",
     "verify",
     "reward-check",
+    "runs",
+    "watch",
+    "ask",
+    "chat",
+    "push",
 )
 HEAVY = ("torch", "transformers", "pydantic", "rich", "numpy", "safetensors", "peft")
-
-
-@pytest.fixture
-def paring():
-    """Runs `paring` with these arguments."""
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def refused(paring):
-    """The one message of a command that must be refused."""
-
-    def run(*arguments) -> str:
-        ended = paring(*arguments)
-        assert (ended.exit_code, ended.stdout) == (2, ""), (ended.stdout, ended.exception)
-        assert isinstance(ended.exception, SystemExit) and "Traceback" not in ended.stderr
-        return ended.stderr
-
-    return run
 
 
 def test_help_imports_nothing_heavy():
@@ -84,7 +68,7 @@ def test_shells_can_complete_commands():
 def test_every_command_explains_itself(paring, command):
     ended = paring(command, "--help")
     assert ended.exit_code == 0 and "--debug" in ended.stdout
-    assert ("--json" in ended.stdout) == (command not in ("train", "study"))
+    assert ("--json" in ended.stdout) == (command not in ("train", "study", "watch", "chat"))
 
 
 def test_promised_options(paring):

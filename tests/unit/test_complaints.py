@@ -3,7 +3,8 @@
 import pytest
 
 from paring.settings.complaints import RecipeError, valid_keys
-from paring.training.config import Run, load_run
+from paring.settings.foreign import FOREIGN
+from paring.training.config import Run, SftRun, load_run
 
 
 def faults(overrides: dict) -> list[str]:
@@ -68,6 +69,42 @@ def test_an_unknown_key_comes_with_the_nearest_one(key, expected):
     assert fault(key, 1) == expected
 
 
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("num_generations", "did you mean rollout.group_size?"),
+        ("rollout.num-generations", "did you mean rollout.group_size?"),
+        ("learning_rate", "did you mean optimiser.lr?"),
+        ("beta", "did you mean objective.kl_coef?"),
+        ("adapter.r", "did you mean adapter.rank?"),
+        ("lora_alpha", "did you mean adapter.alpha?"),
+        ("max_completion_length", "did you mean rollout.max_new_tokens?"),
+        ("per_device_train_batch_size", "did you mean rollout.problems? (a whole step's)"),
+        ("num_train_epochs", "did you mean steps? (a run is so many steps long, not epochs)"),
+        ("use_vllm", "the package samples by itself, without a server"),
+    ],
+)
+def test_a_name_of_another_library_is_answered_with_ours(key, expected):
+    assert fault(key, 1) == f"{key}: unknown; {expected}"
+
+
+def test_every_name_of_another_library_leads_to_a_key_that_is_there():
+    keys = {*valid_keys(Run), *valid_keys(SftRun)}
+    for one in FOREIGN:
+        assert set(one.ours) <= keys and (one.ours or one.note), one
+        assert one.name not in {key for key in keys if "." not in key}, one
+    assert len({one.name for one in FOREIGN}) == len(FOREIGN)
+
+
+def test_a_key_of_the_other_method_is_told_from_an_unknown_one():
+    assert fault("data.data", "x") == "data: belongs to runs of method = 'sft', which this one is not"
+    assert "task: belongs to runs of method = 'rl', which this one is not" in faults({"method": "sft"})
+
+
+def test_a_kind_that_is_not_offered_is_not_taken_for_a_misspelt_one():
+    assert fault("objective.kind", "dpo").startswith("objective.kind = 'dpo': unknown; DPO learns from pairs")
+
+
 def test_a_key_of_another_kind_is_never_proposed():
     assert "did you mean objective.kl" not in fault("objective.clip_lo", 1)
     [found] = faults({"objective": {"kind": "grpo", "clip_lo": 0.1}})
@@ -80,7 +117,7 @@ def test_an_unknown_kind_comes_with_the_choices():
     )
     assert fault("objective.kind", "RGRA").startswith("objective.kind = 'RGRA': unknown; did you mean 'rgra'?")
     assert fault("adapter.kind", "dora").startswith(
-        "adapter.kind = 'dora': unknown; did you mean 'lora'? Choices: lora, l1ra"
+        "adapter.kind = 'dora': unknown; there is no DoRA here. Choices: lora, l1ra"
     )
 
 

@@ -4,9 +4,10 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from paring.runtime.text import one_line, visible
 from paring.settings.complaints import DataError, RunFailed
@@ -48,6 +49,43 @@ def in_words(command: Callable[..., None]) -> Callable[..., None]:
     debug = Parameter("debug", Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
     vars(run)["__signature__"] = given.replace(parameters=[*given.parameters.values(), debug])
     return run
+
+
+class TakesSettings(TyperCommand):
+    """A command that takes settings as KEY=VALUE. One written as an option is answered with how it is written."""
+
+    # The class of contexts that the base names is click's, or typer's own copy of it, by typer's version.
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = {"--help"} | {option for one in self.params for option in (*one.opts, *one.secondary_opts)}
+        for place, given in enumerate(args):
+            name, _, value = given.partition("=")
+            if name == "--":
+                break
+            if name.startswith("--") and name not in known:
+                value = value or next(iter(args[place + 1 : place + 2]), "VALUE")
+                raise typer.BadParameter(_not_an_option(name, value, sorted(known)), ctx=ctx)
+        return super().parse_args(ctx, args)
+
+
+def _not_an_option(option: str, value: str, known: list[str]) -> str:
+    """What to say of an option that a command does not have: the nearest one, or the setting of that name."""
+    from difflib import get_close_matches
+
+    if near := get_close_matches(option, known, n=1, cutoff=0.75):
+        return f"{option}: no such option; did you mean {near[0]}?"
+    from paring.settings.complaints import key_hint, valid_keys
+    from paring.training.config import METHODS
+
+    name = option.removeprefix("--").replace("-", "_")
+    hint = ""
+    for keys in map(valid_keys, METHODS.values()):
+        found = name if name in keys else key_hint(name, keys)
+        if found in keys:
+            return f"{option}: settings are written KEY=VALUE, without dashes: {found}={value}"
+        if not found.startswith("known here"):
+            meant, _, note = found.removeprefix("did you mean ").partition("?")
+            hint = hint or (f"{meant}={value}{note}" if meant in keys else found)
+    return f"{option}: settings are written KEY=VALUE, without dashes: " + (hint or "see paring recipes --keys")
 
 
 def one_of(option: str, value: str | None, choices: tuple[T, ...]) -> T | None:

@@ -22,6 +22,7 @@ class RunFolder:
         self.recipe = path / "run.toml"
         self.checkpoints = path / "checkpoints"
         self.adapter = path / "adapter"
+        self.starts = path / "starts.jsonl"
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples.jsonl"
         self.ranks = path / "ranks.jsonl"
@@ -57,6 +58,11 @@ class RunFolder:
             return toml_values(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{self.recipe}: damaged ({error})") from error
+
+    def add_start(self, facts: dict[str, Json]) -> None:
+        """A line for this start of the run, or for going on with it."""
+        with open(self.starts, "a", encoding="ascii") as file:
+            file.write(json.dumps(facts) + "\n")
 
     def write_items(self, rows: Sequence[dict[str, Json]]) -> None:
         """Write the answers to the test split after training, one JSON object a line."""

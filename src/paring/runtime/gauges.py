@@ -1,7 +1,10 @@
 """Which metrics a person watches, how each is written and when it is marked, and how long the run will take."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
 
 from paring.runtime.glossary import HEALTHY, Metrics, is_number
 from paring.runtime.text import duration
@@ -49,6 +52,25 @@ GAUGES = (
     Gauge("training_tokens_per_second", "training tokens/s", "{:,.0f}".format),
     Gauge("peak_memory_gb", "memory GB", "{:.2f}".format),
 )
+
+
+TRENDS = ("reward", "accuracy", "loss", "length", "kl")
+"""The metrics whose course is drawn, where they are measured."""
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def trend(values: Sequence[float], width: int) -> str:
+    """The course of finite values as a small curve of at most `width` characters, from the least to the greatest; of
+    more values than that, each character is the mean of its share of them."""
+    count = min(width, len(values))
+    cuts = [round(place * len(values) / count) for place in range(count + 1)] if count else []
+    means = [fmean(values[start:end]) for start, end in pairwise(cuts)]
+    if not means:
+        return ""
+    low, height = min(means), max(means) - min(means)
+    if height == 0 or not math.isfinite(height):
+        return _BLOCKS[0] * count
+    return "".join(_BLOCKS[min(len(_BLOCKS) - 1, int((one - low) / height * len(_BLOCKS)))] for one in means)
 
 
 def gauges_for(metrics: Metrics) -> list[Gauge]:

@@ -1,5 +1,6 @@
 """Facts of the GPU that a run uses: memory, a stopwatch that waits for it, and the types that it multiplies fast."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -7,10 +8,11 @@ import torch
 from paring.runtime.machine import Stopwatch
 
 
-def stopwatch(device: torch.device) -> Stopwatch:
-    """Seconds by phase on this device. A GPU works behind Python's back: the clock is read once it has caught up, at
-    the bounds of each phase and nowhere within, so that no phase pays for the one before."""
-    return Stopwatch(settle=partial(torch.cuda.synchronize, device) if device.type == "cuda" else None)
+def stopwatch(device: torch.device, notice: Callable[[str], None] | None = None) -> Stopwatch:
+    """Seconds by phase on this device; `notice` is told of each phase. A GPU works behind Python's back: the clock is
+    read once it has caught up, at the bounds of each phase and nowhere within: no phase pays for the one before."""
+    settle = partial(torch.cuda.synchronize, device) if device.type == "cuda" else None
+    return Stopwatch(settle=settle, notice=notice)
 
 
 def begin_peaks(device: torch.device) -> None:

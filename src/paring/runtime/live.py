@@ -1,5 +1,6 @@
 """The live display of a run on a terminal: progress, time left and the health of the training."""
 
+from collections.abc import Sequence
 from typing import IO
 
 from rich.console import Console, Group
@@ -8,12 +9,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from paring.runtime.gauges import Pace, gauges_for
-from paring.runtime.glossary import Metrics
+from paring.runtime.gauges import TRENDS, Pace, gauges_for, trend
+from paring.runtime.glossary import Metrics, is_number
 from paring.runtime.text import duration
 
 _STYLES = {"✓": "green", "!": "bold red", " ": ""}
 _CELLS_IN_A_ROW = 6  # two gauges: mark, label and value
+TREND_WIDTH = 40
+"""Characters of a curve."""
 
 
 class LiveDisplay:
@@ -23,8 +26,14 @@ class LiveDisplay:
         self._console = Console(file=file) if console is None else console
         self._live: Live | None = None
         self._metrics: Metrics = {}
+        self._courses: dict[str, list[float]] = {}
+        self._phase = ("", 0.0)
+        self._sample = ""
 
-    def start(self, title: str, pace: Pace) -> None:
+    def start(self, title: str, pace: Pace, history: Sequence[Metrics]) -> None:
+        self._courses = {}
+        for metrics in history:
+            self._remember(metrics)
         self._title = Text(title, style="bold", no_wrap=True, overflow="ellipsis")
         self._pace = pace
         self._live = Live(self, console=self._console, refresh_per_second=4)
@@ -34,9 +43,16 @@ class LiveDisplay:
 
     def step(self, metrics: Metrics) -> None:
         self._pace.advance(metrics["step"])
-        self._metrics = metrics
+        self._remember(metrics)
+        self._phase = ("", 0.0)
         if self._live is not None:
             self._live.refresh()
+
+    def phase(self, name: str) -> None:
+        self._phase = (name, self._pace.elapsed())
+
+    def sample(self, text: str) -> None:
+        self._sample = text
 
     def note(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)
@@ -49,6 +65,8 @@ class LiveDisplay:
     def __rich__(self) -> Group:
         pace = self._pace
         times = f"step {pace.done}/{pace.total}  elapsed {duration(pace.elapsed())}  {pace.left_text()}"
+        name, since = self._phase
+        times += f"  {name} {duration(pace.elapsed() - since)}" if name else ""
         progress = Table.grid(padding=(0, 2))
         progress.add_row(ProgressBar(total=max(1, pace.total), completed=pace.done, width=30), Text(times))
         cells = []
@@ -59,4 +77,18 @@ class LiveDisplay:
         health = Table.grid(padding=(0, 2))
         for start in range(0, len(cells), _CELLS_IN_A_ROW):
             health.add_row(*cells[start : start + _CELLS_IN_A_ROW])
-        return Group(self._title, progress, health)
+        courses = Table.grid(padding=(0, 2))
+        labels = {gauge.name: gauge for gauge in gauges_for(self._metrics)}
+        for name, values in self._courses.items():
+            if name in labels and len(values) > 1:
+                gauge = labels[name]
+                low, high = gauge.text(min(values)), gauge.text(max(values))
+                courses.add_row("", Text(gauge.label), Text(trend(values, TREND_WIDTH)), Text(f"{low} to {high}"))
+        sample = Text(self._sample, style="dim", no_wrap=True, overflow="ellipsis")
+        return Group(self._title, progress, health, courses, *([sample] if self._sample else []))
+
+    def _remember(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        for name in TRENDS:
+            if is_number(value := metrics.get(name)):
+                self._courses.setdefault(name, []).append(float(value))

@@ -80,17 +80,24 @@ def all_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 
 class Stopwatch:
     """Seconds by phase: `with watch("rollout"): ...`. A phase entered twice adds up; nested phases count twice.
-    `settle` waits until all work that was given to a device is done; it is called before the clock is read."""
+    `settle` waits until all work that was given to a device is done; it is called before the clock is read. `notice`
+    is told the name of each phase as it begins."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.perf_counter, *, settle: Callable[[], object] | None = None
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        settle: Callable[[], object] | None = None,
+        notice: Callable[[str], None] | None = None,
     ) -> None:
         self.seconds: dict[str, float] = {}
-        self._clock, self._settle = clock, settle
+        self._clock, self._settle, self._notice = clock, settle, notice
         self._start = self._now()
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
+        if self._notice is not None:
+            self._notice(phase)
         start = self._now()
         try:
             yield

@@ -4,13 +4,13 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from paring.runtime.gauges import Pace, gauges_for
 from paring.runtime.glossary import Metrics
-from paring.runtime.text import visible
+from paring.runtime.text import one_line, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,10 +50,20 @@ class Screen:
         else:
             self._display = PlainLines(out)
 
-    def start(self, title: str, total_steps: int, done: int = 0) -> None:
-        """Begin a run of `total_steps`, of which `done` were made before it was resumed."""
+    def start(self, title: str, total_steps: int, done: int = 0, *, history: Sequence[Metrics] = ()) -> None:
+        """Begin a run of `total_steps`, of which `done` were made before; `history` are the metrics of those."""
         with self._until_closed():
-            self._display.start(visible(title), Pace(total_steps, done, self._clock))
+            self._display.start(visible(title), Pace(total_steps, done, self._clock), history)
+
+    def phase(self, name: str) -> None:
+        """The part of a step that begins, such as "rollout". A live display says for how long it has gone on."""
+        with self._until_closed():
+            self._display.phase(name)
+
+    def sample(self, question: str, answer: str, reward: float) -> None:
+        """An answer of the last step. A live display shows it; texts of a model are made harmless."""
+        with self._until_closed():
+            self._display.sample(f"{one_line(question, 200)} -> {one_line(answer, 300)}  (reward {reward:.3g})")
 
     def step(self, metrics: Metrics) -> None:
         """Show the metrics of a step, "step" among them."""
@@ -96,9 +106,15 @@ class PlainLines:
     def __init__(self, file: IO[str]):
         self._file = file
 
-    def start(self, title: str, pace: Pace) -> None:
+    def start(self, title: str, pace: Pace, history: Sequence[Metrics]) -> None:
         self._pace = pace
         self.note(title)
+
+    def phase(self, name: str) -> None:
+        """A line a step has no room for it."""
+
+    def sample(self, text: str) -> None:
+        """Answers stand in samples.jsonl."""
 
     def step(self, metrics: Metrics) -> None:
         self._pace.advance(metrics["step"])

@@ -1,9 +1,12 @@
 """Faults in words: every fault of a recipe at once, with the nearest valid name and its section."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, get_args, get_origin, get_type_hints
+
+from paring.settings.foreign import NOT_OFFERED, foreign_answer
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -11,6 +14,8 @@ if TYPE_CHECKING:
     from paring.types import Json
 
 LONGEST_VALUE = 60
+NEAR = 0.7
+"""How alike a misspelt name and the one that is meant must be, 0 to 1 (difflib)."""
 WORDS = {
     "Input should be": "must be",
     "Tuple should have": "must have",
@@ -49,14 +54,20 @@ class RecipeError(ValueError):
         super().__init__("\n".join(f"{source}: {fault}" for fault in faults))
 
 
-def complaints(error: "ValidationError", data: "Mapping[str, Json]", root: type) -> list[str]:
-    """One line for each fault that pydantic found in the plain values of a `root` settings class."""
+def complaints(
+    error: "ValidationError",
+    data: "Mapping[str, Json]",
+    root: type,
+    others: "Mapping[str, type]" = MappingProxyType({}),
+) -> list[str]:
+    """One line for each fault that pydantic found in the plain values of a `root` settings class. `others`: those of
+    other methods, by name, whose keys are told from unknown ones."""
     lines: list[str] = []
     reasons: dict[tuple[str, str], list[str]] = {}
     for fault in error.errors():
         key, kind, context = _key(fault["loc"], data), fault["type"], fault.get("ctx", {})
         if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-            lines.append(_unknown(key, data, root))
+            lines.append(_unknown(key, data, root, others))
         elif kind == "missing" and isinstance(fault["loc"][-1], int):
             lines.append(f"{key} = {_shown(fault['input'])}: must have more items")
         elif kind == "union_tag_not_found":
@@ -87,7 +98,7 @@ def valid_keys(root: type, data: object = None, prefix: str = "") -> dict[str, l
             note.description for note in notes if isinstance(note, FieldInfo) and note.description
         )
         section = data.get(name) if isinstance(data, dict) else None
-        for member in _chosen(_settings_classes(hint), section):
+        for member in _chosen(settings_classes(hint), section):
             for key, descriptions in valid_keys(member, section, f"{prefix}{name}.").items():
                 keys.setdefault(key, []).extend(descriptions)
     return {key: keys[key] for key in keys if "__" not in key}
@@ -95,7 +106,7 @@ def valid_keys(root: type, data: object = None, prefix: str = "") -> dict[str, l
 
 def _nearest(name: str, choices: Iterable[str]) -> str | None:
     """The choice that a misspelt name most likely means; None where none is near."""
-    near = get_close_matches(name.replace("-", "_").lower(), choices, n=1)
+    near = get_close_matches(name.replace("-", "_").lower(), choices, n=1, cutoff=NEAR)
     return near[0] if near else None
 
 
@@ -126,18 +137,29 @@ def _chosen(members: list[type], section: object) -> list[type]:
     return fitting or members
 
 
-def _unknown(key: str, data: "Mapping[str, Json]", root: type) -> str:
-    section, _, name = key.rpartition(".")
+def _unknown(key: str, data: "Mapping[str, Json]", root: type, others: "Mapping[str, type]") -> str:
+    section = key.rpartition(".")[0]
     if key in RENAMED:
         return f"{key}: is called {RENAMED[key]}"
     if key in valid_keys(root):
         return f"{key}: exists, but not for the kind that is chosen in [{section}]"
-    places = {known.rpartition(".")[2]: known for known in reversed(list(valid_keys(root, data)))}
-    here = [known.rpartition(".")[2] for known in valid_keys(root, data) if known.rpartition(".")[0] == section]
+    if methods := [method for method, other in others.items() if key in valid_keys(other)]:
+        return f"{key}: belongs to runs of method = {methods[0]!r}, which this one is not"
+    return f"{key}: unknown; {key_hint(key, valid_keys(root, data))}"
+
+
+def key_hint(key: str, known: Collection[str]) -> str:
+    """The words after "unknown" of a key that is not among the dotted keys `known`: the nearest name of its own
+    section, the name here of what another library calls so, the same name in another section, or all of its section."""
+    section, _, name = key.rpartition(".")
+    here = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == section]
     if near := _nearest(name, here):
-        return f"{key}: unknown; did you mean {section + '.' if section else ''}{near}?"
-    near = _nearest(name, places)
-    return f"{key}: unknown; " + (f"did you mean {places[near]}?" if near else f"known here: {', '.join(here)}")
+        return f"did you mean {section + '.' if section else ''}{near}?"
+    if answer := foreign_answer(name, known):
+        return answer
+    if elsewhere := next((one for one in known if one.rpartition(".")[2] == name.lower()), None):
+        return f"did you mean {elsewhere}?"
+    return f"known here: {', '.join(here or [one for one in known if '.' not in one])}"
 
 
 def _unknown_choice(key: str, context: "Mapping[str, object]") -> str:
@@ -145,6 +167,8 @@ def _unknown_choice(key: str, context: "Mapping[str, object]") -> str:
     choices = [choice.strip("'") for choice in str(context["expected_tags"]).split(", ")]
     near = get_close_matches(tag.lower(), choices, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
+    if selector == "kind" and (instead := NOT_OFFERED.get(tag.lower())):
+        hint = f"{instead}. "
     return f"{key}.{selector} = {tag!r}: unknown; {hint}Choices: {', '.join(choices)}"
 
 
@@ -160,8 +184,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
 
 
-def _settings_classes(hint: object) -> list[type]:
+def settings_classes(hint: object) -> list[type]:
     """The settings classes within an annotation, through Annotated and unions."""
     if isinstance(hint, type) and is_dataclass(hint):
         return [hint]
-    return [member for argument in get_args(hint) for member in _settings_classes(argument)]
+    return [member for argument in get_args(hint) for member in settings_classes(argument)]

@@ -56,6 +56,8 @@ class CardFacts:
     """Of what was written, and how it was checked."""
     loader: str = "AutoModelForCausalLM"
     """The class of transformers that loads the base, or the whole model."""
+    licence: str | None = None
+    """Its identifier on the hub, where the user gave one."""
 
     @classmethod
     def of(
@@ -86,7 +88,7 @@ def write_card(folder: Path, facts: CardFacts) -> None:
 
 
 def _front_matter(facts: CardFacts) -> str:
-    """Without a licence, which nobody has told us."""
+    """The metadata that the hub reads; a licence only where somebody has told us."""
     adapter = facts.recipe.get("adapter")
     kind = str(adapter.get("kind", "lora")) if isinstance(adapter, dict) else "lora"
     method = [] if not facts.recipe else ["sft"] if "data" in facts.recipe else ["reinforcement-learning"]
@@ -96,6 +98,7 @@ def _front_matter(facts: CardFacts) -> str:
         pipeline_tag="text-generation",
         tags=["paring", one_line(kind, 40), *method],
         model_name=facts.name,
+        license=facts.licence,
         eval_results=list(_eval_results(facts)) or None,
     )
     return data.to_yaml()
@@ -132,7 +135,8 @@ def _about(facts: CardFacts) -> str:
         lines.insert(1, escaped(str(description)))
     if not facts.recipe:
         lines.append("Nothing is known of how the adapter was trained: it came as a PEFT folder, without its run.")
-    lines.append("The terms of the base model hold; nothing is said of a licence here, for none is known.")
+    known = "" if facts.licence else "; nothing is said of a licence here, for none is known"
+    lines.append(f"The terms of the base model hold{known}.")
     return "\n\n".join(lines)
 
 

@@ -35,6 +35,8 @@ class Export:
     check: ReadBack
     note: str | None
     """How an engine must be set for it; None where its defaults take it."""
+    loader: str
+    """The class of transformers that loads the base, or the whole model."""
 
     def as_plain(self) -> dict[str, Json]:
         return asdict(self) | {"folder": str(self.folder)}
@@ -110,6 +112,7 @@ def exported(
                 sum(file.stat().st_size for file in files),
                 check,
                 note,
+                loader,
             )
             lines = [written.size, str(check), *([] if note is None else [note])]
             write_card(staging, CardFacts.of(source, target, written.kind, model, lines, loader))

@@ -30,6 +30,7 @@ from paring.tasks.questions import Questions
 from paring.tasks.reasoning_gym import ReasoningGym
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
+from paring.tracking.trackers import TrackerName
 from paring.training.collapse import Collapse
 from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
@@ -61,6 +62,8 @@ class _AnyMethod:
     steps: Count
     threads: CountOrZero = 0
     """Threads of the matrix library; 0: the number that is best for the machine and the model."""
+    track: tuple[TrackerName, ...] = ()
+    """Where the figures are sent too, beside the run's own record (docs/tracking.md)."""
     model: Model = Model()
 
 
@@ -155,7 +158,7 @@ def validate(data: Plain, *, source: str) -> AnyRun:
         # By way of JSON: there, strict types take an object for a settings class and an array for a tuple.
         return TypeAdapter(kind).validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise RecipeError(source, complaints(error, data, kind)) from None
+        raise RecipeError(source, complaints(error, data, kind, METHODS)) from None
 
 
 def _name_own_task(data: Plain) -> None:

@@ -13,19 +13,21 @@ from paring.evaluation.measuring import Evaluation
 from paring.policy.packing import PackedBatch
 from paring.policy.publishing import publish
 from paring.runtime.checkpoint import newest_first, rotate
+from paring.runtime.facts import facts_of_this_process
 from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.files import remove_staging, staged_folder
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import begin_peaks, peaks
 from paring.runtime.interruption import Interrupted, Interruption, waiting
-from paring.runtime.journal import Journal
+from paring.runtime.journal import Journal, read_rows
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import peak_memory_gb, versions
 from paring.runtime.screen import Screen
 from paring.settings.complaints import NotFinite, RunFailed
-from paring.training.collapse import likely_causes
+from paring.tracking.listeners import Listeners, OnStep
 from paring.training.collecting import AnswerRow
-from paring.training.config import AnyRun, Run, to_toml
+from paring.training.config import AnyRun, Run, as_plain, to_toml
+from paring.training.divergence import divergence
 from paring.training.heldout import HeldOutLoss
 from paring.training.inputs import settle
 from paring.training.optim import Update
@@ -60,11 +62,19 @@ class Loop:
     journal: Journal
     interruption: Interruption
     screen: Screen
+    listeners: Listeners
 
     @classmethod
     @contextmanager
     def opened(
-        cls, run: AnyRun, folder: RunFolder, trained: Trained, *, resume: bool, screen: Screen
+        cls,
+        run: AnyRun,
+        folder: RunFolder,
+        trained: Trained,
+        *,
+        resume: bool,
+        screen: Screen,
+        on_step: OnStep | None = None,
     ) -> Iterator["Loop"]:
         """Begin the folder, or go on from its newest checkpoint. A wait that is given up ends the block, saved.
 
@@ -83,7 +93,9 @@ class Loop:
             progress = restore(folder, trained, journal, screen) if resume else Progress()
             settle(folder, run, to_toml(run), progress.step)
             rotate(folder.checkpoints, progress.step, run.save.keep)  # a kill may have come between save and removal
-            loop = cls(run, folder, trained, progress, journal, interruption, screen)
+            folder.add_start(facts_of_this_process())
+            listeners = Listeners(run.track, folder.path, as_plain(run), on_step)
+            loop = cls(run, folder, trained, progress, journal, interruption, screen, listeners)
             try:
                 yield loop
             except Interrupted:
@@ -91,9 +103,11 @@ class Loop:
             except NotFinite as error:
                 if progress.before is None:
                     raise  # the base itself is not finite, which no other recipe would mend
-                raise RunFailed(loop._diverged(f"{error} after step {progress.step}")) from error
+                raise RunFailed(divergence(f"{error} after step {progress.step}", run, folder, progress)) from error
             finally:
                 screen.finish()
+                for missed in listeners.close(folder.read_result() or {}):
+                    screen.note(missed)
 
     @property
     def is_over(self) -> bool:
@@ -113,7 +127,8 @@ class Loop:
             self.screen.note(f"measuring the base on held-out {held_out} ...")
             with waiting():
                 self.progress.before = examine()
-        self.screen.start(title, self.run.steps, self.progress.step)
+        made = list(read_rows(self.folder.metrics))
+        self.screen.start(title, self.run.steps, self.progress.step, history=made)
 
     def steps(self) -> Iterator[int]:
         """The number of each step to make, until the run is over or interrupted; then it is saved."""
@@ -137,7 +152,7 @@ class Loop:
             self._move_ranks(run.adapter, step.probe())
         if dropped == MOST_DROPS_IN_A_ROW:
             what = f"the loss or gradient was not finite in {MOST_DROPS_IN_A_ROW} steps in a row"
-            raise RunFailed(self._diverged(f"{what}, the last of them step {number}"))
+            raise RunFailed(divergence(f"{what}, the last of them step {number}", run, self.folder, self.progress))
         # Not after a dropped step: its checkpoint would hold nothing new, and push out the last that is healthy.
         due = run.save.every > 0 and number % run.save.every == 0
         if self.is_over or ((due or self.interruption.save_asked) and not dropped):
@@ -198,6 +213,7 @@ class Loop:
         metrics |= {} if unpacked is None else {"unpacked": unpacked}
         metrics |= {"threads": torch.get_num_threads(), "dropped_steps": progress.dropped, "updates": progress.updates}
         if run.evaluate.every and progress.step % run.evaluate.every == 0:
+            self.screen.phase("evaluation")
             measured = measure()
             metrics |= {"evaluation": measured.as_plain(), "seconds_evaluate": measured.seconds}
             self.screen.note(f"step {progress.step}: {figure} {measured}")
@@ -207,8 +223,13 @@ class Loop:
                 metrics |= {"collapse": asdict(collapse)}
                 self.screen.note(f"step {progress.step}: {collapse.words}")
         self.journal.record(metrics)
-        self.journal.samples([vars(row) for row in step.answers])
+        answers = [vars(row) for row in step.answers]
+        self.journal.samples(answers)
         self.screen.step(metrics)
+        if step.answers:
+            first = step.answers[0]
+            self.screen.sample(str(first.prompt[-1]["content"]), first.completion, first.reward)
+        self.listeners.step(metrics, answers)
 
     def _move_ranks(self, adapter: Gated, probe: PackedBatch) -> None:
         trained, place = self.trained, {"step": self.progress.step, "steps": self.run.steps, "seed": self.run.seed}
@@ -227,20 +248,3 @@ class Loop:
         saved = (step for step, _ in newest_first(self.folder.checkpoints))
         if self.progress.before is not None and self.progress.step not in saved:
             self._save()
-
-    def _diverged(self, what: str) -> str:
-        """The words for a run that stops because its numbers are not finite; `what` says which."""
-        # The update after which everything became infinite was itself healthy: only steps before it are beyond doubt.
-        last_finite = self.progress.step - self.progress.dropped_in_a_row
-        saved = newest_first(self.folder.checkpoints)
-        healthy = next((path for step, path in saved if step < last_finite), None)
-        named = f"the last healthy checkpoint is {healthy}" if healthy else "there is no healthy checkpoint"
-        adam = self.run.optimiser
-        if adam.lr * adam.weight_decay >= 1:
-            causes = [f"optimiser.weight_decay ({adam.weight_decay:g}) takes away a whole weight in a step: lower it"]
-        else:
-            causes = likely_causes(self.progress.watch, {"learning_rate": adam.lr})
-        return (
-            f"{what}; {named}. The same recipe would come to the same end. Likely cause: {'; '.join(causes)}. "
-            "Change it, or raise optimiser.warmup, and begin a new run"
-        )

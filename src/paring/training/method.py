@@ -12,6 +12,8 @@ from paring.runtime.files import remove_folder
 from paring.runtime.folder import RunFolder, check_free, free_folder
 from paring.runtime.screen import Screen
 from paring.runtime.text import one_line, visible
+from paring.tracking.listeners import OnStep
+from paring.tracking.trackers import check_trackers
 from paring.training import rl, setup, sft, sft_setup
 from paring.training.config import AnyRun, Run, to_toml
 from paring.training.draws import items_of_step
@@ -31,12 +33,14 @@ def train(
     resume: bool = False,
     allow_changed: bool = False,
     screen: Screen | None = None,
+    on_step: OnStep | None = None,
 ) -> Result:
     """Post-train a model as the run says, and write everything to the folder `out`, by default a new one in runs/.
 
     `resume` goes on with the run that `out` holds, to the same bytes as if it had never been interrupted; with other
     inputs than it began with only where that is allowed (`allow_changed`). More `steps` make it longer. Ctrl-C, SIGTERM
-    and SIGHUP end the run at the next boundary, saved; a second one ends it at once (docs/reliability.md).
+    and SIGHUP end the run at the next boundary, saved; a second one ends it at once (docs/reliability.md). `on_step` is
+    called after each step with its metrics (docs/metrics.md); what it raises ends the run.
     Raises ValueError, before any work is done, for what is wrong with recipe, data, model or folder; RunFailed when
     numbers are not finite several steps in a row; OSError where the disk refuses a checkpoint."""
     name = run.task.name if isinstance(run, Run) else f"sft-{run.data.name}"
@@ -54,10 +58,11 @@ def train(
         folder.result.unlink()
         if folder.adapter.is_dir():
             remove_folder(folder.adapter)
+    check_trackers(run.track)
     run = replace(run, model=resolved(run.model))
     if isinstance(run, Run):
-        return rl.train(run, folder, resume=resume, screen=screen)
-    return sft.train(run, folder, resume=resume, screen=screen)
+        return rl.train(run, folder, resume=resume, screen=screen, on_step=on_step)
+    return sft.train(run, folder, resume=resume, screen=screen, on_step=on_step)
 
 
 def _values_of(folder: RunFolder, ended: Mapping[str, Json]) -> Values:
@@ -69,6 +74,7 @@ def _values_of(folder: RunFolder, ended: Mapping[str, Json]) -> Values:
 
 def preview(run: AnyRun) -> str:
     """A dry run: everything is checked and shown, nothing is written. Raises as the training would."""
+    check_trackers(run.track)
     run = replace(run, model=resolved(run.model))
     if isinstance(run, Run):
         rl_setup = setup.prepare(run, Screen(sys.stderr).note)

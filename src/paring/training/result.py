@@ -96,7 +96,10 @@ class Result:
             count = f"{sum(ranks)} in all, {self.values.adapter.parameters:,} parameters"
             lines.append(f"ranks {min(ranks)} to {max(ranks)}, {count}")
             commands = {f"paring ranks {name}": "where its ranks went, and why"} | commands
+        commands[f"paring report {name}"] = "the run as a page"
+        commands[f"paring chat {name} --compare base"] = "talk to it, beside its base"
         commands[f"paring export {name} --to DIR"] = "the adapter for PEFT, vLLM, ... (--merged: a whole model)"
+        commands[f"paring push {name} --to ORG/NAME"] = "put it on the Hugging Face hub"
         return "\n".join([*lines, f"written to {self.folder}", *next_steps(commands)])
 
 

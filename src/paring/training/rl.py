@@ -1,5 +1,6 @@
 """RGRA on low-rank adapters: sample, score, advantage, update (arXiv 2603.18756)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -11,6 +12,7 @@ from paring.runtime.gpu import stopwatch
 from paring.runtime.interruption import waiting
 from paring.runtime.memory import give_back_freed_memory
 from paring.runtime.screen import Screen
+from paring.tracking.listeners import OnStep
 from paring.training.collecting import collect
 from paring.training.config import Run
 from paring.training.loop import Loop, Step
@@ -23,7 +25,7 @@ from paring.training.update import Worth, improve
 from paring.types import Key
 
 
-def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Result:
+def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen, on_step: OnStep | None = None) -> Result:
     """Reinforcement learning in `folder`. See `method.train`."""
     setup = prepare(run, screen.note)
     gates = gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
@@ -33,14 +35,14 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
     test = partial(measured, "test", limit=run.evaluate.limit)
     validate = partial(measured, "validation", limit=run.evaluate.validation_limit)
     trained = Trained(setup.policy, optimiser, setup.sampler)
-    with Loop.opened(run, folder, trained, resume=resume, screen=screen) as loop:
+    with Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step) as loop:
         loop.leave_out(setup.skipped)
         for note in setup.notes:
             screen.note(note)
         title = f"{run.objective.kind} on {run.task.name}: {in_words(setup.policy)}"
         loop.begin(title, f"problems of {run.task.name}", lambda: Examined.of(*test()))
         for number in loop.steps():
-            step = rl_step(run, setup, optimiser, number)
+            step = rl_step(run, setup, optimiser, number, screen.phase)
             loop.record(step, "validation accuracy", lambda: validate()[0])
         if not loop.is_over:
             return loop.interrupted()
@@ -53,9 +55,12 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen) -> Resul
     return loop.interrupted()
 
 
-def rl_step(run: Run, setup: Setup, optimiser: Optimiser, number: int) -> Step:
-    """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3)."""
-    watch, key, objective = stopwatch(setup.policy.device), Key(run.seed, number), setup.objective
+def rl_step(
+    run: Run, setup: Setup, optimiser: Optimiser, number: int, notice: Callable[[str], None] | None = None
+) -> Step:
+    """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3). `notice` gets the name
+    of each phase as it begins."""
+    watch, key, objective = stopwatch(setup.policy.device, notice), Key(run.seed, number), setup.objective
     with setup.sampler.steady(), waiting():
         collected = collect(setup, run.rollout, key, watch)
     give_back_freed_memory()

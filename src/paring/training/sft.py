@@ -1,6 +1,6 @@
 """Supervised fine-tuning on low-rank adapters: draw examples, cross-entropy, update."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -13,6 +13,7 @@ from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import stopwatch
 from paring.runtime.interruption import waiting
 from paring.runtime.screen import Screen
+from paring.tracking.listeners import OnStep
 from paring.training.config import SftRun
 from paring.training.draws import items_of_step
 from paring.training.heldout import cut_examples, held_out_loss
@@ -27,20 +28,21 @@ from paring.training.sft_setup import SftSetup, prepare
 from paring.types import Key
 
 
-def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Result:
+def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen, on_step: OnStep | None = None) -> Result:
     """Supervised fine-tuning in `folder`. See `method.train`."""
     setup = prepare(run)
     gates = gate_rule(run.adapter, run.steps)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
     validate = partial(held_out_loss, setup.policy, setup.held_out, tokens_per_pass=run.optimiser.tokens_per_pass)
-    with Loop.opened(run, folder, Trained(setup.policy, optimiser), resume=resume, screen=screen) as loop:
+    trained = Trained(setup.policy, optimiser)
+    with Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step) as loop:
         loop.leave_out(setup.skipped)
         for note in setup.notes:
             screen.note(note)
         title = f"supervised on {run.data.name}: {in_words(setup.policy)}, {len(setup.examples):,} examples"
         loop.begin(title, f"examples of {run.data.name}", lambda: Examined(validate().as_plain()))
         for number in loop.steps():
-            step = sft_step(run, setup, optimiser, number)
+            step = sft_step(run, setup, optimiser, number, screen.phase)
             loop.record(step, "held-out loss", validate)
         if not loop.is_over:
             return loop.interrupted()
@@ -51,9 +53,11 @@ def train(run: SftRun, folder: RunFolder, *, resume: bool, screen: Screen) -> Re
     return loop.interrupted()
 
 
-def sft_step(run: SftRun, setup: SftSetup, optimiser: Optimiser, number: int) -> Step:
-    """One batch of examples and the update made from it."""
-    watch, seed = stopwatch(setup.policy.device), Key(run.seed, number).number()
+def sft_step(
+    run: SftRun, setup: SftSetup, optimiser: Optimiser, number: int, notice: Callable[[str], None] | None = None
+) -> Step:
+    """One batch of examples and the update made from it. `notice` is told of each phase."""
+    watch, seed = stopwatch(setup.policy.device, notice), Key(run.seed, number).number()
     examples = items_of_step(setup.examples, run.batch, seed=run.seed, step=number)
     lr = learning_rate(run.optimiser, number, run.steps)
     with watch("training"):

@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from paring.runtime.gauges import GAUGES, Gauge, gauges_for
+from paring.runtime.gauges import GAUGES, Gauge, gauges_for, trend
 from paring.runtime.glossary import HEALTHY, METRICS
 from paring.runtime.screen import Screen
 from paring.runtime.text import duration, visible
@@ -223,3 +223,35 @@ def test_marks_at_the_edges(value, mark):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "expected"),
+    [
+        ([], 5, ""),
+        ([2.0, 2.0, 2.0], 5, "▁▁▁"),
+        ([0.0, 1.0], 5, "▁█"),
+        ([float(number) for number in range(8)], 8, "▁▂▃▄▅▆▇█"),
+        ([0.0, 0.0, 4.0, 8.0], 2, "▁█"),
+        ([-1e300, 1e300], 2, "▁█"),
+        ([-1e308, 1e308], 2, "▁▁"),
+    ],
+)
+def test_a_trend_runs_from_the_least_to_the_greatest(values, width, expected):
+    assert trend(values, width) == expected
+
+
+def test_the_live_display_shows_trends_the_phase_and_a_harmless_sample(clock):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=120, _environ={"TERM": "xterm-256color"})
+    screen = Screen(console=console, clock=clock)
+    screen.start("a run", 120, 10, history=[{"step": 9, "reward": 0.1}, {"step": 10, "reward": math.nan}])
+    screen.step({"step": 11, "reward": 0.5})
+    screen.phase("rollout")
+    clock.now += 3.0
+    screen.sample("1+1=", HOSTILE, 1.0)
+    screen.finish()
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", file.getvalue())
+    assert "▁█" in shown and "0.1 to 0.5" in shown
+    assert "rollout 3 s" in shown and "1+1= -> \\x1b]0;owned" in shown
+    assert "\x1b[2J" not in file.getvalue()

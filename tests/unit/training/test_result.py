@@ -77,7 +77,10 @@ def test_the_words_of_both_methods():
         "  paring ranks 'runs/a b'                   where its ranks went, and why",
         "  paring samples 'runs/a b' --worst         what it still gets wrong",
         "  paring eval 'runs/a b' --task arithmetic  measure it again, or on another task",
+        "  paring report 'runs/a b'                  the run as a page",
+        "  paring chat 'runs/a b' --compare base     talk to it, beside its base",
         "  paring export 'runs/a b' --to DIR         the adapter for PEFT, vLLM, ... (--merged: a whole model)",
+        "  paring push 'runs/a b' --to ORG/NAME      put it on the Hugging Face hub",
     ]
     lora = replace(SFT, adapter=replace(SFT.adapter, kind="lora"))
     assert str(Result(folder, lora)).splitlines()[:3] == [

@@ -1,0 +1,235 @@
+"""The reference of settings: every key of a settings class with its type, default, bound and meaning, from the code."""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from itertools import pairwise
+from types import NoneType, UnionType
+from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic.fields import FieldInfo
+
+from paring.settings.complaints import settings_classes
+
+SELECTORS = ("kind", "name")
+"""The settings that choose the kind of a section."""
+_PLAIN = {int: "integer", float: "number", str: "text", bool: "true or false", NoneType: "nothing"}
+_TABLE_ROW = re.compile(r"(?P<names>[a-z_]+(?:, [a-z_]+)*) {2,}(?P<text>\S.*)")
+SHARED = {
+    "description": "What the run is, for lists and cards.",
+    "seed": "Another seed is another run: other problems, noise and first adapters.",
+    "steps": "Steps of the run: one rollout and its updates, or a supervised batch.",
+    "method": "Reinforcement learning or supervised fine-tuning.",
+    "adapter.alpha": "The adapter's output is multiplied by alpha / rank, or as `scaling` says.",
+    "adapter.dropout": "The share of an adapter's inputs that is set to 0 while training.",
+    "adapter.rank": "Rank of each adapter, at the start.",
+    "adapter.scaling": "plain: alpha / rank; rank-stabilised: alpha / sqrt(rank) (arXiv 2312.03732).",
+    "adapter.start": "A PEFT LoRA folder to start from.",
+    "adapter.targets": "The modules that get an adapter: every linear layer but the head, or the last parts of names.",
+    "adapter.budget": "The conserved quantity: the sum of the ranks.",
+    "adapter.events": "How often ranks move, evenly spaced over the run.",
+    "collapse.share": "A level below this share of the early level counts as fallen.",
+    "collapse.steps": "So many fallen steps in a row are a collapse; the early level is the mean of as many.",
+    "data.rows.completion": "The field that holds the answer.",
+    "data.rows.input": "The field that holds what the instruction is about.",
+    "data.rows.instruction": "The field that holds the instruction.",
+    "data.rows.messages": "The field that holds the turns.",
+    "data.rows.output": "The field that holds the answer.",
+    "data.rows.prompt": "The field that holds the question.",
+    "evaluate.validation_limit": "Problems of the validation split, at most.",
+    "model.device": "auto: a GPU where there is one.",
+    "model.path": "A model that ships, a Hugging Face folder, a .gguf file, or a name on the hub.",
+    "objective.alpha": "Whether the advantage is multiplied by B / (B - M); M are in groups without signal.",
+    "objective.all_wrong": "Whether a group without a right answer is trained on.",
+    "objective.clip_high": 'The ratio is clipped at 1 + this; "off": not on this side.',
+    "objective.clip_low": 'The ratio is clipped at 1 - this; "off": not on this side.',
+    "objective.kl": "The estimator of the KL divergence from the reference (docs/objectives.md).",
+    "objective.kl_coef": "The weight beta of the KL term; 0: there is none.",
+    "objective.overlong_share": "The penalty of long answers grows from 0 to -1 over this last share of the longest.",
+    "objective.ratio": "Whether the importance ratio stands in place of the log-prob.",
+    "objective.redraws": "How often problems without signal are replaced in a step, at most; 0: never.",
+    "objective.reduce": "How the tokens of a batch become one loss (docs/objectives.md).",
+    "objective.right_weight": "The advantage of right answers; that of wrong ones is -1.",
+    "objective.sides": "Whether a token is masked past the bound that its advantage drives to, or past both.",
+    "objective.std": "Whether the advantage is divided by the group's standard deviation.",
+    "objective.ties": "Which answers are trained on where several of a group are equally good.",
+    "optimiser.betas": "Decay of Adam's two moments.",
+    "optimiser.epsilon": "Added to the root of Adam's second moment.",
+    "optimiser.lr": "Learning rate after the warm-up.",
+    "optimiser.max_grad_norm": "A gradient of a larger norm is scaled down to it.",
+    "optimiser.weight_decay": "Decoupled weight decay of the adapters.",
+    "rollout.max_new_tokens": "The longest answer, in tokens.",
+    "rollout.temperature": "The logits are divided by it before a token is drawn.",
+    "rollout.top_k": "Only the k likeliest tokens can be drawn; 0: all.",
+    "rollout.top_p": "Only the likeliest tokens that together have this probability can be drawn; 1: all.",
+    "save.keep": "The newest checkpoints that are kept.",
+    "task.largest": "Numbers are 1 to this.",
+}
+"""Meanings of settings that several kinds share, or whose class says more than one sentence of them."""
+_PATH = "`file.py:Name` of your own; the file is run."
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key as a person reads it. `kinds`: those of its section that have it so; none: the section has no kinds."""
+
+    key: str
+    kinds: tuple[str, ...]
+    type: str
+    default: str
+    bound: str
+    meaning: str
+
+
+def settings_of(root: type, prefix: str = "") -> list[Setting]:
+    """Every setting of a class and its sections, in the order of declaration; kinds that agree are one setting."""
+    found: dict[tuple[str, str, str, str, str], tuple[str, ...]] = {}
+    for one in _walk(root, prefix, ()):
+        same = (one.key, one.type, one.default, one.bound, one.meaning)
+        found[same] = (*found.get(same, ()), *one.kinds)
+    rows = [
+        Setting(key, tuple(dict.fromkeys(kinds)), kind, default, bound, meaning)
+        for (key, kind, default, bound, meaning), kinds in found.items()
+    ]
+    order = {key: place for place, key in enumerate(dict.fromkeys(row.key for row in rows))}
+    return sorted(rows, key=lambda row: order[row.key])
+
+
+def sections(roots: Mapping[str, type]) -> dict[str, list[Setting]]:
+    """The settings by section, those outside of one under "run". A section that methods do not share, or have of other
+    settings, is named with its method: `evaluate (sft)`."""
+    found: dict[str, dict[str, list[Setting]]] = {}
+    for method, root in roots.items():
+        for one in settings_of(root):
+            section = one.key.partition(".")[0] if "." in one.key else "run"
+            found.setdefault(section, {}).setdefault(method, []).append(one)
+    named: dict[str, list[Setting]] = {}
+    for section, by_method in found.items():
+        rows = list(by_method.values())
+        if len(rows) == len(roots) and all(one == rows[0] for one in rows):
+            named[section] = rows[0]
+        else:
+            named |= {f"{section} ({method})": rows for method, rows in by_method.items()}
+    return named
+
+
+def _walk(root: type, prefix: str, kinds: tuple[str, ...]) -> Iterator[Setting]:
+    hints, own = get_type_hints(root, include_extras=True), _own_meanings(root)
+    for field in fields(root):
+        key, hint = f"{prefix}{field.name}", hints[field.name]
+        members = settings_classes(hint)
+        if len(members) > 1:
+            yield _choice(key, members, field)
+        for member in members:
+            kind = tuple(str(one.default) for one in fields(member) if one.name in SELECTORS)
+            yield from _walk(member, f"{key}.", kind if len(members) > 1 else ())
+        if not members and not (kinds and field.name in SELECTORS):
+            meaning = own.get(field.name) or SHARED.get(key) or (_PATH if field.name == "path" else "")
+            yield Setting(key, kinds, _type(hint), _default(field), _bound(hint), meaning)
+
+
+def _choice(key: str, members: Sequence[type], field: "Field[object]") -> Setting:
+    """The setting that chooses the kind of a section."""
+    [selector] = {one.name for member in members for one in fields(member) if one.name in SELECTORS}
+    choices = [str(one.default) for member in members for one in fields(member) if one.name == selector]
+    chosen = "required" if field.default is MISSING else f'"{getattr(field.default, selector)}"'
+    words = " or ".join(f'"{choice}"' for choice in choices)
+    return Setting(f"{key}.{selector}", (), words, chosen, "", "Chooses what the section is, and its other settings.")
+
+
+def _type(hint: object) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if isinstance(hint, type) and hint in _PLAIN:
+        return _PLAIN[hint]
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin is Literal:
+        return " or ".join(f'"{value}"' for value in arguments)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_type(one) for one in arguments if one is not NoneType))
+    if origin is tuple:
+        return "list of " + " and ".join(dict.fromkeys(_type(one) for one in arguments if one is not Ellipsis))
+    if origin is dict:
+        return f"section of {_type(arguments[1])}s"
+    return "value"
+
+
+def _default(field: "Field[object]") -> str:
+    if field.default is MISSING and field.default_factory is MISSING:
+        return "required"
+    value = field.default if field.default_factory is MISSING else field.default_factory()
+    if isinstance(value, FieldInfo):
+        value = value.get_default(call_default_factory=True)
+    if value is None or value == {} or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return f'"{value}"' if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _bound(hint: object) -> str:
+    """The bounds of a value, or of the items of a list."""
+    words: list[str] = []
+    if get_origin(hint) is Annotated:
+        for note in get_args(hint)[1:]:
+            for limit in note.metadata if isinstance(note, FieldInfo) else ():
+                if isinstance(limit, Ge):
+                    words.append(f"at least {limit.ge}")
+                elif isinstance(limit, Gt):
+                    words.append(f"above {limit.gt}")
+                elif isinstance(limit, Le):
+                    words.append(f"at most {limit.le}")
+                elif isinstance(limit, Lt):
+                    words.append(f"below {limit.lt}")
+    inner = [_bound(one) for one in get_args(hint) if one is not Ellipsis] if get_origin(hint) is not Literal else []
+    return ", ".join(dict.fromkeys([*words, *filter(None, inner)]))
+
+
+def _own_meanings(root: type) -> dict[str, str]:
+    """What a class says of each of its fields: the text below it, else a line of the table in the class's docstring."""
+    said: dict[str, str] = {}
+    for owner in reversed(root.__mro__):
+        if owner is not object and owner.__module__.startswith("paring."):
+            said |= _table(inspect.getdoc(owner) or "") | _below_fields(owner)
+    return said
+
+
+def _table(docstring: str) -> dict[str, str]:
+    """`name, name    text`, with further lines of the text indented."""
+    said, names = {}, []
+    for line in docstring.split("\n"):
+        if row := _TABLE_ROW.fullmatch(line):
+            names = row["names"].split(", ")
+            said |= dict.fromkeys(names, row["text"])
+        elif names and line.startswith("    "):
+            said |= {name: f"{said[name]} {line.strip()}" for name in names}
+        else:
+            names = []
+    return {name: _sentence(text) for name, text in said.items()}
+
+
+def _below_fields(owner: type) -> dict[str, str]:
+    try:
+        source = textwrap.dedent(inspect.getsource(owner))
+    except (OSError, TypeError):
+        return {}
+    body: Sequence[ast.stmt] = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)).body
+    said = {}
+    for above, below in pairwise(body):
+        if isinstance(above, ast.AnnAssign) and isinstance(above.target, ast.Name) and isinstance(below, ast.Expr):
+            if isinstance(below.value, ast.Constant) and isinstance(below.value.value, str):
+                said[above.target.id] = _sentence(below.value.value)
+    return said
+
+
+def _sentence(text: str) -> str:
+    one = " ".join(text.split())
+    if one.split(maxsplit=1)[0].isalpha():
+        one = one[0].upper() + one[1:]
+    return one if one.endswith((".", '."', ")")) else f"{one}."
