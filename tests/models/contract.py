@@ -1,7 +1,7 @@
 """The contract that a model has to keep: what is computed here beside what transformers and PEFT compute.
 
-References: transformers' eager forward over single sequences without padding, in which each adapted weight is W + s B A,
-merged by hand; its `generate`; PEFT's reading of what was exported."""
+References: transformers' eager forward over single sequences without padding, in which each adapted weight is W + s B A
+by hand; its `generate`; PEFT's reading of what was exported."""
 
 import copy
 import warnings
@@ -68,7 +68,12 @@ class Row:
     @property
     def wrong(self) -> list[str]:
         """The checks that do not hold."""
-        return [name for name, error in self.errors.items() if isinstance(error, str) or not error <= TOLERANCES[name]]
+        return [name for name, error in self.errors.items() if fails(name, error)]
+
+
+def fails(check: str, error: float | str) -> bool:
+    """Whether a check does not hold: stopped by an error, above its tolerance, or not a number."""
+    return isinstance(error, str) or not error <= TOLERANCES[check]
 
 
 def examine(model: PreTrainedModel, folder: Path) -> Row:
@@ -77,9 +82,9 @@ def examine(model: PreTrainedModel, folder: Path) -> Row:
     try:
         policy = opened(folder / "base")
     except ValueError as error:
-        return Row(f"refused: {error}")
+        return Row(f"refused: {str(error).replace(str(folder / 'base'), 'FOLDER')}")
     except Exception as error:
-        return Row(f"traceback: {first_line(error)}", {"log-probs": first_line(error)})
+        return Row("traceback", {"log-probs": first_line(error)})
     reference = Reference(model, policy.adapters)
     checks: dict[str, Callable[[], float]] = {
         "log-probs": lambda: log_prob_error(policy, reference),
@@ -172,7 +177,6 @@ def weight_name(model: PreTrainedModel, path: str, adapter: LowRankLinear) -> st
 @torch.no_grad()
 def log_prob_error(policy: Policy, reference: Reference) -> float:
     batch = pack([Shared(PROMPT, COMPLETIONS)], policy.device)
-    found_BT = policy.log_probs(batch, temperature=1.0)
     expected = [reference.log_probs(PROMPT, answer) for answer in COMPLETIONS]
     return greatest(trained(policy, batch), expected)
 

@@ -34,7 +34,7 @@ SIZES: dict[str, object] = dict(
     vocab_size=VOCABULARY, vocab_size_per_layer_input=VOCABULARY, type_vocab_size=2, max_position_embeddings=256,
     n_positions=256, n_ctx=256, max_seq_len=256, bos_token_id=None, eos_token_id=3, pad_token_id=0, is_decoder=True,
     hidden_size=32, n_embd=32, d_model=32, emb_dim=32, embedding_size=32, hidden_size_per_layer_input=8,
-    num_hidden_layers=2, n_layer=2, n_layers=2, num_layers=2, encoder_layers=1, decoder_layers=2,
+    num_hidden_layers=2, n_layer=2, n_layers=2, num_layers=2, encoder_layers=2, decoder_layers=2,
     num_attention_heads=4, n_head=4, n_heads=4, num_heads=4, encoder_attention_heads=4, decoder_attention_heads=4,
     swa_num_attention_heads=4, num_key_value_heads=2, swa_num_key_value_heads=2, head_dim=8, swa_head_dim=8,
     intermediate_size=48, n_inner=48, d_inner=48, dff=48, ffn_dim=48, encoder_ffn_dim=48, decoder_ffn_dim=48,
@@ -119,11 +119,15 @@ OWN: dict[str, dict[str, object]] = {
     "qwen3_5_moe_text": LINEAR,
     "qwen3_5_text": LINEAR,
     "qwen3_next": LINEAR,
+    "qwen4_exp_text": LINEAR
+    | {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8}
+    | {"indexer_budget": 4, "indexer_compress_ratio": 2},
     "recurrent_gemma": {"block_types": ("recurrent", "attention")},
     "reformer": {"axial_pos_embds": False, "attn_layers": ["local", "local"], "attention_head_size": 8},
     "roc_bert": {name: 8 for name in ("pronunciation_vocab_size", "shape_vocab_size")}
     | {name: 8 for name in ("pronunciation_embed_dim", "shape_embed_dim")},
     "smollm3": MIXED | {"use_sliding_window": True, "no_rope_layers": [1, 0]},
+    "xlstm": {"qk_dim_factor": 1.0, "mlstm_round_up_to_multiple_of": 8},
     "xmod": {"default_language": "en_XX"},
     "youtu": LATENT,
     "zamba": TWICE,
@@ -188,6 +192,7 @@ UNBUILT = {
 """Families that have no row, and why."""
 
 LONG_WINDOW = {"sliding_window": LONG}
+UNCAPPED = {"final_logit_softcapping": None, "attn_logit_softcapping": None}
 VARIANTS: dict[str, dict[str, dict[str, object]]] = {
     "llama": {
         "tied head": {"tie_word_embeddings": True},
@@ -236,10 +241,12 @@ VARIANTS: dict[str, dict[str, dict[str, object]]] = {
     "phimoe": {"window 12": LONG_WINDOW, "no window": {"sliding_window": None}},
     "gemma2": {
         "window 12": LONG_WINDOW,
-        "no caps": {"final_logit_softcapping": None, "attn_logit_softcapping": None},
+        "no caps": UNCAPPED,
         "final cap alone": {"attn_logit_softcapping": None},
     },
-    "gemma3_text": {"window 12, no caps": LONG_WINDOW | {"final_logit_softcapping": None, "attn_logit_softcapping": None}},
+    "gemma3_text": {
+        "window 12, no caps": LONG_WINDOW | {"final_logit_softcapping": None, "attn_logit_softcapping": None}
+    },
     "gemma4_text": {
         "no final cap": {"final_logit_softcapping": None},
         "experts": {"enable_moe_block": True, "num_experts": 4},
@@ -274,7 +281,6 @@ VARIANTS: dict[str, dict[str, dict[str, object]]] = {
     "stablelm": {"parallel, norms": {"use_parallel_residual": True, "qk_layernorm": True}},
     "phi": {"norms": {"qk_layernorm": True}},
     "opt": {"norm after": {"do_layer_norm_before": False}},
-    "qwen3_next": {"state spaces alone": {"layer_types": ["linear_attention"] * 2}},
     "jamba": {"dense": {"num_experts": 1, "num_experts_per_tok": 1}},
 }
 
@@ -323,7 +329,8 @@ def configuration(kind: type[PreTrainedConfig], own: Mapping[str, object]) -> Pr
         if "model_type" in given:
             part = CONFIG_MAPPING[given["model_type"]]
         if dataclasses.is_dataclass(part) and kind.model_type in WRAPPERS:
-            values[name] = configuration(part, {key: one for key, one in given.items() if key != "model_type"}).to_dict()
+            values[name] = configuration(part, given).to_dict()
+    values.pop("model_type", None)
     return kind(**values)
 
 
