@@ -27,6 +27,9 @@ VOCABULARY = 103
 SHORT, LONG = 5, 12
 """Sliding windows: shorter than the probe that admits a model (8 tokens), and longer; the contract's sequences exceed
 both."""
+SPREAD = 0.2
+"""Standard deviation of all weights: at transformers' own 0.02 all tokens are as likely and an error would hide; at
+much more, rounding grows from layer to layer and would look like one."""
 ENDS = [3, *range(60, 68)]
 """Tokens that end an answer: enough of them that the rows of a rollout end at unequal places."""
 
@@ -52,7 +55,8 @@ SIZES: dict[str, object] = dict(
     linear_key_head_dim=8, linear_value_head_dim=8, linear_head_dim=8, linear_num_heads=4, laurel_rank=4,
     sliding_window=SHORT, sliding_window_size=SHORT, window_size=SHORT, attention_window_size=SHORT,
     attention_chunk_size=SHORT, local_attention_window_len=SHORT, num_kv_shared_layers=0, rotary_dim=4, d_rel=4,
-    rel_extent=64, block_size=4, final_logit_softcapping=3.0, logits_soft_cap=3.0, attn_logit_softcapping=2.0,
+    rel_extent=64, block_size=4, final_logit_softcapping=3.0,
+    logits_soft_cap=3.0, output_logit_soft_cap=3.0, attn_logit_softcapping=2.0,
     query_pre_attn_scalar=8, logit_scale=0.5, logits_scaling=2.0, lm_head_multiplier=0.5, embedding_multiplier=1.5,
     residual_multiplier=0.7, attention_multiplier=0.3, scale_emb=2, scale_depth=1.4, dim_model_base=16, image_size=16,
     patch_size=4, depth=1, embed_dim=32, out_hidden_size=32, spatial_merge_size=2,
@@ -127,7 +131,7 @@ OWN: dict[str, dict[str, object]] = {
     "roc_bert": {name: 8 for name in ("pronunciation_vocab_size", "shape_vocab_size")}
     | {name: 8 for name in ("pronunciation_embed_dim", "shape_embed_dim")},
     "smollm3": MIXED | {"use_sliding_window": True, "no_rope_layers": [1, 0]},
-    "xlstm": {"qk_dim_factor": 1.0, "mlstm_round_up_to_multiple_of": 8},
+    "xlstm": {"hidden_size": 64, "qk_dim_factor": 1.0, "autocast_kernel_dtype": "float32"},
     "xmod": {"default_language": "en_XX"},
     "youtu": LATENT,
     "zamba": TWICE,
@@ -337,12 +341,15 @@ def configuration(kind: type[PreTrainedConfig], own: Mapping[str, object]) -> Pr
 def build(case: Case) -> PreTrainedModel:
     """The model with weights that make every fault show: logits that are not trivial, routers that choose."""
     config = configuration(CONFIG_MAPPING[case.family], WRAPPERS.get(case.family, {}) | case.own)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         model = case.model_class(config)
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             if isinstance(tensor, nn.Parameter) or name.endswith("correction_bias"):
-                tensor.data.normal_(1 if tensor.ndim == 1 and not name.endswith("bias") else 0, 0.3)
+                tensor.normal_(1 if tensor.ndim == 1 and not name.endswith("bias") else 0, SPREAD)
+        for module in model.modules():
+            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+                module.weight[module.padding_idx] = 0  # as loading does in some families
     if model.generation_config is not None:
         model.generation_config.eos_token_id = ENDS
     return model.float().eval().requires_grad_(False)

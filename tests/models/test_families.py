@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+import families
 import pytest
 import torch
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import contract
-import families
 
 CASES = {case.name: case for case in families.cases()}
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
