@@ -36,7 +36,9 @@ def outcome(case: families.Case) -> contract.Row:
 
 def cell(name: str, error: float | str) -> str:
     """One error, in bold where the check does not hold."""
-    text = "fails" if isinstance(error, str) else str(error) if isinstance(error, int) else f"{error:.0e}"
+    if isinstance(error, str):
+        return "**fails**" if contract.fails(name, error) else "refused"
+    text = str(error) if isinstance(error, int) else f"{error:.0e}"
     text = text.replace("e-0", "e-").replace("0e+00", "0")
     return f"**{text}**" if contract.fails(name, error) else text
 

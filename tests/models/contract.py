@@ -74,8 +74,11 @@ class Row:
 
 
 def fails(check: str, error: float | str) -> bool:
-    """Whether a check does not hold: stopped by an error, above its tolerance, or not a number."""
-    return isinstance(error, str) or not error <= TOLERANCES[check]
+    """Whether a check does not hold: stopped by an error, above its tolerance, or not a number. An export that is
+    refused with the way round is none that is wrong."""
+    if isinstance(error, str):
+        return not error.startswith("refused")
+    return not error <= TOLERANCES[check]
 
 
 def examine(model: PreTrainedModel, folder: Path) -> Row:
@@ -121,7 +124,8 @@ def measured(check: Callable[[], float]) -> float | str:
     try:
         return check()
     except Exception as error:
-        return first_line(error)
+        is_refusal = isinstance(error, ValueError) and "--merged" in str(error)
+        return f"refused: {error}" if is_refusal else first_line(error)
 
 
 def first_line(error: Exception) -> str:

@@ -346,7 +346,9 @@ def build(case: Case) -> PreTrainedModel:
         model = case.model_class(config)
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             if isinstance(tensor, nn.Parameter) or name.endswith("correction_bias"):
-                tensor.normal_(1 if tensor.ndim == 1 and not name.endswith("bias") else 0, SPREAD)
+                drawn = torch.randn(tensor.shape, dtype=tensor.dtype) * SPREAD
+                # Norms, sinks, decays and steps of time vary around the value that they begin with.
+                tensor.copy_(drawn + (tensor if tensor.ndim == 1 and not name.endswith("bias") else 0))
         for module in model.modules():
             if isinstance(module, nn.Embedding) and module.padding_idx is not None:
                 module.weight[module.padding_idx] = 0  # as loading does in some families
