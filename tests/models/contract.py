@@ -111,13 +111,14 @@ def opened(base: Path, dtype: str = "float32") -> Policy:
     generator = torch.Generator().manual_seed(2)
     for adapter in adapters.values():
         adapter.B_OR.data.normal_(0, 0.1, generator=generator)
-    policy = Policy(model, tokenizer, adapters)
-    check_decodes(policy)
-    return policy
+    return check_decodes(Policy(model, tokenizer, adapters))
 
 
 def path_of(policy: Policy) -> str:
-    return "written out" if isinstance(policy.hidden, Decoder) else "packed"
+    if policy.unpacked is None:
+        return "written out" if isinstance(policy.hidden, Decoder) else "packed"
+    rows = ", row by row" if policy.decodes_alone else ""
+    return f"unpacked{rows}: {policy.unpacked}"
 
 
 def measured(check: Callable[[], float]) -> float | str:

@@ -151,9 +151,9 @@ def _wrapped(text: str | None = None, vision: str | None = None, **text_own: obj
 LLAMA4_WIDTHS = ("vision_output_dim", "projector_input_dim", "projector_output_dim")
 
 WRAPPERS: dict[str, dict[str, object]] = {
-    "aya_vision": _wrapped("cohere2", "siglip_vision_model"),
+    "aya_vision": _wrapped("cohere2", "siglip_vision_model", logit_scale=1.0),
     "fuyu": _wrapped("persimmon"),
-    "gemma3": _wrapped(vision="siglip_vision_model"),
+    "gemma3": _wrapped(vision="siglip_vision_model", final_logit_softcapping=None),
     "gemma4": _wrapped() | {"audio_config": None},
     "gemma4_unified": _wrapped() | {"vision_config": {"mm_embed_dim": 32, "mm_posemb_size": 8, "output_proj_dims": 32}},
     "glm4v": _wrapped(**MROPE),
