@@ -52,7 +52,10 @@ TOLERANCES = {
     "bf16": 0.1,
 }
 """Nats a token at most; the greatest distance of a gradient, relative to its norm; adapters without a gradient; nats
-again; answers that differ; the greatest distance of a logit, twice; nats a token on average."""
+again; answers that differ; the greatest distance of a logit, relative to the largest, twice; nats on average."""
+
+REFUSALS = {"PEFT": "--merged", "merged": "--merged", "bf16": "ForCausalLM does not run"}
+"""Checks that a model may be refused at, and what the message then says: the way round, or what is lacking."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def examine(model: PreTrainedModel, folder: Path) -> Row:
         "merged": lambda: merged_error(reference, folder),
         "bf16": lambda: bf16_error(folder / "base"),
     }
-    return Row(path_of(policy), {name: measured(check) for name, check in checks.items()})
+    return Row(path_of(policy), {name: measured(name, check) for name, check in checks.items()})
 
 
 def opened(base: Path, dtype: str = "float32") -> Policy:
@@ -117,16 +120,17 @@ def opened(base: Path, dtype: str = "float32") -> Policy:
 def path_of(policy: Policy) -> str:
     if policy.unpacked is None:
         return "written out" if isinstance(policy.hidden, Decoder) else "packed"
-    rows = ", row by row" if policy.decodes_alone else ""
-    return f"unpacked{rows}: {policy.unpacked}"
+    cache = ", no cache" if policy.recomputes else ""
+    return f"unpacked{cache}: {policy.unpacked}"
 
 
-def measured(check: Callable[[], float]) -> float | str:
+def measured(name: str, check: Callable[[], float]) -> float | str:
+    """The largest error of a check; in words what stopped it, or how it is refused."""
     try:
         return check()
     except Exception as error:
-        is_refusal = isinstance(error, ValueError) and "--merged" in str(error)
-        return f"refused: {error}" if is_refusal else first_line(error)
+        is_refusal = isinstance(error, ValueError) and REFUSALS.get(name, "never") in str(error)
+        return f"refused: {first_line(error)}" if is_refusal else first_line(error)
 
 
 def first_line(error: Exception) -> str:
@@ -301,9 +305,11 @@ def trained(policy: Policy, batch: PackedBatch) -> list[Tensor]:
 
 
 def logits_error(model: nn.Module, reference: Reference) -> float:
+    """Relative to the largest logit, where that is above 1."""
     tokens = [*PROMPT, *COMPLETIONS[0]]
+    expected_NV = reference.logits(tokens)
     logits_NV = model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0].float()
-    return float((logits_NV - reference.logits(tokens)).abs().max())
+    return float((logits_NV - expected_NV).abs().max() / expected_NV.abs().max().clamp(min=1))
 
 
 def greatest(found: list[Tensor], expected: list[Tensor]) -> float:
