@@ -27,6 +27,8 @@ VOCABULARY = 103
 SHORT, LONG = 5, 12
 """Sliding windows: shorter than the probe that admits a model (8 tokens), and longer; the contract's sequences exceed
 both."""
+INDEXER_HEADS = 16
+"""Heads that choose tokens by a sum of ReLUs: with a few, many sums are 0, and the length of a pass breaks the ties."""
 SPREAD = 0.2
 """Standard deviation of all weights: at transformers' own 0.02 all tokens are as likely and an error would hide; at
 much more, rounding grows from layer to layer and would look like one."""
@@ -48,7 +50,8 @@ SIZES: dict[str, object] = dict(
     moe_k=2, top_k_experts=2, n_group=2, topk_group=1, n_shared_experts=1, num_shared_experts=1,
     moe_num_shared_experts=1, first_k_dense_replace=1, num_dense_layers=1, zero_expert_num=2,
     kv_lora_rank=16, q_lora_rank=12, qk_nope_head_dim=8, qk_rope_head_dim=4, v_head_dim=6, qk_head_dim=12,
-    o_lora_rank=8, o_groups=2, index_topk=4, index_head_dim=8, index_n_heads=2, index_topk_blocks=2, index_block_size=4,
+    o_lora_rank=8, o_groups=2, index_topk=4, index_head_dim=8, index_n_heads=INDEXER_HEADS,
+    index_topk_blocks=2, index_block_size=4,
     mamba_d_state=8, state_size=8, ssm_state_size=8, mamba_n_heads=4, mamba_num_heads=4, n_mamba_heads=4,
     mamba_d_head=16, mamba_head_dim=16, mamba_n_groups=2, mamba_ngroups=2, n_groups=2, mamba_chunk_size=8,
     chunk_size=8, mamba_d_ssm=64, mamba_dt_rank=4, linear_num_key_heads=2, linear_num_value_heads=4,
@@ -124,7 +127,7 @@ OWN: dict[str, dict[str, object]] = {
     "qwen3_5_text": LINEAR,
     "qwen3_next": LINEAR,
     "qwen4_exp_text": LINEAR
-    | {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8}
+    | {"indexer_n_heads": INDEXER_HEADS, "indexer_kv_heads": 1, "indexer_head_dim": 8}
     | {"indexer_budget": 4, "indexer_compress_ratio": 2},
     "recurrent_gemma": {"block_types": ("recurrent", "attention")},
     "reformer": {"axial_pos_embds": False, "attn_layers": ["local", "local"], "attention_head_size": 8},
