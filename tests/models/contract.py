@@ -20,11 +20,11 @@ from transformers.pytorch_utils import Conv1D
 from paring.adapters.attach import attach
 from paring.adapters.kinds import Lora
 from paring.adapters.lowrank import LowRankLinear
-from paring.adapters.peft_format import write_peft_folder
 from paring.policy.decoder import Decoder
 from paring.policy.loading import Model, load_base
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch, Shared, pack, packed
+from paring.policy.publishing import publish
 from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine, check_decodes
 from paring.subjects.export import export
@@ -259,10 +259,11 @@ def followed(model: PreTrainedModel, prompt: Sequence[int]) -> list[int]:
 
 @torch.no_grad()
 def peft_error(policy: Policy, reference: Reference, folder: Path) -> float:
-    """PEFT's reading of the adapter that `export` writes."""
-    (folder / "trained").mkdir()
-    write_peft_folder(folder / "trained", policy.adapters, base_model=str(folder / "base"))
-    export(folder / "trained", folder / "adapter")
+    """PEFT's reading of the adapter that `export` writes from what a run leaves."""
+    trained = folder / "trained"
+    trained.mkdir()
+    publish(trained, policy.model, policy.adapters, base=str(folder / "base"), target=trained, by_peft=False)
+    export(trained, folder / "adapter")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         read = PeftModel.from_pretrained(copy.deepcopy(reference.model), folder / "adapter")
