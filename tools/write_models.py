@@ -5,6 +5,7 @@
 With --only the rows of these cases are printed and the page stays. The exit status is 1 where a row is wrong."""
 
 import argparse
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -49,8 +50,8 @@ def line(name: str, row: contract.Row) -> str:
 
 
 def plain(text: str) -> str:
-    """A reason as it stands in a cell: without the advice that all of them end with."""
-    return text.split(": choose ")[0].split(" (a model is ")[0].replace("|", "/")
+    """A reason as it stands in a cell: without advice that many end with, and without numbers of this machine."""
+    return re.split(r": choose | \(a model is | \(off by ", text)[0].replace("|", "/")
 
 
 def block(rows: Mapping[str, contract.Row], date: str) -> str:

@@ -35,7 +35,8 @@ def test_a_model_is_computed_as_transformers_and_peft_compute_it(name, tmp_path)
     row = contract.examine(model, tmp_path)
     assert not row.refused, row.path
     assert not row.wrong, row.errors
-    assert committed()[name][0] == row.path, "the page shows another path: make test-models"
+    way, shown = (path.partition(":")[0] for path in (row.path, committed()[name][0]))
+    assert way == shown, "the page shows another way: make test-models"
 
 
 def test_the_page_has_a_row_for_every_model():
