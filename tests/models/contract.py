@@ -14,7 +14,8 @@ from families import ENDS
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.pytorch_utils import Conv1D
 
 from paring.adapters.attach import attach
@@ -274,7 +275,9 @@ def peft_error(policy: Policy, reference: Reference, folder: Path) -> float:
 def merged_error(reference: Reference, folder: Path) -> float:
     """transformers' reading of the model that `export --merged` writes."""
     export(folder / "trained", folder / "merged", merged=True)
-    return logits_error(AutoModelForCausalLM.from_pretrained(folder / "merged"), reference)
+    is_text = AutoConfig.from_pretrained(folder / "merged").model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    reader = AutoModelForCausalLM if is_text else AutoModelForImageTextToText  # some wrappers have no text class
+    return logits_error(reader.from_pretrained(folder / "merged"), reference)
 
 
 def bf16_error(base: Path) -> float:
