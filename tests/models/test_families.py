@@ -39,6 +39,14 @@ def test_a_model_is_computed_as_transformers_and_peft_compute_it(name, tmp_path)
     assert way == shown, "the page shows another way: make test-models"
 
 
+@pytest.mark.parametrize("name", ["plbart", "roberta", "llama"])
+def test_half_precision_takes_the_way_that_fp32_takes(name, tmp_path):
+    """What is a fault in fp32 is none of rounding in bf16: positions by place, a cache that counts them otherwise."""
+    families.write_checkpoint(families.build(CASES[name]), tmp_path)
+    exact, rounded = (contract.path_of(contract.opened(tmp_path, dtype)) for dtype in ("float32", "bfloat16"))
+    assert exact.partition(":")[0] == rounded.partition(":")[0]
+
+
 def test_the_page_has_a_row_for_every_model():
     assert sorted(committed()) == sorted(CASES)
 
