@@ -214,9 +214,7 @@ VARIANTS: dict[str, dict[str, dict[str, object]]] = {
         "rope yarn": {
             "rope_parameters": ROPE | {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
         },
-        "rope dynamic": {
-            "rope_parameters": ROPE | {"rope_type": "dynamic", "factor": 4.0, "original_max_position_embeddings": 16}
-        },
+        "rope dynamic": {"rope_parameters": ROPE | {"rope_type": "dynamic", "factor": 4.0}},
     },
     "mistral": {"window 12": LONG_WINDOW, "no window": {"sliding_window": None}},
     "ministral": {"window 12": LONG_WINDOW},
@@ -226,10 +224,10 @@ VARIANTS: dict[str, dict[str, dict[str, object]]] = {
         "no window": {"sliding_window": None},
         "rope longrope": {
             "sliding_window": None,
-            "original_max_position_embeddings": 16,
+            "original_max_position_embeddings": 64,
             "rope_parameters": ROPE
-            | {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "factor": 16.0}
-            | {"original_max_position_embeddings": 16},
+            | {"rope_type": "longrope", "short_factor": [1.5] * 4, "long_factor": [3.0] * 4, "factor": 4.0}
+            | {"original_max_position_embeddings": 64},
         },
     },
     "starcoder2": {"window 12": LONG_WINDOW, "no window": {"sliding_window": None}},
