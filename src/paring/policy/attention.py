@@ -1,6 +1,8 @@
 """Where transformers' models meet our layouts: one attention function, which asks the layout of the pass."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -89,6 +91,18 @@ def use_own(model: PreTrainedModel) -> None:
     """Let the model attend as it did when it was loaded."""
     if model in _own or model.config._attn_implementation == NAME:
         model.set_attn_implementation(_own.get(model, "eager"))
+
+
+@contextmanager
+def own(model: PreTrainedModel) -> Iterator[None]:
+    """Within it the model attends as when it was loaded; afterwards as before."""
+    was_packed = model.config._attn_implementation == NAME
+    use_own(model)
+    try:
+        yield
+    finally:
+        if was_packed:
+            use_packed(model)
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, attention)

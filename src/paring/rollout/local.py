@@ -144,7 +144,8 @@ def _compare_decoding(policy: Policy) -> None:
     batch = packed(groups, policy.device)
     packed_BT = policy.log_probs(batch, temperature=1.0)
     decoded_BT = decoding.logp_BT[:, : packed_BT.shape[1]] * batch.mask_BT
-    compare(policy.model, decoded_BT, packed_BT, "a token gets another log-prob while decoding than in a whole pass")
+    what = "a token gets another log-prob while decoding than in a whole pass"
+    compare(policy.model, decoded_BT[..., None], packed_BT[..., None], what)
 
 
 def check_length(problem: Problem, prompt: int, max_new_tokens: int, context: int) -> None:

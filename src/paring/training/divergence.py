@@ -20,6 +20,6 @@ def divergence(what: str, run: AnyRun, folder: RunFolder, progress: Progress) ->
     else:
         causes = likely_causes(progress.watch, {"learning_rate": adam.lr})
     return (
-        f"{what}; {named}. The same recipe would come to the same end. Likely cause: {'; '.join(causes)}. Change it, or "
-        "raise optimiser.warmup, and begin a new run"
+        f"{what}; {named}. The same recipe would come to the same end. Likely cause: {'; '.join(causes)}. Change it, "
+        "or raise optimiser.warmup, and begin a new run"
     )
