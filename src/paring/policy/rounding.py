@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from paring.adapters.lowrank import LowRankLinear
 
-
 DRAWS = 2
 
 
