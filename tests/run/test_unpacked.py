@@ -13,24 +13,24 @@ from paring.cli import app
 from paring.policy.loading import EMBEDDED
 from paring.runtime.journal import read_rows
 
-REASON = "the frequencies of its rotary embeddings change with the length of a pass"
+REASON = "its attention is cut into chunks"
 SAME_BYTES = ("adapter/adapter_model.safetensors", "samples.jsonl", "run.toml")
 
 
 @pytest.fixture(scope="module")
-def dynamic(tmp_path_factory):
-    """The embedded model, declared to have "dynamic" rotary embeddings, which change nothing within its context."""
-    folder = tmp_path_factory.mktemp("dynamic") / "model"
+def chunked(tmp_path_factory):
+    """The embedded model, declared to attend in chunks, which Llama does not read: only the choice of the way does."""
+    folder = tmp_path_factory.mktemp("chunked") / "model"
     shutil.copytree(EMBEDDED, folder)
     config = json.loads((folder / "config.json").read_text())
-    config["rope_parameters"] |= {"rope_type": "dynamic", "factor": 2.0}
+    config["attention_chunk_size"] = 64
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
 @pytest.fixture(scope="module")
-def recipe(small_overrides, dynamic):
-    return ["train", "quickstart", *small_overrides, f"model.path={dynamic}"]
+def recipe(small_overrides, chunked):
+    return ["train", "quickstart", *small_overrides, f"model.path={chunked}"]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_state_space_model_learns_examples_and_resumes(paring_child, mamba, tm
     rows = [{"prompt": f"{number}+1=", "completion": f"{number + 1}"} for number in range(40)]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "mine.toml").write_text(
-        f'method = "sft"\nsteps = 20\nthreads = 1\nbatch = 8\n[data]\npath = "{tmp_path / "data.jsonl"}"\n'
+        f'method = "sft"\nsteps = 20\nthreads = 1\nbatch = 8\n[data]\ndata = "{tmp_path / "data.jsonl"}"\n'
         f'[model]\npath = "{mamba}"\n[adapter]\nkind = "lora"\ntargets = ["in_proj", "x_proj"]\n'
         "[optimiser]\nlr = 2e-2\ntokens_per_pass = 100\n[save]\nevery = 4\n"
     )

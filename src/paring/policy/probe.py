@@ -21,9 +21,9 @@ WINDOW = 4
 EXACT, ROUNDED = 2e-4, 0.15
 """How far fp32 may be off, as a share of the largest value; and half precision, both as root mean squares. bf16 was off
 by 0.03 to 0.10 in logits of SmolLM2-135M, on either side."""
-SLACK = 2.5
-"""How far half precision may be off at a token, as a multiple of what rounding does (policy/rounding.py). Over tiny
-models of 200 families what was right in fp32 was off by 0.9 at most, SmolLM2-135M by 0.6, and what was wrong by 4.2 at
+SLACK = 4
+"""How far half precision may be off at a token, as a multiple of what rounding does (policy/rounding.py). In tiny
+models of 40 families and in the embedded ones what was right in fp32 was off by 1.7 at most; what was wrong, by 6.4 at
 least, but for one that ROUNDED shows."""
 PACKED_LAYERS = frozenset({"full_attention", "sliding_attention"})
 """The kinds of layer, in a configuration's `layer_types`, that packed attention serves."""

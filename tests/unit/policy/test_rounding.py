@@ -10,12 +10,11 @@ from paring.policy.rounding import rounding
 
 
 def test_it_is_what_bf16_does(family, tiny):
-    """The largest change of a token, beside that between the model in fp32 and in bf16: not less than half, since the
-    bound is a multiple of it, and not five times as much."""
+    """Beside the changes between the model in fp32 and in bf16."""
     model = tiny(family)
     rounded = copy.deepcopy(model).bfloat16()
     change_NV = own_logits(rounded) - own_logits(model)
-    true = float((change_NV - change_NV.mean(-1, keepdim=True)).square().mean(-1).sqrt().max())
+    true = float((change_NV - change_NV.mean(-1, keepdim=True)).square().mean().sqrt())
     assert true / 2 < rounding(model, lambda: own_logits(model), torch.bfloat16) < true * 5
 
 
