@@ -62,7 +62,7 @@ def test_interrupted(paring_child, tmp_path, whole):
         signal=signal.SIGINT,
     )
     assert stopped.code == 130 and f"stopped; kept in {folder}: the same command goes on" in stopped.output
-    assert (folder / ITEMS[0]).read_bytes().count(b"\n") == 6
+    assert (folder / ITEMS[0]).read_bytes().count(b"\n") == 4, "two of three chunks; the third was given up"
     assert paring_child("eval", "embedded", *LIMITED, "--out", folder).code == 0
     assert_same(folder, whole)
 

@@ -42,7 +42,7 @@ def content_of(folder):
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_dir() or path.name == ".lock" or name.endswith(("seconds.jsonl", ".log")):
+        if path.is_dir() or path.name in (".lock", "starts.jsonl") or name.endswith(("seconds.jsonl", ".log")):
             continue
         data = path.read_bytes().replace(str(folder).encode(), b"FOLDER")
         if path.suffix in (".json", ".jsonl") and path.name != "manifest.json":

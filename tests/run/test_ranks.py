@@ -153,8 +153,12 @@ def test_a_bad_recipe_is_one_clear_error_before_any_work(paring_child, small_ove
 def test_the_result_tells_the_ranks(run_of_kind):
     run, folder = run_of_kind
     last = list(read_rows(folder / "ranks.jsonl"))[-1]
-    assert json.loads((folder / "result.json").read_text())["adapter"] == {
+    adapter = json.loads((folder / "result.json").read_text())["adapter"]
+    run_coverage = adapter["coverage"]
+    assert sum(run_coverage.values()) == pytest.approx(1)
+    assert adapter == {
         "kind": run.adapter.kind,
         "parameters": sum(rank * last["cost"][path] for path, rank in last["ranks"].items()),
         "ranks": last["ranks"],
+        "coverage": run_coverage,
     }

@@ -177,10 +177,11 @@ def test_checkpoints_without_their_record_are_refused(paring_child, cut_short, n
 def test_a_changed_recipe_is_shown_and_refused_unless_it_is_allowed(paring_child, cut_short):
     refused = paring_child("train", "--resume", cut_short, "objective.kind=grpo")
     assert refused.code == 2
-    assert refused.output.splitlines()[:4] == [
+    assert refused.output.splitlines()[:5] == [
         f"error: --resume {cut_short}: not what the run began with:",
         "  objective.clip_high: 'not set' -> 0.2",
         "  objective.clip_low: 'not set' -> 0.2",
+        "  objective.delta: 'not set' -> 'off'",
         "  objective.kind: 'rgra' -> 'grpo'",
     ]
     assert f"paring train --resume {cut_short}" in refused.output and "--allow-changed" in refused.output

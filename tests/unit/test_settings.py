@@ -46,7 +46,7 @@ def test_kinds_that_agree_share_a_row_and_others_do_not():
 
 def test_what_a_class_says_below_a_field_or_in_its_table_is_the_meaning():
     rows = {one.key: one for one in settings_of(SftRun)}
-    assert rows["batch"] == Setting("batch", (), "integer", "8", "at least 1", "Examples a step.")
+    assert rows["batch"] == Setting("batch", (), "integer", "8", "at least 1, at most 1000000000", "Examples a step.")
     assert rows["data.loss_on"].meaning == "The assistant's turns, or every token."
 
 
@@ -58,7 +58,7 @@ def test_sections_that_methods_share_stand_once():
 
 def test_keys_on_the_command_line(paring, refused):
     shown = paring("recipes", "--keys", "save").stdout
-    assert shown.startswith("[save]\nsave.every: integer; at least 0; default 25\n    ")
+    assert shown.startswith("[save]\nsave.every: integer; at least 0, at most 1000000000; default 25\n    ")
     assert list(json.loads(paring("recipes", "--keys", "--json").stdout)) == list(sections(METHODS))
     assert "error: section 'sav': unknown; choices: run, model, " in refused("recipes", "--keys", "sav")
 

@@ -20,10 +20,9 @@ Kernel = Literal["plain", "onednn", "mkl"]
 """The library of the products with frozen weights: torch's own choice, oneDNN, or MKL with packed weights."""
 ROWS_HINT = 32
 """Rows that the layout is chosen for; any number runs."""
-LEAST_OPERATIONS = 2**23
-"""Below so many operations a call of oneDNN (some 10 microseconds) costs more than its product gains."""
-LEAST_WEIGHTS = 2**16
-"""Below so many weights, few rows do not make the layout of a plain product matter either."""
+LEAST_OPERATIONS, LEAST_WEIGHTS = 2**26, 2**16
+"""Below either, a product that is not packed is torch's own: oneDNN writes code of 0.5 to 3 ms for each new number of
+rows, which has to be earned back. The layout of so few weights does not matter to a packed one either."""
 _chosen: Literal["auto"] | Kernel = "auto"
 
 
@@ -132,9 +131,9 @@ class _FrozenLinear(torch.autograd.Function):
 
 def _is_worth(x: Tensor, weight_OI: Tensor) -> bool:
     """Whether oneDNN's call gains more than it costs, for fp32 on a CPU."""
-    operations = 2 * x.numel() * len(weight_OI)
+    is_large = weight_OI.numel() >= LEAST_WEIGHTS and 2 * x.numel() * len(weight_OI) >= LEAST_OPERATIONS
     on_cpu = x.device.type == "cpu" and x.dtype == weight_OI.dtype == torch.float32
-    return on_cpu and operations >= LEAST_OPERATIONS and kernel() == "onednn"
+    return on_cpu and is_large and kernel() == "onednn"
 
 
 def _capability() -> str:

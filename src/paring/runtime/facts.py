@@ -38,12 +38,12 @@ def commit_of(source: Path) -> str | None:
     git = ["git", "-C", str(source)]
     try:
         commit = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=_PATIENCE, check=True
+            [*git, "rev-parse", "HEAD"], capture_output=True, encoding="utf-8", timeout=_PATIENCE, check=True
         )
         changed = subprocess.run(
             [*git, "status", "--porcelain", "--untracked-files=no"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=_PATIENCE,
             check=True,
         )

@@ -61,8 +61,8 @@ class RunFolder:
 
     def add_start(self, facts: dict[str, Json]) -> None:
         """A line for this start of the run, or for going on with it."""
-        with open(self.starts, "a", encoding="ascii") as file:
-            file.write(json.dumps(facts) + "\n")
+        before = self.starts.read_bytes() if self.starts.is_file() else b""
+        write_durably(self.starts, before + json.dumps(facts).encode() + b"\n")
 
     def write_items(self, rows: Sequence[dict[str, Json]]) -> None:
         """Write the answers to the test split after training, one JSON object a line."""

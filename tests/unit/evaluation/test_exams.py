@@ -139,7 +139,7 @@ def test_the_digest_is_of_prompts_and_golds(data):
     ("changes", "refused"),
     [
         ({}, "name a task: amc23, arithmetic, "),
-        ({"tasks": ("maths",)}, r"task 'maths': unknown; did you mean math\? Choices: amc23, "),
+        ({"tasks": ("mathz",)}, r"task 'mathz': unknown; did you mean math\? Choices: amc23, "),
         ({"tasks": ("sums-product",)}, "did you mean sums-and-products"),
         ({"tasks": ("amc23:13",)}, "limit = 13: amc23 has 12 problems; ask for as many at most"),
         ({"tasks": ("amc23",), "limit": 13}, "limit = 13: amc23 has 12 problems"),

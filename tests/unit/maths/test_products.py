@@ -9,7 +9,7 @@ from torch.nn import functional
 from paring.maths import products
 from paring.maths.products import PackedLinear, available, best_kernel, frozen_linear, product, use, using
 
-LARGE = (2048, 128, 96)
+LARGE = (2048, 256, 512)
 """Rows, inputs and outputs of a product that is worth a call of oneDNN."""
 
 
@@ -63,7 +63,7 @@ def test_a_product_can_be_written_over(kernel):
 
 def test_a_product_takes_weights_of_any_strides():
     """The backward multiplies by transposed weights, gradients of adapters by transposed inputs."""
-    x, weight, long = drawn((2048, 128), (128, 96), (2048, 64))
+    x, weight, long = drawn((2048, 256), (256, 512), (2048, 64))
     torch.testing.assert_close(product(x, weight.T), x @ weight, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(product(long.T, x.T), long.T @ x, rtol=1e-5, atol=1e-3)
 
