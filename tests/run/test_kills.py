@@ -31,7 +31,7 @@ threads = 1
 batch = 2
 evaluate.limit = 2
 save.every = 1
-data.path = "{data}"
+data.data = "{data}"
 """
 MEASURED = ("seconds", "memory", "per_second", "peak")
 """Parts of the names of what is measured, and so differs."""

@@ -118,7 +118,7 @@ class Dppo(Objective):
     loss = -1/(sum_b |o_b|) sum_b sum_t sg[ min(rho_bt, most) M_bt ] A_b log pi_bt,   A = (r - mean) / std
     M_bt = 0 where pi_bt - pi_old_bt > tv_high with A_b > 0, or pi_old_bt - pi_bt > tv_low with A_b < 0, else 1
 
-    A rare token may so become many times as likely, and a likely one is held. `most` = 20 is verl's, 0.2 is our choice."""
+    A rare token may so become many times as likely, and a likely one is held. `most` = 20 is verl's, 0.2 our choice."""
 
     kind: Literal["dppo"] = "dppo"
     tv_low: Positive = 0.2
