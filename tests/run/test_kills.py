@@ -127,8 +127,8 @@ def check(paring_child, commands, undisturbed, place, name, position, mode, agai
 
 
 SAMPLE = {
-    "rl": [(0.02, "before"), (0.1, "torn"), (0.4, "after"), (0.55, "dropped"), (0.7, "torn"), (0.97, "before")],
-    "l1ra": [(0.5, "torn"), (0.8, "before")],
+    "rl": [(0.1, "torn"), (0.4, "after"), (0.97, "before")],
+    "l1ra": [(0.5, "torn")],
     "sft": [(0.6, "dropped")],
     "eval": [(0.1, "before"), (0.6, "torn")],
     "export": [(0.7, "before")],

@@ -14,78 +14,12 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from paring.settings.complaints import settings_classes
+from paring.settings.meanings import SHARED
 
 SELECTORS = ("kind", "name")
 """The settings that choose the kind of a section."""
 _PLAIN = {int: "integer", float: "number", str: "text", bool: "true or false", NoneType: "nothing"}
 _TABLE_ROW = re.compile(r"(?P<names>[a-z_]+(?:, [a-z_]+)*) {2,}(?P<text>\S.*)")
-SHARED = {
-    "description": "What the run is, for lists and cards.",
-    "seed": "Another seed is another run: other problems, noise and first adapters.",
-    "steps": "Steps of the run: one rollout and its updates, or a supervised batch.",
-    "method": "Reinforcement learning or supervised fine-tuning.",
-    "adapter.alpha": "The adapter's output is multiplied by alpha / rank, or as `scaling` says.",
-    "adapter.dropout": "The share of an adapter's inputs that is set to 0 while training.",
-    "adapter.rank": "Rank of each adapter, at the start.",
-    "adapter.scaling": "plain: alpha / rank; rank-stabilised: alpha / sqrt(rank) (arXiv 2312.03732).",
-    "adapter.start": "A PEFT LoRA folder to start from.",
-    "adapter.targets": "The modules that get an adapter: every linear layer but the head, or the last parts of names.",
-    "adapter.budget": "The conserved quantity: the sum of the ranks.",
-    "adapter.events": "How often ranks move, evenly spaced over the run.",
-    "collapse.share": "A level below this share of the early level counts as fallen.",
-    "collapse.steps": "So many fallen steps in a row are a collapse; the early level is the mean of as many.",
-    "data.rows.completion": "The field that holds the answer.",
-    "data.rows.input": "The field that holds what the instruction is about.",
-    "data.rows.instruction": "The field that holds the instruction.",
-    "data.rows.messages": "The field that holds the turns.",
-    "data.rows.output": "The field that holds the answer.",
-    "data.rows.prompt": "The field that holds the question.",
-    "evaluate.validation_limit": "Problems of the validation split, at most.",
-    "model.device": "auto: a GPU where there is one.",
-    "model.path": "A model that ships, a Hugging Face folder, a .gguf file, or a name on the hub.",
-    "objective.alpha": "Whether the advantage is multiplied by B / (B - M); M are in groups without signal.",
-    "objective.all_wrong": "Whether a group without a right answer is trained on.",
-    "objective.clip_high": 'The ratio is clipped at 1 + this; "off": not on this side.',
-    "objective.clip_low": 'The ratio is clipped at 1 - this; "off": not on this side.',
-    "objective.clip": "The ratio is clipped on both sides at this distance from 1, as the reference code does.",
-    "objective.count": "What the loss divides by: the completions that it learns from, or all.",
-    "objective.k": "The answers of a problem of which one right is enough: the k of pass@k.",
-    "objective.k_right": "k of the weight w^k e^(lambda (1 - w)) of answers with a positive advantage.",
-    "objective.k_wrong": "k of the weight of answers with a negative advantage.",
-    "objective.kl": "The estimator of the KL divergence from the reference (docs/objectives.md).",
-    "objective.kl_weighted": "Whether the KL estimate at a token is weighted by the importance ratio.",
-    "objective.lambda_right": "lambda of the weight w^k e^(lambda (1 - w)) of answers with a positive advantage.",
-    "objective.lambda_wrong": "lambda of the weight of answers with a negative advantage.",
-    "objective.log_high": "The log of a token's ratio is clipped above at this.",
-    "objective.log_low": "The log of a token's ratio is clipped below at minus this.",
-    "objective.most": "The importance ratio counts as this much at most.",
-    "objective.overlong_filter": "Whether answers that were cut off are left out of the loss.",
-    "objective.tau_right": "The temperature of the gate where the advantage is positive.",
-    "objective.tau_wrong": "The temperature of the gate where the advantage is negative.",
-    "objective.tv_high": "A token whose probability has grown by more than this is masked.",
-    "objective.tv_low": "A token whose probability has shrunk by more than this is masked.",
-    "objective.kl_coef": "The weight beta of the KL term; 0: there is none.",
-    "objective.overlong_share": "The penalty of long answers grows from 0 to -1 over this last share of the longest.",
-    "objective.ratio": "Whether the importance ratio stands in place of the log-prob.",
-    "objective.redraws": "How often problems without signal are replaced in a step, at most; 0: never.",
-    "objective.reduce": "How the tokens of a batch become one loss (docs/objectives.md).",
-    "objective.right_weight": "The advantage of right answers; that of wrong ones is -1.",
-    "objective.sides": "Whether a token is masked past the bound that its advantage drives to, or past both.",
-    "objective.std": "Whether the advantage is divided by the group's standard deviation.",
-    "objective.ties": "Which answers are trained on where several of a group are equally good.",
-    "optimiser.betas": "Decay of Adam's two moments.",
-    "optimiser.epsilon": "Added to the root of Adam's second moment.",
-    "optimiser.lr": "Learning rate after the warm-up.",
-    "optimiser.max_grad_norm": "A gradient of a larger norm is scaled down to it.",
-    "optimiser.weight_decay": "Decoupled weight decay of the adapters.",
-    "rollout.max_new_tokens": "The longest answer, in tokens.",
-    "rollout.temperature": "The logits are divided by it before a token is drawn.",
-    "rollout.top_k": "Only the k likeliest tokens can be drawn; 0: all.",
-    "rollout.top_p": "Only the likeliest tokens that together have this probability can be drawn; 1: all.",
-    "save.keep": "The newest checkpoints that are kept.",
-    "task.largest": "Numbers are 1 to this.",
-}
-"""Meanings of settings that several kinds share, or whose class says more than one sentence of them."""
 _PATH = "`file.py:Name` of your own; the file is run."
 
 
