@@ -14,7 +14,7 @@ from paring.adapters.linear import features_of
 from paring.adapters.weightless import weightless
 
 TOKENS = 8
-"""Of the pass; some attention compresses four into one before anything comes of it."""
+"""The length of the pass. Some attention compresses four tokens into one, so that fewer would reach nothing."""
 
 
 @runtime_checkable

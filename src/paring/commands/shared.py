@@ -68,7 +68,7 @@ class TakesSettings(TyperCommand):
 
 
 def _not_an_option(option: str, value: str, known: list[str]) -> str:
-    """What to say of an option that a command does not have: the nearest one, or the setting of that name."""
+    """The error for an option that a command lacks. It names the nearest option, or the setting of that name."""
     from difflib import get_close_matches
 
     if near := get_close_matches(option, known, n=1, cutoff=0.75):

@@ -69,7 +69,7 @@ def chat(
 
 
 def _line() -> str | None:
-    """What the user wrote; None at the end of input or at Ctrl-C."""
+    """The line that the user typed; None at the end of input or at Ctrl-C."""
     try:
         return input("> " if sys.stdin.isatty() else "").strip()
     except (EOFError, KeyboardInterrupt):

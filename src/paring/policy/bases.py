@@ -111,7 +111,7 @@ class BaseIdentity:
 
     @classmethod
     def read(cls, folder: Path) -> "BaseIdentity | None":
-        """Of the base that the adapter in `folder` was trained on; None where nothing is known of it, as in folders
+        """The record of the base that the adapter in `folder` was trained on; None where there is none, as in folders
         that other tools wrote. Raises ValueError where the file is damaged."""
         path = folder / FILE
         if not path.is_file():
@@ -133,7 +133,7 @@ class BaseIdentity:
 
 @dataclass(frozen=True)
 class _Known:
-    """What FILE holds."""
+    """The content of FILE."""
 
     base: BaseIdentity
 
@@ -168,7 +168,7 @@ def _matters(key: str) -> bool:
 
 @torch.no_grad()
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """Of names, shapes and evenly spaced numbers, rounded to bf16 so that the precision of a base does not show."""
+    """A digest of names, shapes and evenly spaced numbers. They are rounded to bf16, which hides the precision."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         numbers = tensor.detach().reshape(-1)[:: max(1, tensor.numel() // NUMBERS)]

@@ -116,8 +116,8 @@ def opened_text(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]) -> st
 
 
 def _continuation(prompt: str, whole: str, unanswered: str, answer: Turn) -> str:
-    """What follows the prompt where the rendering of an answer does not begin with it. `unanswered`: the rendering
-    without the answer. Either the prompt goes further and begins the answer for the model, by a tag or an empty thought
+    """The text after the prompt, where the rendering of an answer does not begin with it. `unanswered`: the
+    rendering without the answer. Either the prompt goes further and begins the answer for the model, by a tag or an empty thought
     that the template does not write itself; or the template changes earlier turns once they are answered. The model is
     given the prompt, so the answer is put there. Raises ValueError where it cannot be told what the answer is."""
     opened = OPENED.search(prompt)
@@ -135,7 +135,7 @@ def _continuation(prompt: str, whole: str, unanswered: str, answer: Turn) -> str
 
 
 def _after_the_header(prompt: str, whole: str, answer: Turn) -> str:
-    """What stands behind the end of the prompt, as much of it as the rendering has, and shows all of the answer."""
+    """The text behind the end of the prompt, as much of it as the rendering has, if it shows all of the answer."""
     for size in range(min(len(prompt), LONGEST_HEADER), SHORTEST_HEADER - 1, -1):
         header, end = prompt[-size:], len(whole)
         while (start := whole.rfind(header, 0, end)) >= 0:

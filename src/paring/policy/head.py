@@ -12,7 +12,7 @@ SMALL, LARGE = 2.0**-10, 2.0**20
 PRODUCTS = (0.0, SMALL, -SMALL, 0.5, -0.5, 3.0, -3.0, 20.0, -20.0, 300.0, -300.0, LARGE, -LARGE)
 """The head's products at which the model's answer is measured."""
 ROUNDING = 1e-5
-"""Of fp32, in a division and a hyperbolic tangent."""
+"""The error of fp32 in a division and a hyperbolic tangent."""
 
 
 def linear_head(model: PreTrainedModel) -> nn.Linear:

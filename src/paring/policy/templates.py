@@ -17,7 +17,7 @@ FOLDER = Path(__file__).with_name("chat_templates")
 Argument: TypeAlias = bool | int | float | str
 RESERVED = {"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"}
 DIRECTIVES = "Y y m d e -d B b A a j H I M S p".split()
-"""Of strftime: those that a template may use."""
+"""Codes of strftime that a template may use."""
 
 
 def template_names() -> list[str]:

@@ -11,7 +11,7 @@ from paring.rollout.engine import Engine, Sampling
 from paring.types import Key, Problem
 
 PROBLEMS, ANSWERS, TOKENS = 2, 2, 16
-"""Of the probe, at most."""
+"""The most that the probe takes: problems, answers to each, tokens of an answer."""
 
 
 @dataclass(frozen=True)

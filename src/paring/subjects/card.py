@@ -53,7 +53,7 @@ class CardFacts:
     recipe: Mapping[str, Json]
     result: Mapping[str, Json]
     lines: Sequence[str]
-    """Of what was written, and how it was checked."""
+    """Size of the export, and how it was checked."""
     loader: str = "AutoModelForCausalLM"
     """The class of transformers that loads the base, or the whole model."""
     licence: str | None = None

@@ -50,7 +50,7 @@ class Setup:
     skipped: Sequence[RowFault] = ()
     left_out: frozenset[str] = frozenset()
     gap: SamplingGap | None = None
-    """Of a base whose arithmetic is not fp32, where the policy samples."""
+    """The gap between sampling and training. None in fp32, and where the policy does not sample."""
     notes: Sequence[str] = ()
     """For the user."""
 
