@@ -118,8 +118,10 @@ def opened_text(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]) -> st
 def _continuation(prompt: str, whole: str, unanswered: str, answer: Turn) -> str:
     """The text after the prompt, where the rendering of an answer does not begin with it. `unanswered`: the
     rendering without the answer. Either the prompt goes further and begins the answer for the model, by a tag or an
-    empty thought that the template does not write itself; or the template changes earlier turns once they are answered. The model is
-    given the prompt, so the answer is put there. Raises ValueError where it cannot be told what the answer is."""
+    empty thought that the template does not write itself; or the template changes earlier turns once they are answered.
+    The model is given the prompt, so the answer is put there.
+
+    Raises ValueError where the answer cannot be found in the rendering."""
     opened = OPENED.search(prompt)
     head = prompt[: opened.start()] if opened else _shared(prompt, whole)
     if not (whole.startswith(head) and head.startswith(unanswered)):
