@@ -43,7 +43,7 @@ class Interruption:
         self._save_file, self._save_signalled = save_file, False
         self._previous: dict[int, _Handler] = {}
         self._first: tuple[str, float] | None = None
-        self._told = False
+        self._told, self._save_told = False, False
         self._end = threading.Lock()
         self._watcher: threading.Thread | None = None
 
@@ -61,6 +61,7 @@ class Interruption:
         self._save_signalled = False
         if self._save_file is not None:
             self._save_file.unlink(missing_ok=True)
+        self._save_told = False
 
     def end_without_reader(self) -> None:
         """Whoever read our output has gone, and with it the reason to go on."""
@@ -124,7 +125,6 @@ class Interruption:
             os._exit(_CODES[self.requested or first])
 
     def _watch(self) -> None:
-        asked = False
         while True:
             ready, _, _ = select.select([self._ear], [], [], _POLL_SECONDS)
             numbers = self._ear.recv(64) if ready else b""
@@ -132,9 +132,9 @@ class Interruption:
                 return
             for number in filter(self._previous.__contains__, numbers):
                 self._heard(signal.Signals(number).name)
-            if self.save_asked and not asked:
+            if self.save_asked and not self._save_told:
+                self._save_told = True
                 self._say("saving after the step in hand, then going on")
-            asked = self.save_asked
 
     def _heard(self, name: str) -> None:
         if name not in _ENDING:

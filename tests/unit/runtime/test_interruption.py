@@ -78,16 +78,23 @@ def test_a_wait_is_given_up_and_other_work_is_not():
 
 def test_a_save_is_asked_for_by_signal_or_by_file_and_ends_nothing(tmp_path, capfd):
     file = tmp_path / "save-now"
+
+    def said() -> bool:
+        latest = time.monotonic() + 20  # it is looked for twice a second, where the machine has time for it
+        while time.monotonic() < latest:
+            if "saving after the step in hand, then going on" in capfd.readouterr().err:
+                return True
+            time.sleep(0.05)
+        return False
+
     with Interruption(save_file=file) as interruption:
         assert not interruption.save_asked
         os.kill(os.getpid(), signal.SIGUSR1)
-        assert interruption.save_asked and interruption.requested is None
+        assert interruption.save_asked and interruption.requested is None and said()
         interruption.saved()
         assert not interruption.save_asked
-        file.touch()
-        assert interruption.save_asked
-        time.sleep(0.8)  # it is looked for twice a second
-        assert "saving after the step in hand, then going on" in capfd.readouterr().err
+        file.touch()  # a second wish soon after the first is answered as well
+        assert interruption.save_asked and said()
         interruption.saved()
         assert not file.exists() and not interruption.save_asked
 
