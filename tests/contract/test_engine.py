@@ -3,7 +3,10 @@
 import math
 
 import pytest
+import torch
 
+from paring.adapters.attach import attach
+from paring.adapters.kinds import Lora
 from paring.policy.loading import Model, load_base
 from paring.policy.model import Policy
 from paring.rollout.engine import Sampling
@@ -22,9 +25,20 @@ def policy():
     return Policy(*load_base(Model()), {})
 
 
+@pytest.fixture(scope="module")
+def policy_with_adapters():
+    base, tokenizer = load_base(Model())
+    return Policy(base, tokenizer, attach(base, Lora(), seed=0))
+
+
 @pytest.fixture(scope="module", params=ENGINES)
-def engine(request, policy):
-    return ENGINES[request.param](policy)
+def engine_name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def engine(engine_name, policy):
+    return ENGINES[engine_name](policy)
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +123,19 @@ def test_a_prompt_without_room_is_refused_by_name(engine):
     long = Problem("test/long", ({"role": "user", "content": "1+" * 100},), "1")
     with pytest.raises(ValueError, match=r"problem test/long: .* context of 128 tokens"):
         engine.sample([long], 2, SAMPLING, KEY)
+
+
+def test_what_is_published_stays_and_what_is_trained_moves(policy_with_adapters, engine_name):
+    """The engine itself follows the adapters; what it published before goes on as they were."""
+    for adapter in policy_with_adapters.adapters.values():
+        adapter.B_OR.data.zero_()
+    engine = ENGINES[engine_name](policy_with_adapters)
+    before = tokens_of(engine.sample(PROBLEMS, 2, SAMPLING, KEY))
+    published = engine.publish()
+    for adapter in policy_with_adapters.adapters.values():
+        adapter.B_OR.data.normal_(std=0.5, generator=torch.Generator().manual_seed(0))
+    after = tokens_of(engine.sample(PROBLEMS, 2, SAMPLING, KEY))
+    assert after != before
+    assert tokens_of(published.sample(PROBLEMS, 2, SAMPLING, KEY)) == before
+    assert tokens_of(engine.sample(PROBLEMS, 2, SAMPLING, KEY)) == after
+    assert published.reproduces == engine.reproduces

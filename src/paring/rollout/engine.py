@@ -1,10 +1,11 @@
 """The protocol of rollout engines, and the settings of sampling."""
 
 from collections.abc import Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
+from paring.settings.complaints import RunFailed
 from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, settings
 from paring.types import Group, Key, Problem
 
@@ -62,12 +63,30 @@ class Rollout:
         )
 
 
+Reproduces = Literal["bytes", "tokens", "nothing"]
+
+
+class EngineFailed(RunFailed):
+    """An engine cannot go on: its servers are gone, refuse, or answer as another policy. What is trained is intact."""
+
+
 class Engine(Protocol):
-    """Samples answers. The result is a pure function of the weights and the arguments: how rows are batched, which
-    leave early, and on how many processes, does not show."""
+    """Samples answers of a policy as it is at each call. The result is a pure function of the weights and the
+    arguments: how rows are batched, which leave early, and on how many processes, does not show."""
+
+    @property
+    def reproduces(self) -> Reproduces:
+        """What equal weights and arguments give again: tokens and log-probs to the byte; tokens, with log-probs equal
+        up to rounding; or neither."""
+        ...
+
+    def publish(self) -> "Engine":
+        """An engine that samples from the policy as it is at this moment, whatever training does to it later."""
+        ...
 
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
         """`group_size` completions of each problem, in the order of the problems.
 
-        Raises ValueError where a prompt leaves no room for an answer in the model's context, and NotFinite."""
+        Raises ValueError where a prompt leaves no room for an answer in the model's context, NotFinite, and
+        EngineFailed."""
         ...

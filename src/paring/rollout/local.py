@@ -2,21 +2,24 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
 
+from paring.adapters.attach import state
 from paring.policy.chat import answer_text, prompt_tokens
 from paring.policy.model import Policy
 from paring.policy.packing import packed
 from paring.policy.probe import PROMPT, Misfit, compare, narrowed, probe_tokens, reasons, refusing
 from paring.policy.recording import Recording
 from paring.rollout.decoding import Decoding
-from paring.rollout.engine import Sampling
+from paring.rollout.engine import Reproduces, Sampling
 from paring.rollout.folded import sampler
 from paring.rollout.generated import Generation
 from paring.rollout.noise import uniforms
 from paring.rollout.room import groups_that_fit
+from paring.rollout.snapshot import Snapshot
 from paring.rollout.static import StaticDecoding, in_fixed_sizes
 from paring.settings.complaints import NotFinite
 from paring.types import Completion, Group, Key, Problem
@@ -33,6 +36,12 @@ class LocalEngine:
     policy: Policy
     rows: int = 512
     recording: Recording | None = None
+    reproduces: ClassVar[Reproduces] = "bytes"
+
+    def publish(self) -> Snapshot:
+        """See Engine. It samples while the policy is not used by another thread, up to the next rank event."""
+        copied = {name: value.clone() for name, value in state(self.policy.adapters).items()}
+        return Snapshot(replace(self, recording=None), self.policy.adapters, copied)
 
     @torch.no_grad()
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
@@ -46,7 +55,7 @@ class LocalEngine:
             return []
         members = range(group_size)
         noise_BT = np.stack([uniforms(key, problem.id, member, most) for problem in problems for member in members])
-        decoding = _decoded(
+        decoding = decoded(
             self.policy,
             prompts,
             group_size,
@@ -72,7 +81,7 @@ class LocalEngine:
         ]
 
 
-def _decoded(
+def decoded(
     policy: Policy,
     prompts: Sequence[tuple[int, ...]],
     group_size: int,
@@ -137,7 +146,7 @@ def _compare_decoding(policy: Policy) -> None:
     prompts = [tuple(probe_tokens(policy.model)[:length].tolist()) for length in (PROMPT, PROMPT - 2)]
     noise_BT = np.stack([uniforms(Key(0, 0), problem.id, member, PROBE_STEPS) for member in range(4)])
     ends = range(0, len(policy.head.weight_VD), 2)
-    decoding = _decoded(policy, prompts, 2, Sampling(max_new_tokens=PROBE_STEPS), noise_BT, ends=ends, rows=4)
+    decoding = decoded(policy, prompts, 2, Sampling(max_new_tokens=PROBE_STEPS), noise_BT, ends=ends, rows=4)
     drawn = zip(decoding.token_BT.tolist(), decoding.length_B.tolist(), strict=True)
     completions = [Completion(tuple(tokens[:length]), (), "", False) for tokens, length in drawn]
     groups = [Group(problem, prompt, tuple(completions[2 * at : 2 * at + 2])) for at, prompt in enumerate(prompts)]

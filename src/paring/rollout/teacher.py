@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from paring.policy.chat import answer_text, answer_tokens, prompt_tokens
 from paring.policy.model import Policy
-from paring.rollout.engine import Sampling
+from paring.rollout.engine import Reproduces, Sampling
 from paring.rollout.local import check_length
 from paring.types import Completion, Group, Key, Problem
 
@@ -15,6 +16,11 @@ class Teacher:
     """Writes each problem's solution as the policy's chat template has an answer written, up to its end token."""
 
     policy: Policy
+    reproduces: ClassVar[Reproduces] = "bytes"
+
+    def publish(self) -> "Teacher":
+        """See Engine: solutions do not depend on the adapters."""
+        return self
 
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
         """See Engine. All completions of a group are the same, and each token is drawn with certainty.
