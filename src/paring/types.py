@@ -35,13 +35,19 @@ Turn = Mapping[str, "Json"]
 class Problem:
     """A question and what its answer must be. `id` is stable: the noise of its completions is derived from it.
     `solution` is a worked answer as the model should write it; empty where the data have none. `place`: where its row
-    stands (`train.jsonl:17`), for errors."""
+    stands (`train.jsonl:17`), for errors. `draw`: how many times a step has drawn it before, so that its groups are
+    sampled anew and not copied."""
 
     id: str
     messages: tuple[Message, ...]
     gold: str
     solution: str = ""
     place: str = field(default="", compare=False)
+    draw: int = field(default=0, compare=False)
+
+    def members(self, group_size: int) -> range:
+        """The numbers of its completions, by which their noise is drawn: other ones for every draw."""
+        return range(self.draw * group_size, (self.draw + 1) * group_size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What every rollout engine promises: the groups that were asked for, as a pure function of the arguments."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,6 +80,13 @@ def test_neither_company_nor_order_nor_group_size_shows(engine, groups):
     assert tokens_of(engine.sample(PROBLEMS[::-1], 4, SAMPLING, KEY)) == expected[::-1]
     assert tokens_of(engine.sample(PROBLEMS[2:3], 4, SAMPLING, KEY)) == expected[2:3]
     assert tokens_of(engine.sample(PROBLEMS, 2, SAMPLING, KEY)) == [members[:2] for members in expected]
+
+
+def test_a_problem_drawn_again_is_sampled_anew(engine):
+    """Twice in a step with G members, it has the answers of a group of 2 G."""
+    [whole] = tokens_of(engine.sample(PROBLEMS[:1], 6, SAMPLING, KEY))
+    twice = [PROBLEMS[0], replace(PROBLEMS[0], draw=1)]
+    assert tokens_of(engine.sample(twice, 3, SAMPLING, KEY)) == [whole[:3], whole[3:]]
 
 
 def test_a_shorter_limit_cuts_and_changes_nothing_else(engine, groups):

@@ -53,8 +53,9 @@ class LocalEngine:
             check_length(problem, len(prompt), most, self.policy.context)
         if not problems:
             return []
-        members = range(group_size)
-        noise_BT = np.stack([uniforms(key, problem.id, member, most) for problem in problems for member in members])
+        noise_BT = np.stack(
+            [uniforms(key, problem.id, member, most) for problem in problems for member in problem.members(group_size)]
+        )
         decoding = decoded(
             self.policy,
             prompts,

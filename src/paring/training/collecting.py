@@ -12,7 +12,7 @@ from paring.maths.advantages import Outcome, without_signal
 from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.tasks.base import judged
-from paring.training.draws import items_of_step, others_of_step
+from paring.training.draws import items_of_step, numbered, others_of_step
 from paring.training.optim import Update
 from paring.training.setup import Setup
 from paring.types import Group, Json, Key, Message, Problem, Score
@@ -143,7 +143,7 @@ def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch) -> Colle
             scores = judged(setup.task, groups)
         return groups, [[weighted(score, setup.weights) for score in row] for row in scores]
 
-    problems = items_of_step(setup.problems, rollout.problems, seed=key.seed, step=key.step)
+    problems = numbered(items_of_step(setup.problems, rollout.problems, seed=key.seed, step=key.step))
     others = others_of_step(setup.problems, problems, seed=key.seed, step=key.step)
     groups, scores = sampled(problems)
     kept = list(range(len(groups)))

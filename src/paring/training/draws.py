@@ -1,6 +1,9 @@
 """Which problems or examples a step draws: a pure function of (seed, step), so that resuming needs no cursor."""
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -9,13 +12,57 @@ import numpy as np
 from paring.types import Problem
 
 T = TypeVar("T")
+GOLDEN = 0.6180339887498949
+"""Multiples of it, modulo 1, are spread evenly: so is what is rounded by them."""
 
 
-def items_of_step(items: Sequence[T], count: int, *, seed: int, step: int) -> list[T]:
-    """The `count` items of step `step`, from 1. Each epoch goes once through all, in an order of its own."""
-    first = (step - 1) * count
-    places = (divmod(position, len(items)) for position in range(first, first + count))
-    return [items[int(_order(len(items), seed, epoch)[place])] for epoch, place in places]
+@dataclass(frozen=True)
+class Pace:
+    """How many of some items the steps draw. A step draws `count` in all; these items get the places from the share
+    `low` to the share `high` of them. A place on a border falls to either side, in the right proportion of steps."""
+
+    count: int
+    low: float = 0.0
+    high: float = 1.0
+
+    def before(self, steps: int) -> int:
+        """How many the first `steps` steps draw."""
+        if (self.low, self.high) == (0.0, 1.0):
+            return steps * self.count
+        return int(_drawn(self, 1 << max(steps, 1).bit_length())[steps])
+
+    def step_of(self, position: int) -> int:
+        """The step that draws the item at this position of all that are ever drawn."""
+        most = 1
+        while self.before(most) <= position:
+            most *= 2
+        return bisect_right(range(most), position, key=self.before)
+
+
+def items_of_step(
+    items: Sequence[T], count: int, *, seed: int, step: int, low: float = 0.0, high: float = 1.0
+) -> list[T]:
+    """The items of step `step`, from 1: `count`, or the share of it from `low` to `high` (see Pace).
+
+    Each epoch goes once through all, in an order of its own. No step draws an item twice if there are enough: where an
+    epoch begins within a step, what the step has drawn already comes later in the new epoch."""
+    pace = Pace(count, low, high)
+    first, end, total = pace.before(step - 1), pace.before(step), len(items)
+    if total < 3 * count:  # an order may rest on the one before it: each is made once, the first ones first
+        for epoch in range(first // max(1, total)):
+            _order(total, seed, epoch, pace)
+    places = (divmod(position, total) for position in range(first, end))
+    return [items[int(_order(total, seed, epoch, pace)[place])] for epoch, place in places]
+
+
+def numbered(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems of a step, each with how many times it stands before: its groups are sampled anew."""
+    seen: Counter[str] = Counter()
+    drawn = []
+    for problem in problems:
+        drawn.append(replace(problem, draw=seen[problem.id]) if seen[problem.id] else problem)
+        seen[problem.id] += 1
+    return drawn
 
 
 def others_of_step(problems: Sequence[Problem], drawn: Sequence[Problem], *, seed: int, step: int) -> Iterator[Problem]:
@@ -26,6 +73,32 @@ def others_of_step(problems: Sequence[Problem], drawn: Sequence[Problem], *, see
     return (problem for problem in (problems[int(place)] for place in order) if problem.id not in taken)
 
 
-@lru_cache(maxsize=2)
-def _order(total: int, seed: int, epoch: int) -> np.ndarray:
+@lru_cache(maxsize=1 << 14)
+def _order(total: int, seed: int, epoch: int, pace: Pace) -> np.ndarray:
+    """The order of an epoch: what the step in which it begins has drawn of the epoch before does not stand among the
+    first, which that step draws too."""
+    order, border = _shuffled(total, seed, epoch), epoch * total
+    if epoch == 0:
+        return order
+    step = pace.step_of(border)
+    first, end = pace.before(step - 1), pace.before(step)
+    if first == border or end - first > total:
+        return order
+    # The end of an order is moved only where the whole of it is hardly longer than what two steps draw.
+    earlier = _order(total, seed, epoch - 1, pace) if total < 3 * pace.count else _shuffled(total, seed, epoch - 1)
+    is_new = ~np.isin(order, earlier[first - border :])
+    now = np.flatnonzero(is_new)[: end - border]
+    return np.concatenate([order[now], np.delete(order, now)])
+
+
+@lru_cache(maxsize=4)
+def _shuffled(total: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch]))).permutation(total)
+
+
+@lru_cache(maxsize=64)
+def _drawn(pace: Pace, steps: int) -> np.ndarray:
+    """How many items the first 0, 1, ... `steps` steps draw."""
+    offset = np.arange(1, steps + 1) * GOLDEN % 1.0
+    low, high = (np.ceil(pace.count * share - offset) for share in (pace.low, pace.high))
+    return np.concatenate([[0], np.cumsum(high - low).astype(np.int64)])
