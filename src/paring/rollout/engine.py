@@ -43,6 +43,13 @@ class Rollout:
     """Optimiser steps each time: the problems are divided among them."""
     sync_every: Count = 1
     """The policy that samples is refreshed every so many steps; 1: it is always the one that is trained."""
+    redraws: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """How often problems without signal are replaced by others in a step, at most, whatever the objective; without it
+    as the objective has it."""
+    redraw_by: Literal["correct", "reward"] = "correct"
+    """The signal that is missed: answers that are all right or all wrong, or whose rewards are all the same."""
+    mask_truncated: bool = False
+    """Whether answers that were cut off count for their group and are not learned, whatever the objective."""
 
     def __post_init__(self) -> None:
         if self.minibatches > self.problems:

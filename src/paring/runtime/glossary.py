@@ -25,7 +25,7 @@ METRICS: dict[str, str] = {
     "length_wrong": "Mean length of the wrong answers in tokens; absent where none is wrong.",
     "length_max": "Length of the longest answer in tokens.",
     "truncated": "Share of the answers cut off at the length limit, 0 to 1; they can hardly be right.",
-    "redrawn": "Problems whose answers were all right or all wrong and that others replaced (DAPO's dynamic sampling).",
+    "redrawn": "Problems without signal that others replaced (rollout.redraws; DAPO's dynamic sampling).",
     "staleness": "Steps since the policy that sampled was the one trained; 0 with rollout.sync_every = 1.",
     "kl": "KL divergence from the reference (k3), in nats a token: of all answers trained on where the objective has a "
     "KL term, else of one in 16, the first answers to the first problems; 0 at the start, it should grow slowly.",

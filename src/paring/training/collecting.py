@@ -14,7 +14,7 @@ from paring.runtime.machine import Stopwatch
 from paring.tasks.base import judged
 from paring.training.draws import items_of_step, numbered, others_of_step
 from paring.training.optim import Update
-from paring.training.setup import Setup
+from paring.training.setup import Setup, redraws
 from paring.types import Group, Json, Key, Message, Problem, Score
 
 
@@ -131,10 +131,11 @@ class Collected:
 
 
 def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch) -> Collected:
-    """The groups of step `key.step`. Where the objective redraws, problems whose answers are all right, or all wrong,
-    are replaced by others of the training split; those that are still so in the end stay. Which others is a function
-    of (seed, step) alone, and none is sampled twice in a step. Raises as Engine.sample."""
+    """The groups of step `key.step`. Under redraws, problems whose answers are all right, or all wrong, or get the same
+    reward, are replaced by others of the training split; those that are still so in the end stay. Which others is a
+    function of (seed, step) alone, and none is sampled twice in a step. Raises as Engine.sample."""
     group_size = 1 if setup.objective.from_solutions else rollout.group_size
+    by_verdict = rollout.redraw_by == "correct"
 
     def sampled(problems: Sequence[Problem]) -> tuple[list[Group], list[list[Score]]]:
         with watch("rollout"):
@@ -147,8 +148,9 @@ def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch) -> Colle
     others = others_of_step(setup.problems, problems, seed=key.seed, step=key.step)
     groups, scores = sampled(problems)
     kept = list(range(len(groups)))
-    for _ in range(setup.objective.redraws):
-        useless = [place for place, index in enumerate(kept) if len({score.correct for score in scores[index]}) == 1]
+    for _ in range(redraws(rollout, setup.objective)):
+        signals = [{score.correct if by_verdict else score.reward for score in scores[index]} for index in kept]
+        useless = [place for place, signal in enumerate(signals) if len(signal) == 1]
         more_groups, more_scores = sampled(list(islice(others, len(useless))))
         for place, index in zip(useless, range(len(groups), len(groups) + len(more_groups)), strict=False):
             kept[place] = index

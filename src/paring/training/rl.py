@@ -65,8 +65,7 @@ def rl_step(
         collected = collect(setup, run.rollout, key, watch)
     give_back_freed_memory()
     outcome = collected.outcome(run.rollout.max_new_tokens)
-    advantage_PG, selected_PG = objective.advantage(outcome), objective.selected(outcome)
-    worth = Worth(collected.kept_groups, advantage_PG, selected_PG, outcome.longest)
+    worth = Worth.of(objective, collected.kept_groups, outcome, mask_truncated=run.rollout.mask_truncated)
     lr = learning_rate(run.optimiser, number, run.steps)
     update = improve(
         setup.policy,
@@ -93,4 +92,4 @@ def rl_step(
         **collected.speed(update, watch.seconds),
     }
     probe = partial(packed, worth.groups[:1], setup.policy.device)
-    return Step(metrics, watch.elapsed(), update, probe, collected.rows(number, advantage_PG))
+    return Step(metrics, watch.elapsed(), update, probe, collected.rows(number, worth.advantage_PG))

@@ -15,7 +15,7 @@ from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.policy.recording import Recording
 from paring.policy.tokens import check_rows, embedding_rows
-from paring.rollout.engine import Engine
+from paring.rollout.engine import Engine, Rollout
 from paring.rollout.gap import SamplingGap, is_exact, sampling_gap
 from paring.rollout.lagged import LaggedEngine
 from paring.rollout.local import LocalEngine, check_decodes, check_length
@@ -86,7 +86,7 @@ def prepare(run: Run, note: Callable[[str], object] = str) -> Setup:
         raise ValueError(f"task {run.task.name}: no prompt is left: {faults_in_words(list(long.values()))}")
     held_out = [*tested[: run.evaluate.limit], *validated[: run.evaluate.validation_limit]]
     count = min(run.steps * run.rollout.problems, len(problems))
-    drawn = problems if objective.redraws else items_of_step(problems, count, seed=run.seed, step=1)
+    drawn = problems if redraws(run.rollout, objective) else items_of_step(problems, count, seed=run.seed, step=1)
     if faults := list(_too_long(policy, [*drawn, *held_out], run.rollout.max_new_tokens, note).values()):
         remedy = "; task.long=skip leaves such prompts out" if isinstance(run.task, OwnData) else ""
         raise ValueError(f"{faults[0] if len(faults) == 1 else faults_in_words(faults)}{remedy}")
@@ -104,6 +104,17 @@ def prepare(run: Run, note: Callable[[str], object] = str) -> Setup:
         sampler = LaggedEngine(replace(engine, recording=recording), policy.adapters, run.rollout.sync_every)
     left_out, skipped = frozenset(long), [*skipped, *long.values()]
     return Setup(policy, run.task, run.rewards, problems, objective, engine, sampler, skipped, left_out, gap, notes)
+
+
+def redraws(rollout: Rollout, objective: Objective) -> int:
+    """How often problems without signal are replaced in a step, at most: as the rollout says, or else the objective.
+    Raises ValueError where nothing is sampled that could be."""
+    if objective.from_solutions and rollout.redraws:
+        raise ValueError(
+            f"rollout.redraws = {rollout.redraws}: the objective learns from solutions and samples no answers that "
+            "could be all right or all wrong; leave it out"
+        )
+    return objective.redraws if rollout.redraws is None else rollout.redraws
 
 
 def load_policy(run: AnyRun) -> tuple[Policy, list[str]]:

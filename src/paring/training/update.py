@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from paring.maths.advantages import Outcome
 from paring.maths.objective import LogProbs, Objective, Totals
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch, Shared, pack, packed_tokens
@@ -34,15 +35,27 @@ class Worth:
     """The worth of a rollout: the groups trained on, and what each of their completions adds.
 
     advantage_PG: float64. selected_PG: bool, the completions that the loss is a mean over; the others have advantage
-    0. longest: the most tokens that a completion may have."""
+    0. longest: the most tokens that a completion may have. masked_PG: bool, the completions that are not learned at
+    all, not even by a KL term; None: there are none."""
 
     groups: Sequence[Group]
     advantage_PG: Tensor
     selected_PG: Tensor
     longest: int
+    masked_PG: Tensor | None = None
+
+    @classmethod
+    def of(cls, objective: Objective, groups: Sequence[Group], outcome: Outcome, *, mask_truncated: bool) -> "Worth":
+        """By the objective. `mask_truncated`: answers that were cut off count for their groups and are not learned."""
+        advantage_PG, selected_PG = objective.advantage(outcome), objective.selected(outcome)
+        if not mask_truncated or outcome.ended_PG is None:
+            return cls(groups, advantage_PG, selected_PG, outcome.longest)
+        ended_PG = outcome.ended_PG
+        return cls(groups, advantage_PG * ended_PG, selected_PG & ended_PG, outcome.longest, ~ended_PG)
 
     def part(self, rows: slice) -> "Worth":
-        return Worth(self.groups[rows], self.advantage_PG[rows], self.selected_PG[rows], self.longest)
+        masked_PG = None if self.masked_PG is None else self.masked_PG[rows]
+        return Worth(self.groups[rows], self.advantage_PG[rows], self.selected_PG[rows], self.longest, masked_PG)
 
     def totals(self) -> Totals:
         """The size of what the loss is a mean over; 1 where nothing is selected, so that the mean is 0."""
@@ -77,6 +90,8 @@ class Minibatch:
         """Where no KL term asks for them, completions of advantage 0 are left out: their gradient is 0."""
         keeps_all = bool(objective.kl_coef) or objective.learns_from_zero
         needed_PG = torch.ones_like(worth.selected_PG) if keeps_all else worth.advantage_PG != 0
+        if worth.masked_PG is not None:
+            needed_PG = needed_PG & ~worth.masked_PG
         passes = [
             Pass(pack(shared, policy.device), advantage_B.to(policy.device))
             for shared, advantage_B in cut(

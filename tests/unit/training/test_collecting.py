@@ -1,5 +1,6 @@
 """A step's rollout: which problems are drawn, which replaced, and what is told of them."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
@@ -75,6 +76,36 @@ def test_what_has_no_signal_after_the_last_redraw_stays():
     # The problems of the split are used up before the redraws are.
     found, asked, _ = collected(Dapo(redraws=9), Mixed(of=100))
     assert sorted(map(int, asked)) == list(range(1, 13)) and found.kept == [8, 9, 10, 11]
+
+
+def test_every_objective_can_redraw_by_verdict_or_by_reward():
+    same = collected(Dapo(redraws=20), Mixed(of=2))[0]
+    assert collected(Rgra(), Mixed(of=2), **{"rollout.redraws": 20})[0] == same
+    assert collected(Dapo(), Mixed(of=2), **{"rollout.redraws": 0})[0].kept == [0, 1, 2, 3]
+    by_reward = {"rollout.redraws": 20, "rollout.redraw_by": "reward"}
+    assert collected(Rgra(), Mixed(of=2), **by_reward)[0] == same
+    # Graded rewards: no answer is right, and each group has a signal.
+    graded = Mixed(of=100)
+    graded.score = lambda problem, text: Score({"part": float(text)}, False)
+    assert len(collected(Rgra(), graded, **by_reward)[1]) == 4
+    assert len(collected(Rgra(), graded, **{"rollout.redraws": 20})[1]) == len(PROBLEMS)
+    with pytest.raises(ValueError, match=r"rollout.redraws = 2: the objective learns from solutions"):
+        collected(Sft(), Mixed(of=2), **{"rollout.redraws": 2})
+
+
+def test_a_problem_that_a_step_draws_twice_is_sampled_anew():
+    drawn = {}
+
+    class Asked(Spoken):
+        def sample(self, problems, group_size, sampling, key):
+            drawn.update(Counter((problem.id, member) for problem in problems for member in problem.members(3)))
+            return super().sample(problems, group_size, sampling, key)
+
+    engine = Asked()
+    run = load_run("quickstart", **{"rollout.problems": 4, "rollout.group_size": 3})
+    setup = Setup(None, Mixed(of=2), {}, PROBLEMS[:2], Rgra(), engine, LaggedEngine(engine, {}, every=1))
+    collect(setup, run.rollout, Key(0, 1), Stopwatch())
+    assert set(drawn.values()) == {1} and len(drawn) == 4 * 3
 
 
 def test_rewards_are_weighted_and_the_outcome_is_of_what_is_kept():

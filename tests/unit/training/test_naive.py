@@ -124,25 +124,33 @@ def plain_loss(objective, policy, old, reference, advantages, selected):
     return loss
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
-def test_loss_and_gradient_off_policy(objective, tiny, tokenizer, with_adapters, groups):
+CUT_OFF = [Rgra(kl_coef=0.4), Grpo(kl_coef=0.4, reduce="per-token"), Rloo(), Raft(), Reinforce(reward="signed")]
+
+
+@pytest.mark.parametrize(
+    ("objective", "cut_off"), [*((one, False) for one in OBJECTIVES), *((one, True) for one in CUT_OFF)], ids=str
+)
+def test_loss_and_gradient_off_policy(objective, cut_off, tiny, tokenizer, with_adapters, groups):
+    """With rollout.mask_truncated as if the answers that were `cut_off` were not there, but for their advantages."""
     plain, packed = tiny(), tiny()
     adapters, policy = with_adapters(plain), Policy(packed, tokenizer, with_adapters(packed))
     length_PG = torch.tensor([[len(one.tokens) for one in group.completions] for group in groups])
-    outcome = Outcome(REWARD_PG, REWARD_PG >= 1, length_PG, LONGEST)
+    ended_PG = length_PG < 8 if cut_off else torch.ones_like(length_PG, dtype=torch.bool)
+    outcome = Outcome(REWARD_PG, REWARD_PG >= 1, length_PG, LONGEST, ended_PG)
     advantage_PG, selected_PG = objective.advantage(outcome), objective.selected(outcome)
     with torch.no_grad():
         reference = plain_log_probs(tiny(), groups)
         with exchanged(adapters, moved(adapters)):
             old = plain_log_probs(plain, groups)
-    given = advantage_PG.flatten().tolist(), selected_PG.flatten().tolist()
-    loss = plain_loss(objective, plain_log_probs(plain, groups), old, reference, *given)
+    given = plain_log_probs(plain, groups), old, reference, advantage_PG.flatten().tolist(), selected_PG.flatten()
+    ended = ended_PG.flatten().tolist()
+    loss = plain_loss(objective, *([value for value, one in zip(part, ended, strict=True) if one] for part in given))
     loss.backward()
     expected = torch.cat([parameter.grad.flatten() for parameter in parameters_by_name(adapters).values()])
     found = improve(
         policy,
         Optimiser(parameters_by_name(policy.adapters), Adam(max_grad_norm=1e9)),
-        Worth(groups, advantage_PG, selected_PG, LONGEST),
+        Worth.of(objective, groups, outcome, mask_truncated=cut_off),
         objective,
         Rollout(problems=3, group_size=3, max_new_tokens=LONGEST, temperature=TEMPERATURE),
         **dict(tokens_per_pass=20, lr=0.0, seed=0, watch=Stopwatch()),

@@ -49,10 +49,7 @@ def test_a_problem_that_a_step_draws_again_has_members_of_its_own():
 def test_tasks_are_drawn_by_their_shares_and_no_problem_twice_in_a_step(count, shares, sizes):
     borders, steps = [0.0, *(sum(shares[: place + 1]) for place in range(len(shares) - 1)), 1.0], 400
     parts = [
-        [
-            items_of_step(range(size), count, seed=1, step=step, low=low, high=high)
-            for step in range(1, steps + 1)
-        ]
+        [items_of_step(range(size), count, seed=1, step=step, low=low, high=high) for step in range(1, steps + 1)]
         for size, low, high in zip(sizes, borders, borders[1:], strict=False)
     ]
     assert all(sum(len(part[step]) for part in parts) == count for step in range(steps))
