@@ -17,7 +17,7 @@ GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True)
-class Pace:
+class Schedule:
     """How many of some items the steps draw. A step draws `count` in all; these items get the places from the share
     `low` to the share `high` of them. A place on a border falls to either side, in the right proportion of steps."""
 
@@ -42,17 +42,17 @@ class Pace:
 def items_of_step(
     items: Sequence[T], count: int, *, seed: int, step: int, low: float = 0.0, high: float = 1.0
 ) -> list[T]:
-    """The items of step `step`, from 1: `count`, or the share of it from `low` to `high` (see Pace).
+    """The items of step `step`, from 1: `count`, or the share of it from `low` to `high` (see Schedule).
 
     Each epoch goes once through all, in an order of its own. No step draws an item twice if there are enough: where an
     epoch begins within a step, what the step has drawn already comes later in the new epoch."""
-    pace = Pace(count, low, high)
-    first, end, total = pace.before(step - 1), pace.before(step), len(items)
+    schedule = Schedule(count, low, high)
+    first, end, total = schedule.before(step - 1), schedule.before(step), len(items)
     if total < 3 * count:  # an order may rest on the one before it: each is made once, the first ones first
         for epoch in range(first // max(1, total)):
-            _order(total, seed, epoch, pace)
+            _order(total, seed, epoch, schedule)
     places = (divmod(position, total) for position in range(first, end))
-    return [items[int(_order(total, seed, epoch, pace)[place])] for epoch, place in places]
+    return [items[int(_order(total, seed, epoch, schedule)[place])] for epoch, place in places]
 
 
 def numbered(problems: Sequence[Problem]) -> list[Problem]:
@@ -74,18 +74,20 @@ def others_of_step(problems: Sequence[Problem], drawn: Sequence[Problem], *, see
 
 
 @lru_cache(maxsize=1 << 14)
-def _order(total: int, seed: int, epoch: int, pace: Pace) -> np.ndarray:
+def _order(total: int, seed: int, epoch: int, schedule: Schedule) -> np.ndarray:
     """The order of an epoch: what the step in which it begins has drawn of the epoch before does not stand among the
     first, which that step draws too."""
     order, border = _shuffled(total, seed, epoch), epoch * total
     if epoch == 0:
         return order
-    step = pace.step_of(border)
-    first, end = pace.before(step - 1), pace.before(step)
+    step = schedule.step_of(border)
+    first, end = schedule.before(step - 1), schedule.before(step)
     if first == border or end - first > total:
         return order
     # The end of an order is moved only where the whole of it is hardly longer than what two steps draw.
-    earlier = _order(total, seed, epoch - 1, pace) if total < 3 * pace.count else _shuffled(total, seed, epoch - 1)
+    earlier = (
+        _order(total, seed, epoch - 1, schedule) if total < 3 * schedule.count else _shuffled(total, seed, epoch - 1)
+    )
     is_new = ~np.isin(order, earlier[first - border :])
     now = np.flatnonzero(is_new)[: end - border]
     return np.concatenate([order[now], np.delete(order, now)])
@@ -97,8 +99,8 @@ def _shuffled(total: int, seed: int, epoch: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _drawn(pace: Pace, steps: int) -> np.ndarray:
+def _drawn(schedule: Schedule, steps: int) -> np.ndarray:
     """How many items the first 0, 1, ... `steps` steps draw."""
     offset = np.arange(1, steps + 1) * GOLDEN % 1.0
-    low, high = (np.ceil(pace.count * share - offset) for share in (pace.low, pace.high))
+    low, high = (np.ceil(schedule.count * share - offset) for share in (schedule.low, schedule.high))
     return np.concatenate([[0], np.cumsum(high - low).astype(np.int64)])
