@@ -11,6 +11,8 @@ from transformers import AutoModelForCausalLM
 from paring import train
 from paring.adapters.attach import ranks_of
 from paring.policy.loading import EMBEDDED
+from paring.ranks.reading import read_ranks
+from paring.ranks.words import as_plain
 from paring.runtime.journal import read_rows
 from paring.subjects.export import export
 from paring.subjects.opening import open_subject
@@ -125,9 +127,39 @@ def test_kill_9_around_a_rank_event(paring_child, recipe, uninterrupted, tmp_pat
         assert (folder / name).read_bytes() == (uninterrupted / name).read_bytes(), name
 
 
+def test_lora_at_the_ranks_that_a_run_found(paring_child, small_overrides, uninterrupted, tmp_path):
+    """Trained, killed, resumed to the same bytes, and read by PEFT; the file may not change meanwhile."""
+    found = tmp_path / "found.json"
+    found.write_text(json.dumps(as_plain(read_ranks(uninterrupted))))
+    recipe = ["train", "quickstart", *small_overrides, "optimiser.lr=0.01", f"adapter.ranks={found}"]
+    whole, folder = tmp_path / "whole", tmp_path / "killed"
+    assert paring_child(*recipe, "--out", whole).code == 0
+    assert paring_child(*recipe, "--out", folder, at="paring.training.rl:rl_step", call=4).code == -signal.SIGKILL
+    content = found.read_text()
+    found.write_text(json.dumps({"model.layers.0.mlp.up_proj": 1}))
+    refused = paring_child("train", "--resume", folder)
+    assert refused.code == 2 and "adapter.ranks" in refused.output and "has changed" in refused.output
+    found.write_text(content)
+    assert paring_child("train", "--resume", folder).code == 0
+    for name in set(SAME_BYTES) - {"ranks.jsonl"}:
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+    ranks = list(read_rows(uninterrupted / "ranks.jsonl"))[-1]["ranks"]
+    opened = open_subject(str(folder)).policy
+    assert ranks_of(opened.adapters) == ranks and len(set(ranks.values())) > 1
+    reader = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(EMBEDDED), folder / "adapter").eval()
+    token_BN = torch.randint(1, 100, (3, 20), generator=torch.Generator().manual_seed(0))
+    opened.model.set_attn_implementation("eager")
+    with torch.no_grad():
+        torch.testing.assert_close(reader(token_BN).logits, opened.model(token_BN).logits, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        (['adapter.ranks={"k_prjo"=2}'], "'k_prjo' fits none of the 21 modules of adapter.targets; did you mean"),
+        (['adapter.ranks={"up_proj"=9999}'], "its smaller side is"),
+        (["adapter.ranks=nowhere.json"], "adapter.ranks = 'nowhere.json': no such file"),
+        (['adapter.ranks={"*"=4}', "adapter.most_parameters=99"], "above adapter.most_parameters = 99"),
         (["adapter.kind=l1ra", "adapter.floor=9"], "floor = 9 is above the start rank 8"),
         (["adapter.kind=l1ra", "adapter.cap=3"], "cap = 3 is below the start rank 8"),
         (["adapter.kind=l1ra", "adapter.shrink=0", "adapter.reach=0.5"], "no gate could come from 1 to 0"),

@@ -5,6 +5,7 @@ import pytest
 from paring.settings.complaints import RecipeError
 from paring.settings.recipes import (
     described,
+    flattened,
     override,
     parse_override,
     read_recipe,
@@ -85,3 +86,18 @@ def test_a_section_is_merged_and_a_value_replaced():
     assert data == {"rollout": {"problems": 5, "group_size": 2}, "save": {"every": 3}}
     with pytest.raises(RecipeError, match=r"rollout\.problems\.x: problems is a value, not a section"):
         override(data, "rollout.problems.x", 1)
+
+
+def test_a_name_with_dots_stands_in_quotes():
+    data = {}
+    override(data, "adapter", {"ranks": {"*.up_proj": 4, "*": 0}})
+    override(data, 'adapter.ranks."model.layers.0.mlp.up_proj"', 2)
+    assert data == {"adapter": {"ranks": {"*.up_proj": 4, "*": 0, "model.layers.0.mlp.up_proj": 2}}}
+    flat = flattened(data)
+    assert list(flat)[:2] == ['adapter.ranks."*.up_proj"', "adapter.ranks.*"]
+    again = {}
+    for key, value in flat.items():
+        override(again, key, value)
+    assert again == data
+    # The keys of a study's arm may be dotted already.
+    assert list(flattened({"adapter.ranks": {"*.up_proj": 4}})) == ['adapter.ranks."*.up_proj"']

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from paring.adapters.kinds import Adapter, Lora
+from paring.adapters.linear import features_of
 from paring.adapters.lowrank import Draw, LowRankLinear
 from paring.adapters.ranks import Components, RankPlan
 from paring.adapters.targets import targeted_modules
@@ -21,16 +22,18 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int) -> dict[str, LowRan
     """Put an adapter on each targeted module, in place, and freeze all else. Returns module path -> adapter.
 
     The first values of an adapter depend on (seed, module path) alone. Raises ValueError, the model untouched, if it
-    has adapters already, and as `targeted_modules` does: a target that matches nothing, or cannot carry an adapter.
+    has adapters already, and as `targeted_modules` and `Lora.ranks_on` do: a target that matches nothing, or cannot
+    carry an adapter, or a rank that does not fit.
     """
     if adapters_of(model):
         raise ValueError("the model has adapters already: detach or merge them before attaching others")
     modules = targeted_modules(model, adapter.targets)
+    ranks = ranks_to_attach(adapter, modules)
     model.requires_grad_(False)
-    for path, base in modules.items():
+    for path, rank in ranks.items():
         low_rank = LowRankLinear(
-            base,
-            rank=adapter.rank,
+            modules[path],
+            rank=rank,
             scale=adapter.scale,
             generator=_generator(seed, path),
             draw=adapter.draw,
@@ -39,6 +42,12 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int) -> dict[str, LowRan
         )
         model.set_submodule(path, low_rank)
     return adapters_of(model)
+
+
+def ranks_to_attach(adapter: Adapter, modules: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Path -> rank of the adapters that these modules get; one of rank 0 gets none."""
+    features = {path: found for path, module in modules.items() if (found := features_of(module)) is not None}
+    return adapter.ranks_on(features) if isinstance(adapter, Lora) else dict.fromkeys(features, adapter.rank)
 
 
 def adapters_of(model: nn.Module) -> dict[str, LowRankLinear]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict
 
+from paring.adapters.fixed_ranks import RankTable, module_ranks, stated_ranks
 from paring.adapters.gates import Budget, DeadZone, GateRule, Proximal
 from paring.adapters.lowrank import Draw, normal_rows, plain_scale, rank_stabilised_scale, uniform_rows
 from paring.adapters.ranks import Modules, RankPlan, plan_as_reference, plan_ranks
@@ -16,7 +17,7 @@ from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, S
 Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
 Targets = Literal["all-linear"] | Names
 """Every linear layer of the text model that can carry an adapter (adapters/targets.py), but the output embeddings and
-routers; or module names: whole paths or their last components, as in PEFT."""
+routers; or module names: whole paths or their last components, as in PEFT, or patterns with `*`."""
 
 
 Start = Mapping[str, tuple[int, int]]
@@ -25,8 +26,9 @@ Start = Mapping[str, tuple[int, int]]
 
 @settings
 class Lora:
-    """Low-rank adapters of one rank on all targets (LoRA, arXiv 2106.09685).
+    """Low-rank adapters of one rank on all targets (LoRA, arXiv 2106.09685), or of the rank that `ranks` gives each.
 
+    The scale is that of `rank`, whatever the rank of a module.
     `start` is a PEFT LoRA folder to start from; peft_reading.attach_from_peft reads it. Its ranks, scales, dropout and
     targets then hold."""
 
@@ -36,9 +38,28 @@ class Lora:
     dropout: Share = 0.0
     scaling: Literal["plain", "rank-stabilised"] = "plain"
     targets: Targets = "all-linear"
+    ranks: RankTable | str | None = None
+    """Ranks by module: `{"*.down_proj" = 4, "*" = 0}`, with whole paths, last parts of paths, or patterns; modules that
+    are not named have `rank`, and rank 0 is no adapter. Or a file that `paring ranks RUN --json` wrote."""
+    most_parameters: CountOrZero = 0
+    """Refuses `ranks` that come to more parameters of adapters; 0: any number."""
     start: str | None = None
 
     draw = staticmethod(uniform_rows)
+
+    def __post_init__(self) -> None:
+        if self.ranks is not None and self.start is not None:
+            raise ValueError("ranks and start: the folder to start from has ranks of its own; leave one of them out")
+        if self.most_parameters and self.ranks is None:
+            raise ValueError("most_parameters bounds what `ranks` come to: give ranks, or leave it out")
+
+    def ranks_on(self, features: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+        """The rank of each module, path -> (inputs, outputs); a module of rank 0 is left out. Raises ValueError where
+        `ranks` do not fit the modules."""
+        if self.ranks is None:
+            return dict.fromkeys(features, self.rank)
+        stated = stated_ranks(self.ranks)
+        return module_ranks(stated, features, default=self.rank, most_parameters=self.most_parameters)
 
     @property
     def scale(self) -> float:

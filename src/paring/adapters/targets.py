@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from paring.adapters.experts import lists_of_experts, routers
 from paring.adapters.kinds import Targets
 from paring.adapters.linear import features_of
+from paring.adapters.paths import matches
 from paring.adapters.weightless import weightless
 
 TOKENS = 8
@@ -89,13 +90,13 @@ def targeted_modules(model: nn.Module, targets: Targets) -> dict[str, nn.Module]
             )
         return chosen
     for target in targets:
-        if not any(_matches(path, target) for path in linear):
+        if not any(matches(path, target) for path in linear):
             names = ", ".join(sorted({path.rpartition(".")[2] for path in linear}))
             raise ValueError(f"target {target!r} matches no linear module of the model, whose last names are: {names}")
     found = faults(model)
     carrying: set[str] = set()
     for target in targets:
-        matched = [path for path in linear if _matches(path, target)]
+        matched = [path for path in linear if matches(path, target)]
         called = [path for path in matched if found[path] != UNCALLED]
         for path in called or matched:
             if found[path] is not None:
@@ -139,11 +140,6 @@ def faults(model: nn.Module) -> dict[str, str | None]:
     for path, one in stand_ins.items():
         alike.setdefault(_as_one_expert(path, lists), []).append(one)
     return {path: _fault_of(alike[_as_one_expert(path, lists)], learning) for path in stand_ins}
-
-
-def _matches(path: str, target: str) -> bool:
-    """PEFT's rule for a list of targets: the whole path, or its last components."""
-    return path == target or path.endswith(f".{target}")
 
 
 def _fault_of(alike: list[StandIn], learning: set[int]) -> str | None:

@@ -1,13 +1,14 @@
 """A run's job and machine: the settings that decide memory, as plain values."""
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
 import torch
 
-from paring.adapters.kinds import L1ra
+from paring.adapters.kinds import L1ra, Lora
 from paring.maths.products import kernel
 from paring.planning.shapes import Linear, Shapes
 from paring.policy.flex import TILE
@@ -103,7 +104,8 @@ class Batches:
 
 @dataclass(frozen=True)
 class Job:
-    """`targets` carry the adapters. `budget`, `floor` and `cap` are of L1RA alone, as in adapters/kinds.py.
+    """`targets` carry the adapters, of `rank` or, by path, of their `ranks`. `budget`, `floor` and `cap` are of L1RA
+    alone, as in adapters/kinds.py.
 
     `copies`: how many times a rollout holds the weights anew, folded and packed for the CPU's matrix library; 0 where
     it runs the modules as they stand. `itemsize` is of the base's weights, `state_itemsize` of the hidden states
@@ -130,6 +132,11 @@ class Job:
     budget: Literal["parameters", "ranks"] = "parameters"
     floor: int = 1
     cap: int = 0
+    ranks: Mapping[str, int] = field(default_factory=dict)
+
+    def rank_of(self, module: Linear) -> int:
+        """The rank of LoRA on a module."""
+        return self.ranks.get(module.path, self.rank)
 
     @property
     def largest_pass(self) -> PackedRow:
@@ -153,13 +160,17 @@ class Machine:
 
 def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind, *, prompt: int | None) -> Job:
     """The run's work on a model of these shapes, with adapters of `kind`. L1RA's own settings are the run's where it
-    has them, else the defaults of the kind."""
+    has them, else the defaults of the kind; and so are the ranks of LoRA. Raises ValueError where those do not fit."""
     model, adapter, on_gpu = run.model, run.adapter, is_on_gpu(run)
     dtype = DTYPES[precision(model, "cuda" if on_gpu else "cpu")]
     folds = shapes.written_out and model.quantisation == "none" and not on_gpu
     work = work_of(run, shapes, prompt)
     l1ra = adapter if isinstance(adapter, L1ra) else L1ra()
     is_reference = kind == "l1ra-reference"
+    ranks: dict[str, int] = {}
+    if kind == "lora" and isinstance(adapter, Lora) and adapter.ranks is not None:
+        ranks = adapter.ranks_on({module.path: (module.inputs, module.outputs) for module in targets})
+        targets = tuple(module for module in targets if module.path in ranks)
     return Job(
         kind=kind,
         rank=adapter.rank,
@@ -179,6 +190,7 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         budget="ranks" if is_reference else l1ra.budget,
         floor=1 if is_reference else l1ra.floor,
         cap=l1ra.cap,
+        ranks=ranks,
     )
 
 

@@ -57,6 +57,7 @@ class Plan:
             "parameters": self.shapes.parameters,
             "kind": self.job.kind,
             "rank": self.job.rank,
+            "ranks": dict(self.job.ranks),
             "coverage": dict(self.coverage),
             "packed": self.job.packed,
             "work": asdict(self.job.work),
@@ -113,7 +114,7 @@ def plan(
         {one: parts.trained(shapes, job) for one, job in jobs.items()},
         savings(run, estimated, machine.usable, most, bounded=shapes.written_out),
         search(shapes, jobs[own], machine, find) if find else None,
-        coverage(model, [model.get_submodule(one.path) for one in targets]),
+        coverage(model, [model.get_submodule(one.path) for one in jobs[own].targets]),
     )
 
 
@@ -130,6 +131,8 @@ def search(shapes: Shapes, job: Job, machine: Machine, find: Sought) -> Largest:
         return Largest(key, value, LARGEST_BATCH)
     if job.kind == "full":
         raise ValueError("--find rank: full training has no rank; choose --kind lora or l1ra, or --find batch")
+    if job.ranks:
+        raise ValueError("--find rank: adapter.ranks gives the ranks; leave it out, or --find batch")
     # Beyond it no module's update could have a higher rank.
     limit = max(min(module.inputs, module.outputs) for module in job.targets)
     return Largest("adapter.rank", largest(lambda rank: fits(replace(job, rank=rank)), limit), limit)

@@ -25,7 +25,9 @@ def gigabytes(size: float) -> str:
 
 def _head(plan: Plan) -> list[str]:
     shapes, job, work = plan.shapes, plan.job, plan.job.work
-    adapter = f"{job.kind} of rank {job.rank} on {len(job.targets)} modules"
+    ranks = sorted({job.ranks.get(module.path, job.rank) for module in job.targets})
+    rank = f"ranks {ranks[0]} to {ranks[-1]}" if len(ranks) > 1 else f"rank {max(ranks, default=job.rank)}"
+    adapter = f"{job.kind} of {rank} on {len(job.targets)} modules"
     number = {"4bit": "4-bit", "8bit": "8-bit"}.get(job.quantisation, f"{8 * job.itemsize}-bit")
     if isinstance(work, Rollouts):
         answers = f"{work.problems} problems x {work.group} answers of at most {work.new_tokens} tokens"

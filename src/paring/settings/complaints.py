@@ -64,8 +64,14 @@ def complaints(
     other methods, by name, whose keys are told from unknown ones."""
     lines: list[str] = []
     reasons: dict[tuple[str, str], list[str]] = {}
-    for fault in error.errors():
+    faults = error.errors()
+    for fault in faults:
         key, kind, context = _key(fault["loc"], data), fault["type"], fault.get("ctx", {})
+        if isinstance(fault["input"], dict) and kind == "string_type":
+            # A section, or a text in its place: a section is not told that it is no text.
+            if any(other["loc"][:-1] == fault["loc"][:-1] + other["loc"][-2:-1] for other in faults):
+                continue
+            key = key.rpartition(".")[0]
         if kind in ("extra_forbidden", "unexpected_keyword_argument"):
             lines.append(_unknown(key, data, root, others))
         elif kind == "missing" and isinstance(fault["loc"][-1], int):

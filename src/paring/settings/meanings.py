@@ -10,7 +10,8 @@ SHARED = {
     "adapter.rank": "Rank of each adapter, at the start.",
     "adapter.scaling": "plain: alpha / rank; rank-stabilised: alpha / sqrt(rank) (arXiv 2312.03732).",
     "adapter.start": "A PEFT LoRA folder to start from.",
-    "adapter.targets": "The modules that get an adapter: every linear layer but the head, or the last parts of names.",
+    "adapter.targets": "The modules that get an adapter: every linear layer but the head, or those of "
+    "these names: whole paths, their last parts, or patterns with `*`.",
     "adapter.budget": "The conserved quantity: the sum of the ranks.",
     "adapter.events": "How often ranks move, evenly spaced over the run.",
     "collapse.share": "A level below this share of the early level counts as fallen.",

@@ -1,5 +1,6 @@
 """Recipes: complete runs by name, as TOML, read as plain values and overridden by key=value."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from paring.types import Json
 
 LARGEST_FILE = 1 << 20
+_PART = re.compile(r'(?:^|(?<=\.))(?:"([^"]+)"(?=\.|$)|([^.]*))')
 FOLDER = Path(__file__).parents[1] / "recipes"
 RECORD = "run.toml"
 """The resolved recipe in the folder of a run."""
@@ -73,7 +75,7 @@ def described() -> dict[str, str]:
 def parse_override(text: str) -> "tuple[str, Json]":
     """`rollout.group_size=4` -> the key and its TOML value, or a string where it is none. Raises RecipeError."""
     key, equals, value = (part.strip() for part in text.partition("="))
-    if not equals or not all(key.split(".")):
+    if not equals or not all(parts_of(key)):
         raise RecipeError("command line", [f"{text!r} is not of the form key=value, such as optimiser.lr=1e-4"])
     try:
         return key, toml_values(f"value = {value}")["value"]
@@ -81,13 +83,22 @@ def parse_override(text: str) -> "tuple[str, Json]":
         return key, value
 
 
+def parts_of(key: str) -> list[str]:
+    """`adapter.ranks."*.up_proj"` -> its three names: as in TOML, a name that has dots stands in quotes."""
+    return [quoted or bare for quoted, bare in _PART.findall(key)]
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if "." in name else name
+
+
 def override(data: "dict[str, Json]", key: str, value: "Json") -> None:
     """Set a dotted key in nested dicts, in place; a section given as a dict is merged into the one that is there."""
     if isinstance(value, dict):
         for name, item in value.items():
-            override(data, f"{key}.{name}", item)
+            override(data, f"{key}.{_quoted(name)}", item)
         return
-    *sections, last = key.split(".")
+    *sections, last = parts_of(key)
     for name in sections:
         section = data.setdefault(name, {})
         if not isinstance(section, dict):
@@ -97,10 +108,11 @@ def override(data: "dict[str, Json]", key: str, value: "Json") -> None:
 
 
 def flattened(data: "Mapping[str, Json]", prefix: str = "") -> "dict[str, Json]":
-    """Nested dicts as one of dotted keys."""
+    """Nested dicts as one of dotted keys, which `override` takes; those of `data` itself may be dotted already."""
     flat: dict[str, Json] = {}
-    for key, value in data.items():
-        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    for name, value in data.items():
+        key = f"{prefix}{_quoted(name) if prefix else name}"
+        flat |= flattened(value, f"{key}.") if isinstance(value, dict) else {key: value}
     return flat
 
 

@@ -9,8 +9,9 @@ from shlex import quote
 from paring.runtime.files import write_durably
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import append_row
+from paring.settings.complaints import RecipeError
 from paring.settings.recipes import changes, flattened
-from paring.training.config import AnyRun, Plain, as_plain, load_run
+from paring.training.config import AnyRun, Plain, as_plain, load_run, validate
 from paring.types import Json
 
 _WHOLE_BYTES = 1 << 26
@@ -84,13 +85,21 @@ def _held(folder: RunFolder) -> Plain | None:
         return None
     try:
         held = json.loads(folder.inputs.read_text(encoding="utf-8"))
-        for name in ("recipe", "files"):
-            _section(held, name)
+        _section(held, "files")
+        held["recipe"] = _complete(_section(held, "recipe"))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(
             f"{folder.inputs}: damaged ({error}); remove it, and the inputs of now are taken for those of the run"
         ) from error
     return held
+
+
+def _complete(recipe: Plain) -> Plain:
+    """The recipe with the defaults of settings that it does not have: those that are newer than the run."""
+    try:
+        return json.loads(json.dumps(as_plain(validate(recipe, source="inputs"))))
+    except RecipeError:
+        return recipe
 
 
 def _section(record: Mapping[str, object], name: str) -> dict[str, Json]:

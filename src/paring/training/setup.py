@@ -8,7 +8,8 @@ import torch
 
 from paring.adapters import coverage
 from paring.adapters.attach import parameters_by_name
-from paring.adapters.kinds import check_events
+from paring.adapters.fixed_ranks import stated_ranks
+from paring.adapters.kinds import Lora, check_events
 from paring.maths.objective import Objective
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
@@ -122,6 +123,8 @@ def load_policy(run: AnyRun) -> tuple[Policy, list[str]]:
     check_events(run.adapter, run.steps)
     if run.threads > (most := most_threads()):
         raise ValueError(f"threads = {run.threads}: at most {most} with {all_cpus()} CPUs; 0 takes the best")
+    if isinstance(run.adapter, Lora) and run.adapter.ranks is not None:
+        stated_ranks(run.adapter.ranks)  # a file that cannot be read is found before the model is
     base, tokenizer = load_base(run.model)
     adapters, notes = attach_adapters(base, run)
     keep_freed_memory()

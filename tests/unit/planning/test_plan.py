@@ -44,6 +44,17 @@ def test_the_run_s_kind_comes_first_and_the_others_beside_it():
     assert set(KINDS) == set(planned.estimates)
 
 
+def test_fixed_ranks_are_planned_for():
+    run = load_run("quickstart", adapter={"ranks": {"*": 0, "down_proj": 3, "model.layers.0.mlp.down_proj": 5}})
+    planned = plan(run, memory_gb=24)
+    cost = planned.job.targets[0].rank_cost
+    assert planned.trained["lora"] == (5 + 3 + 3) * cost and len(planned.job.targets) == 3
+    assert planned.trained["l1ra"] > planned.trained["lora"] and planned.coverage["adapted"] < 0.3
+    assert "lora of ranks 3 to 5 on 3 modules" in lines(planned)[0]
+    with pytest.raises(ValueError, match=r"adapter\.ranks gives the ranks"):
+        plan(run, memory_gb=24, find="rank")
+
+
 def test_a_supervised_run_has_no_rollout():
     planned = plan(load_run("sft-gsm8k-lora", model={"path": "embedded"}), memory_gb=24)
     assert planned.own.parts["rollout copy"] == planned.own.parts["rollout cache"] == 0
