@@ -1,4 +1,5 @@
-"""Token log-probs from hidden states and the head, a chunk at a time: N x V logits never exist."""
+"""Token log-probs, entropies and divergences from hidden states and the head, a chunk at a time: N x V logits never
+exist."""
 
 from dataclasses import dataclass, replace
 
@@ -55,15 +56,56 @@ def token_logprobs(hidden_ND: Tensor, head: Head, token_N: Tensor, *, temperatur
         token_N: int64 [N], the tokens whose log-probs are computed.
         temperature: of the sampling distribution, > 0.
     """
-    assert not head.weight_VD.requires_grad, "the chunked backward gives the head no gradient: freeze it"
-    return _TokenLogProbs.apply(hidden_ND, head, token_N, temperature)
+    return _Chunked.apply(hidden_ND, head, token_N, temperature, None)[0]
 
 
-class _TokenLogProbs(torch.autograd.Function):
+@dataclass(frozen=True)
+class Uniform:
+    """The distribution that gives every token the same probability, whatever was said: KL to it is log V - entropy."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Another model over the same tokens: its hidden states [N, D'] and its head, which has as many rows at least.
+    Nothing of it gets a gradient."""
+
+    hidden_ND: Tensor
+    head: Head
+
+    def log_probs(self, part: slice, vocabulary: int, temperature: float) -> Tensor:
+        """Of the first so many tokens of its vocabulary, which alone count: [C, V]."""
+        return self.head(self.hidden_ND[part])[:, :vocabulary].div_(temperature).log_softmax(-1)
+
+
+Other = Uniform | Teacher
+
+
+def token_entropies(hidden_ND: Tensor, head: Head, token_N: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
+    """What `token_logprobs` gives, and H_n = -sum_v p_nv log p_nv in nats: exact, over the whole vocabulary, with
+    p = softmax(head(hidden_n) / temperature). Both have a gradient. Two more chunks of logits are alive at once."""
+    logp_N, minus_N = _Chunked.apply(hidden_ND, head, token_N, temperature, Uniform())
+    return logp_N, -minus_N
+
+
+def token_divergences(
+    hidden_ND: Tensor, head: Head, token_N: Tensor, teacher: Teacher, *, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """What `token_logprobs` gives, and the reverse KL divergence sum_v p_nv (log p_nv - log q_nv) in nats, with q the
+    teacher's distribution at the same temperature. Both have a gradient. Three more chunks of logits are alive."""
+    return _Chunked.apply(hidden_ND, head, token_N, temperature, teacher)
+
+
+class _Chunked(torch.autograd.Function):
+    """The log-probs, and sum_v p_v (log p_v - log q_v) where there is another distribution q: Uniform's log q counts as
+    0, which makes it minus the entropy."""
+
     @staticmethod
-    def forward(ctx, hidden_ND: Tensor, head: Head, token_N: Tensor, temperature: float) -> Tensor:
+    def forward(ctx, hidden_ND: Tensor, head: Head, token_N: Tensor, temperature: float, other: Other | None):
+        assert not head.weight_VD.requires_grad, "the chunked backward gives the head no gradient: freeze it"
         logp_N = hidden_ND.new_empty(len(token_N), dtype=torch.float32)
+        apart_N = torch.empty_like(logp_N if other else logp_N[:0])
         slope_ND = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
+        apart_slope_ND = torch.empty_like(slope_ND) if slope_ND is not None and other else None
         logits = CHUNK_LOGITS_GPU if hidden_ND.is_cuda else CHUNK_LOGITS
         size = max(1, logits // len(head.weight_VD))
         for start in range(0, len(token_N), size):
@@ -75,24 +117,47 @@ class _TokenLogProbs(torch.autograd.Function):
             logit_CV = logit_CV.div_(temperature)
             normaliser_C = logit_CV.logsumexp(-1)
             logp_N[part] = logit_CV.gather(-1, token_N[part, None])[:, 0] - normaliser_C
+            if other:
+                weight_CV, apart_N[part] = _apart(logit_CV, normaliser_C, other, part, temperature)
+                if apart_slope_ND is not None:
+                    apart_slope_ND[part] = _through(weight_CV, head, bend_CV, temperature)
             if slope_ND is not None:
-                slope_ND[part] = _slope(logit_CV, normaliser_C, head, bend_CV, token_N[part], temperature)
-        ctx.slope_ND = slope_ND
-        return logp_N
+                weight_CV = _towards(logit_CV, normaliser_C, token_N[part])
+                slope_ND[part] = _through(weight_CV, head, bend_CV, temperature)
+        ctx.slopes = slope_ND, apart_slope_ND
+        return logp_N, apart_N
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_N: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
-        return (grad_N[:, None] * ctx.slope_ND).to(ctx.slope_ND.dtype), None, None, None
+    def backward(ctx, grad_N: Tensor, apart_grad_N: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
+        slope_ND, apart_slope_ND = ctx.slopes
+        into = grad_N[:, None] * slope_ND
+        if apart_slope_ND is not None:
+            into = into + apart_grad_N[:, None] * apart_slope_ND
+        return into.to(slope_ND.dtype), None, None, None, None
 
 
-def _slope(
-    logit_CV: Tensor, normaliser_C: Tensor, head: Head, bend_CV: Tensor | None, token_C: Tensor, temperature: float
-) -> Tensor:
-    """d logp_c / d hidden_c = scale (bend_ct head[t] - sum_v p_cv bend_cv head[v]) / temperature, with t = token_c and
-    bend = 1 - (logit / cap)^2, which is 1 without a cap. The logits are spent."""
+def _towards(logit_CV: Tensor, normaliser_C: Tensor, token_C: Tensor) -> Tensor:
+    """d logp_c / d logit_cv = [v = token_c] - p_cv. The logits are spent."""
     weight_CV = logit_CV.sub_(normaliser_C[:, None]).exp_().neg_()
-    weight_CV.scatter_add_(-1, token_C[:, None], torch.ones_like(weight_CV[:, :1]))
+    return weight_CV.scatter_add_(-1, token_C[:, None], torch.ones_like(weight_CV[:, :1]))
+
+
+def _apart(
+    logit_CV: Tensor, normaliser_C: Tensor, other: Other, part: slice, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """D_c = sum_v p_cv a_cv with a = log p - log q, and d D_c / d logit_cv = p_cv (a_cv - D_c), since sum_v p_v = 1."""
+    apart_CV = logit_CV - normaliser_C[:, None]
+    p_CV = apart_CV.exp()
+    if isinstance(other, Teacher):
+        apart_CV.sub_(other.log_probs(part, logit_CV.shape[-1], temperature))
+    apart_C = torch.einsum("cv,cv->c", p_CV, apart_CV)
+    return apart_CV.sub_(apart_C[:, None]).mul_(p_CV), apart_C
+
+
+def _through(weight_CV: Tensor, head: Head, bend_CV: Tensor | None, temperature: float) -> Tensor:
+    """From d / d logit to d / d hidden_c = scale sum_v weight_cv bend_cv head[v] / temperature, with
+    bend = 1 - (logit / cap)^2, which is 1 without a cap. The weights are spent."""
     if bend_CV is not None:
         weight_CV.mul_(bend_CV)
     slope_CD = product(weight_CV.to(head.weight_VD.dtype), head.weight_VD.T).div_(temperature)

@@ -1,13 +1,15 @@
 """The objective: how an outcome becomes advantages, each token's gain by them, and how gains are summed."""
 
+from copy import copy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
 from paring.maths.advantages import Outcome
 from paring.maths.kl import KL_ESTIMATORS, LARGEST_LOG_RATIO
+from paring.maths.selection import TokensOfBatch, highest
 from paring.settings.declare import Positive
 
 Reduce = Literal["per-sequence", "per-token", "constant", "sum"]
@@ -23,6 +25,11 @@ class LogProbs:
     policy_BT: Tensor
     old_BT: Tensor
     reference_BT: Tensor | None
+    entropy_BT: Tensor | None = None
+    """The exact entropy at each token, in nats, where the objective asks for it; with `entropy_coef` it has a
+    gradient."""
+    picked_BT: Tensor | None = None
+    """bool, the tokens that the objective has `picked`, where it surveys the batch."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,14 @@ class Totals:
     sequences: int
     tokens: int
     longest: int = 1
+
+
+def steered(coefficient: float, entropy: float, target: float, step: float) -> tuple[float, float]:
+    """The weight of the entropy bonus at this step, and the coefficient of the next one: alpha = c where the entropy is
+    at most the target, else 0; c grows by `step` where it is below and shrinks where it is above, to 0 at least
+    (Skywork-OR1, arXiv 2505.22312, sec. 4)."""
+    weight = coefficient if entropy <= target else 0.0
+    return weight, max(0.0, coefficient + step * ((entropy < target) - (entropy > target)))
 
 
 def importance_ratio(logp: LogProbs) -> Tensor:
@@ -50,7 +65,7 @@ def drifted(logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor, limit: float)
 
 
 class Objective:
-    """loss = -reduce_bt [ gain_bt - kl_coef kl_bt ]
+    """loss = -reduce_bt [ gain_bt + entropy_coef H_bt - kl_coef kl_bt ]
 
     A kind of objective derives from this and says how it differs. What stands here without an annotation is no
     setting: a kind that lets it be set declares it as a field of its own, and another cannot be given it."""
@@ -72,6 +87,24 @@ class Objective:
     """Whether the task's own solutions are learned, and nothing is sampled."""
     learns_from_zero = False
     """Whether `gain` has a gradient where the advantage is 0. If not, such completions are left out of the passes."""
+    entropy_coef = 0.0
+    """Weight of the entropy bonus: each token gains entropy_coef times the entropy at it."""
+    entropy_target: Positive | Literal["off"] = "off"
+    entropy_step = 0.0
+    """With a target the weight moves by this much a step: see `steered`."""
+    top_entropy = 1.0
+    """Share of the tokens that gain anything, those with the highest entropy (arXiv 2506.01939); KL term and entropy
+    bonus stay on all."""
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether completions of advantage 0 have a gradient, so that none is left out."""
+        return bool(self.kl_coef or self.entropy_coef or self.learns_from_zero)
+
+    @property
+    def surveys(self) -> bool:
+        """Whether `picked` is asked before each step of the optimiser, which takes a pass without a gradient."""
+        return self.top_entropy < 1
 
     def advantage(self, outcome: Outcome) -> Tensor:
         """The advantage of each completion: float64 [P, G]."""
@@ -86,9 +119,21 @@ class Objective:
         A_b log pi_bt."""
         return advantage_B1 * logp.policy_BT
 
+    def picked(self, tokens: TokensOfBatch) -> Tensor:
+        """The tokens of a whole batch that are treated otherwise than the rest: bool [M]. For `top_entropy` those that
+        gain something."""
+        assert tokens.entropy_M is not None, "top_entropy needs the entropy of each token"
+        return highest(tokens.entropy_M, self.top_entropy)
+
     def clipped(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
         """The tokens whose gradient a clip stops or bounds: bool [B, T]; without a clip none."""
         return torch.zeros_like(mask_BT, dtype=torch.bool)
+
+    def with_entropy_coef(self, weight: float) -> Self:
+        """The same objective with another weight of its entropy bonus."""
+        other = copy(self)
+        object.__setattr__(other, "entropy_coef", weight)
+        return other
 
     def check(self, group_size: int) -> None:
         """Raises ValueError where groups of this size do not do."""
@@ -102,6 +147,12 @@ class Objective:
         gain_BT = self.gain(logp, advantage_B[:, None], mask_BT)
         if self.sequence_mask != "off":
             gain_BT = gain_BT.masked_fill(drifted(logp, advantage_B[:, None], mask_BT, self.sequence_mask), 0.0)
+        if self.top_entropy < 1:
+            assert logp.picked_BT is not None, "top_entropy is below 1, but no tokens were picked"
+            gain_BT = gain_BT.masked_fill(~logp.picked_BT, 0.0)
+        if self.entropy_coef:
+            assert logp.entropy_BT is not None, "entropy_coef is not 0, but no entropies were given"
+            gain_BT = gain_BT + self.entropy_coef * logp.entropy_BT
         if self.kl_coef:
             assert logp.reference_BT is not None, "kl_coef is not 0, but no reference log-probs were given"
             kl_BT = KL_ESTIMATORS[self.kl](logp.reference_BT - logp.policy_BT)

@@ -12,7 +12,7 @@ from transformers import GenerationMixin, PreTrainedConfig, PreTrainedModel, Pre
 
 from paring.adapters.attach import switched_off
 from paring.adapters.lowrank import LowRankLinear
-from paring.maths.logprobs import Head, token_logprobs
+from paring.maths.logprobs import Head, token_entropies, token_logprobs
 from paring.policy.attention import TokenLayout, use_own
 from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
 from paring.policy.head import head_of, into_head
@@ -132,6 +132,19 @@ class Policy:
         """log pi(o_bt | prompt, o_b<t) at the sampling temperature: [B, T], 0 where there is no token.
         `trunk` is what `trunk` gave for this batch. `replay`: the policy is still the one that sampled and its adapters
         have no dropout, so that the forward pass is taken from the batch's recording, where it has one."""
+        hidden_MD = self._predicting(batch, trunk, replay)
+        return batch.spread(token_logprobs(hidden_MD, self.head, batch.target_M, temperature=temperature))
+
+    def entropies(
+        self, batch: PackedBatch, *, temperature: float, trunk: Tensor | None = None, replay: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """What `log_probs` gives, and the exact entropy over the vocabulary at each of its tokens, in nats: [B, T]."""
+        hidden_MD = self._predicting(batch, trunk, replay)
+        logp_M, entropy_M = token_entropies(hidden_MD, self.head, batch.target_M, temperature=temperature)
+        return batch.spread(logp_M), batch.spread(entropy_M)
+
+    def _predicting(self, batch: PackedBatch, trunk: Tensor | None, replay: bool) -> Tensor:
+        """Hidden states of the tokens that predict: [M, D]. The arguments are those of `log_probs`."""
         check_switch(self.model.config, batch)
         given = (batch.token_N[None], batch.position_N[None], batch.layout)
         if replay and batch.known is not None:
@@ -139,10 +152,7 @@ class Policy:
             hidden_ND = replayed(self.hidden, *given, batch.known)[0]
         else:
             hidden_ND = self.hidden(*given, **({} if trunk is None else {"trunk": trunk}))[0]
-        logp_M = token_logprobs(
-            hidden_ND.index_select(0, batch.predictor_M), self.head, batch.target_M, temperature=temperature
-        )
-        return batch.spread(logp_M)
+        return hidden_ND.index_select(0, batch.predictor_M)
 
     def trunk(self, batch: PackedBatch) -> Tensor | None:
         """Hidden states below the first adapter, which no update and no reference changes; None where there is nothing

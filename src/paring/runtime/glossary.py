@@ -32,6 +32,9 @@ METRICS: dict[str, str] = {
     "kl_sampling": "KL divergence of the policy from the one that sampled (k3), in nats a token trained on, before the "
     "last update; 0 with one update a rollout.",
     "entropy": "Mean -log pi of the sampled tokens, in nats a token: at temperature 1 it estimates the entropy.",
+    "entropy_coef": "Weight of the entropy bonus of this step; only where the objective has an entropy_target.",
+    "entropy_exact": "Entropy over the whole vocabulary in nats, the mean over the tokens trained on, before the last "
+    "update; only where the objective needs it, for an entropy bonus or top_entropy.",
     "loss": "Value of the objective that was minimised; supervised in nats a token; in RL it measures no progress.",
     "tokens": "Tokens that the loss of this supervised step is a mean over.",
     "epoch": "How many times a supervised run has gone through its training examples, with this step.",

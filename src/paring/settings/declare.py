@@ -12,6 +12,7 @@ CountOrZero = Annotated[int, Field(ge=0, le=MOST)]
 Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+TopShare = Annotated[float, Field(gt=0, le=1)]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

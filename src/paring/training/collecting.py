@@ -151,6 +151,8 @@ def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch) -> Colle
     for _ in range(redraws(rollout, setup.objective)):
         signals = [{score.correct if by_verdict else score.reward for score in scores[index]} for index in kept]
         useless = [place for place, signal in enumerate(signals) if len(signal) == 1]
+        if not useless:
+            break
         more_groups, more_scores = sampled(list(islice(others, len(useless))))
         for place, index in zip(useless, range(len(groups), len(groups) + len(more_groups)), strict=False):
             kept[place] = index

@@ -30,6 +30,7 @@ class Measures:
         self.losses: list[Tensor] = []
         self.clip_fractions: list[Tensor] = []
         self.kls: list[Tensor] = []
+        self.entropies: list[Tensor] = []
         self.log_ratios: list[Tensor] = []
         self.masks: list[Tensor] = []
 
@@ -43,19 +44,30 @@ class Measures:
         if self.objective.kl_coef:
             assert logp.reference_BT is not None
             self.kls.append(per_token_mean(k3(logp.reference_BT - logp.policy_BT), mask_BT, self.whole))
+        if logp.entropy_BT is not None:
+            self.entropies.append(torch.stack([(logp.entropy_BT * mask_BT).sum(), mask_BT.sum()]))
 
     def as_plain(self) -> dict[str, float]:
-        """By the names of the journal's glossary; `kl` only where there is a KL term."""
-        held = (self.losses, self.clip_fractions, self.kls, self.log_ratios, self.masks)
-        losses, clip_fractions, kls, log_ratios, masks = gathered(*held)
+        """By the names of the journal's glossary; `kl` only where there is a KL term, `entropy_exact` where
+        the entropy over the vocabulary was computed."""
+        held = (self.losses, self.clip_fractions, self.kls, self.log_ratios, self.masks, self.entropies)
+        losses, clip_fractions, kls, log_ratios, masks, entropies = gathered(*held)
         log_ratio_M = log_ratios[masks.bool()].float() if len(masks) else torch.zeros(1)
-        return {
-            "loss": total(loss / self.minibatches for loss in losses.tolist()),
-            "clip_fraction": total(clip_fractions.tolist()),
-            **ratio_quantiles(log_ratio_M),
-            # Drawn from the old policy, so d = log pi - log pi_old: unbiased for KL(pi_old || pi).
-            "kl_sampling": float(k3(log_ratio_M).mean()),
-        } | ({"kl": total(kls.tolist())} if self.objective.kl_coef else {})
+        exact = {}
+        if len(entropies):
+            entropy, tokens = entropies.view(-1, 2).sum(0).tolist()
+            exact = {"entropy_exact": entropy / tokens}
+        return (
+            exact
+            | {
+                "loss": total(loss / self.minibatches for loss in losses.tolist()),
+                "clip_fraction": total(clip_fractions.tolist()),
+                **ratio_quantiles(log_ratio_M),
+                # Drawn from the old policy, so d = log pi - log pi_old: unbiased for KL(pi_old || pi).
+                "kl_sampling": float(k3(log_ratio_M).mean()),
+            }
+            | ({"kl": total(kls.tolist())} if self.objective.kl_coef else {})
+        )
 
 
 def gathered(*lists: Sequence[Tensor]) -> list[Tensor]:

@@ -67,6 +67,8 @@ class Progress:
     dropped_in_a_row: int = 0
     seconds: float = 0.0
     watch: Watch = field(default_factory=Watch)
+    entropy_coef: float | None = None
+    """The coefficient of the next step's entropy bonus; None where no target moves it, and before the first step."""
     before: Examined | None = None
 
     def count(self, update: Update, seconds: float) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 
 from paring.adapters.attach import parameters_by_name
 from paring.evaluation.measuring import measure
+from paring.maths.objective import Objective, steered
 from paring.policy.packing import packed
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import stopwatch
@@ -17,12 +18,12 @@ from paring.training.collecting import collect
 from paring.training.config import Run
 from paring.training.loop import Loop, Step
 from paring.training.optim import Optimiser, learning_rate
-from paring.training.progress import Examined, Trained
+from paring.training.progress import Examined, Progress, Trained
 from paring.training.rank_events import gate_rule, rank_metrics
 from paring.training.result import Result
 from paring.training.setup import Setup, in_words, prepare
 from paring.training.update import Worth, improve
-from paring.types import Key
+from paring.types import Json, Key
 
 
 def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen, on_step: OnStep | None = None) -> Result:
@@ -42,7 +43,7 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen, on_step:
         title = f"{run.objective.kind} on {run.task.name}: {in_words(setup.policy)}"
         loop.begin(title, f"problems of {run.task.name}", lambda: Examined.of(*test()))
         for number in loop.steps():
-            step = rl_step(run, setup, optimiser, number, screen.phase)
+            step = rl_step(run, setup, optimiser, number, screen.phase, loop.progress)
             loop.record(step, "validation accuracy", lambda: validate()[0])
         if not loop.is_over:
             return loop.interrupted()
@@ -56,22 +57,29 @@ def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen, on_step:
 
 
 def rl_step(
-    run: Run, setup: Setup, optimiser: Optimiser, number: int, notice: Callable[[str], None] | None = None
+    run: Run,
+    setup: Setup,
+    optimiser: Optimiser,
+    number: int,
+    notice: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Step:
     """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3). `notice` gets the name
-    of each phase as it begins."""
+    of each phase as it begins; `progress` holds the entropy bonus from step to step."""
     watch, key, objective = stopwatch(setup.policy.device, notice), Key(run.seed, number), setup.objective
     with setup.sampler.steady(), waiting():
         collected = collect(setup, run.rollout, key, watch)
     give_back_freed_memory()
     outcome = collected.outcome(run.rollout.max_new_tokens)
     worth = Worth.of(objective, collected.kept_groups, outcome, mask_truncated=run.rollout.mask_truncated)
+    answers = collected.metrics(sampled=not objective.from_solutions)
+    bonus = entropy_bonus(objective, progress, answers.get("entropy"))
     lr = learning_rate(run.optimiser, number, run.steps)
     update = improve(
         setup.policy,
         optimiser,
         worth,
-        objective,
+        objective if bonus is None else objective.with_entropy_coef(bonus),
         run.rollout,
         tokens_per_pass=run.optimiser.tokens_per_pass,
         lr=lr,
@@ -82,7 +90,8 @@ def rl_step(
     metrics = {
         "step": number,
         **(setup.first_metrics if number == 1 else {}),
-        **collected.metrics(sampled=not objective.from_solutions),
+        **answers,
+        **({} if bonus is None else {"entropy_coef": bonus}),
         **worth.spread(),
         "redrawn": len(collected.groups) - len(collected.kept),
         "staleness": setup.sampler.age,
@@ -93,3 +102,17 @@ def rl_step(
     }
     probe = partial(packed, worth.groups[:1], setup.policy.device)
     return Step(metrics, watch.elapsed(), update, probe, collected.rows(number, worth.advantage_PG))
+
+
+def entropy_bonus(objective: Objective, progress: Progress | None, entropy: Json) -> float | None:
+    """The weight of the entropy bonus where a target moves it, by the `entropy` of the step's answers; `progress` gets
+    the coefficient of the next step."""
+    if objective.entropy_target == "off":
+        return None
+    assert isinstance(entropy, float), "solutions are not sampled, and no objective that learns them has a target"
+    held = None if progress is None else progress.entropy_coef
+    coefficient = objective.entropy_coef if held is None else held
+    weight, coefficient = steered(coefficient, entropy, objective.entropy_target, objective.entropy_step)
+    if progress is not None:
+        progress.entropy_coef = coefficient
+    return weight

@@ -11,23 +11,13 @@ from torch import Tensor
 from paring.maths.advantages import Outcome
 from paring.maths.objective import LogProbs, Objective, Totals
 from paring.policy.model import Policy
-from paring.policy.packing import PackedBatch, Shared, pack, packed_tokens
+from paring.policy.packing import Shared, pack, packed_tokens
 from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.training.measures import Measures, kl_of_sample
 from paring.training.optim import Optimiser, Update, step_if_finite
+from paring.training.passes import Pass, survey
 from paring.types import Group
-
-
-@dataclass
-class Pass:
-    """One micro-batch: packed completions, what each is worth, and its log-probs once they are known."""
-
-    batch: PackedBatch
-    advantage_B: Tensor
-    trunk: Tensor | None = None
-    reference_BT: Tensor | None = None
-    old_BT: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -87,9 +77,9 @@ class Minibatch:
 
     @classmethod
     def of(cls, policy: Policy, worth: Worth, objective: Objective, tokens_per_pass: int) -> "Minibatch":
-        """Where no KL term asks for them, completions of advantage 0 are left out: their gradient is 0."""
-        keeps_all = bool(objective.kl_coef) or objective.learns_from_zero
-        needed_PG = torch.ones_like(worth.selected_PG) if keeps_all else worth.advantage_PG != 0
+        """Where no KL term, entropy bonus or survey asks for them, completions of advantage 0 are left out: their
+        gradient is 0."""
+        needed_PG = torch.ones_like(worth.selected_PG) if objective.keeps_all else worth.advantage_PG != 0
         if worth.masked_PG is not None:
             needed_PG = needed_PG & ~worth.masked_PG
         passes = [
@@ -153,6 +143,8 @@ def improve(
                 with torch.random.fork_rng():
                     torch.manual_seed(seed + update.applied)
                     replay = update.applied == 0 and not older
+                    if objective.surveys:
+                        survey(policy, minibatch.passes, objective, temperature, replay=replay)
                     _backward(policy, minibatch, objective, temperature, measures, replay=replay)
                 update.measures = measures.as_plain() | kl
                 step_if_finite(optimiser, update, lr, minibatch.signal)
@@ -222,12 +214,18 @@ def _backward(
     with policy.training():
         for one in minibatch.passes:
             mask_BT = one.batch.mask_BT
-            policy_BT = policy.log_probs(one.batch, temperature=temperature, trunk=one.trunk, replay=replay)
+            if objective.entropy_coef:
+                policy_BT, entropy_BT = policy.entropies(
+                    one.batch, temperature=temperature, trunk=one.trunk, replay=replay
+                )
+            else:
+                policy_BT = policy.log_probs(one.batch, temperature=temperature, trunk=one.trunk, replay=replay)
+                entropy_BT = one.entropy_BT
             if one.old_BT is None:
                 one.old_BT = policy_BT.detach()
             if objective.kl_coef and one.reference_BT is None:
                 one.reference_BT = one.old_BT
-            logp = LogProbs(policy_BT, one.old_BT, one.reference_BT)
+            logp = LogProbs(policy_BT, one.old_BT, one.reference_BT, entropy_BT=entropy_BT, picked_BT=one.picked_BT)
             loss = objective(logp, one.advantage_B, mask_BT, minibatch.totals)
             loss.backward()
             measures.add(logp, one.advantage_B, mask_BT, loss)

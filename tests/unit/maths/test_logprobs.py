@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from paring.maths import logprobs
-from paring.maths.logprobs import Head, token_logprobs
+from paring.maths.logprobs import Head, Teacher, token_divergences, token_entropies, token_logprobs
 
 ROWS, FEATURES, VOCABULARY = 7, 5, 11
 
@@ -66,6 +66,57 @@ def test_a_head_with_bias_scale_and_cap(monkeypatch, has_bias, scale, cap, tempe
     torch.testing.assert_close(value_and_gradient(ours, hidden_ND, weight_N=weight_N), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+@pytest.mark.parametrize("cap", [None, 1.5])
+@pytest.mark.parametrize("chunk_rows", [3, 100])
+def test_entropy_and_divergence_over_the_vocabulary(monkeypatch, chunk_rows, cap, temperature):
+    """With their gradients, beside those of the log-probs; the teacher has other widths and more rows."""
+    monkeypatch.setattr(logprobs, "CHUNK_LOGITS", chunk_rows * VOCABULARY)
+    hidden_ND, head_VD, token_N, weight_N = inputs()
+    generator = torch.Generator().manual_seed(3)
+    theirs_ND, their_VD = torch.randn(ROWS, 4, generator=generator), torch.randn(VOCABULARY + 2, 4, generator=generator)
+    teacher = Teacher(theirs_ND, Head(their_VD))
+    head = Head(head_VD, scale=0.7, cap=cap)
+
+    def logs(hidden_ND):
+        logit_NV = 0.7 * (hidden_ND @ head_VD.T)
+        logit_NV = logit_NV if cap is None else cap * torch.tanh(logit_NV / cap)
+        return torch.log_softmax(logit_NV / temperature, -1)
+
+    def plain_entropies(hidden_ND):
+        log_NV = logs(hidden_ND)
+        logp_N, entropy_N = log_NV.gather(-1, token_N[:, None])[:, 0], -(log_NV.exp() * log_NV).sum(-1)
+        return logp_N + 3 * entropy_N
+
+    def plain_divergences(hidden_ND):
+        log_NV, their_NV = logs(hidden_ND), theirs_ND @ their_VD[:VOCABULARY].T / temperature
+        apart_N = (log_NV.exp() * (log_NV - their_NV.log_softmax(-1))).sum(-1)
+        return log_NV.gather(-1, token_N[:, None])[:, 0] + 3 * apart_N
+
+    def ours(function, *others):
+        def both(hidden_ND):
+            logp_N, second_N = function(hidden_ND, head, token_N, *others, temperature=temperature)
+            assert torch.equal(logp_N, token_logprobs(hidden_ND, head, token_N, temperature=temperature))
+            return logp_N + 3 * second_N
+
+        return both
+
+    pairs = (ours(token_entropies), plain_entropies), (ours(token_divergences, teacher), plain_divergences)
+    for found, expected in pairs:
+        torch.testing.assert_close(
+            value_and_gradient(found, hidden_ND, weight_N=weight_N),
+            value_and_gradient(expected, hidden_ND, weight_N=weight_N),
+            rtol=1e-5,
+            atol=2e-6,
+        )
+
+
+def test_the_entropy_of_a_uniform_and_of_a_certain_token():
+    hidden_ND = torch.tensor([[0.0], [100.0]])
+    _, entropy_N = token_entropies(hidden_ND, Head(torch.arange(4.0)[:, None]), torch.zeros(2).long(), temperature=1.0)
+    assert entropy_N.tolist() == pytest.approx([1.3862944, 0.0])
+
+
 def test_bfloat16_gives_fp32_log_probs_and_a_bfloat16_gradient():
     *given, weight_N = inputs(torch.bfloat16)
     value_N, gradient_ND = value_and_gradient(chunked, *given, 0.7, weight_N=weight_N)
@@ -98,10 +149,12 @@ def test_logits_of_one_chunk_are_the_largest_tensor(monkeypatch):
     hidden_ND, head_VD, token_N, weight_N = inputs(rows=50, vocabulary=300)
     with LargestTensor() as seen:
         value_and_gradient(chunked, hidden_ND, head_VD, token_N, 0.9, weight_N=weight_N)
+    with LargestTensor() as seen_with_entropy:
+        sum(token_entropies(hidden_ND, Head(head_VD), token_N, temperature=0.9)).sum().backward()
     with LargestTensor() as seen_plain:
         value_and_gradient(plain, hidden_ND, head_VD, token_N, 0.9, weight_N=weight_N)
     assert seen_plain.made == 50 * 300
-    assert seen.made == 8 * 300
+    assert seen.made == seen_with_entropy.made == 8 * 300
 
 
 def test_a_head_that_is_trained_is_refused():

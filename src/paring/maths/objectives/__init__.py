@@ -6,6 +6,7 @@ from pydantic import Field
 
 from paring.maths.objectives.aims import Gdpo, MaxRl, Pkpo
 from paring.maths.objectives.bounds import Dppo, Gmpo, Luspo, Sapo, Vespo
+from paring.maths.objectives.entropy import ClipCov, KlCov
 from paring.maths.objectives.family import Cispo, Dapo, DrGrpo, Gpg, Gspo, Rloo
 from paring.maths.objectives.halves import Nsr, Psr, RaftPlus, Rec, ReinforceRej, Wapo
 from paring.maths.objectives.own_objective import OwnObjective
@@ -16,4 +17,7 @@ OfFamily = Rloo | DrGrpo | Dapo | Gspo | Cispo | Gpg
 OfHalves = RaftPlus | ReinforceRej | Rec | Nsr | Psr | Wapo
 OfBounds = Sapo | Gmpo | Vespo | Luspo | Dppo
 OfAims = MaxRl | Pkpo | Gdpo
-AnyObjective = Annotated[OfPaper | OfFamily | OfHalves | OfBounds | OfAims | OwnObjective, Field(discriminator="kind")]
+OfEntropy = ClipCov | KlCov
+AnyObjective = Annotated[
+    OfPaper | OfFamily | OfHalves | OfBounds | OfAims | OfEntropy | OwnObjective, Field(discriminator="kind")
+]

@@ -26,7 +26,7 @@ from paring.maths.surrogates import (
     runs_away,
     sequence_ratio,
 )
-from paring.settings.declare import CountOrZero, NotNegative, Share, settings
+from paring.settings.declare import CountOrZero, NotNegative, Positive, Share, TopShare, settings
 
 
 @settings
@@ -83,6 +83,10 @@ class Dapo(ClippedRatio):
     redraws: CountOrZero = 3
     overlong_share: Share = 0.2
     overlong_filter: bool = False
+    entropy_coef: NotNegative = 0.0
+    entropy_target: Positive | Literal["off"] = "off"
+    entropy_step: Positive = 0.005
+    top_entropy: TopShare = 1.0
     reduce = "per-token"
 
     def advantage(self, outcome: Outcome) -> Tensor:

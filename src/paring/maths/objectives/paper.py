@@ -9,7 +9,7 @@ from paring.maths.advantages import Outcome, RawReward, Std, best_of_group, grou
 from paring.maths.kl import KlEstimator
 from paring.maths.objective import Objective, Reduce
 from paring.maths.surrogates import ClipHigh, ClipLow, ClippedRatio
-from paring.settings.declare import NotNegative, Positive, settings
+from paring.settings.declare import NotNegative, Positive, TopShare, settings
 
 
 @settings
@@ -19,7 +19,7 @@ class Rgra(Objective):
     loss = -1/B sum_b 1/|o_b| sum_t [ A_b log pi_bt - beta kl_bt ],   A = (r - mean) / std
 
     The paper names no estimator of the KL; k3 is our choice, as in DeepSeekMath. `sequence_mask` and `kl_weighted` are
-    those of `grpo`."""
+    those of `grpo`. Entropy bonus and top-entropy tokens: docs/objectives.md."""
 
     kind: Literal["rgra"] = "rgra"
     std: Std = True
@@ -28,6 +28,10 @@ class Rgra(Objective):
     kl: KlEstimator = "k3"
     kl_weighted: bool = False
     sequence_mask: Positive | Literal["off"] = "off"
+    entropy_coef: NotNegative = 0.0
+    entropy_target: Positive | Literal["off"] = "off"
+    entropy_step: Positive = 0.005
+    top_entropy: TopShare = 1.0
     reduce: Reduce = "per-sequence"
 
     def advantage(self, outcome: Outcome) -> Tensor:
@@ -56,6 +60,10 @@ class Grpo(ClippedRatio):
     kl: KlEstimator = "k3"
     kl_weighted: bool = False
     sequence_mask: Positive | Literal["off"] = "off"
+    entropy_coef: NotNegative = 0.0
+    entropy_target: Positive | Literal["off"] = "off"
+    entropy_step: Positive = 0.005
+    top_entropy: TopShare = 1.0
     reduce: Reduce = "per-sequence"
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ import torch
 from paring.maths.advantages import Outcome
 from paring.maths.objectives import (
     Cispo,
+    ClipCov,
     Dapo,
     Dppo,
     DrGrpo,
@@ -15,6 +16,7 @@ from paring.maths.objectives import (
     Grpo,
     GrpoPositive,
     Gspo,
+    KlCov,
     Luspo,
     MaxRl,
     Nsr,
@@ -82,6 +84,8 @@ KINDS = [
     Pkpo(k=2),
     Pkpo(k=4, reduce="per-token"),
     Gdpo(),
+    ClipCov(),
+    KlCov(),
 ]
 
 

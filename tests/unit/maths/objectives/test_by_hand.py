@@ -11,6 +11,7 @@ from paring.maths.advantages import Outcome, pass_at_k_gain
 from paring.maths.objective import LogProbs, Totals
 from paring.maths.objectives import (
     Cispo,
+    ClipCov,
     Dapo,
     Dppo,
     DrGrpo,
@@ -20,6 +21,7 @@ from paring.maths.objectives import (
     Grpo,
     GrpoPositive,
     Gspo,
+    KlCov,
     Luspo,
     MaxRl,
     Nsr,
@@ -310,6 +312,12 @@ def test_what_the_loss_is_a_mean_over(objective, expected, outcome):
         (MaxRl, {"std": True}),
         (Psr, {"clip": 0.0}),
         (Nsr, {"count": "half"}),
+        (ClipCov, {"cov_low": 5.0}),
+        (ClipCov, {"share": 1.0}),
+        (KlCov, {"penalty": 0.0}),
+        (Rgra, {"top_entropy": 0.0}),
+        (Grpo, {"entropy_target": 0.0}),
+        (Rloo, {"entropy_coef": 0.1}),
     ],
 )
 def test_what_does_not_apply_cannot_be_set(kind, wrong):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from paring.maths.objective import LogProbs, Totals
-from paring.maths.objectives import AnyObjective, OfAims, OfBounds, OfFamily, OfHalves, OfPaper, OwnObjective
+from paring.maths.objectives import AnyObjective, OfAims, OfBounds, OfEntropy, OfFamily, OfHalves, OfPaper, OwnObjective
 
 MASK_BT = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], dtype=torch.float64)
 TOTALS = Totals(sequences=3, tokens=7, longest=5)
@@ -20,7 +20,7 @@ def log_probs(seed=1):
 
 def test_all_kinds_are_here(kinds):
     tried = {type(kind) for kind in kinds}
-    groups = OfPaper, OfFamily, OfHalves, OfBounds, OfAims
+    groups = OfPaper, OfFamily, OfHalves, OfBounds, OfAims, OfEntropy
     assert tried == {kind for group in groups for kind in get_args(group)}
     assert set(get_args(get_args(AnyObjective)[0])) == tried | {OwnObjective}
 

@@ -1,0 +1,55 @@
+"""The passes of an optimiser step, and a look at all their tokens before it is taken."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from paring.maths.objective import Objective
+from paring.maths.selection import TokensOfBatch
+from paring.policy.model import Policy
+from paring.policy.packing import PackedBatch
+
+
+@dataclass
+class Pass:
+    """One micro-batch: packed completions, what each is worth, and its log-probs once they are known."""
+
+    batch: PackedBatch
+    advantage_B: Tensor
+    trunk: Tensor | None = None
+    reference_BT: Tensor | None = None
+    old_BT: Tensor | None = None
+    entropy_BT: Tensor | None = None
+    """Exact, and without a gradient."""
+    picked_BT: Tensor | None = None
+    """bool, the tokens that the objective has `picked` for the next step."""
+
+
+@torch.no_grad()
+def survey(policy: Policy, passes: Sequence[Pass], objective: Objective, temperature: float, *, replay: bool) -> None:
+    """Give each pass the tokens that the objective picks out of all of them, and where it picks by entropy their
+    entropies. It takes a forward pass, so that the choice does not depend on how the step is cut into passes.
+    `replay`: see Policy.log_probs."""
+    masks = [one.batch.mask_BT.bool() for one in passes]
+    logps, olds, advantages, entropies = [], [], [], []
+    for one, mask_BT in zip(passes, masks, strict=True):
+        if objective.top_entropy < 1:
+            logp_BT, one.entropy_BT = policy.entropies(
+                one.batch, temperature=temperature, trunk=one.trunk, replay=replay
+            )
+            entropies.append(one.entropy_BT[mask_BT])
+        else:
+            logp_BT = policy.log_probs(one.batch, temperature=temperature, trunk=one.trunk, replay=replay)
+        one.old_BT = logp_BT if one.old_BT is None else one.old_BT
+        logps.append(logp_BT[mask_BT])
+        olds.append(one.old_BT[mask_BT])
+        advantages.append(one.advantage_B[:, None].expand_as(logp_BT)[mask_BT])
+    if not passes:
+        return
+    entropy_M = torch.cat(entropies) if entropies else None
+    picked_M = objective.picked(TokensOfBatch(torch.cat(logps), torch.cat(olds), torch.cat(advantages), entropy_M))
+    parts = picked_M.split([len(logp_M) for logp_M in logps])
+    for one, mask_BT, part_M in zip(passes, masks, parts, strict=True):
+        one.picked_BT = torch.zeros_like(mask_BT).masked_scatter(mask_BT, part_M)
