@@ -104,6 +104,20 @@ def test_an_objective_of_one_s_own(paring_child, small_overrides, tmp_path):
     assert ended.code == 2 and "objective.path: required, but not given" in ended.output
 
 
+def test_the_entropy_bonus_grows_below_its_target_and_survives_kill_9(paring_child, small_overrides, tmp_path):
+    changes = ["objective.entropy_target=9.0", "steps=4", "save.every=1", *MOVING]
+    recipe = ["train", "quickstart", *small_overrides, *changes]
+    assert paring_child(*recipe, "--out", tmp_path / "whole").code == 0
+    rows = rows_of(tmp_path / "whole")
+    assert [row["entropy_coef"] for row in rows] == pytest.approx([0.0, 0.005, 0.010, 0.015])
+    assert ["entropy_exact" in row for row in rows] == [False, True, True, True]
+    killed = paring_child(*recipe, "--out", tmp_path / "killed", at="paring.training.rl:rl_step", call=3)
+    assert killed.code == -signal.SIGKILL
+    assert paring_child("train", "--resume", tmp_path / "killed").code == 0
+    for name in SAME_BYTES:
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
 STALE = ["objective.kind=grpo", "rollout.sync_every=3", "rollout.updates=2", "rollout.minibatches=3", "steps=6"]
 MOVING = ["optimiser.lr=0.003", "optimiser.warmup=0"]
 GATED = ["adapter.kind=l1ra", "adapter.rank=4", "adapter.events=3", "adapter.shrink=60.0", "adapter.reach=3.0"]

@@ -65,7 +65,7 @@ class Uniform:
 
 
 @dataclass(frozen=True)
-class Teacher:
+class TeacherStates:
     """Another model over the same tokens: its hidden states [N, D'] and its head, which has as many rows at least.
     Nothing of it gets a gradient."""
 
@@ -77,7 +77,7 @@ class Teacher:
         return self.head(self.hidden_ND[part])[:, :vocabulary].div_(temperature).log_softmax(-1)
 
 
-Other = Uniform | Teacher
+Other = Uniform | TeacherStates
 
 
 def token_entropies(hidden_ND: Tensor, head: Head, token_N: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ def token_entropies(hidden_ND: Tensor, head: Head, token_N: Tensor, *, temperatu
 
 
 def token_divergences(
-    hidden_ND: Tensor, head: Head, token_N: Tensor, teacher: Teacher, *, temperature: float
+    hidden_ND: Tensor, head: Head, token_N: Tensor, teacher: TeacherStates, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """What `token_logprobs` gives, and the reverse KL divergence sum_v p_nv (log p_nv - log q_nv) in nats, with q the
     teacher's distribution at the same temperature. Both have a gradient. Three more chunks of logits are alive."""
@@ -149,7 +149,7 @@ def _apart(
     """D_c = sum_v p_cv a_cv with a = log p - log q, and d D_c / d logit_cv = p_cv (a_cv - D_c), since sum_v p_v = 1."""
     apart_CV = logit_CV - normaliser_C[:, None]
     p_CV = apart_CV.exp()
-    if isinstance(other, Teacher):
+    if isinstance(other, TeacherStates):
         apart_CV.sub_(other.log_probs(part, logit_CV.shape[-1], temperature))
     apart_C = torch.einsum("cv,cv->c", p_CV, apart_CV)
     return apart_CV.sub_(apart_C[:, None]).mul_(p_CV), apart_C

@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from paring.maths import logprobs
-from paring.maths.logprobs import Head, Teacher, token_divergences, token_entropies, token_logprobs
+from paring.maths.logprobs import Head, TeacherStates, token_divergences, token_entropies, token_logprobs
 
 ROWS, FEATURES, VOCABULARY = 7, 5, 11
 
@@ -75,7 +75,7 @@ def test_entropy_and_divergence_over_the_vocabulary(monkeypatch, chunk_rows, cap
     hidden_ND, head_VD, token_N, weight_N = inputs()
     generator = torch.Generator().manual_seed(3)
     theirs_ND, their_VD = torch.randn(ROWS, 4, generator=generator), torch.randn(VOCABULARY + 2, 4, generator=generator)
-    teacher = Teacher(theirs_ND, Head(their_VD))
+    teacher = TeacherStates(theirs_ND, Head(their_VD))
     head = Head(head_VD, scale=0.7, cap=cap)
 
     def logs(hidden_ND):
