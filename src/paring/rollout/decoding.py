@@ -11,6 +11,7 @@ from paring.rollout.cache import Prefill, Rows
 from paring.rollout.engine import Sampling
 from paring.rollout.folded import Sampler
 from paring.rollout.noise import draw
+from paring.rollout.stopping import Stops
 
 
 class Decoding:
@@ -28,13 +29,14 @@ class Decoding:
         noise_BT: np.ndarray,
         ends: Collection[int],
         device: torch.device,
+        stops: Stops | None = None,
     ) -> None:
         self.sampler, self.prompts, self.group_size, self.sampling = sampler, prompts, group_size, sampling
         self.uniform_BT = torch.from_numpy(noise_BT).to(device)
         self.token_BT = torch.zeros(noise_BT.shape, dtype=torch.int64, device=device)
         self.logp_BT = torch.zeros(noise_BT.shape, device=device)
         self.length_B = torch.zeros(len(noise_BT), dtype=torch.int64, device=device)
-        self.ends_E = torch.tensor(sorted(ends), device=device)
+        self.ends_E, self.stops = torch.tensor(sorted(ends), device=device), stops
         self.row_L = torch.zeros(0, dtype=torch.int64, device=device)
         self.joined = 0
         self.cache = Rows(device)
@@ -78,10 +80,15 @@ class Decoding:
         self.token_BT[self.row_L, place_L], self.logp_BT[self.row_L, place_L] = token_L, logp_L
         self.length_B[self.row_L] += 1
         live_L = ~torch.isin(token_L, self.ends_E) & (place_L + 1 < self.sampling.max_new_tokens)
+        if self.stops is not None:
+            live_L &= ~self.stops.completed(token_L, lambda row: self._drawn(int(self.row_L[row])))
         if not live_L.all():
             kept_L = self.cache.keep(live_L)
             self.row_L, token_L = self.row_L[kept_L], token_L[kept_L]
         return token_L
+
+    def _drawn(self, row: int) -> list[int]:
+        return self.token_BT[row, : int(self.length_B[row])].tolist()
 
     def _step(self, token_L: Tensor) -> Tensor | None:
         """Logits [L, V] after one more token of each row; None where no row is left."""

@@ -10,14 +10,22 @@ from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, s
 from paring.types import Group, Key, Problem
 
 
+Stop = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=16)]
+"""Stop strings."""
+
+
 @settings
 class Sampling:
-    """How a token is drawn. temperature 0 is greedy; top_k 0 and top_p 1 leave the distribution whole."""
+    """How a token is drawn. temperature 0 is greedy; top_k 0 and top_p 1 leave the distribution whole. An answer ends
+    with the token that completes one of the strings `stop`; its text goes up to that string, or with `keep_stop` to the
+    end of it."""
 
     max_new_tokens: Count
     temperature: NotNegative = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: CountOrZero = 0
+    stop: Stop = ()
+    keep_stop: bool = False
 
 
 @settings
@@ -32,6 +40,11 @@ class Rollout:
     temperature: Annotated[Positive, Field(description="training needs chance; evaluation may be greedy")] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: CountOrZero = 0
+    stop: Stop = ()
+    """Strings that end an answer, also in evaluations. Its text goes up to the first of them; all tokens that were
+    sampled are learned."""
+    keep_stop: bool = False
+    """Whether the string that ended an answer is a part of its text."""
     rows: Count = 512
     """Completions decoded at once; it bounds memory and does not change them."""
     record_gb: NotNegative = 4.0
@@ -66,7 +79,12 @@ class Rollout:
     @property
     def sampling(self) -> Sampling:
         return Sampling(
-            max_new_tokens=self.max_new_tokens, temperature=self.temperature, top_p=self.top_p, top_k=self.top_k
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            stop=self.stop,
+            keep_stop=self.keep_stop,
         )
 
 

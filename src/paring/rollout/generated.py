@@ -26,6 +26,7 @@ from paring.policy.head import into_head
 from paring.policy.model import Policy
 from paring.rollout.engine import Sampling
 from paring.rollout.noise import draw
+from paring.rollout.stopping import Stops
 
 
 class Generation:
@@ -39,6 +40,7 @@ class Generation:
         sampling: Sampling,
         noise_BT: np.ndarray,
         ends: Collection[int],
+        stops: Stops | None = None,
     ) -> None:
         device = policy.device
         self.policy, self.group_size, self.sampling = policy, group_size, sampling
@@ -48,7 +50,7 @@ class Generation:
         self.token_BT = torch.zeros(noise_BT.shape, dtype=torch.int64, device=device)
         self.logp_BT = torch.zeros(noise_BT.shape, device=device)
         self.length_B = torch.zeros(len(noise_BT), dtype=torch.int64, device=device)
-        self.ends_E = torch.tensor(sorted(ends), device=device)
+        self.ends_E, self.stops = torch.tensor(sorted(ends), device=device), stops
 
     def run(self, rows: int) -> None:
         """Generate all completions, at most `rows` at once."""
@@ -109,10 +111,17 @@ class Batch:
         row_D, own_D, token_D = self.row_R[drawn_R], own_R[drawn_R], token_R[drawn_R]
         made.token_BT[row_D, own_D], made.logp_BT[row_D, own_D] = token_D, logp_R[drawn_R]
         made.length_B[row_D] += 1
-        self.ended_R |= drawn_R & (torch.isin(token_R, made.ends_E) | (own_R + 1 == sampling.max_new_tokens))
+        ends_R = torch.isin(token_R, made.ends_E) | (own_R + 1 == sampling.max_new_tokens)
+        if made.stops is not None:
+            ends_R |= made.stops.completed(token_R, lambda row: self._drawn(int(self.row_R[row])))
+        self.ended_R |= drawn_R & ends_R
         if place >= self.prompt_RL.shape[1]:
             return token_R
         return torch.where(is_prompt_R, self.prompt_RL[:, place], token_R)
+
+    def _drawn(self, number: int) -> list[int]:
+        """The tokens of a completion so far."""
+        return self.generation.token_BT[number, : int(self.generation.length_B[number])].tolist()
 
 
 class Drawing(LogitsProcessor):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from paring.adapters.attach import state
-from paring.policy.chat import answer_text, prompt_tokens
+from paring.policy.chat import answer_text, opened_text, prompt_tokens
 from paring.policy.model import Policy
 from paring.policy.packing import packed
 from paring.policy.probe import PROMPT, Misfit, compare, narrowed, probe_tokens, reasons, refusing
@@ -21,6 +21,7 @@ from paring.rollout.noise import uniforms
 from paring.rollout.room import groups_that_fit
 from paring.rollout.snapshot import Snapshot
 from paring.rollout.static import StaticDecoding, in_fixed_sizes
+from paring.rollout.stopping import Stops, stops_of
 from paring.settings.complaints import NotFinite
 from paring.types import Completion, Group, Key, Problem
 
@@ -56,6 +57,7 @@ class LocalEngine:
         noise_BT = np.stack(
             [uniforms(key, problem.id, member, most) for problem in problems for member in problem.members(group_size)]
         )
+        stops = stops_of(self.policy.tokenizer, sampling.stop)
         decoding = decoded(
             self.policy,
             prompts,
@@ -65,6 +67,7 @@ class LocalEngine:
             ends=self.policy.ends,
             rows=self.rows,
             recording=self.recording,
+            stops=stops,
         )
         if not decoding.logp_BT.isfinite().all():
             raise NotFinite("the model's probabilities are not finite")
@@ -75,6 +78,9 @@ class LocalEngine:
             ended = tokens[-1] in ends
             prompt = prompts[place // group_size]
             text = answer_text(self.policy.tokenizer, tokens[:-1] if ended else tokens, prompt)
+            if stops is not None and not ended and (span := stops.found(tokens)) is not None:
+                opened = opened_text(self.policy.tokenizer, prompt)
+                text, ended = text[: len(opened) + span[sampling.keep_stop]], True
             completions.append(Completion(tuple(tokens), tuple(logps[:length]), text, ended))
         return [
             Group(problem, prompt, tuple(completions[index * group_size : (index + 1) * group_size]), traces[index])
@@ -92,11 +98,12 @@ def decoded(
     ends: Collection[int],
     rows: int,
     recording: Recording | None = None,
+    stops: Stops | None = None,
 ) -> Decoding | StaticDecoding | Generation:
-    """All completions, each up to a token of `ends`; at most `rows` of them or one whole group at once, and on a GPU no
+    """All completions, each up to a token of `ends`, or up to one that completes a stop string; at most `rows` of them or one whole group at once, and on a GPU no
     more than its free memory holds."""
     if policy.unpacked is not None:
-        generation = Generation(policy, prompts, group_size, sampling, noise_BT, ends)
+        generation = Generation(policy, prompts, group_size, sampling, noise_BT, ends, stops)
         generation.run(rows)
         return generation
     fed = sum(map(len, prompts)) + len(noise_BT) * (sampling.max_new_tokens - 1)
@@ -105,7 +112,7 @@ def decoded(
     if in_fixed_sizes(policy.device):
         room = groups_that_fit(policy.model, max(map(len, prompts)), sampling.max_new_tokens, group_size)
         way, groups = StaticDecoding, min(groups, room)
-    decoding = way(weights, prompts, group_size, sampling, noise_BT, ends, policy.device)
+    decoding = way(weights, prompts, group_size, sampling, noise_BT, ends, policy.device, stops)
     decoding.run(groups)
     return decoding
 

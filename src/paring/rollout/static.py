@@ -14,6 +14,7 @@ from paring.rollout.folded import Sampler
 from paring.rollout.graphs import Graphs
 from paring.rollout.noise import draw
 from paring.rollout.static_rows import StaticRows
+from paring.rollout.stopping import Stops
 
 CHECK_EVERY = 16
 """Steps from one look at which rows have ended to the next, the only wait of a rollout. A row that ends goes on until
@@ -37,6 +38,7 @@ class StaticDecoding:
         noise_BT: np.ndarray,
         ends: Collection[int],
         device: torch.device,
+        stops: Stops | None = None,
     ) -> None:
         self.sampler, self.prompts, self.group_size, self.sampling = sampler, prompts, group_size, sampling
         spare = np.zeros((1, noise_BT.shape[1]), dtype=noise_BT.dtype)
@@ -45,7 +47,9 @@ class StaticDecoding:
         self._logp_BT = torch.zeros(self._uniform_BT.shape, device=device)
         self._length_B = torch.zeros(len(self._uniform_BT), dtype=torch.int64, device=device)
         self._end_E = torch.tensor(sorted(ends), device=device)
-        self.device, self.joined = device, 0
+        self.device, self.joined, self.stops = device, 0, stops
+        self.looked: dict[int, int] = {}
+        """Tokens of each completion in which stop strings have been looked for."""
         self.drawn: dict[int, int] = {}
         """Tokens that a row of the group at each place has drawn, if it has not ended; places not in it are free."""
 
@@ -79,6 +83,8 @@ class StaticDecoding:
                 self.rows.seen_slots = min(most, max(LEAST_SLOTS, power_of_two(max(self.drawn.values()))))
                 graphs.run(self.rows.groups, self.rows.seen_slots)
                 self.drawn = {place: min(most, drawn + 1) for place, drawn in self.drawn.items()}
+            if self.stops is not None:
+                self._stop(self.stops)
             goes_on = self.live_L[: self.rows.rows].view(-1, self.group_size).any(1).tolist()
             self.drawn = {place: drawn for place, drawn in self.drawn.items() if goes_on[place]}
             if self.joined == len(self.prompts) and 0 < 2 * len(self.drawn) <= self.rows.groups:
@@ -104,6 +110,16 @@ class StaticDecoding:
         self.token_L[rows] = torch.where(live_L, token_L, self.token_L[rows])
         self.rows.slot_L[rows] = torch.where(live_L, place_L, self.rows.slot_L[rows])
         self.live_L[rows] = goes_on_L
+
+    def _stop(self, stops: Stops) -> None:
+        """Rows whose last tokens complete a stop string end there: what they have drawn beyond is not kept."""
+        for row, completion in enumerate(self.completion_L[: self.rows.rows].tolist()):
+            if completion < len(self.token_BT):
+                tokens = self._token_BT[completion, : int(self._length_B[completion])].tolist()
+                length = stops.length(tokens, self.looked.get(completion, 0))
+                self.looked[completion] = len(tokens) if length is None else length
+                if length is not None:
+                    self._length_B[completion], self.live_L[row] = length, False
 
     def _fill(self) -> bool:
         """Waiting prompts take the free places: once through the model, then the first token of each of their rows.
