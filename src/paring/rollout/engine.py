@@ -9,7 +9,6 @@ from paring.settings.complaints import RunFailed
 from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, settings
 from paring.types import Group, Key, Problem
 
-
 Stop = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=16)]
 """Stop strings."""
 

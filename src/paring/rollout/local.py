@@ -100,8 +100,8 @@ def decoded(
     recording: Recording | None = None,
     stops: Stops | None = None,
 ) -> Decoding | StaticDecoding | Generation:
-    """All completions, each up to a token of `ends`, or up to one that completes a stop string; at most `rows` of them or one whole group at once, and on a GPU no
-    more than its free memory holds."""
+    """All completions, each up to a token of `ends` or one that completes a stop string. At most `rows` of them or one
+    whole group are decoded at once, and on a GPU no more than its free memory holds."""
     if policy.unpacked is not None:
         generation = Generation(policy, prompts, group_size, sampling, noise_BT, ends, stops)
         generation.run(rows)
