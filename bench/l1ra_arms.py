@@ -25,8 +25,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "lora-mlp": {"kind": "lora", "targets": MLP},
     "adalora": {"kind": "lora"},
     "l1ra-reference": {"kind": "l1ra-reference"},
-    # LoRA with the reference's first A, N(0, 1/r0): its gates stay at 1.
-    "lora-normal": {"kind": "l1ra-reference", "gate_lr": 1e-9, "l1": 0.0},
+    # With the reference's first A, N(0, 1/r0).
+    "lora-normal": {"kind": "lora", "init_a": "normal"},
     "l1ra-ranks": {"kind": "l1ra", "budget": "ranks"},
     "l1ra": {"kind": "l1ra", "budget": "parameters"},
 }

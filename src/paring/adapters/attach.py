@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from paring.adapters.first_rows import Draw
 from paring.adapters.kinds import Adapter, Lora
 from paring.adapters.linear import features_of
-from paring.adapters.lowrank import Draw, LowRankLinear
+from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.ranks import Components, RankPlan
 from paring.adapters.targets import targeted_modules
 

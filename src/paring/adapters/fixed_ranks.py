@@ -6,10 +6,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from paring.adapters.paths import matches
-from paring.settings.declare import MOST, CountOrZero
+from paring.settings.declare import CountOrZero
 
 LARGEST_FILE = 1 << 26
 SETTING = "adapter.ranks"
@@ -28,6 +28,7 @@ def _joined(ranks: object) -> object:
 
 RankTable = Annotated[dict[str, CountOrZero], BeforeValidator(_joined)]
 """Module -> rank. A module by its whole path, its last components, or a pattern with `*`."""
+_FILE = TypeAdapter(Annotated[dict[str, CountOrZero], Field(min_length=1)], config=ConfigDict(strict=True))
 
 
 def stated_ranks(ranks: "Mapping[str, int] | str") -> dict[str, int]:
@@ -107,19 +108,12 @@ def _read(file: Path) -> dict[str, int]:
         held = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{SETTING} = {str(file)!r} is not JSON: {error}") from error
-    modules = held.get("modules") if isinstance(held, dict) else None
-    if isinstance(modules, list):
+    if isinstance(held, dict) and isinstance(modules := held.get("modules"), list):
         held = {one.get("module"): one.get("end") for one in modules if isinstance(one, dict)}
-        faulty = len(held) != len(modules)
-    else:
-        faulty = False
-    if faulty or not isinstance(held, dict) or not held or not all(map(_is_entry, held, held.values())):
+    try:
+        return _FILE.validate_python(held)
+    except ValidationError:
         raise ValueError(
             f"{SETTING} = {str(file)!r}: neither what `paring ranks RUN --json` prints nor an object of modules and "
             "their ranks, each a whole number from 0"
-        )
-    return held
-
-
-def _is_entry(path: object, rank: object) -> bool:
-    return isinstance(path, str) and type(rank) is int and 0 <= rank <= MOST
+        ) from None

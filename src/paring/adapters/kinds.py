@@ -1,15 +1,15 @@
 """The adapters that a recipe can ask for: LoRA, and L1RA in two variants. Settings, and what follows from them."""
 
 from collections.abc import Mapping
-from functools import partial
 from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field, Strict
 
+from paring.adapters.first_rows import Draw, FirstA, drawn_as
 from paring.adapters.fixed_ranks import RankTable, module_ranks, stated_ranks
 from paring.adapters.gates import Budget, DeadZone, GateRule, Proximal
-from paring.adapters.lowrank import Draw, normal_rows, plain_scale, rank_stabilised_scale, uniform_rows
+from paring.adapters.lowrank import plain_scale, rank_stabilised_scale
 from paring.adapters.ranks import Modules, RankPlan, plan_as_reference, plan_ranks
 from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, Share, settings
 
@@ -38,14 +38,13 @@ class Lora:
     dropout: Share = 0.0
     scaling: Literal["plain", "rank-stabilised"] = "plain"
     targets: Targets = "all-linear"
+    init_a: FirstA = "uniform"
     ranks: RankTable | str | None = None
     """Ranks by module: `{"*.down_proj" = 4, "*" = 0}`, with whole paths, last parts of paths, or patterns; modules that
     are not named have `rank`, and rank 0 is no adapter. Or a file that `paring ranks RUN --json` wrote."""
     most_parameters: CountOrZero = 0
     """Refuses `ranks` that come to more parameters of adapters; 0: any number."""
     start: str | None = None
-
-    draw = staticmethod(uniform_rows)
 
     def __post_init__(self) -> None:
         if self.ranks is not None and self.start is not None:
@@ -60,6 +59,11 @@ class Lora:
             return dict.fromkeys(features, self.rank)
         stated = stated_ranks(self.ranks)
         return module_ranks(stated, features, default=self.rank, most_parameters=self.most_parameters)
+
+    @property
+    def draw(self) -> Draw:
+        """How the rows of A begin."""
+        return drawn_as(self.init_a, self.rank)
 
     @property
     def scale(self) -> float:
@@ -84,6 +88,7 @@ class L1ra:
     alpha: Positive = 16.0
     dropout: Share = 0.0
     targets: Targets = "all-linear"
+    init_a: FirstA = "uniform"
     budget: Budget = "parameters"
     """The conserved quantity: parameters, at most those of LoRA of `rank`; or the sum of the ranks, as in the paper."""
     events: Annotated[Count, Field(description="rank events of the run, evenly spaced, the last at its end")] = 10
@@ -103,8 +108,6 @@ class L1ra:
     start: str | None = None
     """A PEFT LoRA folder to start from. Its ranks, dropout and targets then hold; `rank` sets the budget alone."""
 
-    draw = staticmethod(uniform_rows)
-
     def __post_init__(self) -> None:
         if self.floor > self.rank:
             raise ValueError(f"floor = {self.floor} is above the start rank {self.rank}: the budget could not pay it")
@@ -115,6 +118,11 @@ class L1ra:
                 f"shrink + reach = {self.shrink + self.reach:g}: no gate could come from 1 to 0, so that no rank would "
                 "ever move; their sum must be at least 1"
             )
+
+    @property
+    def draw(self) -> Draw:
+        """How the rows of A begin."""
+        return drawn_as(self.init_a, self.rank)
 
     @property
     def scale(self) -> float:
@@ -169,13 +177,14 @@ class L1raReference:
 
     Differences from L1ra: gates by AdamE's rule with its dead zone; removed below a threshold, the last component kept
     rather than the largest; ranks given in turn to the modules with the largest smallest gate; no cap, no end of
-    giving; A ~ N(0, 1 / rank); and Adam starts anew, all moments lost, at each event that removes something."""
+    giving; and Adam starts anew, all moments lost, at each event that removes something."""
 
     kind: Literal["l1ra-reference"] = "l1ra-reference"
     rank: Count = 16
     alpha: Positive = 16.0
     dropout: Share = 0.0
     targets: Targets = "all-linear"
+    init_a: FirstA = "normal"
     budget: Literal["ranks"] = "ranks"
     events: Annotated[Count, Field(description="1 / rank_update_ratio of the reference")] = 20
     l1: NotNegative = 0.005
@@ -193,8 +202,8 @@ class L1raReference:
 
     @property
     def draw(self) -> Draw:
-        """A ~ N(0, std 1 / r0)."""
-        return partial(normal_rows, std=1 / self.rank)
+        """How the rows of A begin."""
+        return drawn_as(self.init_a, self.rank)
 
     def gate_rule(self, updates: int) -> GateRule:
         return DeadZone(lr=self.gate_lr, l1=self.l1)

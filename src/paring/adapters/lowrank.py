@@ -1,6 +1,6 @@
 """A linear layer with a low-rank update beside it, over any base that maps inputs to outputs: y = W x + s B A x."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from math import sqrt
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from paring.adapters.first_rows import Draw, uniform_rows
 from paring.adapters.linear import Transposed, features_of, is_dense, is_plain_product
 from paring.maths.products import frozen_linear, product
 
@@ -21,23 +22,6 @@ def plain_scale(alpha: float, rank: int) -> float:
 def rank_stabilised_scale(alpha: float, rank: int) -> float:
     """s = alpha / sqrt(r)      (rsLoRA, arXiv 2312.03732)"""
     return alpha / sqrt(rank)
-
-
-Draw = Callable[[int, int, torch.Generator], Tensor]
-"""(rank, inputs, generator) -> first values of A: fp32 [R, I], on the generator's device."""
-
-
-def uniform_rows(rank: int, inputs: int, generator: torch.Generator) -> Tensor:
-    """U(-1/sqrt(in), 1/sqrt(in)), as PEFT draws A."""
-    bound = 1 / sqrt(inputs)
-    A_RI = torch.empty(rank, inputs, dtype=torch.float32, device=generator.device)
-    return A_RI.uniform_(-bound, bound, generator=generator)
-
-
-def normal_rows(rank: int, inputs: int, generator: torch.Generator, *, std: float) -> Tensor:
-    """N(0, std)."""
-    A_RI = torch.empty(rank, inputs, dtype=torch.float32, device=generator.device)
-    return A_RI.normal_(0, std, generator=generator)
 
 
 def product_dtype(x: Tensor, weights: torch.dtype) -> torch.dtype:

@@ -7,6 +7,8 @@ SHARED = {
     "method": "Reinforcement learning or supervised fine-tuning.",
     "adapter.alpha": "The adapter's output is multiplied by alpha / rank, or as `scaling` says.",
     "adapter.dropout": "The share of an adapter's inputs that is set to 0 while training.",
+    "adapter.init_a": "First values of A. uniform: U(-1/sqrt(in), 1/sqrt(in)), as PEFT; normal: N(0, 1/rank), PEFT's "
+    "gaussian and L1RA's reference; orthogonal: rows that stand upright on one another, as long as those of uniform.",
     "adapter.rank": "Rank of each adapter, at the start.",
     "adapter.scaling": "plain: alpha / rank; rank-stabilised: alpha / sqrt(rank) (arXiv 2312.03732).",
     "adapter.start": "A PEFT LoRA folder to start from.",

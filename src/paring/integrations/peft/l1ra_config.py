@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from peft import PeftConfig, PeftType
 
+from paring.adapters.first_rows import FirstA
 from paring.adapters.kinds import Gated, L1ra, L1raReference
 from paring.adapters.lowrank import plain_scale
 
@@ -36,6 +37,8 @@ class GatedConfig(PeftConfig):
     """Without effect, for those who come from LoRA: whether a base keeps its weight transposed is read off it."""
     init_weights: bool = True
     """False: B is random as well, so that a new adapter changes the model. For tests."""
+    init_a: FirstA = OURS.init_a
+    """How the first values of A are drawn, and those of components that come in later."""
     rank_pattern: dict[str, int] = field(default_factory=dict)
     """Ranks that are not r, by pattern of the module's path. Rank events and saved adapters keep theirs here."""
 
@@ -94,6 +97,7 @@ class L1raReferenceConfig(GatedConfig):
 
     r: int = REFERENCE.rank
     lora_alpha: float = REFERENCE.alpha
+    init_a: FirstA = REFERENCE.init_a
     events: int = REFERENCE.events
     l1: float = REFERENCE.l1
     gate_lr: float = REFERENCE.gate_lr
