@@ -2,6 +2,7 @@
 
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Self
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from paring.maths.advantages import Outcome
 from paring.maths.kl import KL_ESTIMATORS, LARGEST_LOG_RATIO
+from paring.maths.mismatch import Correction
 from paring.maths.selection import TokensOfBatch, highest
 from paring.settings.declare import Positive
 
@@ -17,10 +19,11 @@ Reduce = Literal["per-sequence", "per-token", "constant", "sum"]
 
 @dataclass(frozen=True)
 class LogProbs:
-    """log pi(o_bt) under three policies, [B, T] each, 0 where mask_BT is 0.
+    """log pi(o_bt) under four policies, [B, T] each, 0 where mask_BT is 0.
 
-    policy: being trained, carries the gradient. old: the one that sampled. reference: adapters off; needed only
-    where `objective.kl_coef` is not 0."""
+    policy: being trained, carries the gradient. old: the one that sampled, by training's arithmetic. reference:
+    adapters off; needed only where `objective.kl_coef` is not 0. sampled: the one that sampled, by the engine's own
+    arithmetic, at the temperature of sampling; needed only for a correction."""
 
     policy_BT: Tensor
     old_BT: Tensor
@@ -30,6 +33,7 @@ class LogProbs:
     gradient."""
     picked_BT: Tensor | None = None
     """bool, the tokens that the objective has `picked`, where it surveys the batch."""
+    sampled_BT: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -142,11 +146,19 @@ class Objective:
         """The objective to use: itself; for a custom one, the class that its file defines."""
         return self
 
-    def __call__(self, logp: LogProbs, advantage_B: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:
-        """The micro-batch's part of the loss, a scalar. advantage_B: [B]; mask_BT: 1.0 where there is a token."""
-        gain_BT = self.gain(logp, advantage_B[:, None], mask_BT)
-        if self.sequence_mask != "off":
-            gain_BT = gain_BT.masked_fill(drifted(logp, advantage_B[:, None], mask_BT, self.sequence_mask), 0.0)
+    def __call__(
+        self,
+        logp: LogProbs,
+        advantage_B: Tensor,
+        mask_BT: Tensor,
+        totals: Totals,
+        correction: Correction | None = None,
+    ) -> Tensor:
+        """The micro-batch's part of the loss, a scalar. advantage_B: [B]; mask_BT: 1.0 where there is a token.
+        `correction`: the gains, but not entropies and KL terms, are weighted by how likely their tokens were drawn."""
+        gain_BT = self._masked_gain(logp, advantage_B[:, None], mask_BT)
+        if correction is not None:
+            gain_BT = correction.weight(self.log_mismatch(logp), mask_BT) * gain_BT
         if self.top_entropy < 1:
             assert logp.picked_BT is not None, "top_entropy is below 1, but no tokens were picked"
             gain_BT = gain_BT.masked_fill(~logp.picked_BT, 0.0)
@@ -160,6 +172,37 @@ class Objective:
                 kl_BT = importance_ratio(logp) * kl_BT
             gain_BT = gain_BT - self.kl_coef * kl_BT
         return -REDUCERS[self.reduce](gain_BT, mask_BT, totals)
+
+    def _masked_gain(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
+        gain_BT = self.gain(logp, advantage_B1, mask_BT)
+        if self.sequence_mask == "off":
+            return gain_BT
+        return gain_BT.masked_fill(drifted(logp, advantage_B1, mask_BT, self.sequence_mask), 0.0)
+
+    def log_mismatch(self, logp: LogProbs) -> Tensor:
+        """log w_bt of Correction: log of the trained policy over the one that sampled, but for what the objective's
+        own ratio or clip takes care of, which is pi / pi_old."""
+        assert logp.sampled_BT is not None, "a correction needs the log-probs at which the tokens were sampled"
+        return (logp.old_BT if self.knows_old else logp.policy_BT.detach()) - logp.sampled_BT
+
+    @cached_property
+    def knows_old(self) -> bool:
+        """Whether a ratio, a clip or a mask ties the gain to the old policy, so that answers of an older policy can be
+        trained on without a correction. Found by trial: whether the gain's slope changes with the old log-probs."""
+        generator = torch.Generator().manual_seed(0)
+        policy_BT = -3 * torch.rand(8, 4, generator=generator, dtype=torch.float64)
+        far_BT = policy_BT + 6 * torch.rand(8, 4, generator=generator, dtype=torch.float64) - 3
+        far_BT[:2] = policy_BT[:2] + LARGEST_LOG_RATIO
+        advantage_B1 = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(4)[:, None]
+
+        def slope_BT(old_BT: Tensor) -> Tensor:
+            with torch.enable_grad():
+                leaf_BT = policy_BT.clone().requires_grad_()
+                logp = LogProbs(leaf_BT, old_BT, policy_BT)
+                gain_BT = self._masked_gain(logp, advantage_B1, torch.ones_like(leaf_BT))
+                return torch.autograd.grad(gain_BT.sum() + 0 * leaf_BT.sum(), leaf_BT)[0]
+
+        return not torch.equal(slope_BT(policy_BT), slope_BT(far_BT))
 
     def clip_fraction(self, logp: LogProbs, advantage_B: Tensor, mask_BT: Tensor, totals: Totals) -> Tensor:
         """The micro-batch's part of the share of tokens that are `clipped`, or masked with their completion."""

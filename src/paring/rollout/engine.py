@@ -5,8 +5,9 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
+from paring.maths.mismatch import Correction, CorrectionKind
 from paring.settings.complaints import RunFailed
-from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, settings
+from paring.settings.declare import LARGEST, Count, CountOrZero, NotNegative, Positive, Share, settings
 from paring.types import Group, Key, Problem
 
 Stop = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=16)]
@@ -62,8 +63,21 @@ class Rollout:
     """The signal that is missed: answers that are all right or all wrong, or whose rewards are all the same."""
     mask_truncated: bool = False
     """Whether answers that were cut off count for their group and are not learned, whatever the objective."""
+    truncate_ratio: Annotated[float, Field(ge=1, le=LARGEST)] | Literal["off"] = "off"
+    """The bound of the importance weights of answers that the trained policy has not sampled itself; "off": no weights
+    (docs/objectives.md)."""
+    correction: CorrectionKind = "tis"
+    """Where a weight passes the bound, tis and sequence-tis hold it there, mis and icepop make it 0."""
+    least_ratio: Share = 0.5
+    """The lower bound of icepop, below which a weight is 0."""
 
     def __post_init__(self) -> None:
+        if self.truncate_ratio == "off" and self.correction != "tis":
+            raise ValueError(
+                f"correction = {self.correction} needs truncate_ratio, the bound of its weights; 2 is usual"
+            )
+        if self.correction != "icepop" and self.least_ratio != 0.5:
+            raise ValueError(f"least_ratio = {self.least_ratio}: only correction = icepop has a lower bound")
         if self.minibatches > self.problems:
             raise ValueError(
                 f"minibatches = {self.minibatches} of {self.problems} problems: each needs one at least; lower "
@@ -74,6 +88,13 @@ class Rollout:
     def optimiser_steps(self) -> int:
         """Optimiser steps taken on each rollout."""
         return self.updates * self.minibatches
+
+    @property
+    def importance(self) -> Correction | None:
+        """The weights of answers that another policy has sampled; None: they have none."""
+        if self.truncate_ratio == "off":
+            return None
+        return Correction(self.correction, self.truncate_ratio, self.least_ratio)
 
     @property
     def sampling(self) -> Sampling:

@@ -63,6 +63,13 @@ METRICS: dict[str, str] = {
     "gate": "Mean gate of the L1RA adapters, 0 to 1; new components come in at 1.",
     "gates_at_zero": "Share of the L1RA components whose gate is 0: the next rank event removes them, 0 to 1.",
     "adapter_parameters": "Parameters that the adapter has when it is published, gates folded into the factors.",
+    "mismatch": "How far apart the log-probs of sampling and of training are, both of the policy that sampled: mean "
+    "distance in nats a token trained on, before the last update; rounding where both are fp32.",
+    "mismatch_max": "The largest such difference of a token, in nats.",
+    "mismatch_kl": "KL divergence of training's policy from the sampler's (k3) by these log-probs, in nats a token.",
+    "importance_weight": "Mean importance weight of the tokens trained on, with rollout.truncate_ratio; 1 where the "
+    "trained policy has sampled itself.",
+    "importance_bounded": "Share of the tokens trained on whose importance weight is bounded or made 0, 0 to 1.",
     "unpacked": "Why passes are not packed but one sequence a row, by the model's own attention and cache.",
     "sampling_gap": "At the first step, where the base is quantised or not in fp32: by how much log-probs of a rollout "
     "and of training differ in a probe of so many tokens, in nats a token: the mean, and the largest.",
@@ -80,6 +87,8 @@ HEALTHY: dict[str, tuple[float, float]] = {
     "dropped_steps": (0.0, 0.0),
     "clip_fraction": (0.0, 0.3),
     "ratio_max": (0.0, 10.0),
+    "mismatch_kl": (0.0, 0.1),
+    "importance_bounded": (0.0, 0.3),
 }
 """From and to, both included: outside a person should look. Rules of thumb of ours, no source gives better ones."""
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from paring.maths.kl import LARGEST_LOG_RATIO, k3
+from paring.maths.mismatch import Correction
 from paring.maths.objective import LogProbs, Objective, Totals, per_token_mean
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack
@@ -25,14 +26,19 @@ class Measures:
     What a pass gives stays on its device until `as_plain`, which waits for the device once for all passes.
     The ratios are those of the tokens trained on: of a completion that is left out none is known."""
 
-    def __init__(self, objective: Objective, whole: Totals, minibatches: int) -> None:
-        self.objective, self.whole, self.minibatches = objective, whole, minibatches
+    def __init__(
+        self, objective: Objective, whole: Totals, minibatches: int, correction: Correction | None = None
+    ) -> None:
+        self.objective, self.whole, self.minibatches, self.correction = objective, whole, minibatches, correction
         self.losses: list[Tensor] = []
         self.clip_fractions: list[Tensor] = []
         self.kls: list[Tensor] = []
         self.entropies: list[Tensor] = []
         self.log_ratios: list[Tensor] = []
         self.masks: list[Tensor] = []
+        self.mismatches: list[Tensor] = []
+        self.weights: list[Tensor] = []
+        self.bounded: list[Tensor] = []
 
     @torch.no_grad()
     def add(self, logp: LogProbs, advantage_B: Tensor, mask_BT: Tensor, loss: Tensor) -> None:
@@ -46,13 +52,21 @@ class Measures:
             self.kls.append(per_token_mean(k3(logp.reference_BT - logp.policy_BT), mask_BT, self.whole))
         if logp.entropy_BT is not None:
             self.entropies.append(torch.stack([(logp.entropy_BT * mask_BT).sum(), mask_BT.sum()]))
+        if logp.sampled_BT is not None:
+            self.mismatches.append(logp.old_BT - logp.sampled_BT)
+        if self.correction:
+            log_ratio_BT = self.objective.log_mismatch(logp)
+            self.weights.append(self.correction.weight(log_ratio_BT, mask_BT))
+            self.bounded.append(self.correction.acts(log_ratio_BT, mask_BT))
 
     def as_plain(self) -> dict[str, float]:
-        """By the names of the journal's glossary; `kl` only where there is a KL term, `entropy_exact` where
-        the entropy over the vocabulary was computed."""
+        """By the names of the journal's glossary; `kl` only where there is a KL term, `entropy_exact` where the entropy
+        over the vocabulary was computed, `mismatch` where something was sampled, and the weights' with a correction."""
         held = (self.losses, self.clip_fractions, self.kls, self.log_ratios, self.masks, self.entropies)
-        losses, clip_fractions, kls, log_ratios, masks, entropies = gathered(*held)
+        of_sampling = (self.mismatches, self.weights, self.bounded)
+        losses, clip_fractions, kls, log_ratios, masks, entropies, *others = gathered(*held, *of_sampling)
         log_ratio_M = log_ratios[masks.bool()].float() if len(masks) else torch.zeros(1)
+        mismatch_M, weight_M, bounded_M = (other[masks.bool()] if len(other) else other for other in others)
         exact = {}
         if len(entropies):
             entropy, tokens = entropies.view(-1, 2).sum(0).tolist()
@@ -67,6 +81,9 @@ class Measures:
                 "kl_sampling": float(k3(log_ratio_M).mean()),
             }
             | ({"kl": total(kls.tolist())} if self.objective.kl_coef else {})
+            | mismatch_measures(mismatch_M)
+            | mean_of("importance_weight", weight_M)
+            | mean_of("importance_bounded", bounded_M)
         )
 
 
@@ -81,6 +98,20 @@ def gathered(*lists: Sequence[Tensor]) -> list[Tensor]:
 def total(numbers: Iterable[float]) -> float:
     """Added up in order, each sum rounded: `sum` rounds otherwise from Python 3.12 on."""
     return reduce(add, numbers, 0.0)
+
+
+def mean_of(name: str, value_M: Tensor) -> dict[str, float]:
+    """The mean by its name; nothing without tokens."""
+    return {name: float(value_M.mean())} if len(value_M) else {}
+
+
+def mismatch_measures(log_ratio_M: Tensor) -> dict[str, float]:
+    """How far what trains is from what sampled, by log pi_old - log pi_sampled of sampled tokens; {} without tokens."""
+    if not len(log_ratio_M):
+        return {}
+    apart_M = log_ratio_M.abs()
+    kl = k3(log_ratio_M)  # drawn from the policy that sampled, so unbiased for KL(pi_sampled || pi_old)
+    return {"mismatch": float(apart_M.mean()), "mismatch_max": float(apart_M.max()), "mismatch_kl": float(kl.mean())}
 
 
 def ratio_quantiles(log_ratio_M: Tensor) -> dict[str, float]:

@@ -18,6 +18,8 @@ class Pass:
 
     batch: PackedBatch
     advantage_B: Tensor
+    sampled_BT: Tensor | None = None
+    """The log-probs at which the tokens were sampled; None of worked solutions, which nobody has sampled."""
     trunk: Tensor | None = None
     reference_BT: Tensor | None = None
     old_BT: Tensor | None = None

@@ -70,6 +70,11 @@ def prepare(run: Run, note: Callable[[str], object] = str) -> Setup:
     ask_for_large_pages()  # before an objective of the user's own is tried on tensors
     objective = run.objective.opened()
     objective.check(run.rollout.group_size)
+    if objective.from_solutions and run.rollout.importance:
+        raise ValueError(
+            f"rollout.truncate_ratio = {run.rollout.truncate_ratio}: {run.objective.kind} learns from worked "
+            'solutions, which no policy has sampled, so they have no weights: leave it "off"'
+        )
     problems, tested = run.task.problems("train"), run.task.problems("test")
     validated = run.task.problems("validation") if run.evaluate.every or run.evaluate.validation_at_end else []
     if not problems or not tested:

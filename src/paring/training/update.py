@@ -82,12 +82,13 @@ class Minibatch:
         needed_PG = torch.ones_like(worth.selected_PG) if objective.keeps_all else worth.advantage_PG != 0
         if worth.masked_PG is not None:
             needed_PG = needed_PG & ~worth.masked_PG
-        passes = [
-            Pass(pack(shared, policy.device), advantage_B.to(policy.device))
-            for shared, advantage_B in cut(
-                worth.groups, worth.advantage_PG, needed_PG, tokens_per_pass, policy.tokens_held
-            )
-        ]
+        passes = []
+        for shared, advantage_B, sampled in cut(
+            worth.groups, worth.advantage_PG, needed_PG, tokens_per_pass, policy.tokens_held
+        ):
+            batch = pack(shared, policy.device)
+            sampled_BT = None if objective.from_solutions else batch.spread(torch.tensor(sampled, device=policy.device))
+            passes.append(Pass(batch, advantage_B.to(policy.device), sampled_BT))
         signal = float((worth.advantage_PG != 0).any(-1).float().mean())
         return cls(passes, worth.totals(), signal)
 
@@ -136,7 +137,7 @@ def improve(
         for number in range(1, updates + 1):
             sampled = number == updates and not objective.kl_coef
             kl = {"kl": kl_of_sample(policy, worth.groups, temperature)} if sampled else {}
-            measures = Measures(objective, whole, len(minibatches))
+            measures = Measures(objective, whole, len(minibatches), rollout.importance)
             update.passes = number
             for minibatch in minibatches:
                 optimiser.zero_grad()
@@ -165,13 +166,15 @@ def cut(
     needed_PG: Tensor,
     tokens_per_pass: int,
     held: Callable[[Sequence[Shared]], int] = packed_tokens,
-) -> Iterator[tuple[list[Shared], Tensor]]:
-    """Cut the groups into passes that hold at most `tokens_per_pass` tokens (a single completion may take more).
+) -> Iterator[tuple[list[Shared], Tensor, list[float]]]:
+    """Cut the groups into passes that hold at most `tokens_per_pass` tokens (a single completion may take more): what
+    is packed, the advantage of each completion, and the log-probs at which their tokens were sampled, one by one.
 
     A group that does not fit is continued in the next pass, where its prompt stands again. Completions that are not
     needed (needed_PG: bool) are left out."""
     shared: list[Shared] = []
     advantages: list[float] = []
+    sampled: list[float] = []
     for group, advantage_G, needed_G in zip(groups, advantage_PG.tolist(), needed_PG.tolist(), strict=True):
         members: list[tuple[int, ...]] = []
         trace = group.trace and group.trace.of_prompt()
@@ -181,8 +184,8 @@ def cut(
             completion = group.completions[member]
             with_it = [*(shared[:-1] if members else shared), Shared(group.prompt, [*members, completion.tokens])]
             if shared and held(with_it) > tokens_per_pass:
-                yield shared, torch.tensor(advantages)
-                shared, advantages, members = [], [], []
+                yield shared, torch.tensor(advantages), sampled
+                shared, advantages, sampled, members = [], [], [], []
                 trace = group.trace and group.trace.of_prompt()
             if not members:
                 shared.append(Shared(group.prompt, members, trace))
@@ -190,8 +193,9 @@ def cut(
             if trace and group.trace:
                 trace.completions.append(group.trace.completions[member])
             advantages.append(advantage)
+            sampled += completion.logprobs
     if shared:
-        yield shared, torch.tensor(advantages)
+        yield shared, torch.tensor(advantages), sampled
 
 
 @torch.no_grad()
@@ -225,7 +229,7 @@ def _backward(
                 one.old_BT = policy_BT.detach()
             if objective.kl_coef and one.reference_BT is None:
                 one.reference_BT = one.old_BT
-            logp = LogProbs(policy_BT, one.old_BT, one.reference_BT, entropy_BT=entropy_BT, picked_BT=one.picked_BT)
-            loss = objective(logp, one.advantage_B, mask_BT, minibatch.totals)
+            logp = LogProbs(policy_BT, one.old_BT, one.reference_BT, entropy_BT, one.picked_BT, one.sampled_BT)
+            loss = objective(logp, one.advantage_B, mask_BT, minibatch.totals, measures.correction)
             loss.backward()
             measures.add(logp, one.advantage_B, mask_BT, loss)

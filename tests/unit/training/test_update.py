@@ -1,6 +1,7 @@
 """From scored groups to a moved policy: the gradient by the plain way, however it is cut, and the guard."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -48,12 +49,25 @@ def groups():
     return [group(tokens(prompt), [tokens(length) for length in lengths]) for prompt, lengths in LENGTHS]
 
 
-def update(policy, groups, objective, *, optimiser=None, advantage_PG=ADVANTAGE_PG, updates=1, minibatches=1, **others):
+def update(
+    policy,
+    groups,
+    objective,
+    *,
+    optimiser=None,
+    advantage_PG=ADVANTAGE_PG,
+    updates=1,
+    minibatches=1,
+    truncate_ratio="off",
+    correction="tis",
+    **others,
+):
     """One update with a gradient that is not clipped."""
     optimiser = optimiser or Optimiser(parameters_by_name(policy.adapters), Adam(max_grad_norm=1e9))
     worth = Worth(groups, advantage_PG, torch.ones_like(advantage_PG, dtype=torch.bool), longest=1)
     sizes = {"problems": len(groups), "group_size": 3, "max_new_tokens": 9}
-    rollout = Rollout(**sizes, temperature=TEMPERATURE, updates=updates, minibatches=minibatches)
+    weights = {"truncate_ratio": truncate_ratio, "correction": correction}
+    rollout = Rollout(**sizes, temperature=TEMPERATURE, updates=updates, minibatches=minibatches, **weights)
     plain = {"tokens_per_pass": 10_000, "lr": 0.01, "seed": 0, "watch": Stopwatch()}
     return improve(policy, optimiser, worth, objective, rollout, **plain | others)
 
@@ -224,11 +238,12 @@ def passes(groups, tokens_per_pass, needed_PG=None):
 def test_cut_keeps_order_and_limit_and_fills_what_it_can(groups, tokens_per_pass):
     expected = [(one.prompt, own.tokens) for one in groups for own in one.completions]
     parts = passes(groups, tokens_per_pass)
-    assert [(one.prompt, own) for shared, _ in parts for one in shared for own in one.completions] == expected
-    assert torch.cat([advantage_B for _, advantage_B in parts]).tolist() == list(range(9))
-    for shared, advantage_B in parts:
+    assert [(one.prompt, own) for shared, _, _ in parts for one in shared for own in one.completions] == expected
+    assert torch.cat([advantage_B for _, advantage_B, _ in parts]).tolist() == list(range(9))
+    for shared, advantage_B, sampled in parts:
+        assert len(sampled) == sum(len(own) for one in shared for own in one.completions)
         assert packed_tokens(shared) <= tokens_per_pass or len(advantage_B) == 1
-    for (shared, _), (later, _) in pairwise(parts):
+    for (shared, *_), (later, *_) in pairwise(parts):
         prompt, own = later[0].prompt, later[0].completions[0]
         added = len(own) - 1 + (0 if shared[-1].prompt == prompt else len(prompt))
         assert packed_tokens(shared) + added > tokens_per_pass
@@ -236,14 +251,14 @@ def test_cut_keeps_order_and_limit_and_fills_what_it_can(groups, tokens_per_pass
 
 def test_a_continued_group_gets_its_prompt_again(groups):
     # 4 + 2 + 0 tokens of the first group fit into 7; its third completion of 8 follows alone.
-    (first, _), (second, _), *_ = passes(groups, 7)
+    (first, *_), (second, *_), *_ = passes(groups, 7)
     assert [one.prompt for one in first + second] == [groups[0].prompt] * 2
     assert [len(one.completions) for one in first + second] == [2, 1]
 
 
 def test_cut_leaves_out_what_is_not_needed(groups):
     needed_PG = torch.tensor([[True, False, True], [False] * 3, [False, True, False]])
-    ((shared, advantage_B),) = passes(groups, 10_000, needed_PG)
+    ((shared, advantage_B, _),) = passes(groups, 10_000, needed_PG)
     assert advantage_B.tolist() == [0, 2, 7]
     assert [one.prompt for one in shared] == [groups[0].prompt, groups[2].prompt]
     assert passes(groups, 10_000, torch.zeros(3, 3, dtype=torch.bool)) == []
@@ -388,6 +403,51 @@ def test_without_a_kl_term_the_kl_is_that_of_the_first_completions(
     first = slice(None, 3 * of_groups, 3)
     kl = k3(logp.reference_BT - logp.policy_BT)[first][mask_BT[first].bool()].mean()
     assert found.measures["kl"] == pytest.approx(float(kl.detach()), rel=1e-4)
+
+
+def as_sampled(policy, groups, shift):
+    """The groups with the policy's own log-probs, less `shift` nats, as those at which they were sampled."""
+    batch = pack([Shared(one.prompt, [own.tokens for own in one.completions]) for one in groups], policy.device)
+    with torch.no_grad():
+        logps = iter((policy.log_probs(batch, temperature=TEMPERATURE) - shift).tolist())
+    return [
+        replace(
+            one,
+            completions=tuple(replace(own, logprobs=tuple(next(logps)[: len(own.tokens)])) for own in one.completions),
+        )
+        for one in groups
+    ]
+
+
+@pytest.mark.parametrize("correction", ["tis", "sequence-tis", "mis", "icepop"])
+def test_a_sampler_that_is_the_trainer_changes_no_byte(make_policy, groups, correction):
+    ends = []
+    for weights in ({}, {"truncate_ratio": 1.5, "correction": correction}):
+        policy = make_policy()
+        found = update(policy, as_sampled(policy, groups, 0.0), Rgra(), **weights)
+        ends.append(values(policy))
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    assert (found.measures["mismatch"], found.measures["mismatch_max"], found.measures["mismatch_kl"]) == (0, 0, 0)
+    assert (found.measures["importance_weight"], found.measures["importance_bounded"]) == (1, 0)
+
+
+@pytest.mark.parametrize("tokens_per_pass", [7, 10_000])
+@pytest.mark.parametrize(("weights", "factor"), [({}, 1), ({"truncate_ratio": 9.0}, 2), ({"truncate_ratio": 1.5}, 1.5)])
+def test_tokens_that_were_half_as_likely_to_be_sampled_weigh_twice(
+    make_policy, groups, weights, factor, tokens_per_pass
+):
+    """Or as much as the bound, however the passes are cut; the log-probs go with their tokens."""
+    policy = make_policy()
+    update(policy, groups, Rgra(), lr=0.0)
+    plain = gradient(policy)
+    found = update(
+        policy, as_sampled(policy, groups, math.log(2)), Rgra(), lr=0.0, tokens_per_pass=tokens_per_pass, **weights
+    )
+    torch.testing.assert_close(gradient(policy), factor * plain, rtol=1e-4, atol=1e-6)
+    assert found.measures["mismatch"] == pytest.approx(math.log(2), abs=1e-5)
+    assert found.measures["mismatch_kl"] == pytest.approx(2 - 1 - math.log(2), abs=1e-5)
+    assert found.measures.get("importance_weight", 1) == pytest.approx(factor, abs=1e-5)
+    assert found.measures.get("importance_bounded", 0) == (factor == 1.5)
 
 
 def test_an_objective_that_learns_from_an_advantage_of_0_leaves_nothing_out(make_policy, groups):
