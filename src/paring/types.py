@@ -103,10 +103,12 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The key of a rollout's noise, which is a function of it, of problem, member and position."""
+    """The key of a rollout's noise, which is a function of it, of problem, member and position. `member`: the number of
+    the first completion of each problem; a rollout from there draws what a longer one from 0 draws there."""
 
     seed: int
     step: int
+    member: int = 0
 
     def number(self) -> int:
         """The key as one seed for generators that take one: 63 bits."""

@@ -19,19 +19,31 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many problems of each.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Answers to each problem.")] = 1,
     temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
-    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer.")] = None,
+    top_p: Annotated[float, typer.Option(min=0, max=1, help="Draw among the likeliest tokens of this mass.")] = 1.0,
+    top_k: Annotated[int, typer.Option(min=0, help="Draw among the k likeliest tokens; 0: all.")] = 0,
+    min_p: Annotated[float, typer.Option(min=0, max=1, help="... among those of this share of the likeliest.")] = 0.0,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Longest answer: of a run its own, else 4096, or 32768 of a model that thinks."),
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt in the place of the task's; '' is none.")] = None,
+    template_arguments: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of the chat template: enable_thinking=false.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     compare: Annotated[str | None, typer.Option(metavar="OTHER", help="A second one: OTHER less the first.")] = None,
     data: Annotated[Path | None, typer.Option(help="DIR of DIR/gsm8k/test.jsonl ...; by default the hub.")] = None,
     style: Annotated[str | None, typer.Option(help="boxed or think-answer; by default as the run trained.")] = None,
     shots: Annotated[int | None, typer.Option(min=0, help="Worked examples before a benchmark's question.")] = None,
     broken: Annotated[str, typer.Option(help="Rows known to be broken: mend, keep or drop.")] = "mend",
+    long: Annotated[str, typer.Option(help="Problems too long for the context: stop or skip.")] = "stop",
     rows: Annotated[int, typer.Option(min=1, help="Answers decoded at once.")] = 32,
-    out: Annotated[Path | None, typer.Option(help="Keep everything here; go on with what it holds.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep everything here; go on with it, or add to it.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a run, a model or an adapter on tasks and benchmarks."""
     one_of("--broken", broken, ("mend", "keep", "drop"))
+    one_of("--long", long, ("stop", "skip"))
     from paring.evaluation.presentation import lines
     from paring.evaluation.request import request_of
     from paring.subjects.evaluate import evaluate_on
@@ -44,10 +56,16 @@ def evaluate(
         limit=limit,
         samples=samples,
         temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        min_p=min_p,
         max_new_tokens=max_new_tokens,
+        system=system,
+        template_arguments=parsed(template_arguments),
         style=style,
         shots=shots,
         broken=broken,
+        long=long,
         data=None if data is None else str(data),
         seed=seed,
         rows=rows,

@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from paring.runtime.text import one_line, visible
 from paring.settings.complaints import DataError, RunFailed
+from paring.settings.options import OptionError
 
 if TYPE_CHECKING:
     from paring.types import Json as PlainValue
@@ -35,7 +36,8 @@ def in_words(command: Callable[..., None]) -> Callable[..., None]:
         except (ValueError, ModuleNotFoundError, OSError, RunFailed) as error:
             if debug:
                 raise
-            print(f"error: {visible(str(error))}", file=sys.stderr)
+            words = error.with_flags if isinstance(error, OptionError) else str(error)
+            print(f"error: {visible(words)}", file=sys.stderr)
             mendable = isinstance(error, ValueError | FileNotFoundError | ModuleNotFoundError)
             raise typer.Exit(3 if isinstance(error, DataError) else 2 if mendable else 1) from None
         except Exception as error:

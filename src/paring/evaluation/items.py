@@ -112,12 +112,15 @@ class ItemFile:
         return items
 
     def append(self, items: Sequence[Item]) -> None:
-        # ASCII only: a lone surrogate can be written, and `cat` sends no control character of a model to a terminal.
-        text = "".join(json.dumps(item.as_plain(), allow_nan=False) + "\n" for item in items)
         with self.path.open("ab") as file:
-            file.write(text.encode("ascii"))
+            file.write(b"".join(map(self.line, items)))
             file.flush()
             os.fsync(file.fileno())
+
+    @staticmethod
+    def line(item: Item) -> bytes:
+        # ASCII only: a lone surrogate can be written, and `cat` sends no control character of a model to a terminal.
+        return (json.dumps(item.as_plain(), allow_nan=False) + "\n").encode("ascii")
 
     def chunks(self, done: int, total: int) -> Iterator[range]:
         """The places of the problems still to be answered, chunk by chunk."""

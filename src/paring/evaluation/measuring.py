@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import stdev
 
 from paring.evaluation.items import Item, Response, items_of
 from paring.maths.estimates import bootstrap_interval, wilson_interval
@@ -56,6 +57,8 @@ class Evaluation:
 
     interval           of 95 %: Wilson's for one answer a problem, else a bootstrap over problems
     pass_at, maj_at    by k, where there are several answers a problem
+    spread             the standard deviation of the accuracies of single passes over the problems, the first answer to
+                       each, the second and so on; None with one answer a problem
     truncated          share of answers that were cut off; `no_answer`: of those that hold none
     verdicts           answers by the class of their verdict; `traits`: shares of answers
     tokens             of all answers; `length`: their mean, then that of right and of wrong ones, None without any
@@ -83,6 +86,12 @@ class Evaluation:
     length_wrong: float | None
     seconds: float
     by: Mapping[str, Mapping[str, PartRate]]
+    spread: float | None = None
+
+    @property
+    def accuracy_name(self) -> str:
+        """`accuracy`, or `avg@k` where it is the mean over k answers to each problem."""
+        return "accuracy" if self.samples == 1 else f"avg@{self.samples}"
 
     def as_plain(self) -> dict[str, Json]:
         plain: dict[str, Json] = asdict(self)
@@ -142,6 +151,7 @@ def evaluation_of(items: Sequence[Item], task: str, split: Split, *, temperature
         length_wrong=mean_length([response for response in responses if not response.correct]),
         seconds=seconds,
         by={label: _by_value(items, label) for label in dict.fromkeys(name for item in items for name in item.labels)},
+        spread=_spread(items) if samples > 1 else None,
     )
 
 
@@ -167,6 +177,11 @@ def _accuracy(items: Sequence[Item]) -> Rate:
     if answers == len(items):
         return Rate(right / answers, *wilson_interval(right, answers))
     return Rate(right / answers, *bootstrap_interval([item.share for item in items], seed=0))
+
+
+def _spread(items: Sequence[Item]) -> float:
+    passes = zip(*([response.correct for response in item.answers] for item in items), strict=True)
+    return stdev(sum(one) / len(one) for one in passes)
 
 
 def _mean(items: Sequence[Item], value_of: Callable[[Item], float]) -> Rate:

@@ -4,16 +4,19 @@ from collections.abc import Iterator, Sequence
 
 from paring.evaluation.benchmarks.benchmark import Flaw
 from paring.evaluation.measuring import Evaluation
-from paring.evaluation.request import sampling_words
+from paring.evaluation.request import Request
 from paring.evaluation.results import SIZES, Results
 from paring.runtime.tables import Table
 from paring.runtime.text import percent, percent_interval, points, points_interval, visible
+
+SHOWN = 5
+"""Ids of problems in a note."""
 
 
 def lines(results: Results) -> list[str]:
     """For a terminal: one task in words with its subjects and levels, several as tables."""
     if len(results.tasks) == 1 and results.request.compare is None:
-        words = [visible(line) for line in [*_words(results.tasks[0].evaluation), *_notes(results)]]
+        words = [visible(line) for line in [*_words(results.tasks[0].evaluation, results.request), *_notes(results)]]
         return [*words, *(line for table in _breakdowns(results) for line in ("", *table.as_text()))]
     return "\n\n".join("\n".join(table.as_text()) for table in _tables_of_all(results)).split("\n")
 
@@ -42,12 +45,25 @@ def _tables_of_all(results: Results) -> list[Table]:
 def _accuracies(titles: Sequence[str], evaluations: Sequence[Evaluation], title: str, notes: Sequence[str]) -> Table:
     ks = sorted({k for one in evaluations for k in one.pass_at} - {1})
     several = [f"{kind}@{k} %" for k in ks for kind in ("pass", "maj")]
-    head = ["task", "problems", "accuracy %", *several, "cut off %", "no answer %", "tokens", "s an answer"]
+    accuracy = next(iter({one.accuracy_name for one in evaluations}))
+    deviation = ["sd of a pass"] if accuracy != "accuracy" else []
+    head = [
+        "task",
+        "problems",
+        f"{accuracy} %",
+        *deviation,
+        *several,
+        "cut off %",
+        "no answer %",
+        "tokens",
+        "s an answer",
+    ]
     rows = [
         [
             name,
             str(one.problems),
             f"{percent(one.accuracy)} {percent_interval(*one.interval)}",
+            *([] if one.spread is None else [f"{100 * one.spread:.1f}"]),
             *(str(by[k]) for k in ks for by in (one.pass_at, one.maj_at)),
             percent(one.truncated),
             percent(one.no_answer),
@@ -92,6 +108,11 @@ def _notes(results: Results) -> Iterator[str]:
     for about, one in ((task.about, task.evaluation) for task in results.tasks):
         if about.style is not None:
             yield f"{one.task}: style {about.style}, {about.shots} shots, the first {one.problems} problems"
+        cut_off = f"; {percent(one.truncated)} % of them were cut off there" if one.truncated else ""
+        yield f"{one.task}: answers of at most {about.max_new_tokens:,} tokens{cut_off}"
+        if about.too_long:
+            first = ", ".join(about.too_long[:SHOWN])
+            yield f"{one.task}: {len(about.too_long)} problems left out, too long for the context: {first}"
         if about.note:
             yield f"{one.task}: {about.note}"
         if about.mended:
@@ -107,9 +128,11 @@ def _rows(flaws: Sequence[Flaw]) -> str:
     return ", ".join(f"{flaw.row} ({flaw.reason})" for flaw in flaws)
 
 
-def _words(one: Evaluation) -> Iterator[str]:
+def _words(one: Evaluation, request: Request) -> Iterator[str]:
     answers = f"{one.problems} problems" + (f" x {one.samples} answers" if one.samples > 1 else "")
-    yield f"{one.task}: accuracy {one} on {answers} (test split, {sampling_words(one.temperature)})"
+    yield f"{one.task}: {one.accuracy_name} {one} on {answers} (test split, {request.drawn})"
+    if one.spread is not None:
+        yield f"single passes over the problems: standard deviation {100 * one.spread:.1f} points of accuracy"
     for k in sorted(one.pass_at.keys() - {1}):
         yield f"pass@{k} {one.pass_at[k]} %, maj@{k} {one.maj_at[k]} %"
     for name, share in one.traits.items():

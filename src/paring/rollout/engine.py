@@ -16,14 +16,15 @@ Stop = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...]
 
 @settings
 class Sampling:
-    """How a token is drawn. temperature 0 is greedy; top_k 0 and top_p 1 leave the distribution whole. An answer ends
-    with the token that completes one of the strings `stop`; its text goes up to that string, or with `keep_stop` to the
-    end of it."""
+    """How a token is drawn. temperature 0 is greedy; top_k 0, top_p 1 and min_p 0 leave the distribution whole. An
+    answer ends with the token that completes one of the strings `stop`; its text goes up to that string, or with
+    `keep_stop` to the end of it."""
 
     max_new_tokens: Count
     temperature: NotNegative = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: CountOrZero = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     stop: Stop = ()
     keep_stop: bool = False
 
@@ -40,6 +41,7 @@ class Rollout:
     temperature: Annotated[Positive, Field(description="training needs chance; evaluation may be greedy")] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: CountOrZero = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     stop: Stop = ()
     """Strings that end an answer, also in evaluations. Its text goes up to the first of them; all tokens that were
     sampled are learned."""
@@ -103,6 +105,7 @@ class Rollout:
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
+            min_p=self.min_p,
             stop=self.stop,
             keep_stop=self.keep_stop,
         )

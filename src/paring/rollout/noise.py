@@ -17,7 +17,7 @@ def uniforms(key: Key, problem_id: str, member: int, count: int) -> np.ndarray:
     A counter-based generator (Philox, Salmon et al. 2011) needs no state, so nothing of it is saved, and neither the
     rows beside a completion nor the number of processes can change it. A longer draw begins with the shorter one."""
     problem = int.from_bytes(blake2b(problem_id.encode(), digest_size=8).digest())
-    seeds = np.random.SeedSequence([key.seed, key.step, problem, member])
+    seeds = np.random.SeedSequence([key.seed, key.step, problem, key.member + member])
     bits = np.random.Philox(seeds).random_raw(count)
     return (bits >> np.uint64(11)) * 2.0**-53
 
@@ -77,8 +77,11 @@ def _first_above(cdf_BW: Tensor, threshold_B1: Tensor) -> Tensor:
 
 
 def restricted(prob_BV: Tensor, sampling: Sampling) -> Tensor:
-    """Probabilities, or weights proportional to them, with 0 outside the top k and outside the smallest set that holds
-    `top_p` of the mass."""
+    """Probabilities, or weights proportional to them, with 0 below `min_p` times the largest, outside the top k, and
+    outside the smallest set that holds `top_p` of the mass that is left."""
+    if sampling.min_p:
+        least_B1 = sampling.min_p * prob_BV.amax(-1, keepdim=True)
+        prob_BV = prob_BV.masked_fill(prob_BV < least_B1, 0.0)
     if sampling.top_k:
         least_B1 = prob_BV.topk(min(sampling.top_k, prob_BV.shape[-1]), dim=-1).values[:, -1:]
         prob_BV = prob_BV.masked_fill(prob_BV < least_B1, 0.0)

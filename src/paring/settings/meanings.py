@@ -72,6 +72,7 @@ SHARED = {
     "optimiser.weight_decay": "Decoupled weight decay of the adapters.",
     "rollout.max_new_tokens": "The longest answer, in tokens.",
     "rollout.temperature": "The logits are divided by it before a token is drawn.",
+    "rollout.min_p": "Only tokens at least this share as likely as the likeliest can be drawn; 0: all.",
     "rollout.top_k": "Only the k likeliest tokens can be drawn; 0: all.",
     "rollout.top_p": "Only the likeliest tokens that together have this probability can be drawn; 1: all.",
     "save.keep": "The newest checkpoints that are kept.",

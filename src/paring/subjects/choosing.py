@@ -9,6 +9,7 @@ from paring.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_named
 from paring.evaluation.benchmarks.gsm8k import GSM8K
 from paring.evaluation.exam import Exam, exam_of
 from paring.evaluation.request import Request
+from paring.settings.options import OptionError
 from paring.tasks.base import Task
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.own_task import OwnTask
@@ -26,19 +27,20 @@ def exams_of(request: Request, run: Run | None, style: Style, verifier: Verifier
     FileNotFoundError where data are missing, saying how to get them; ModuleNotFoundError without an extra it needs."""
     names = request.tasks or (() if run is None else (run.task.name,))
     if not names:
-        raise ValueError(f"name a task: {', '.join(known_tasks())}")
+        raise OptionError(lambda name: f"name a task with {name('task')}: {', '.join(known_tasks())}")
     exams = []
     for given in names:
         name, colon, own_limit = given.partition(":")
         if colon and not (own_limit.isdecimal() and int(own_limit)):
-            raise ValueError(f"task {given!r}: behind the colon a number from 1 is its limit, such as {name}:100")
+            words = f"{given!r}: behind the colon a number from 1 is its limit, such as {name}:100"
+            raise OptionError(lambda option, words=words: f"{option('task')} {words}")
         limit = int(own_limit) if colon else request.limit
         benchmark = benchmark_named(name)
         task = _task(name, benchmark, request, run, style, verifier)
-        exams.append(exam_of(task, limit=limit, shots=request.shots, benchmark=benchmark))
+        exams.append(exam_of(task, limit=limit, shots=request.shots, benchmark=benchmark, system=request.system))
     chosen = [exam.name for exam in exams]
     if repeated := {name for name in chosen if chosen.count(name) > 1}:
-        raise ValueError(f"tasks: {', '.join(sorted(repeated))} stands there twice")
+        raise OptionError(lambda name: f"{name('task')}: {', '.join(sorted(repeated))} stands there twice")
     return exams
 
 
@@ -49,7 +51,7 @@ def known_tasks() -> list[str]:
 def style_for(request: Request, run: Run | None) -> tuple[Style, list[str]]:
     """The style of prompts, and what the results must say of it: given, else as the run was trained, else boxed."""
     if request.style is not None and request.style not in STYLES:
-        raise ValueError(f"style = {request.style!r}: unknown; choices: {', '.join(STYLES)}")
+        raise OptionError(lambda name: f"{name.given('style', request.style)}: unknown; choices: {', '.join(STYLES)}")
     given = STYLES[request.style] if request.style else None
     if run is None:
         return given or Boxed(), []
@@ -84,9 +86,14 @@ def _task(
         return task_named(name, settings)
     if benchmark is not None:
         if settings:
-            raise ValueError(f"{name} is a benchmark and takes no KEY=VALUE: see --style, --shots, --data and --broken")
+            raise OptionError(
+                lambda option: (
+                    f"{name} is a benchmark and takes no {'KEY=VALUE' if option.as_flags else 'task_settings'}: see "
+                    + ", ".join(map(option, ("style", "shots", "data", "broken")))
+                )
+            )
         return BenchmarkTask(benchmark, style, request.data, request.broken, verifier)
     known = known_tasks()
     near = get_close_matches(name.lower().replace("-", "_"), known, n=1) or get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise ValueError(f"task {name!r}: unknown; {hint}Choices: {', '.join(known)}")
+    raise OptionError(lambda option: f"{option('task')} {name!r}: unknown; {hint}Choices: {', '.join(known)}")

@@ -1,10 +1,9 @@
 """`paring.evaluate` and `paring eval`: a subject answers, its answers go on record, and their figures are returned."""
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,19 +17,17 @@ from paring.evaluation.results import Results, task_results
 from paring.policy.model import Policy
 from paring.rollout.engine import Engine
 from paring.rollout.local import LocalEngine, check_decodes
-from paring.runtime.files import is_free, write_durably
 from paring.runtime.interruption import Interruption
 from paring.runtime.lock import run_lock
 from paring.runtime.machine import versions
 from paring.runtime.screen import Screen
-from paring.settings.recipes import changes
+from paring.settings.options import OptionError
 from paring.subjects.choosing import exams_of, style_for
-from paring.subjects.opening import Subject, open_subject
+from paring.subjects.evaluation_folder import begin
+from paring.subjects.opening import Subject, base_of, open_subject
 from paring.tasks.base import Task
-from paring.types import Json
 from paring.verifier import Verifier
 
-REQUEST = "evaluation.json"
 SUBJECT, OTHER = "items", "other-items"
 
 
@@ -41,13 +38,19 @@ def evaluate(
     limit: int | None = None,
     samples: int = 1,
     temperature: float = 0.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    min_p: float = 0.0,
     max_new_tokens: int | None = None,
     seed: int = 0,
+    system: str | None = None,
+    template_arguments: Mapping[str, bool | int | float | str] | None = None,
     task_settings: Mapping[str, object] | None = None,
     data: str | Path | None = None,
     style: str | None = None,
     shots: int | None = None,
     broken: str = "mend",
+    long: str = "stop",
     rows: int = 32,
     out: str | Path | None = None,
     screen: Screen | None = None,
@@ -56,7 +59,7 @@ def evaluate(
     are the same, see Request. The task is a name or an object of your own; None: the one that the run trained on.
 
     Greedy by default; for `samples` > 1 give a temperature. With a folder `out` every answer is kept, and the same call
-    goes on where it was stopped. Progress is shown on `screen`, by default standard error.
+    goes on where it was stopped, or adds answers or tasks. Progress is shown on `screen`, by default standard error.
     Raises as `evaluate_on` does, and KeyboardInterrupt, after the chunk in hand, where it was interrupted."""
     name = task if isinstance(task, str) or task is None else task.name
     request = request_of(
@@ -66,10 +69,16 @@ def evaluate(
         limit=limit,
         samples=samples,
         temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        min_p=min_p,
         max_new_tokens=max_new_tokens,
+        system=system,
+        template_arguments=dict(template_arguments or {}),
         style=style,
         shots=shots,
         broken=broken,
+        long=long,
         data=None if data is None else str(data),
         seed=seed,
         rows=rows,
@@ -99,26 +108,30 @@ def evaluate_on(
     engine_of: Callable[[Policy, int], Engine] = LocalEngine,
 ) -> Evaluated:
     """Answer every task of the request, or the object `task`, by the subject and by the other. With a folder `out`
-    everything is kept there, item by item, and the same call goes on where it was stopped, to the same items. Without,
-    nothing is left on disk.
+    everything is kept there, item by item, and the same call goes on where it was stopped, to the same items; one for
+    more answers or more tasks adds those. Without, nothing is left on disk.
 
     Raises ValueError or FileNotFoundError, before any answer, for what is wrong with tasks, data, models or folder;
     NotFinite for a model whose probabilities are no numbers."""
     place = TemporaryDirectory() if out is None else nullcontext(str(Path(out).expanduser()))
     with Verifier() as verifier, place as name:
         screen, folder = screen or Screen(sys.stderr), Path(name)
-        subject = open_subject(request.subject)
+        subject = _opened(request.subject, request)
         exams, notes = _exams(request, task, subject, verifier)
         subject = _decoding(subject)
-        base = subject.base
-        _begin(folder, request, exams, subject)
+        base, other = subject.base, None
+        if request.compare is not None:
+            second, exams = _other(request, exams)
+            other = second.identity()
+            del second  # two large models may not fit beside each other
+        begin(folder, request, {exam.name: exam.identity() for exam in exams}, subject.identity(), other)
         with run_lock(folder), Interruption("the problems in hand") as interruption:
             answered = partial(answer, exams=exams, request=request, screen=screen, interruption=interruption)
             engine = engine_of(_noted(subject, screen).policy, request.rows)
             first, second = answered(engine, folder=folder / SUBJECT, title=request.subject), []
             if first is not None and request.compare is not None:
-                del subject, engine  # two large models may not fit beside each other
-                engine = engine_of(_noted(_other(request, exams), screen).policy, request.rows)
+                del subject, engine
+                engine = engine_of(_noted(_other(request, exams)[0], screen).policy, request.rows)
                 second = answered(engine, folder=folder / OTHER, title=request.compare)
             if first is None or second is None:
                 return Evaluated(None, [], interruption.exit_code)
@@ -129,13 +142,28 @@ def evaluate_on(
 def _exams(request: Request, task: Task | None, subject: Subject, verifier: Verifier) -> tuple[list[Exam], list[str]]:
     """The exams of the subject, and notes on them for the results."""
     style, notes = style_for(request, subject.run)
-    own = [] if task is None else [exam_of(task, limit=request.limit)]
+    own = [] if task is None else [exam_of(task, limit=request.limit, system=request.system)]
     exams = own or exams_of(request, subject.run, style, verifier)
-    if request.compare is not None and (short := [exam.name for exam in exams if len(exam.problems) < 2]):
-        raise ValueError(f"{short[0]}: a comparison needs two problems at least")
     longest = {} if subject.run is None else {subject.run.task.name: subject.run.rollout.max_new_tokens}
-    fitted = [exam.fitted(subject.policy, request.max_new_tokens or longest.get(exam.name)) for exam in exams]
+    fitted = [
+        exam.fitted(subject.policy, request.max_new_tokens or longest.get(exam.name), request.long) for exam in exams
+    ]
     return fitted, notes if any(exam.benchmark for exam in exams) else []
+
+
+def _opened(name: str, request: Request) -> Subject:
+    """The subject with the template arguments that are asked for. Raises ValueError."""
+    arguments = request.template_arguments
+    model = base_of(name)
+    if not arguments:
+        return open_subject(name, model)
+    try:
+        return open_subject(name, replace(model, template_arguments={**model.template_arguments, **arguments}))
+    except ValueError as error:
+        words = str(error)
+        raise OptionError(
+            lambda option: words.replace("model.template_arguments", option("template_arguments"))
+        ) from error
 
 
 def _decoding(subject: Subject) -> Subject:
@@ -150,43 +178,10 @@ def _noted(subject: Subject, screen: Screen) -> Subject:
     return subject
 
 
-def _other(request: Request, exams: Sequence[Exam]) -> Subject:
-    """The other model, whose context must hold the same prompts and answers. Raises ValueError."""
-    other = _decoding(open_subject(str(request.compare)))
-    for exam in exams:
-        exam.fitted(other.policy, exam.max_new_tokens)
-    return other
-
-
-def _begin(folder: Path, request: Request, exams: Sequence[Exam], subject: Subject) -> None:
-    """Make the folder, or see that it holds this very evaluation. Raises ValueError otherwise."""
-    record = {
-        "request": asdict(request) | {"data": None},
-        "tasks": {exam.name: exam.identity() for exam in exams},
-        "subject": subject.identity(),
-        "other": None if request.compare is None else _other(request, exams).identity(),
-    }
-    file, text = folder / REQUEST, json.dumps(record, indent=2, default=str) + "\n"
-    try:
-        if not file.is_file():
-            if not is_free(folder):
-                raise ValueError(f"{folder} holds something else: choose another folder with --out")
-            folder.mkdir(parents=True, exist_ok=True)
-            write_durably(file, text.encode())
-            return
-        held, now = _record(file), json.loads(text)
-    except OSError as error:
-        raise ValueError(f"{folder} cannot be written: {error.strerror}. Choose another with --out") from error
-    if held != now:
-        raise ValueError(f"{folder} holds another evaluation ({'; '.join(changes(held, now))}): choose another --out")
-
-
-def _record(file: Path) -> dict[str, Json]:
-    """The record of the evaluation that a folder holds. Raises ValueError where it is damaged."""
-    try:
-        held = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(held, dict):
-            raise ValueError("it holds no object")
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: damaged ({error}): remove its folder, or choose another with --out") from error
-    return held
+def _other(request: Request, exams: Sequence[Exam]) -> tuple[Subject, list[Exam]]:
+    """The other model, and the exams whose problems its context holds too. Raises ValueError."""
+    other = _decoding(_opened(str(request.compare), request))
+    fitted = [exam.fitted(other.policy, exam.max_new_tokens, request.long) for exam in exams]
+    if short := [exam.name for exam in fitted if len(exam.problems) < 2]:
+        raise ValueError(f"{short[0]}: a comparison needs two problems at least")
+    return other, fitted

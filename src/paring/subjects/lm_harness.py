@@ -21,7 +21,7 @@ VERBATIM = "{{ messages[0]['content'] }}"
 """The chat template of a prompt that is finished: the harness has put it into words already, template and all."""
 LONGEST_ANSWER = 256
 """Tokens, where a task does not say: the harness's own default."""
-SETTINGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k"}
+SETTINGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k", "min_p"}
 
 
 @register_model("paring")
@@ -98,6 +98,7 @@ def _parts_of(instance: Instance) -> tuple[str, Sampling, tuple[str, ...]]:
         temperature=float(given.get("temperature", 1.0)) if given.get("do_sample") else 0.0,
         top_p=float(given.get("top_p", 1.0)),
         top_k=int(given.get("top_k", 0)),
+        min_p=float(given.get("min_p", 0.0)),
     )
     return prompt, sampling, stops
 

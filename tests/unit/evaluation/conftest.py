@@ -63,10 +63,11 @@ class Scripted:
     def sample(self, problems, group_size, sampling, key):
         self.asked.append(([problem.id for problem in problems], group_size, sampling, key))
         assert isinstance(key, Key)
-        return [Group(problem, (1,), tuple(self._answers(problem, group_size))) for problem in problems]
+        members = range(key.member, key.member + group_size)
+        return [Group(problem, (1,), tuple(self._answers(problem, members))) for problem in problems]
 
-    def _answers(self, problem, number):
-        for member in range(number):
+    def _answers(self, problem, members):
+        for member in members:
             text = self.of(problem, member)
             yield Completion((1,) * max(1, len(text)), (0.0,) * max(1, len(text)), text, True)
 

@@ -72,6 +72,7 @@ def test_several_answers_at_once_are_at_most_rows(evaluate):
     done, (engine,), _ = evaluate(small, samples=3, temperature=0.5, rows=7)
     assert [len(ids) for ids, *_ in engine.asked] == [2] * 6 and engine.asked[0][1] == 3
     assert list(done.results.tasks[0].evaluation.pass_at) == [1, 2, 3]
+    assert "amc23: avg@3 83.3 % [" in "\n".join(lines(done.results))
     assert "pass@2 83.3 [58.3, 100.0] %, maj@2 83.3" in "\n".join(lines(done.results))
 
 
@@ -104,13 +105,13 @@ def test_it_goes_on_where_it_was_stopped(evaluate, tmp_path):
 
 def test_another_evaluation_in_the_same_folder_is_refused(evaluate, tmp_path):
     evaluate(small, tmp_path / "out", tasks=("amc23:2",))
-    with pytest.raises(ValueError, match=r"another evaluation \(request\.seed: 0 -> 1\): choose another --out"):
+    with pytest.raises(ValueError, match=r"another evaluation \(seed: 0 -> 1\): choose another out"):
         evaluate(small, tmp_path / "out", tasks=("amc23:2",), seed=1)
     with pytest.raises(ValueError, match=r"tasks\.amc23\.problems: 2 -> 3"):
         evaluate(small, tmp_path / "out", tasks=("amc23:3",))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine").write_text("mine")
-    with pytest.raises(ValueError, match="holds something else: choose another folder with --out"):
+    with pytest.raises(ValueError, match="holds something else: choose another folder with out"):
         evaluate(small, tmp_path / "other")
 
 
@@ -138,7 +139,7 @@ def test_a_comparison_of_one_problem_is_refused(evaluate, tmp_path, talker):
         ({"tasks": ("arithmetic:8",)}, "arithmetic: accuracy 75.0 % [40.9, 92.9] on 8 problems (test split, greedy)"),
         (
             {"tasks": ("arithmetic:8",), "samples": 2, "temperature": 0.7},
-            "arithmetic: accuracy 37.5 % [18.8, 50.0] on 8 problems x 2 answers (test split, temperature 0.7)",
+            "arithmetic: avg@2 37.5 % [18.8, 50.0] on 8 problems x 2 answers (test split, temperature 0.7)",
         ),
     ],
 )
@@ -211,10 +212,12 @@ def test_what_the_hub_takes(evaluate, tmp_path):
 
 
 def test_what_does_not_fit_the_context_is_refused_before_any_answer(evaluate, tmp_path):
-    with pytest.raises(ValueError, match="exceed the model's context of 4096 tokens"):
+    with pytest.raises(ValueError, match="12 of 12 problems do not fit the model's context of 4096 tokens") as refused:
         evaluate(small, tmp_path / "out", max_new_tokens=4090)
+    assert "lower max_new_tokens, or leave such problems out by long = 'skip'" in str(refused.value)
+    assert "lower --max-new-tokens, or leave such problems out by --long skip" in refused.value.with_flags
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ValueError, match="exceed the model's context of 128 tokens"):
+    with pytest.raises(ValueError, match="do not fit the model's context of 128 tokens"):
         evaluate(small, tmp_path / "out", compare="embedded", max_new_tokens=64)
     with pytest.raises(ValueError, match="there is no such folder or file"):
         evaluate(small, tmp_path / "out", compare="./nothing")

@@ -138,15 +138,18 @@ def test_the_digest_is_of_prompts_and_golds(data):
 @pytest.mark.parametrize(
     ("changes", "refused"),
     [
-        ({}, "name a task: amc23, arithmetic, "),
+        ({}, "name a task with task: amc23, arithmetic, "),
         ({"tasks": ("mathz",)}, r"task 'mathz': unknown; did you mean math\? Choices: amc23, "),
         ({"tasks": ("sums-product",)}, "did you mean sums-and-products"),
         ({"tasks": ("amc23:13",)}, "limit = 13: amc23 has 12 problems; ask for as many at most"),
         ({"tasks": ("amc23",), "limit": 13}, "limit = 13: amc23 has 12 problems"),
         ({"tasks": ("amc23:x",)}, "task 'amc23:x': behind the colon a number from 1 is its limit, such as amc23:100"),
-        ({"tasks": ("amc23", "AMC23:3")}, "tasks: amc23 stands there twice"),
+        ({"tasks": ("amc23", "AMC23:3")}, "task: amc23 stands there twice"),
         ({"tasks": ("amc23",), "shots": 6}, "shots = 6: amc23 has 0 to 5 examples"),
-        ({"tasks": ("amc23",), "task_settings": {"a": 1}}, "amc23 is a benchmark and takes no KEY=VALUE"),
+        (
+            {"tasks": ("amc23",), "task_settings": {"a": 1}},
+            "amc23 is a benchmark and takes no task_settings: see style, shots, data, broken",
+        ),
     ],
 )
 def test_what_is_refused(changes, refused, data):
@@ -158,7 +161,10 @@ def test_what_is_refused(changes, refused, data):
     ("changes", "refused"),
     [
         ({"samples": 0}, "evaluate: samples = 0: must be at least 1"),
-        ({"samples": 2}, "samples = 2 at temperature 0 would all be the same answer: set a temperature above 0"),
+        ({"samples": 2}, "samples = 2 at temperature 0 would all be the same answer: set temperature above 0"),
+        ({"top_p": 0.9}, "top_p, top_k and min_p change nothing at temperature 0"),
+        ({"temperature": 1.0, "min_p": 1.1}, "evaluate: min_p = 1.1: must be at most 1"),
+        ({"long": "cut"}, "evaluate: long = 'cut': must be 'stop' or 'skip'"),
         ({"limit": 0}, "evaluate: limit = 0: must be at least 1"),
         ({"temperature": float("nan"), "rows": 0}, "temperature = nan: must be a finite number"),
         ({"broken": "hide"}, "evaluate: broken = 'hide': must be 'mend', 'keep' or 'drop'"),

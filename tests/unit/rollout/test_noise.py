@@ -167,12 +167,22 @@ def test_logits_that_are_not_finite_are_a_value_not_an_error(bad, temperature):
         ({"top_p": 0.75}, [0.0, 0.5, 0.25, 0.0]),
         ({"top_p": 1e-6}, [0.0, 0.5, 0.0, 0.0]),
         # After top-k the mass is that of what is left: 0.5 of 0.75 is less than 0.7 of it.
+        # At least half as likely as the likeliest, which has 0.5.
+        ({"min_p": 0.5}, [0.0, 0.5, 0.25, 0.0]),
+        ({"min_p": 0.51}, [0.0, 0.5, 0.0, 0.0]),
+        ({"min_p": 0.25, "top_k": 2}, [0.0, 0.5, 0.25, 0.0]),
         ({"top_k": 2, "top_p": 0.7}, [0.0, 0.5, 0.25, 0.0]),
         ({"top_k": 2, "top_p": 0.6}, [0.0, 0.5, 0.0, 0.0]),
     ],
 )
 def test_restricted_by_hand(changes, left):
     assert restricted(torch.tensor([[0.125, 0.5, 0.25, 0.125]]), sampling(**changes)).tolist() == [left]
+
+
+def test_a_rollout_from_a_later_member_draws_what_a_longer_one_draws_there():
+    whole = [uniforms(Key(3, 1), "a", member, 5) for member in range(4)]
+    later = [uniforms(Key(3, 1, member=2), "a", member, 5) for member in range(2)]
+    assert np.array_equal(whole[2:], later)
 
 
 def test_rows_are_restricted_each_for_itself():
@@ -188,7 +198,7 @@ def test_restricted_frequencies():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"temperature": -0.1}, {"top_p": 0.0}, {"top_p": 1.1}, {"top_k": -1}, {"temperature": math.nan}],
+    [{"temperature": -0.1}, {"top_p": 0.0}, {"top_p": 1.1}, {"top_k": -1}, {"min_p": 1.1}, {"temperature": math.nan}],
 )
 def test_sampling_that_means_nothing_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -9,6 +9,7 @@ from typing import Literal
 from paring.evaluation.benchmarks.worked import MATHEMATICS
 from paring.runtime.rows import check_text, field_of, jsonl_values
 from paring.runtime.sources import hub_values
+from paring.settings.options import Naming, OptionMissing
 from paring.tasks.styles import Shot
 from paring.verifier import Kind
 
@@ -108,7 +109,7 @@ class Benchmark:
         elif (hub := self.hub) is not None:
             values = chain.from_iterable(hub_values(hub.name, config, hub.split) for config in hub.configs)
         else:
-            raise FileNotFoundError(f"{self.name}: no copy on the hub is known. {self._remedy()}")
+            raise OptionMissing(lambda name: f"{self.name}: no copy on the hub is known. {self._remedy(name)}")
         for value, place in values:
             yield self.read(Record(value, place)), place
 
@@ -116,12 +117,13 @@ class Benchmark:
         """Its file below the folder `data`. Raises FileNotFoundError, saying where it can be had."""
         file = Path(data).expanduser() / self.name / "test.jsonl"
         if not file.is_file():
-            raise FileNotFoundError(f"{file}: there is no such file. {self._remedy()}")
+            raise OptionMissing(lambda name: f"{file}: there is no such file. {self._remedy(name)}")
         return file
 
-    def _remedy(self) -> str:
-        hub = f", or leave --data away to read {self.hub.name} from the hub" if self.hub else ""
-        return f"Put {self.origin} there as DIR/{self.name}/test.jsonl and give --data DIR{hub}"
+    def _remedy(self, name: Naming) -> str:
+        option = name("data")
+        hub = f", or leave {option} away to read {self.hub.name} from the hub" if self.hub else ""
+        return f"Put {self.origin} there as DIR/{self.name}/test.jsonl and give DIR as {option}{hub}"
 
 
 @dataclass(frozen=True)

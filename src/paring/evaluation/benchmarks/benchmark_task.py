@@ -59,6 +59,11 @@ class BenchmarkTask:
         return rows
 
     @cached_property
+    def row_of(self) -> dict[str, BenchmarkRow]:
+        """By the id of the problem."""
+        return {row.problem.id: row for row in self.rows}
+
+    @cached_property
     def left_out(self) -> tuple[Flaw, ...]:
         """The rows that are no problem here: those known to be broken, and those whose gold cannot be judged."""
         met = {row.flaw for row in self.rows}
@@ -84,7 +89,7 @@ class BenchmarkTask:
 
     @cached_property
     def _golds(self) -> dict[str, tuple[Gold, ...]]:
-        return {row.problem.id: row.golds for row in self.rows}
+        return {name: row.golds for name, row in self.row_of.items()}
 
     @cached_property
     def _unread(self) -> list[Flaw]:
