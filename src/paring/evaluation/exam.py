@@ -17,7 +17,7 @@ from paring.rollout.engine import Engine
 from paring.settings.options import OptionError
 from paring.tasks.base import Task, judged
 from paring.tasks.own_data import with_system
-from paring.tasks.styles import Shot, own_answer, prompt, style_of
+from paring.tasks.styles import NEXT_QUESTION, Shot, own_answer, prompt, style_of
 from paring.types import Json, Key, Problem
 
 LONGEST_ANSWER, LONGEST_THOUGHT = 4096, 32768
@@ -45,8 +45,8 @@ class About:
 
 @dataclass(frozen=True)
 class Exam:
-    """A task, those of its test problems that are put, in a style, the worked examples before each, and the longest
-    answer. `too_long`: ids of problems that are left out because they do not fit the context."""
+    """A task, those of its test problems that are put, in a style, the worked examples before each, the longest answer,
+    and the strings that end one. `too_long`: ids of problems that are left out because they do not fit the context."""
 
     task: Task
     problems: Sequence[Problem]
@@ -54,6 +54,8 @@ class Exam:
     shots: tuple[Shot, ...] = ()
     benchmark: AnyBenchmark | None = None
     max_new_tokens: int = LONGEST_ANSWER
+    stop: tuple[str, ...] = ()
+    keep_stop: bool = False
     too_long: tuple[str, ...] = ()
 
     @property
@@ -110,7 +112,8 @@ class Exam:
         problems = self.problems[places.start : places.stop]
         members = members or range(request.samples)
         key = Key(request.seed, step=0, member=members.start)
-        groups = engine.sample(problems, len(members), request.sampling(self.max_new_tokens), key)
+        sampling = request.sampling(self.max_new_tokens, self.stop, keep_stop=self.keep_stop)
+        groups = engine.sample(problems, len(members), sampling, key)
         cut = groups
         if self.shots:  # after examples, base models put the next question too
             cut = [
@@ -174,4 +177,5 @@ def exam_of(
         ]
     if system is not None:
         problems = [replace(problem, messages=with_system(problem.messages, system)) for problem in problems]
-    return Exam(task, problems, style and style.kind, shown, benchmark)
+    stop = (NEXT_QUESTION,) if shown else ()
+    return Exam(task, problems, style and style.kind, shown, benchmark, stop=stop)

@@ -62,7 +62,8 @@ def _result_files(results: Results) -> dict[str, str]:
         if isinstance(benchmark, Benchmark) and benchmark.hub is not None and about.title == benchmark.title:
             notes = (
                 f"{results.request.how}, answers of at most {about.max_new_tokens} tokens, {about.style} prompts, "
-                f"{about.shots} shots, {one.problems} of {benchmark.rows} problems, 95 % interval {percent_interval(*one.interval)}; paring"
+                f"{about.shots} shots, {one.problems} of {benchmark.rows} problems, 95 % interval "
+                f"{percent_interval(*one.interval)}; paring"
             )
             value = round(100 * one.accuracy, 2)
             entry = EvalResultEntry(dataset_id=benchmark.hub.name, task_id=one.task, value=value, notes=notes)

@@ -54,14 +54,16 @@ class Request:
     seed: CountOrZero = 0
     rows: Count = 32
 
-    def sampling(self, max_new_tokens: int) -> Sampling:
-        """How an answer of at most so many tokens is drawn."""
+    def sampling(self, max_new_tokens: int, stop: tuple[str, ...] = (), *, keep_stop: bool = False) -> Sampling:
+        """How an answer of at most so many tokens is drawn, which ends with one of the strings `stop`."""
         return Sampling(
             max_new_tokens=max_new_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
             min_p=self.min_p,
+            stop=stop,
+            keep_stop=keep_stop,
         )
 
     @property

@@ -144,11 +144,17 @@ def _exams(request: Request, task: Task | None, subject: Subject, verifier: Veri
     style, notes = style_for(request, subject.run)
     own = [] if task is None else [exam_of(task, limit=request.limit, system=request.system)]
     exams = own or exams_of(request, subject.run, style, verifier)
-    longest = {} if subject.run is None else {subject.run.task.name: subject.run.rollout.max_new_tokens}
-    fitted = [
-        exam.fitted(subject.policy, request.max_new_tokens or longest.get(exam.name), request.long) for exam in exams
-    ]
+    fitted = [_fitted(exam, request, subject) for exam in exams]
     return fitted, notes if any(exam.benchmark for exam in exams) else []
+
+
+def _fitted(exam: Exam, request: Request, subject: Subject) -> Exam:
+    """A run answers its own task as it trained: up to its longest answer, or to one of its stop strings."""
+    longest, run = request.max_new_tokens, subject.run
+    if run is not None and run.task.name == exam.name:
+        longest = longest or run.rollout.max_new_tokens
+        exam = replace(exam, stop=exam.stop or run.rollout.stop, keep_stop=run.rollout.keep_stop)
+    return exam.fitted(subject.policy, longest, request.long)
 
 
 def _opened(name: str, request: Request) -> Subject:

@@ -44,20 +44,12 @@ def changed_inputs(folder: RunFolder, run: AnyRun, done: int) -> list[str]:
     if held is None:
         begun = json.loads(json.dumps(as_plain(load_run(folder.existing_recipe()))))
         held = {"recipe": begun, "files": now["files"]}
-    recipes = changes(_completed(_section(held, "recipe")), _section(now, "recipe"))
+    recipes = changes(_section(held, "recipe"), _section(now, "recipe"))
     old, new = _section(held, "files"), _section(now, "files")
     files = [f"{key}: its content has changed" for key in old.keys() & new.keys() if old[key] != new[key]]
     # A file named by a setting that has not changed, and which is gone or new.
     files += [f"{key}: it is gone" for key in old.keys() - new.keys() if _same_setting(key, held, now)]
     return [*(line for line in recipes if not line.startswith(_FREE)), *sorted(files)]
-
-
-def _completed(recipe: Plain) -> Plain:
-    """A recipe on record with the settings that paring had not yet when it was written, at their defaults."""
-    try:
-        return json.loads(json.dumps(as_plain(validate(dict(recipe), source="the record"))))
-    except RecipeError:
-        return recipe
 
 
 def refuse_changed(folder: RunFolder, changed: list[str]) -> None:

@@ -148,7 +148,7 @@ def test_the_digest_is_of_prompts_and_golds(data):
         ({"tasks": ("amc23",), "shots": 6}, "shots = 6: amc23 has 0 to 5 examples"),
         (
             {"tasks": ("amc23",), "task_settings": {"a": 1}},
-            "amc23 is a benchmark and takes no task_settings: see style, shots, data, broken",
+            "amc23 is a benchmark and takes no task_settings: see style, shots, data",
         ),
     ],
 )

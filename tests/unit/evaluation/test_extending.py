@@ -1,4 +1,4 @@
-"""A folder of an evaluation takes more answers and more tasks; problems that do not fit; other prompts and templates."""
+"""A folder takes more answers and more tasks; problems that do not fit; other prompts and templates."""
 
 import json
 from functools import partial
@@ -82,7 +82,7 @@ def test_tasks_are_added_and_none_is_forgotten(run, tmp_path):
     assert [len(ids) for ids, *_ in engine.asked] == [3]
     assert [task.evaluation.task for task in done.results.tasks] == ["amc23", "arithmetic"]
     assert items(tmp_path / "out") == before
-    with pytest.raises(ValueError, match="holds arithmetic too: name all its tasks in task"):
+    with pytest.raises(ValueError, match="holds arithmetic too: name all of its tasks in task"):
         run(tmp_path / "out")
     with pytest.raises(
         ValueError, match=r"holds another evaluation \(min_p: 0\.0 -> 0\.5; tasks\.arithmetic\.problems: 3"
