@@ -27,6 +27,7 @@ from paring.commands.train import train
 from paring.commands.verify import reward_check, verify
 from paring.commands.watch import watch
 from paring.runtime.text import one_line
+from paring.settings.guard import end_in_time
 
 COMMANDS = (
     *(train, study, runs, watch, compare, report, samples, ranks),
@@ -68,4 +69,8 @@ def _one_line_warning(message: Warning | str, *_: object) -> None:
 
 def main() -> None:
     warnings.showwarning = _one_line_warning
-    app(prog_name="paring")
+    try:
+        app(prog_name="paring")
+    except SystemExit as end:
+        end_in_time(end.code if isinstance(end.code, int) else 0)
+        raise

@@ -88,13 +88,15 @@ class Group:
 @dataclass(frozen=True, slots=True)
 class Score:
     """The judgement of one answer: reward by part, whether it is right, and traits that are not rewarded. Where the
-    task says so, also what was read as the answer, and why it is judged so, by a class of verdicts."""
+    task says so, also what was read as the answer, and why it is judged so, by a class of verdicts. `failed`: parts of
+    the reward that could not be computed, each with the reason."""
 
     parts: dict[str, float]
     correct: bool
     traits: dict[str, bool] = field(default_factory=dict)
     why: str = ""
     answer: str | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reward(self) -> float:

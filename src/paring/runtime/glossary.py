@@ -14,6 +14,8 @@ METRICS: dict[str, str] = {
     "step": "Number of this step, from 1: one rollout and the updates made from it, or a supervised batch.",
     "reward": "Mean reward of the answers of this step; it should rise, and noise of one step says little.",
     "reward_parts": "Mean of each part of the reward, by name; a part that rises alone may be a trick the model found.",
+    "reward_failures": "Parts of the reward that could not be computed, by name: for how many answers, and why for the "
+    "first (task.failed = skip); absent where all could.",
     "accuracy": "Share of the answers of this step that are right, 0 to 1.",
     "traits": "Share of the answers that show each unrewarded trait, 0 to 1, by name (see docs/tasks.md).",
     "advantage_std": "Advantage spread: standard deviation of the advantages of all answers; at 0 nothing is learned.",

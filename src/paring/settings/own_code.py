@@ -1,23 +1,22 @@
-"""A class or a function of the user's own, from a Python file; and the bounds within which it runs."""
+"""A class or a function of the user's own, from a Python file, which is a module like any other."""
 
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import invalidate_caches
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from inspect import isclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from paring.settings.guard import guarded
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 T = TypeVar("T")
-SLOW_SECONDS = 60.0
-"""After so long, and again after as long, it is said what a run waits for."""
 
 
 def class_in(path: str, *, setting: str, example: str) -> type:
@@ -47,9 +46,14 @@ def _named(path: str, thing: str, is_one: "Callable[[object], TypeIs[T]]", setti
 
 @lru_cache(maxsize=8)
 def names_of(source: Path) -> dict[str, object]:
-    """The names that a file defines. Raises ValueError where it cannot be run to its end."""
-    # A name of its own: classes, and functions for processes, are looked up in their module by its name.
-    name = f"own_{sha256(os.fsencode(source.absolute())).hexdigest()[:8]}_{source.stem}"
+    """The names that a file defines. Files beside it can be imported by it. Raises ValueError where it cannot be run to
+    its end."""
+    source = source.absolute()
+    if str(source.parent) not in sys.path:
+        sys.path.append(str(source.parent))  # last, where nothing is hidden by a file of the user's
+    name = _module_name(source)
+    if name in sys.modules:
+        return vars(sys.modules[name])
     spec = spec_from_file_location(name, source)
     assert spec is not None and spec.loader is not None, source  # a file that ends in .py
     module = sys.modules[name] = module_from_spec(spec)
@@ -57,54 +61,19 @@ def names_of(source: Path) -> dict[str, object]:
         with guarded(str(source)):
             spec.loader.exec_module(module)
     except Exception as error:  # whatever the user's file raises
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         raise ValueError(f"{source} cannot be run: {type(error).__name__}: {error}") from error
     return vars(module)
 
 
-@contextmanager
-def guarded(what: str) -> Iterator[None]:
-    """Code of the user's runs here, as `what`. It can neither end the process nor move it to another folder, a child
-    that it forks does not come back as a second run, and where it takes long that is said.
-
-    Raises ValueError where it would end the process."""
-    process, place, leave = os.getpid(), _working_folder(), os._exit
-
-    def refused(code: int) -> NoReturn:
-        if os.getpid() == process:
-            raise ValueError(f"it called os._exit({code}), which would end the run: return or raise instead")
-        leave(code)
-
-    os._exit = refused
-    done = threading.Event()
-    threading.Thread(target=_say_if_slow, args=(what, done), daemon=True).start()
+def _module_name(source: Path) -> str:
+    """The name by which processes that the file begins can import it: its own, unless another module has that. Then
+    one by which it is found in this process alone."""
+    invalidate_caches()  # the file may be new
     try:
-        yield
-    except SystemExit as error:
-        if os.getpid() == process:
-            words = f"{what} called sys.exit({error.code!r}), which would end the run: return or raise instead"
-            raise ValueError(words) from None
-        raise
-    finally:
-        os._exit = leave
-        if os.getpid() != process:
-            os.write(2, f"{what} forked a process that came back: it is ended here\n".encode())
-            leave(1)
-        done.set()
-        if place is not None and place != _working_folder():
-            os.chdir(place)
-
-
-def _working_folder() -> str | None:
-    """None where it has been removed."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return None
-
-
-def _say_if_slow(what: str, done: threading.Event) -> None:
-    seconds = 0.0
-    while not done.wait(SLOW_SECONDS):
-        seconds += SLOW_SECONDS
-        print(f"waiting for {what}: {seconds:.0f} s so far", file=sys.stderr, flush=True)
+        found = find_spec(source.stem) if source.stem.isidentifier() else None
+    except (ImportError, ValueError):
+        found = None
+    if found is not None and found.origin is not None and Path(found.origin).absolute() == source:
+        return source.stem
+    return f"own_{sha256(os.fsencode(source)).hexdigest()[:8]}_{source.stem}"

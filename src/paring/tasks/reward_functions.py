@@ -1,13 +1,9 @@
 """Reward functions as TRL's GRPOTrainer (trl 1.16) calls them, over rows with a prompt: they run here unchanged."""
 
-import asyncio
 import json
-import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from inspect import isawaitable
+from collections.abc import Callable, Sequence
 from itertools import islice
-from statistics import fmean
-from typing import Annotated, Literal, SupportsFloat
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,7 +11,8 @@ from paring.runtime.faults import RowFault
 from paring.runtime.rows import check_text, field_of, message_of
 from paring.runtime.sources import Source
 from paring.settings.declare import NotNegative, settings
-from paring.settings.own_code import function_in, guarded
+from paring.settings.own_code import function_in
+from paring.tasks.own_calls import CallFailed, Failed, Seconds, called, filled, rewards_in
 from paring.tasks.own_data import DataRows, OwnData, read_rows_of, with_system
 from paring.tasks.splits import digest, three_splits
 from paring.types import Completion, Group, Message, Problem, Score, Split
@@ -38,6 +35,8 @@ class RewardFunctions(OwnData):
     weights      as many weights as functions; by default each weighs 1
     correct_at   an answer counts as correct if its weighted sum of rewards is at least this: TRL has no such notion,
                  and accuracies need one
+    seconds      the longest that a call of a function may take; 0: no limit
+    failed       "stop": a call that fails ends the run; "skip": its rewards are left out, and counted
 
     An eighth of the rows each is `test`, unless the data have held-out rows, and `validation`; the rest is `train`
     (tasks/splits.py). The gold of a problem is the JSON of its row.
@@ -49,6 +48,8 @@ class RewardFunctions(OwnData):
     reward: str | Annotated[tuple[str, ...], Field(min_length=1)]
     weights: tuple[NotNegative, ...] = ()
     correct_at: float = 1.0
+    seconds: Seconds = 600.0
+    failed: Failed = "stop"
 
     def __post_init__(self) -> None:
         if self.weights and len(self.weights) != len(self._paths):
@@ -82,10 +83,23 @@ class RewardFunctions(OwnData):
         Raises ValueError where a function fails or does not give a finite number or None for each completion."""
         columns = _columns(groups)
         count = sum(len(group.completions) for group in groups)
-        called = zip(self._paths, self._functions(), strict=True)
-        rewards_of = [_called(path, function, columns, count) for path, function in called]
+        functions = zip(self._paths, self._functions(), strict=True)
+        rewards_of, reasons = zip(*(self._called(path, one, columns, count) for path, one in functions), strict=True)
+        failed = {name: reason for name, reason in zip(self._names, reasons, strict=True) if reason}
         rewards_by_answer = iter(zip(*rewards_of, strict=True))
-        return [self._scores_of(list(islice(rewards_by_answer, len(group.completions)))) for group in groups]
+        return [self._scores_of(list(islice(rewards_by_answer, len(group.completions))), failed) for group in groups]
+
+    def _called(
+        self, path: str, function: RewardFunction, columns: dict[str, object], count: int
+    ) -> tuple[list[float | None], str]:
+        """The rewards of a function, and why it failed where it did. Raises CallFailed unless failures are skipped."""
+        what = f"task.reward = {path!r}"
+        try:
+            return rewards_in(what, called(what, function, seconds=self.seconds, **columns), count), ""
+        except CallFailed as error:
+            if self.failed == "stop":
+                raise
+            return [None] * count, str(error)
 
     @property
     def _paths(self) -> tuple[str, ...]:
@@ -94,24 +108,25 @@ class RewardFunctions(OwnData):
     def _functions(self) -> list[RewardFunction]:
         return [function_in(path, setting="task.reward", example="my.py:reward") for path in self._paths]
 
-    def _scores_of(self, rewards_G: Sequence[Sequence[float | None]]) -> list[Score]:
-        """The scores of a group."""
-        parts_G = [self._parts(rewards) for rewards in rewards_G]
-        applied_G = [any(reward is not None for reward in rewards) for rewards in rewards_G]
-        judged = [parts for parts, applied in zip(parts_G, applied_G, strict=True) if applied]
-        mean = {name: fmean(parts[name] for parts in judged) if judged else 0.0 for name in parts_G[0]}
-        return [
-            Score(parts, sum(parts.values()) >= self.correct_at) if applied else Score(mean, False)
-            for parts, applied in zip(parts_G, applied_G, strict=True)
-        ]
-
-    def _parts(self, rewards: Sequence[float | None]) -> dict[str, float]:
-        """Weighted rewards by the functions' own names, or by their paths where two have the same name."""
+    @property
+    def _names(self) -> Sequence[str]:
+        """The functions' own names, or their paths where two have the same name."""
         names = [path.rpartition(":")[2] for path in self._paths]
-        names = names if len(set(names)) == len(names) else self._paths
-        weights = self.weights or (1.0,) * len(names)
-        weighted = zip(names, weights, rewards, strict=True)
-        return {name: 0.0 if reward is None else weight * reward for name, weight, reward in weighted}
+        return names if len(set(names)) == len(names) else self._paths
+
+    def _scores_of(self, rewards_G: Sequence[Sequence[float | None]], failed: dict[str, str]) -> list[Score]:
+        """The scores of a group."""
+        score_G = [self._score_of(rewards) for rewards in rewards_G]
+        return filled(score_G, [failed] * len(score_G), self._names)
+
+    def _score_of(self, rewards: Sequence[float | None]) -> Score | None:
+        """None where no function applies."""
+        if all(reward is None for reward in rewards):
+            return None
+        weights = self.weights or (1.0,) * len(rewards)
+        weighted = zip(self._names, weights, rewards, strict=True)
+        parts = {name: 0.0 if reward is None else weight * reward for name, weight, reward in weighted}
+        return Score(parts, sum(parts.values()) >= self.correct_at)
 
     def _rows(self) -> DataRows[Problem]:
         rows = read_rows_of(
@@ -177,37 +192,6 @@ def _columns(groups: Sequence[Group]) -> dict[str, object]:
         "log_extra": _not_logged,
         "log_metric": _not_logged,
     }
-
-
-def _called(path: str, function: RewardFunction, columns: dict[str, object], count: int) -> list[float | None]:
-    with guarded(f"task.reward = {path!r}"):
-        try:
-            rewards = function(**columns)
-            rewards = asyncio.run(_awaited(rewards)) if isawaitable(rewards) else rewards
-        except Exception as error:  # whatever the user's function raises
-            raise ValueError(f"task.reward = {path!r} raised {type(error).__name__}: {error}") from error
-    numbers: list[float | None] = []
-    try:
-        if not isinstance(rewards, Iterable):
-            raise TypeError(f"not {type(rewards).__name__}")
-        for reward in rewards:
-            if reward is not None and not isinstance(reward, SupportsFloat):
-                raise TypeError(f"not {reward!r}")
-            number = math.nan if reward is None else float(reward)
-            if math.isinf(number):
-                raise ValueError("not infinity")
-            numbers.append(None if math.isnan(number) else number)  # NaN is how TRL itself writes None
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(
-            f"task.reward = {path!r} must give a list with a finite number or None for each completion ({error})"
-        ) from error
-    if len(numbers) != count:
-        raise ValueError(f"task.reward = {path!r} gave {len(numbers)} rewards for {count} completions; one for each")
-    return numbers
-
-
-async def _awaited(rewards: Awaitable[object]) -> object:
-    return await rewards
 
 
 def _not_logged(*_: object) -> None:

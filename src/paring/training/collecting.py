@@ -11,6 +11,7 @@ from paring.evaluation.measuring import trait_shares
 from paring.maths.advantages import Outcome, without_signal
 from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
+from paring.runtime.text import count_words
 from paring.tasks.base import judged
 from paring.training.draws import items_of_step, numbered, others_of_step
 from paring.training.optim import Update
@@ -96,6 +97,7 @@ class Collected:
             "groups_without_signal": float(without_signal(reward_PG).float().mean()),
             "entropy": -sum(sum(completion.logprobs) for completion in completions) / sum(lengths),
         }
+        failures = failures_of(scores)
         return {
             "reward": float(reward_PG.mean()),
             "reward_parts": {name: sum(score.parts.get(name, 0.0) for score in scores) / len(scores) for name in names},
@@ -105,6 +107,7 @@ class Collected:
             **{name: sum(of_these) / len(of_these) for name, of_these in by_correctness.items() if of_these},
             "length_max": max(lengths),
             "truncated": sum(not completion.ended for completion in completions) / len(completions),
+            **({"reward_failures": failures} if failures else {}),
         } | (of_samples if sampled else {})
 
     def speed(self, update: Update, seconds: dict[str, float]) -> dict[str, float]:
@@ -158,6 +161,25 @@ def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch) -> Colle
             kept[place] = index
         groups, scores = groups + more_groups, scores + more_scores
     return Collected(groups, scores, kept)
+
+
+def failures_of(scores: Sequence[Score]) -> dict[str, Json]:
+    """By part of the reward, for how many answers it could not be computed, and why for the first of them."""
+    failures: dict[str, Json] = {}
+    for name in dict.fromkeys(name for score in scores for name in score.failed):
+        reasons = [score.failed[name] for score in scores if name in score.failed]
+        failures[name] = {"answers": len(reasons), "reason": reasons[0]}
+    return failures
+
+
+def failures_in_words(metrics: Mapping[str, Json]) -> list[str]:
+    """A line for each part of the reward that could not be computed for some answers of a step."""
+    failures = metrics.get("reward_failures")
+    parts = failures.items() if isinstance(failures, dict) else ()
+    return [
+        f"reward {name} could not be computed for {count_words(one['answers'], 'answer')}: {one['reason']}"
+        for name, one in parts
+    ]
 
 
 def weighted(score: Score, weights: Mapping[str, float]) -> Score:

@@ -5,6 +5,7 @@ import pytest
 from paring import load_run
 from paring.tasks.own_task import OwnTask
 from paring.tasks.reward_functions import RewardFunctions
+from paring.types import Completion, Group, Problem
 
 TASK = """
 from paring.types import Problem, Score
@@ -19,6 +20,16 @@ class Shout:
 class Numbers(Shout):
     def score(self, problem, text):
         return 1.0
+
+class Failing(Shout):
+    def score(self, problem, text):
+        if text == "no":
+            raise RuntimeError("no idea")
+        return Score({"right": 1.0 if text == "yes" else 0.0}, text == "yes")
+
+class Endless(Shout):
+    def score(self, problem, text):
+        return Score({"right": float("inf")}, True)
 
 class Asking(Shout):
     def __init__(self, what):
@@ -88,3 +99,15 @@ def test_reward_functions_are_named_by_their_setting():
     assert run.task == RewardFunctions(reward="my.py:reward", data="rows.jsonl")
     several = load_run("quickstart", **{"task.reward": ["a.py:f", "b.py:g"], "task.data": "rows.jsonl"})
     assert several.task.reward == ("a.py:f", "b.py:g")
+
+
+def test_an_answer_without_a_score_is_left_out_if_that_is_declared(file):
+    problem, texts = Problem("p", (), "A"), ("yes", "no", "maybe")
+    group = Group(problem, (1,), tuple(Completion((1,), (0.0,), text, True) for text in texts))
+    with pytest.raises(ValueError, match=r"score\(\) raised RuntimeError: no idea \(.*my.py, line \d+, in score\)"):
+        OwnTask(path=f"{file}:Failing").score_groups([group])
+    [[yes, no, maybe]] = OwnTask(path=f"{file}:Failing", failed="skip").score_groups([group])
+    assert [one.reward for one in (yes, no, maybe)] == [1.0, 0.5, 0.0] and not no.correct
+    assert "no idea" in no.failed["score"] and not yes.failed
+    with pytest.raises(ValueError, match=r"gave the part 'right' a reward that is not finite: inf"):
+        OwnTask(path=f"{file}:Endless").score(problem, "a")

@@ -1,6 +1,8 @@
 """Reward functions as TRL calls them: what they are passed, what their rewards come to, and what is refused."""
 
+import asyncio
 import json
+import re
 from importlib.util import find_spec
 from types import SimpleNamespace
 
@@ -52,6 +54,21 @@ def infinite(completions, **kwargs):
 
 def nothing(completions, **kwargs):
     pass
+
+def hangs(completions, **kwargs):
+    import time
+    time.sleep(60)
+
+async def hangs_later(completions, **kwargs):
+    import asyncio
+    await asyncio.sleep(60)
+
+def lazily(completions, **kwargs):
+    return (1.0 for _ in completions)
+
+def endless(completions, **kwargs):
+    while True:
+        yield 1.0
 
 not_a_function = 1
 """
@@ -264,3 +281,50 @@ def test_the_rewards_are_those_that_trl_computes(folder):
     ours = torch.tensor([score.reward for row in judged(task, groups) for score in row])
     torch.testing.assert_close(ours, expected)
     assert len(set(ours.tolist())) > 3
+
+
+def test_async_functions_run_within_a_loop_as_in_a_notebook(folder):
+    task = task_of(folder, "later")
+
+    async def cell():
+        return task.score_groups(groups_of(task, "a"))
+
+    assert asyncio.run(cell()) == task.score_groups(groups_of(task, "a"))
+
+
+def test_rewards_may_be_made_one_by_one(folder):
+    task = task_of(folder, "lazily")
+    assert task.score_groups(groups_of(task, "a", "b"))[0][1].parts == {"lazily": 1.0}
+    with pytest.raises(ValueError, match=r"endless' gave 1000000 rewards for 4 completions"):
+        task_of(folder, "endless").score_groups(groups_of(task, "a", "b"))
+
+
+@pytest.mark.parametrize("name", ["hangs", "hangs_later"])
+def test_a_call_has_a_time_limit(folder, name):
+    task = task_of(folder, name, seconds=0.2)
+    with pytest.raises(ValueError, match=f"my.py:{name}' has taken longer than 0.2 s"):
+        task.score_groups(groups_of(task, "a"))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("fails", r"raised ZeroDivisionError: division by zero \(.*my.py, line \d+, in fails\)"),
+        ("too_few", "gave 1 rewards for 4 completions"),
+        ("infinite", "not infinity"),
+        ("no_numbers", "not '1.0'"),
+        ("nothing", "not NoneType"),
+        ("hangs", "has taken longer than 0.2 s"),
+    ],
+)
+def test_failures_are_skipped_if_that_is_declared_and_said(folder, name, reason):
+    task = task_of(folder, name, "short", seconds=0.2, failed="skip")
+    scores = [score for row in task.score_groups(groups_of(task, "a", "bbb")) for score in row]
+    assert [score.parts for score in scores] == [{name: 0.0, "short": pytest.approx(-0.1 * n)} for n in (1, 3, 1, 3)]
+    assert all(re.search(reason, score.failed[name]) and list(score.failed) == [name] for score in scores)
+
+
+def test_where_all_functions_fail_an_answer_has_no_advantage(folder):
+    task = task_of(folder, "fails", failed="skip")
+    for row in task.score_groups(groups_of(task, "a", "bbb")):
+        assert [(score.parts, score.correct, score.why) for score in row] == [({"fails": 0.0}, False, "no reward")] * 2

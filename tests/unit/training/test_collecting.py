@@ -9,7 +9,7 @@ import torch
 from paring.maths.objectives import Dapo, Rgra, Sft
 from paring.rollout.lagged import LaggedEngine
 from paring.runtime.machine import Stopwatch
-from paring.training.collecting import collect
+from paring.training.collecting import collect, failures_in_words
 from paring.training.config import load_run
 from paring.training.draws import items_of_step, others_of_step
 from paring.training.setup import Setup
@@ -120,6 +120,15 @@ def test_rewards_are_weighted_and_the_outcome_is_of_what_is_kept():
     advantages = [[row.advantage for row in rows[start : start + 3]] for start in range(0, len(rows), 3)]
     kept = [index for index, row in enumerate(advantages) if row == [1.0] * 3]
     assert kept == sorted(found.kept) and sum(map(sum, advantages)) == 12
+
+
+def test_parts_that_could_not_be_computed_are_counted_with_a_reason():
+    judge = Mixed(of=2)
+    judge.score = lambda problem, text: Score({"right": 0.0}, False, failed={"judge": "gone"} if text == "1" else {})
+    metrics = collected(Rgra(), judge)[0].metrics(sampled=True)
+    assert metrics["reward_failures"] == {"judge": {"answers": 4, "reason": "gone"}}
+    assert failures_in_words(metrics) == ["reward judge could not be computed for 4 answers: gone"]
+    assert "reward_failures" not in collected(Rgra(), Mixed(of=2))[0].metrics(sampled=True)
 
 
 def test_of_solutions_one_a_problem():
