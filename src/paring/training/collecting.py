@@ -177,8 +177,11 @@ def failures_in_words(metrics: Mapping[str, Json]) -> list[str]:
     failures = metrics.get("reward_failures")
     parts = failures.items() if isinstance(failures, dict) else ()
     return [
-        f"reward {name} could not be computed for {count_words(one['answers'], 'answer')}: {one['reason']}"
-        for name, one in parts
+        f"reward {name} could not be computed for {count_words(int(answers), 'answer')}: {reason}"
+        for name, part in parts
+        if isinstance(part, dict)
+        and isinstance(answers := part.get("answers"), int)
+        and isinstance(reason := part.get("reason"), str)
     ]
 
 
