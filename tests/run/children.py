@@ -4,12 +4,15 @@ One JSON request a line: {"args": [...], "log": path, "at": "module:name" | null
 Right before the n-th call of that function the child sends itself the signal. One JSON answer a line: the exit code.
 With "kill": [root, position, mode] it is killed at that durable operation under `root` (killing.py); position 0 kills
 never, and the number of operations is written to the file "count".
+With "ranks": n there are n children, the processes of one run as torchrun would start them; "at" is for the one whose
+number is "rank". The answer is then the list of their exit codes, and each logs to "log".<rank>.
 """
 
 import importlib
 import itertools
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -59,13 +62,30 @@ def run_child(request: dict) -> None:
     os._exit(code)
 
 
+def run_rank(request: dict, rank: int, port: int) -> None:
+    """One of several processes of a run."""
+    numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": request["ranks"], "LOCAL_WORLD_SIZE": request["ranks"]}
+    os.environ |= {name: str(value) for name, value in numbers.items()}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    run_child(request | {"log": f"{request['log']}.{rank}"} | ({} if rank == request["rank"] else {"at": None}))
+
+
 def main() -> None:
     for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            run_child(json.loads(line))
-        _, status = os.waitpid(child, 0)
-        print(json.dumps(os.waitstatus_to_exitcode(status)), flush=True)
+        request = json.loads(line)
+        children, port = [], free_port()
+        for rank in range(request["ranks"] or 1):
+            children.append(os.fork())
+            if children[-1] == 0:
+                run_rank(request, rank, port) if request["ranks"] else run_child(request)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        print(json.dumps(codes if request["ranks"] else codes[0]), flush=True)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 if __name__ == "__main__":

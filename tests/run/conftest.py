@@ -24,7 +24,8 @@ class Ended:
 
 @pytest.fixture(scope="session")
 def paring_child(tmp_path_factory) -> Iterator[Callable[..., Ended]]:
-    """`paring_child(args, at="module:function", call=n, signal=...)`: `paring args`, sent a signal before that call."""
+    """`paring_child(args, at="module:function", call=n, signal=...)`: `paring args`, sent a signal before that call.
+    With `ranks` so many processes, and a list of how they ended."""
     log = tmp_path_factory.mktemp("children") / "log"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     server = subprocess.Popen(
@@ -38,12 +39,19 @@ def paring_child(tmp_path_factory) -> Iterator[Callable[..., Ended]]:
         signal: int = signal.SIGKILL,
         kill: tuple[Path, int, str] | None = None,
         count: Path | None = None,
-    ) -> Ended:
+        ranks: int = 0,
+        rank: int = 0,
+    ) -> Ended | list[Ended]:
         request = {"args": list(map(str, args)), "log": str(log), "at": at, "call": call, "signal": int(signal)}
         request |= {"kill": kill and [str(kill[0]), *kill[1:]], "count": count and str(count)}
+        request |= {"ranks": ranks, "rank": rank}
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
-        return Ended(json.loads(server.stdout.readline()), log.read_text(errors="replace"))
+        answer = json.loads(server.stdout.readline())
+        if ranks:
+            logs = [log.with_name(f"{log.name}.{number}").read_text(errors="replace") for number in range(ranks)]
+            return list(map(Ended, answer, logs))
+        return Ended(answer, log.read_text(errors="replace"))
 
     yield run
     server.stdin.close()

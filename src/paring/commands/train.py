@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from paring.commands.shared import Overrides, parsed
+from paring.runtime.machine import is_restart, may_restart
 
 
 def train(
@@ -27,21 +28,32 @@ def train(
         raise typer.BadParameter("--resume goes on in the run's own folder: leave --out away")
     if allow_changed and resume is None:
         raise typer.BadParameter("--allow-changed is of use with --resume alone")
+    if resume is None and out is None and may_restart():
+        raise typer.BadParameter("torchrun --max-restarts: name the run's folder by --out, so that a restart finds it")
     from paring.runtime.folder import RunFolder, check_free, free_folder
     from paring.training.config import load_run
     from paring.training.method import preview
     from paring.training.method import train as train_run
     from paring.training.progress import resumed
+    from paring.training.world import World
 
-    folder = resume or out or free_folder(Path(recipe or "").stem)
-    run = load_run(recipe or RunFolder(folder).existing_recipe(), **parsed(overrides))
-    if dry_run:
-        if resume:
-            run = resumed(RunFolder(folder), run, allow_changed=allow_changed)
-        else:
-            check_free(folder)
-        print(preview(run))
-        return
-    result = train_run(run, folder, resume=resume is not None, allow_changed=allow_changed)
-    print(result)
+    with World.opened() as world:
+        named = resume or out
+        if named is None:
+            named = Path(str(world.from_first(lambda: str(free_folder(Path(recipe or "").stem)))))
+        folder = RunFolder(named)
+        run = world.together(lambda: load_run(recipe or folder.existing_recipe(), **parsed(overrides)))
+        if dry_run:
+            if resume:
+                run = resumed(folder, run, allow_changed=allow_changed)
+            else:
+                check_free(folder.path)
+            shown = preview(run)
+            print(shown if world.is_first else "", end="\n" if world.is_first else "")
+            return
+        # A restart of torchrun repeats its command: what was begun is gone on with.
+        goes_on = resume is not None or world.any(is_restart() and folder.recipe.is_file())
+        result = train_run(run, folder.path, resume=goes_on, allow_changed=allow_changed)
+        if world.is_first:
+            print(result)
     raise typer.Exit(result.exit_code)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from paring.types import Group, Json, Score
 
@@ -57,6 +57,11 @@ class Item:
         plain: dict[str, Json] = {"problem": self.problem, "correct": correct}
         return plain | asdict(self)
 
+    @classmethod
+    def from_plain(cls, plain: Json) -> "Item":
+        """The inverse of `as_plain`. Raises ValueError where it is none."""
+        return _ITEM.validate_python(plain)  # validate_json takes no lone surrogate
+
 
 _ITEM = TypeAdapter(Item)
 
@@ -104,8 +109,8 @@ class ItemFile:
         items = []
         for number, line in enumerate(lines[:whole], start=1):
             try:
-                items.append(_ITEM.validate_python(json.loads(line)))  # validate_json takes no lone surrogate
-            except (ValidationError, ValueError, RecursionError):
+                items.append(Item.from_plain(json.loads(line)))
+            except (ValueError, RecursionError):
                 raise ValueError(
                     f"{self.path}:{number}: damaged; remove the file to answer its problems again"
                 ) from None

@@ -13,7 +13,7 @@ from paring.rollout.engine import Engine, Sampling
 from paring.runtime.text import accuracy_words, percent, percent_interval
 from paring.settings.declare import Count, CountOrZero, settings
 from paring.tasks.base import Task, judged
-from paring.types import Json, Key, Score, Split
+from paring.types import Json, Key, Problem, Score, Split
 
 NO_ANSWER = "no answer"
 """The verifier's class of a text that holds no answer."""
@@ -102,6 +102,10 @@ class Evaluation:
         return accuracy_words(self.accuracy, *self.interval)
 
 
+Divide = Callable[[Sequence[Problem], Callable[[Sequence[Problem]], list[Item]]], list[Item]]
+"""From problems, and what answers a share of them, to the items of all."""
+
+
 def measure(
     engine: Engine,
     task: Task,
@@ -112,13 +116,18 @@ def measure(
     samples: int = 1,
     key: Key = Key(seed=0, step=0),  # noqa: B008 - frozen
     left_out: Collection[str] = (),
+    divide: Divide | None = None,
 ) -> tuple[Evaluation, list[Item]]:
     """Answer the first `limit` problems of a split, of which there is at least one, and judge the answers. `left_out`:
-    ids of problems that are not put."""
+    ids of problems that are not put. `divide`: has each of several processes answer a share."""
     start = time.perf_counter()
     problems = [problem for problem in task.problems(split) if problem.id not in left_out][:limit]
-    groups = engine.sample(problems, samples, sampling, key)
-    items = items_of(groups, judged(task, groups))
+
+    def answered(share: Sequence[Problem]) -> list[Item]:
+        groups = engine.sample(share, samples, sampling, key)
+        return items_of(groups, judged(task, groups))
+
+    items = divide(problems, answered) if divide else answered(problems)
     seconds = time.perf_counter() - start
     return evaluation_of(items, task.name, split, temperature=sampling.temperature, seconds=seconds), items
 

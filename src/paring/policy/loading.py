@@ -28,7 +28,7 @@ from paring.policy.templates import Argument, Template
 from paring.policy.tokenizer import TokenizerRefused, declare_ends, tokenizer_of
 from paring.policy.tokens import check_tokenizer
 from paring.policy.wrappers import is_wrapper, load_text_part, text_config
-from paring.runtime.gpu import multiplies_bf16
+from paring.runtime.gpu import device_named, multiplies_bf16
 from paring.runtime.memory import ask_for_large_pages
 from paring.settings.declare import settings
 
@@ -85,7 +85,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     ask_for_large_pages()
     model = resolved(model)
     source, options = _source(model.path)
-    device = _device(model.device)
+    device = device_named(model.device)
     use(model.kernel)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high" if model.dtype == "tfloat32" else "highest")
@@ -145,7 +145,7 @@ def resolved(model: Model) -> Model:
     """The model with its precision and its kernel named, which "auto" leaves to the device. Raises ValueError for a
     device that is not there, or one without this precision."""
     kernel = best_kernel() if model.kernel == "auto" else model.kernel
-    return replace(model, dtype=precision(model, _device(model.device).type), kernel=kernel)
+    return replace(model, dtype=precision(model, device_named(model.device).type), kernel=kernel)
 
 
 def precision(model: Model, device: str) -> str:
@@ -219,14 +219,6 @@ def _check_causal(config: PreTrainedConfig) -> None:
         return
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or (named and causal.isdisjoint(named)):
         raise ValueError(f"{', '.join(named) or config.model_type} is no causal language model, and only such answer")
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError('model.device = "cuda": torch sees no GPU here; use "auto" or "cpu"')
-    return torch.device(name)
 
 
 @contextmanager

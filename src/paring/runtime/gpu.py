@@ -5,7 +5,24 @@ from functools import partial
 
 import torch
 
-from paring.runtime.machine import Stopwatch
+from paring.runtime.machine import Stopwatch, number_here, processes_here
+
+
+def device_named(name: str) -> torch.device:
+    """The device that `model.device` names. Of several processes on this machine each has a GPU of its own.
+
+    Raises ValueError where there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError('model.device = "cuda": torch sees no GPU here; use "auto" or "cpu"')
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if (number := number_here()) >= (gpus := torch.cuda.device_count()):
+        raise ValueError(
+            f"{processes_here()} processes on this machine, which has GPUs for {gpus}: give torchrun "
+            f"--nproc-per-node {gpus}"
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 def stopwatch(device: torch.device, notice: Callable[[str], None] | None = None) -> Stopwatch:

@@ -33,13 +33,17 @@ class Interruption:
 
     at_stake     what an end at once would lose, in words
     save_file    a file by which a user asks for a save; it is removed when that is done
+    is_quiet     another process of the run says what is heard
 
     Outside the main thread no signal can be caught: the file alone is seen."""
 
-    def __init__(self, at_stake: str = "the work in hand", *, save_file: Path | None = None) -> None:
+    def __init__(
+        self, at_stake: str = "the work in hand", *, save_file: Path | None = None, is_quiet: bool = False
+    ) -> None:
         self.at_stake = at_stake
         self.requested: str | None = None
         self.waits = 0
+        self._is_quiet = is_quiet
         self._save_file, self._save_signalled = save_file, False
         self._previous: dict[int, _Handler] = {}
         self._first: tuple[str, float] | None = None
@@ -148,8 +152,9 @@ class Interruption:
         elif self._is_second(name):
             self._end_at_once()
 
-    @staticmethod
-    def _say(words: str) -> None:
+    def _say(self, words: str) -> None:
+        if self._is_quiet:
+            return
         start = "\n" if sys.stderr is not None and sys.stderr.isatty() else ""
         with suppress(OSError, ValueError):
             os.write(2, f"{start}{words}\n".encode())

@@ -48,6 +48,26 @@ def versions() -> dict[str, str]:
     return found
 
 
+def number_here() -> int:
+    """The number of this process among those of its run on this machine, as torchrun counts them; 0 for one alone."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def processes_here() -> int:
+    """Processes of this run on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def may_restart() -> bool:
+    """Whether torchrun would start the run's processes again where one dies."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+
+
+def is_restart() -> bool:
+    """Whether torchrun has started this process again."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
 def threads_for(parameters: int) -> int:
     """The number of CPU threads that is best for a model of so many parameters: one where its products are so small
     that threads would wait for each other (docs/performance.md), else as many as there are CPUs for this process."""
@@ -61,9 +81,12 @@ def most_threads() -> int:
 
 
 def available_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """CPUs that one process may use for its threads. OMP_NUM_THREADS, by which users bound it, holds."""
-    cpus = all_cpus(quota)
+    """CPUs that one process may use for its threads: its part where several train together. OMP_NUM_THREADS, by which
+    users bound it, holds; but 1 is torchrun's own word for several processes."""
+    cpus = max(1, all_cpus(quota) // processes_here())
     bound = os.environ.get("OMP_NUM_THREADS", "")
+    if bound == "1" and processes_here() > 1:
+        return cpus
     return min(cpus, max(1, int(bound))) if bound.isdecimal() else cpus
 
 

@@ -16,6 +16,8 @@ from paring.tasks.base import judged
 from paring.training.draws import items_of_step, numbered, others_of_step
 from paring.training.optim import Update
 from paring.training.setup import Setup, redraws
+from paring.training.shares import Answered, plain_answered, read_answered
+from paring.training.world import ALONE, World
 from paring.types import Group, Json, Key, Message, Problem, Score
 
 
@@ -133,19 +135,27 @@ class Collected:
         ]
 
 
-def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch) -> Collected:
+def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch, world: World = ALONE) -> Collected:
     """The groups of step `key.step`. Under redraws, problems whose answers are all right, or all wrong, or get the same
     reward, are replaced by others of the training split; those that are still so in the end stay. Which others is a
-    function of (seed, step) alone, and none is sampled twice in a step. Raises as Engine.sample."""
+    function of (seed, step) alone, and none is sampled twice in a step. Each process of the world samples and judges
+    its share, and knows all groups in the end. Raises as Engine.sample."""
     group_size = 1 if setup.objective.from_solutions else rollout.group_size
     by_verdict = rollout.redraw_by == "correct"
 
-    def sampled(problems: Sequence[Problem]) -> tuple[list[Group], list[list[Score]]]:
+    def answered(problems: Sequence[Problem]) -> list[Answered]:
         with watch("rollout"):
             groups = setup.sampler.sample(problems, group_size, rollout.sampling, key)
         with watch("score"):
             scores = judged(setup.task, groups)
-        return groups, [[weighted(score, setup.weights) for score in row] for row in scores]
+        return [
+            (group, [weighted(score, setup.weights) for score in row])
+            for group, row in zip(groups, scores, strict=True)
+        ]
+
+    def sampled(problems: Sequence[Problem]) -> tuple[list[Group], list[list[Score]]]:
+        found = world.shared(problems, answered, plain=plain_answered, read=read_answered)
+        return [group for group, _ in found], [scores for _, scores in found]
 
     problems = numbered(items_of_step(setup.problems, rollout.problems, seed=key.seed, step=key.step))
     others = others_of_step(setup.problems, problems, seed=key.seed, step=key.step)

@@ -11,6 +11,7 @@ from paring.policy.model import Policy
 from paring.policy.packing import Labelled, Shared, pack_examples, packed_tokens
 from paring.settings.complaints import NotFinite
 from paring.settings.declare import Count, CountOrZero, settings
+from paring.training.world import ALONE, World
 from paring.types import Json
 
 LARGEST_EXPONENT = 700.0
@@ -45,15 +46,24 @@ class HeldOutLoss:
 
 
 @torch.no_grad()
-def held_out_loss(policy: Policy, examples: Sequence[Labelled], *, tokens_per_pass: int) -> HeldOutLoss:
-    """The loss of the policy, without dropout, summed in fp64. Raises NotFinite."""
+def held_out_loss(
+    policy: Policy, examples: Sequence[Labelled], *, tokens_per_pass: int, world: World = ALONE
+) -> HeldOutLoss:
+    """The loss of the policy, without dropout, summed in fp64, where each process of the world takes its share. Raises
+    NotFinite."""
     start = time.perf_counter()
-    total, tokens = 0.0, 0
-    for part in cut_examples(examples, tokens_per_pass, policy.tokens_held):
-        batch = pack_examples(part, policy.device)
-        total -= float(policy.log_probs(batch, temperature=1.0).double().sum())
-        tokens += len(batch.target_M)
-    loss = total / tokens
+    mine = [examples[place] for place in world.mine(range(len(examples)))]
+
+    def summed() -> tuple[float, int]:
+        total, tokens = 0.0, 0
+        for part in cut_examples(mine, tokens_per_pass, policy.tokens_held):
+            batch = pack_examples(part, policy.device)
+            total -= float(policy.log_probs(batch, temperature=1.0).double().sum())
+            tokens += len(batch.target_M)
+        return total, tokens
+
+    total, tokens = world.sum(*world.together(summed))
+    loss, tokens = total / tokens, int(tokens)
     if not math.isfinite(loss):
         raise NotFinite("the loss on held-out examples is not finite")
     perplexity = math.exp(min(loss, LARGEST_EXPONENT))

@@ -13,6 +13,7 @@ from paring.maths.mismatch import Correction
 from paring.maths.objective import LogProbs, Objective, Totals, per_token_mean
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack
+from paring.training.world import ALONE, World
 from paring.types import Group
 
 KL_SAMPLE = 16
@@ -59,28 +60,35 @@ class Measures:
             self.weights.append(self.correction.weight(log_ratio_BT, mask_BT))
             self.bounded.append(self.correction.acts(log_ratio_BT, mask_BT))
 
-    def as_plain(self) -> dict[str, float]:
-        """By the names of the journal's glossary; `kl` only where there is a KL term, `entropy_exact` where the entropy
-        over the vocabulary was computed, `mismatch` where something was sampled, and the weights' with a correction."""
+    def as_plain(self, world: World = ALONE) -> dict[str, float]:
+        """Of all processes, by the names of the journal's glossary; `kl` only where there is a KL term, `entropy_exact`
+        where the entropy over the vocabulary was computed, `mismatch` where something was sampled, and the weights'
+        with a correction."""
         held = (self.losses, self.clip_fractions, self.kls, self.log_ratios, self.masks, self.entropies)
         of_sampling = (self.mismatches, self.weights, self.bounded)
         losses, clip_fractions, kls, log_ratios, masks, entropies, *others = gathered(*held, *of_sampling)
-        log_ratio_M = log_ratios[masks.bool()].float() if len(masks) else torch.zeros(1)
-        mismatch_M, weight_M, bounded_M = (other[masks.bool()] if len(other) else other for other in others)
-        exact = {}
-        if len(entropies):
-            entropy, tokens = entropies.view(-1, 2).sum(0).tolist()
-            exact = {"entropy_exact": entropy / tokens}
+        log_ratio_M = world.joined(log_ratios[masks.bool()].float())
+        if not len(log_ratio_M):
+            log_ratio_M = torch.zeros(1)
+        mismatch_M, weight_M, bounded_M = (
+            world.joined((other[masks.bool()] if len(other) else other).double()) for other in others
+        )
+        loss, clip_fraction, kl, entropy, tokens = world.sum(
+            total(loss / self.minibatches for loss in losses.tolist()),
+            total(clip_fractions.tolist()),
+            total(kls.tolist()),
+            *entropies.view(-1, 2).sum(0).tolist(),
+        )
         return (
-            exact
+            ({"entropy_exact": entropy / tokens} if tokens else {})
             | {
-                "loss": total(loss / self.minibatches for loss in losses.tolist()),
-                "clip_fraction": total(clip_fractions.tolist()),
+                "loss": loss,
+                "clip_fraction": clip_fraction,
                 **ratio_quantiles(log_ratio_M),
                 # Drawn from the old policy, so d = log pi - log pi_old: unbiased for KL(pi_old || pi).
                 "kl_sampling": float(k3(log_ratio_M).mean()),
             }
-            | ({"kl": total(kls.tolist())} if self.objective.kl_coef else {})
+            | ({"kl": kl} if self.objective.kl_coef else {})
             | mismatch_measures(mismatch_M)
             | mean_of("importance_weight", weight_M)
             | mean_of("importance_bounded", bounded_M)
@@ -121,7 +129,7 @@ def ratio_quantiles(log_ratio_M: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def kl_of_sample(policy: Policy, groups: Sequence[Group], temperature: float) -> float:
+def kl_of_sample(policy: Policy, groups: Sequence[Group], temperature: float, world: World) -> float:
     """k3 of the policy to its reference, in nats a token, over one completion in KL_SAMPLE, and one at least: the first
     completions of the first groups."""
     if policy.is_its_reference:
@@ -130,10 +138,16 @@ def kl_of_sample(policy: Policy, groups: Sequence[Group], temperature: float) ->
     sample = [
         Shared(group.prompt, [group.completions[0].tokens]) for group in groups[: max(1, completions // KL_SAMPLE)]
     ]
+    totals = Totals(sequences=len(sample), tokens=sum(len(shared.completions[0]) for shared in sample))
+    mine = [sample[place] for place in world.mine(range(len(sample)))]
+    return world.sum(_kl(policy, mine, temperature, totals) if mine else 0.0)[0]
+
+
+def _kl(policy: Policy, sample: Sequence[Shared], temperature: float, totals: Totals) -> float:
+    """k3 to the reference, added up over a part of what the totals are of, and divided by their tokens."""
     batch = pack(sample, policy.device)
     trunk = policy.trunk(batch)
     policy_BT = policy.log_probs(batch, temperature=temperature, trunk=trunk)
     with policy.reference():
         reference_BT = policy.log_probs(batch, temperature=temperature, trunk=trunk)
-    totals = Totals(sequences=len(sample), tokens=len(batch.target_M))
     return float(per_token_mean(k3(reference_BT - policy_BT), batch.mask_BT, totals))

@@ -1,5 +1,6 @@
 """The loop that a run asks for: reinforcement learning or supervised fine-tuning."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,12 +16,13 @@ from paring.runtime.text import one_line, visible
 from paring.tracking.listeners import OnStep
 from paring.tracking.trackers import check_trackers
 from paring.training import rl, setup, sft, sft_setup
-from paring.training.config import AnyRun, Run, to_toml
+from paring.training.config import AnyRun, Run, as_plain, to_toml, validate
 from paring.training.draws import items_of_step
 from paring.training.progress import resumed
 from paring.training.result import Result, Values
 from paring.training.setup import in_words
 from paring.training.showing import BEGIN, END, marked, quoted
+from paring.training.world import World
 from paring.types import Json
 
 LONGEST_FAULT = 200
@@ -40,11 +42,34 @@ def train(
     `resume` goes on with the run that `out` holds, to the same bytes as if it had never been interrupted; with other
     inputs than it began with only where that is allowed (`allow_changed`). More `steps` make it longer. Ctrl-C, SIGTERM
     and SIGHUP end the run at the next boundary, saved; a second one ends it at once (docs/reliability.md). `on_step` is
-    called after each step with its metrics (docs/metrics.md); what it raises ends the run.
+    called after each step with its metrics (docs/metrics.md); what it raises ends the run. Under torchrun all processes
+    train together, and the first alone writes, shows and calls (docs/processes.md).
     Raises ValueError, before any work is done, for what is wrong with recipe, data, model or folder; RunFailed when
     numbers are not finite several steps in a row; OSError where the disk refuses a checkpoint."""
     name = run.task.name if isinstance(run, Run) else f"sft-{run.data.name}"
-    folder, screen = RunFolder(free_folder(name) if out is None else Path(out)), screen or Screen()
+    with World.opened() as world, open(os.devnull, "w") as nowhere:
+        place = world.from_first(lambda: str(free_folder(name) if out is None else out))
+        folder, screen = RunFolder(Path(str(place))), (screen or Screen()) if world.is_first else Screen(nowhere)
+        found: list[AnyRun | Values] = []
+
+        def begin() -> Json:
+            found.append(_begun(run, folder, screen, resume=resume, allow_changed=allow_changed))
+            return None if isinstance(found[0], Values) else as_plain(found[0])
+
+        told = world.from_first(begin)
+        if not found and isinstance(told, dict):
+            found.append(validate(told, source="the recipe of the first process"))
+        begun = found[0] if found else None
+        if begun is None or isinstance(begun, Values):
+            return Result(folder.path, begun)
+        if isinstance(begun, Run):
+            return rl.train(begun, folder, resume=resume, screen=screen, on_step=on_step, world=world)
+        return sft.train(begun, folder, resume=resume, screen=screen, on_step=on_step, world=world)
+
+
+def _begun(run: AnyRun, folder: RunFolder, screen: Screen, *, resume: bool, allow_changed: bool) -> AnyRun | Values:
+    """The run to make in the folder, with nothing left open; its result where it has come to its end. Raises as
+    `train`."""
     if resume:
         run = resumed(folder, run, allow_changed=allow_changed)
     else:
@@ -53,16 +78,13 @@ def train(
         values = _values_of(folder, ended)
         if run.steps <= values.steps or values.collapse is not None:
             screen.note(f"{folder.path} has come to its end already")
-            return Result(folder.path, values)
+            return values
         # The end of a run that is made longer is not its end any more.
         folder.result.unlink()
         if folder.adapter.is_dir():
             remove_folder(folder.adapter)
     check_trackers(run.track)
-    run = replace(run, model=resolved(run.model))
-    if isinstance(run, Run):
-        return rl.train(run, folder, resume=resume, screen=screen, on_step=on_step)
-    return sft.train(run, folder, resume=resume, screen=screen, on_step=on_step)
+    return replace(run, model=resolved(run.model))
 
 
 def _values_of(folder: RunFolder, ended: Mapping[str, Json]) -> Values:

@@ -10,6 +10,7 @@ from paring.maths.objective import Objective
 from paring.maths.selection import TokensOfBatch
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch
+from paring.training.world import ALONE, World
 
 
 @dataclass
@@ -30,10 +31,18 @@ class Pass:
 
 
 @torch.no_grad()
-def survey(policy: Policy, passes: Sequence[Pass], objective: Objective, temperature: float, *, replay: bool) -> None:
+def survey(
+    policy: Policy,
+    passes: Sequence[Pass],
+    objective: Objective,
+    temperature: float,
+    *,
+    replay: bool,
+    world: World = ALONE,
+) -> None:
     """Give each pass the tokens that the objective picks out of all of them, and where it picks by entropy their
-    entropies. It takes a forward pass, so that the choice does not depend on how the step is cut into passes.
-    `replay`: see Policy.log_probs."""
+    entropies. It takes a forward pass, so that the choice does not depend on how the step is cut into passes, nor
+    among processes. `replay`: see Policy.log_probs."""
     masks = [one.batch.mask_BT.bool() for one in passes]
     logps, olds, advantages, entropies = [], [], [], []
     for one, mask_BT in zip(passes, masks, strict=True):
@@ -48,10 +57,17 @@ def survey(policy: Policy, passes: Sequence[Pass], objective: Objective, tempera
         logps.append(logp_BT[mask_BT])
         olds.append(one.old_BT[mask_BT])
         advantages.append(one.advantage_B[:, None].expand_as(logp_BT)[mask_BT])
-    if not passes:
+    lengths = [len(logp_M) for logp_M in logps]
+    before, total = world.places(sum(lengths))
+    if not total:
         return
-    entropy_M = torch.cat(entropies) if entropies else None
-    picked_M = objective.picked(TokensOfBatch(torch.cat(logps), torch.cat(olds), torch.cat(advantages), entropy_M))
-    parts = picked_M.split([len(logp_M) for logp_M in logps])
+    logp_M, old_M, advantage_M, entropy_M = (world.joined(_flat(part)) for part in (logps, olds, advantages, entropies))
+    entropy_M = entropy_M if objective.top_entropy < 1 else None
+    picked_M = objective.picked(TokensOfBatch(logp_M, old_M, advantage_M, entropy_M)).to(policy.device)
+    parts = picked_M[before : before + sum(lengths)].split(lengths)
     for one, mask_BT, part_M in zip(passes, masks, parts, strict=True):
         one.picked_BT = torch.zeros_like(mask_BT).masked_scatter(mask_BT, part_M)
+
+
+def _flat(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(parts)) if parts else torch.zeros(0)

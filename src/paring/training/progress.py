@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
+from torch import Tensor
 
 from paring.adapters.attach import Adapters, load_state, ranks_of, set_ranks, state
 from paring.evaluation.items import Item
@@ -14,6 +16,7 @@ from paring.evaluation.measuring import Evaluation
 from paring.policy.model import Policy
 from paring.rollout.lagged import LaggedEngine
 from paring.runtime import checkpoint
+from paring.runtime.checkpoint import Checkpoint, Damage
 from paring.runtime.files import remove_staging
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import Journal, read_rows
@@ -24,6 +27,8 @@ from paring.training.collapse import Watch
 from paring.training.config import AnyRun, load_run
 from paring.training.inputs import changed_inputs, refuse_changed
 from paring.training.optim import Optimiser, Update
+from paring.training.world import ALONE, World
+from paring.types import Json
 
 EXAMPLES = 20
 LONGEST_WORDS = 300
@@ -90,8 +95,9 @@ class State:
     threads: int
 
     @classmethod
-    def of(cls, progress: Progress, adapters: Adapters) -> "State":
-        return cls(progress, ranks_of(adapters), versions(), torch.get_num_threads())
+    def of(cls, progress: Progress, adapters: Adapters, world: World) -> "State":
+        processes = {"processes": str(world.size)} if world.size > 1 else {}
+        return cls(progress, ranks_of(adapters), versions() | processes, torch.get_num_threads())
 
 
 @dataclass(frozen=True)
@@ -103,30 +109,78 @@ class Trained:
     sampler: LaggedEngine | None = None
 
 
-def save(folder: RunFolder, trained: Trained, progress: Progress, journal: Journal, *, keep: int) -> None:
+def save(folder: RunFolder, trained: Trained, progress: Progress, journal: Journal, world: World, *, keep: int) -> None:
     """Save a checkpoint, after the journal is on the disk, so that no saved step lacks its record."""
     journal.sync()
     adapters, sampler = trained.policy.adapters, trained.sampler.tensors() if trained.sampler else {}
     tensors = {"adapter": state(adapters)} | ({"sampler": sampler} if sampler else {})
     tensors["optimiser"] = trained.optimiser.state()
-    held = asdict(State.of(progress, adapters))
+    held = asdict(State.of(progress, adapters, world))
     checkpoint.save(folder.checkpoints, progress.step, tensors, held, keep=keep)
 
 
-def restore(folder: RunFolder, trained: Trained, journal: Journal, screen: Screen) -> Progress:
+def restore(
+    folder: RunFolder, trained: Trained, journal: Journal | None, screen: Screen, world: World = ALONE
+) -> Progress:
     """Go on from the newest complete checkpoint, or from step 0 if the run was ended before its first.
 
-    The journal is cut back to it. Damaged newer checkpoints are named, passed over and put aside. Raises
-    DamagedCheckpoints (a ValueError) if all are damaged, and ValueError where one does not fit, or where checkpoints
-    and journal do not belong together."""
-    for place in filter(Path.is_dir, (folder.path, folder.checkpoints)):
-        remove_staging(place)
-    newest, damages = checkpoint.load_newest(folder.checkpoints)
-    if newest is None:
-        _check_never_saved(folder)
-        journal.rewind(0)
+    The first process reads it, and holds the journal, which is cut back to it; the others are told. Damaged newer
+    checkpoints are named, passed over and put aside. Raises DamagedCheckpoints (a ValueError) if all are damaged, and
+    ValueError where one does not fit, or where checkpoints and journal do not belong together."""
+    found: list[Checkpoint] = []
+    damages: list[Damage] = []
+
+    def read() -> Json:
+        for place in filter(Path.is_dir, (folder.path, folder.checkpoints)):
+            remove_staging(place)
+        newest, damaged = checkpoint.load_newest(folder.checkpoints)
+        if newest is None:
+            _check_never_saved(folder)
+            return None
+        found.append(newest)
+        damages.extend(damaged)
+        return asdict(_ToldCheckpoint(str(newest.path), newest.step, newest.state, list(newest.tensors)))
+
+    told = world.from_first(read)
+    if told is None:
+        if journal is not None:
+            journal.rewind(0)
         screen.note(f"{folder.path} has no checkpoint yet: starting from step 0")
         return Progress()
+    newest = _whole(TypeAdapter(_ToldCheckpoint).validate_python(told), found[0].tensors if found else {}, world)
+    held = world.together(lambda: _fitted(newest, trained))
+    if journal is not None:
+        journal.check_whole(newest.step, answers=trained.sampler is not None)
+        journal.rewind(newest.step)
+    for damage in damages:
+        aside = checkpoint.put_aside(damage.path)
+        screen.note(f"passed over a damaged checkpoint: {damage.path}: {damage.why}; it is in {aside} now")
+    now = State.of(held.progress, trained.policy.adapters, world)
+    pairs = {"versions": (held.versions, now.versions), "threads": (held.threads, now.threads)}
+    if changed := [f"{name}: {old} -> {new}" for name, (old, new) in pairs.items() if old != new]:
+        screen.note("not the same machine, so the last bits may differ: " + "; ".join(changed))
+    screen.note(f"resumed from {newest.path}: {newest.step} steps made")
+    return held.progress
+
+
+@dataclass(frozen=True)
+class _ToldCheckpoint:
+    """What the first process tells the others of a checkpoint, before its tensors."""
+
+    path: str
+    step: int
+    state: dict[str, Any]
+    stems: list[str]
+
+
+def _whole(told: _ToldCheckpoint, own: Mapping[str, dict[str, Tensor]], world: World) -> Checkpoint:
+    """The checkpoint with its tensors, which only the first process has read: `own`."""
+    tensors = {stem: world.tensors_from_first(own.get(stem, {})) for stem in told.stems}
+    return Checkpoint(Path(told.path), told.step, tensors, told.state)
+
+
+def _fitted(newest: Checkpoint, trained: Trained) -> State:
+    """Put a checkpoint's tensors in their places; its state. Raises ValueError where it does not fit."""
     with _fitting(newest.path):
         held = TypeAdapter(State).validate_python(newest.state)
         if held.progress.step != newest.step:
@@ -139,17 +193,7 @@ def restore(folder: RunFolder, trained: Trained, journal: Journal, screen: Scree
         if trained.sampler:
             trained.sampler.load_tensors(newest.tensors.get("sampler", {}))
         trained.optimiser.load_state(newest.tensors["optimiser"])
-    journal.check_whole(newest.step, answers=trained.sampler is not None)
-    journal.rewind(newest.step)
-    for damage in damages:
-        aside = checkpoint.put_aside(damage.path)
-        screen.note(f"passed over a damaged checkpoint: {damage.path}: {damage.why}; it is in {aside} now")
-    now = State.of(held.progress, adapters)
-    pairs = {"versions": (held.versions, now.versions), "threads": (held.threads, now.threads)}
-    if changed := [f"{name}: {old} -> {new}" for name, (old, new) in pairs.items() if old != new]:
-        screen.note("not the same machine, so the last bits may differ: " + "; ".join(changed))
-    screen.note(f"resumed from {newest.path}: {newest.step} steps made")
-    return held.progress
+        return held
 
 
 def resumed(folder: RunFolder, run: AnyRun, *, allow_changed: bool = False) -> AnyRun:

@@ -7,12 +7,18 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal
 
+import torch
 from pydantic import TypeAdapter
 
+from paring.adapters.attach import published_parameters, ranks_of
+from paring.adapters.coverage import coverage
+from paring.policy.model import Policy
+from paring.runtime.machine import peak_memory_gb, versions
 from paring.runtime.text import accuracy_words, duration, next_steps, percent, visible
 from paring.training.collapse import CollapseEvent
+from paring.training.config import AnyRun, Run
 from paring.training.heldout import HeldOutLoss
-from paring.training.progress import ShownAnswer
+from paring.training.progress import Examined, Progress, ShownAnswer
 from paring.types import Json
 
 LONGEST_ANSWER = 300
@@ -55,6 +61,8 @@ class Values:
     peak_memory_gb: float | None
     """None where the system does not say it."""
     threads: int
+    processes: int | None = None
+    """Those that trained together; left out where it was one."""
     versions: dict[str, str]
     unpacked: str | None = None
     """Why passes were not packed; left out where they were."""
@@ -67,13 +75,54 @@ class Values:
 
     def as_plain(self) -> dict[str, Json]:
         left_out = {"task", "objective", "validation", "collapse"} if self.method else {"method", "data"}
-        left_out |= {"unpacked"} if self.unpacked is None else set()
+        left_out |= {name for name in ("unpacked", "processes") if getattr(self, name) is None}
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Json]) -> "Values":
         """The inverse of `as_plain`. Raises ValueError where a value is missing or of another type."""
         return TypeAdapter(cls).validate_json(json.dumps(plain))
+
+
+def values_of(
+    run: AnyRun,
+    progress: Progress,
+    policy: Policy,
+    after: Examined,
+    validation: Mapping[str, object] | None,
+    *,
+    processes: int,
+) -> Values:
+    """The values of a run that has come to its end. `after`: the trained policy, examined on what the base was."""
+    is_rl = isinstance(run, Run)
+    assert progress.before is not None
+    return Values(
+        method=None if is_rl else "sft",
+        data=None if is_rl else run.data.name,
+        task=run.task.name if is_rl else None,
+        objective=run.objective.kind if is_rl else None,
+        seed=run.seed,
+        steps=progress.step,
+        updates=progress.updates,
+        dropped_steps=progress.dropped,
+        training_seconds=progress.seconds,
+        peak_memory_gb=peak_memory_gb(),
+        threads=torch.get_num_threads(),
+        processes=processes if processes > 1 else None,
+        versions=versions(),
+        unpacked=policy.unpacked,
+        adapter=PublishedAdapter(
+            run.adapter.kind, published_parameters(policy.adapters), ranks_of(policy.adapters), coverage(policy.model)
+        ),
+        before=progress.before.evaluation,
+        after=after.evaluation,
+        validation=validation,
+        collapse=progress.watch.found,
+        examples=[
+            ShownChange(**vars(old), after=new.answer, correct_after=new.correct)
+            for old, new in zip(progress.before.examples, after.examples, strict=True)
+        ],
+    )
 
 
 @dataclass(frozen=True)

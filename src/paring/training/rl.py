@@ -5,12 +5,12 @@ from dataclasses import replace
 from functools import partial
 
 from paring.adapters.attach import parameters_by_name
+from paring.evaluation.items import Item
 from paring.evaluation.measuring import measure
 from paring.maths.objective import Objective, steered
 from paring.policy.packing import packed
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import stopwatch
-from paring.runtime.interruption import waiting
 from paring.runtime.memory import give_back_freed_memory
 from paring.runtime.screen import Screen
 from paring.tracking.listeners import OnStep
@@ -22,36 +22,48 @@ from paring.training.progress import Examined, Progress, Trained
 from paring.training.rank_events import gate_rule, rank_metrics
 from paring.training.result import Result
 from paring.training.setup import Setup, in_words, prepare
+from paring.training.shares import check_shares
 from paring.training.update import Worth, improve
+from paring.training.world import ALONE, World
 from paring.types import Json, Key
 
 
-def train(run: Run, folder: RunFolder, *, resume: bool, screen: Screen, on_step: OnStep | None = None) -> Result:
+def train(
+    run: Run,
+    folder: RunFolder,
+    *,
+    resume: bool,
+    screen: Screen,
+    on_step: OnStep | None = None,
+    world: World = ALONE,
+) -> Result:
     """Reinforcement learning in `folder`. See `method.train`."""
-    setup = prepare(run, screen.note)
+    setup = world.together(lambda: prepare(run, screen.note))
+    world.together(lambda: check_shares(run, setup.policy.adapters, world))
     gates = gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
     greedy = replace(run.rollout.sampling, temperature=0.0)
-    measured = partial(measure, setup.engine, run.task, sampling=greedy, left_out=setup.left_out)
+    divide = partial(world.shared, plain=Item.as_plain, read=lambda _, plain: Item.from_plain(plain))
+    measured = partial(measure, setup.engine, run.task, sampling=greedy, left_out=setup.left_out, divide=divide)
     test = partial(measured, "test", limit=run.evaluate.limit)
     validate = partial(measured, "validation", limit=run.evaluate.validation_limit)
     trained = Trained(setup.policy, optimiser, setup.sampler)
-    with Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step) as loop:
+    with Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step, world=world) as loop:
         loop.leave_out(setup.skipped)
         for note in setup.notes:
             screen.note(note)
         title = f"{run.objective.kind} on {run.task.name}: {in_words(setup.policy)}"
         loop.begin(title, f"problems of {run.task.name}", lambda: Examined.of(*test()))
         for number in loop.steps():
-            step = rl_step(run, setup, optimiser, number, screen.phase, loop.progress)
+            step = rl_step(run, setup, optimiser, number, screen.phase, loop.progress, world)
             loop.record(step, "validation accuracy", lambda: validate()[0])
         if not loop.is_over:
             return loop.interrupted()
         screen.note("measuring the trained policy ...")
-        with waiting():
+        with world.waiting():
             evaluation, items = test()
             validation = validate()[0].as_plain() if run.evaluate.validation_at_end else None
-        folder.write_items([item.as_plain() for item in items])
+        loop.write_items(items)
         return loop.finish(Examined.of(evaluation, items), validation=validation)
     return loop.interrupted()
 
@@ -63,15 +75,17 @@ def rl_step(
     number: int,
     notice: Callable[[str], None] | None = None,
     progress: Progress | None = None,
+    world: World = ALONE,
 ) -> Step:
     """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3). `notice` gets the name
     of each phase as it begins; `progress` holds the entropy bonus from step to step."""
     watch, key, objective = stopwatch(setup.policy.device, notice), Key(run.seed, number), setup.objective
-    with setup.sampler.steady(), waiting():
-        collected = collect(setup, run.rollout, key, watch)
+    with setup.sampler.steady(), world.waiting():
+        collected = collect(setup, run.rollout, key, watch, world)
     give_back_freed_memory()
     outcome = collected.outcome(run.rollout.max_new_tokens)
     worth = Worth.of(objective, collected.kept_groups, outcome, mask_truncated=run.rollout.mask_truncated)
+    world.agree("the advantages", worth.advantage_PG.numpy().tobytes)
     answers = collected.metrics(sampled=not objective.from_solutions)
     bonus = entropy_bonus(objective, progress, answers.get("entropy"))
     lr = learning_rate(run.optimiser, number, run.steps)
@@ -86,6 +100,7 @@ def rl_step(
         seed=key.number(),
         watch=watch,
         older=setup.sampler.older,
+        world=world,
     )
     metrics = {
         "step": number,

@@ -17,6 +17,7 @@ from paring.runtime.machine import Stopwatch
 from paring.training.measures import Measures, kl_of_sample
 from paring.training.optim import Optimiser, Update, step_if_finite
 from paring.training.passes import Pass, survey
+from paring.training.world import ALONE, World
 from paring.types import Group
 
 
@@ -43,9 +44,11 @@ class Worth:
         ended_PG = outcome.ended_PG
         return cls(groups, advantage_PG * ended_PG, selected_PG & ended_PG, outcome.longest, ~ended_PG)
 
-    def part(self, rows: slice) -> "Worth":
-        masked_PG = None if self.masked_PG is None else self.masked_PG[rows]
-        return Worth(self.groups[rows], self.advantage_PG[rows], self.selected_PG[rows], self.longest, masked_PG)
+    def part(self, places: Sequence[int]) -> "Worth":
+        groups = [self.groups[place] for place in places]
+        chosen_P = torch.tensor(places, dtype=torch.int64)
+        masked_PG = None if self.masked_PG is None else self.masked_PG[chosen_P]
+        return Worth(groups, self.advantage_PG[chosen_P], self.selected_PG[chosen_P], self.longest, masked_PG)
 
     def totals(self) -> Totals:
         """The size of what the loss is a mean over; 1 where nothing is selected, so that the mean is 0."""
@@ -68,23 +71,23 @@ class Worth:
 
 @dataclass(frozen=True)
 class Minibatch:
-    """The data of one optimiser step: its passes, its size, and the share of its groups that have something to
-    teach (see GateRule)."""
+    """The data of one optimiser step: this process's passes, the size of the whole, and the share of all its groups
+    that have something to teach (see GateRule)."""
 
     passes: list[Pass]
     totals: Totals
     signal: float
 
     @classmethod
-    def of(cls, policy: Policy, worth: Worth, objective: Objective, tokens_per_pass: int) -> "Minibatch":
-        """Where no KL term, entropy bonus or survey asks for them, completions of advantage 0 are left out: their
-        gradient is 0."""
-        needed_PG = torch.ones_like(worth.selected_PG) if objective.keeps_all else worth.advantage_PG != 0
-        if worth.masked_PG is not None:
-            needed_PG = needed_PG & ~worth.masked_PG
+    def of(cls, policy: Policy, worth: Worth, mine: Worth, objective: Objective, tokens_per_pass: int) -> "Minibatch":
+        """`mine`: the part of it that this process trains on. Where no KL term, entropy bonus or survey asks for them,
+        completions of advantage 0 are left out: their gradient is 0."""
+        needed_PG = torch.ones_like(mine.selected_PG) if objective.keeps_all else mine.advantage_PG != 0
+        if mine.masked_PG is not None:
+            needed_PG = needed_PG & ~mine.masked_PG
         passes = []
         for shared, advantage_B, sampled in cut(
-            worth.groups, worth.advantage_PG, needed_PG, tokens_per_pass, policy.tokens_held
+            mine.groups, mine.advantage_PG, needed_PG, tokens_per_pass, policy.tokens_held
         ):
             batch = pack(shared, policy.device)
             sampled_BT = None if objective.from_solutions else batch.spread(torch.tensor(sampled, device=policy.device))
@@ -105,6 +108,7 @@ def improve(
     seed: int,
     watch: Stopwatch,
     older: Callable[[], AbstractContextManager[None]] | None = None,
+    world: World = ALONE,
 ) -> Update:
     """Go `rollout.updates` times through a rollout, with one optimiser step along the objective a minibatch.
 
@@ -113,11 +117,12 @@ def improve(
     Where an older policy has sampled, `with older():` gives it back for a pass of its own. What lies below the first
     adapter is computed once. A step with a loss or gradient that is not finite is dropped, and with it the rest of the
     rollout's steps. Until the policy has moved, its forward pass is that of the rollout, where that was recorded.
-    `seed` is of the adapters' dropout; `watch` takes the time of the phases "reference" and "training"."""
+    `seed` is of the adapters' dropout; `watch` takes the time of the phases "reference" and "training". Each process of
+    the world goes through its problems of every minibatch, and the gradient of all is the sum."""
     temperature, updates = rollout.temperature, rollout.updates
     minibatches = [
-        Minibatch.of(policy, worth.part(rows), objective, tokens_per_pass)
-        for rows in slices(len(worth.groups), rollout.minibatches)
+        Minibatch.of(policy, worth.part(places), worth.part(world.mine(places)), objective, tokens_per_pass)
+        for places in divided(len(worth.groups), rollout.minibatches)
     ]
     passes = [one for minibatch in minibatches for one in minibatch.passes]
     with watch("training"):
@@ -131,12 +136,13 @@ def improve(
         with watch("reference"), policy.reference():
             for one in passes:
                 one.reference_BT = _fixed(policy, one, temperature)
-    update = Update(tokens=sum(len(one.batch.target_M) for one in passes))
+    [tokens] = world.sum(sum(len(one.batch.target_M) for one in passes))
+    update = Update(tokens=int(tokens))
     whole = worth.totals()
     with watch("training"):
         for number in range(1, updates + 1):
             sampled = number == updates and not objective.kl_coef
-            kl = {"kl": kl_of_sample(policy, worth.groups, temperature)} if sampled else {}
+            kl = {"kl": kl_of_sample(policy, worth.groups, temperature, world)} if sampled else {}
             measures = Measures(objective, whole, len(minibatches), rollout.importance)
             update.passes = number
             for minibatch in minibatches:
@@ -145,19 +151,20 @@ def improve(
                     torch.manual_seed(seed + update.applied)
                     replay = update.applied == 0 and not older
                     if objective.surveys:
-                        survey(policy, minibatch.passes, objective, temperature, replay=replay)
+                        survey(policy, minibatch.passes, objective, temperature, replay=replay, world=world)
                     _backward(policy, minibatch, objective, temperature, measures, replay=replay)
-                update.measures = measures.as_plain() | kl
+                update.measures = measures.as_plain(world) | kl
+                world.sum_gradients(optimiser.named.values())
                 step_if_finite(optimiser, update, lr, minibatch.signal)
                 if update.dropped:
                     return update
     return update
 
 
-def slices(problems: int, minibatches: int) -> list[slice]:
+def divided(problems: int, minibatches: int) -> list[range]:
     """So many runs of problems, in order, whose sizes differ by one at most."""
     bounds = [problems * number // minibatches for number in range(minibatches + 1)]
-    return [slice(start, end) for start, end in pairwise(bounds)]
+    return [range(start, end) for start, end in pairwise(bounds)]
 
 
 def cut(

@@ -68,7 +68,7 @@ def test_a_gpu_that_is_not_here_is_taken_to_have_units(monkeypatch, here, native
 def test_fp32_products_on_a_gpu_are_exact_unless_tf32_is_named(units, monkeypatch, dtype, expected):
     units(True)
     set_to = []
-    monkeypatch.setattr(loading, "_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(loading, "device_named", lambda name: torch.device("cuda"))
     monkeypatch.setattr(torch, "set_float32_matmul_precision", set_to.append)
     monkeypatch.setattr(PreTrainedModel, "to", lambda self, device: self)
     model, _ = load_base(Model(dtype=dtype))

@@ -20,7 +20,7 @@ from paring.runtime.machine import Stopwatch
 from paring.training import measures
 from paring.training.measures import ratio_quantiles
 from paring.training.optim import Adam, Optimiser
-from paring.training.update import Worth, cut, improve, slices
+from paring.training.update import Worth, cut, improve, divided
 from paring.types import Completion, Group, Problem
 
 TEMPERATURE = 0.9
@@ -328,8 +328,8 @@ def test_a_minibatch_is_an_update_of_its_own_problems_by_the_policy_that_sampled
 
 
 def test_minibatches_divide_the_problems_evenly():
-    assert [(one.start, one.stop) for one in slices(7, 3)] == [(0, 2), (2, 4), (4, 7)]
-    assert [(one.start, one.stop) for one in slices(3, 3)] == [(0, 1), (1, 2), (2, 3)]
+    assert [(one.start, one.stop) for one in divided(7, 3)] == [(0, 2), (2, 4), (4, 7)]
+    assert [(one.start, one.stop) for one in divided(3, 3)] == [(0, 1), (1, 2), (2, 3)]
 
 
 @pytest.mark.parametrize(

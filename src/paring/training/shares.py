@@ -1,0 +1,54 @@
+"""The share of one process in a run: what it may not be, and the answers of others as they arrive."""
+
+from dataclasses import asdict, dataclass
+
+from pydantic import TypeAdapter
+
+from paring.adapters.attach import Adapters
+from paring.training.config import AnyRun, Run
+from paring.training.world import World
+from paring.types import Completion, Group, Json, Problem, Score
+
+Answered = tuple[Group, list[Score]]
+"""A group and the scores of its completions."""
+
+
+def check_shares(run: AnyRun, adapters: Adapters, world: World) -> None:
+    """Raises ValueError where the run cannot be divided among so many processes."""
+    if world.size == 1:
+        return
+    name, items = ("rollout.problems", run.rollout.problems) if isinstance(run, Run) else ("batch", run.batch)
+    if world.size > items:
+        raise ValueError(
+            f"{world.size} processes for {name} = {items}: some would have nothing to do; start {items} processes at "
+            f"most, or raise {name}"
+        )
+    if any(adapter.dropout for adapter in adapters.values()):
+        raise ValueError(
+            f"adapter.dropout with {world.size} processes: what is dropped would depend on how many they are; set it "
+            "to 0, or train with one process"
+        )
+
+
+@dataclass(frozen=True)
+class _ToldAnswers:
+    """What one process tells the others of a problem."""
+
+    prompt: tuple[int, ...]
+    completions: tuple[Completion, ...]
+    scores: list[Score]
+
+
+_TOLD = TypeAdapter(_ToldAnswers)
+
+
+def plain_answered(answered: Answered) -> Json:
+    """As JSON. Where the engine has kept its forward pass stays with its process."""
+    group, scores = answered
+    return asdict(_ToldAnswers(group.prompt, group.completions, scores))
+
+
+def read_answered(problem: Problem, plain: Json) -> Answered:
+    """The inverse of `plain_answered`, which another process of this run has called."""
+    told = _TOLD.validate_python(plain)  # validate_json takes no lone surrogate
+    return Group(problem, told.prompt, told.completions), told.scores

@@ -1,0 +1,89 @@
+"""Bytes and numbers between the processes of a run: all that is asked of torch.distributed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+
+from paring.runtime.text import one_line
+from paring.settings.complaints import RunFailed
+
+PATIENCE = timedelta(minutes=30)
+"""A process waits for the others so long at most, for the slowest share of a rollout too. One that dies is noticed at
+once."""
+LONGEST_WORDS = 200
+
+
+class ProcessGone(RunFailed):
+    """Another process of the run has died, or did not answer in time."""
+
+
+@contextmanager
+def met() -> Iterator[tuple[int, int]]:
+    """Meet the processes that torchrun's environment names: the number of this one, and how many there are. Within
+    another meeting it is that one.
+
+    Raises ValueError where they do not meet."""
+    if distributed.is_initialized():
+        yield distributed.get_rank(), distributed.get_world_size()
+        return
+    # What is said in bytes goes over gloo, on the CPU; the gradients of GPUs go over nccl.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        distributed.init_process_group(backend, timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"WORLD_SIZE = {os.environ['WORLD_SIZE']}, and the processes did not meet "
+            f"({one_line(str(error), LONGEST_WORDS)}): start them by torchrun (docs/processes.md)"
+        ) from error
+    try:
+        yield distributed.get_rank(), distributed.get_world_size()
+    finally:
+        distributed.destroy_process_group()
+
+
+def told(data: bytes) -> list[bytes]:
+    """The bytes of every process, by its number. Raises ProcessGone, as all that follow."""
+    sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(distributed.get_world_size())]
+    with _noticing():
+        distributed.all_gather(sizes, torch.tensor([len(data)]))
+        rows = [torch.zeros(max(map(int, sizes)), dtype=torch.uint8) for _ in sizes]
+        distributed.all_gather(rows, _row(data, len(rows[0])))
+    return [row[: int(size)].numpy().tobytes() for row, size in zip(rows, sizes, strict=True)]
+
+
+def sent_by_first(data: bytes) -> bytes:
+    """The bytes of the first process, on all."""
+    with _noticing():
+        size = torch.tensor([len(data)])
+        distributed.broadcast(size, 0)
+        row = _row(data, int(size)) if distributed.get_rank() == 0 else torch.zeros(int(size), dtype=torch.uint8)
+        distributed.broadcast(row, 0)
+    return row.numpy().tobytes()
+
+
+def add_up_(number_X: Tensor) -> None:
+    """Add up the numbers over the processes, in place."""
+    with _noticing():
+        distributed.all_reduce(number_X)
+
+
+def _row(data: bytes, length: int) -> Tensor:
+    """The bytes as a tensor of this length, with zeros behind them."""
+    return torch.from_numpy(np.frombuffer(data.ljust(length, b"\0"), np.uint8).copy())
+
+
+@contextmanager
+def _noticing() -> Iterator[None]:
+    """What the library raises where a process does not answer, in words."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ProcessGone(
+            f"another process of this run has ended, or did not answer for {PATIENCE.seconds // 60} minutes "
+            f"({one_line(str(error), LONGEST_WORDS)}). Go on from the newest checkpoint with --resume"
+        ) from error
