@@ -20,7 +20,7 @@ from paring.runtime.machine import Stopwatch
 from paring.training import measures
 from paring.training.measures import ratio_quantiles
 from paring.training.optim import Adam, Optimiser
-from paring.training.update import Worth, cut, improve, divided
+from paring.training.update import Worth, cut, divided, improve
 from paring.types import Completion, Group, Problem
 
 TEMPERATURE = 0.9
