@@ -101,7 +101,7 @@ def test_promised_options(paring):
         (["study"], "error: name a study: clipping, "),
         (["study", "nothing"], "error: nothing: no such study, file or folder of a started study; studies: clipping, "),
         (["compare", "nothing", "nothing"], "error: nothing holds no run: there is no run.toml in it"),
-        (["eval", "embedded"], "error: name a task with --task: amc23, arithmetic, "),
+        (["eval", "embedded"], "error: name a task with --task: aime24, aime25, "),
         (["eval", "embedded", "--task", "sum"], "error: --task 'sum': unknown; "),
         (
             ["eval", "embedded", "--task", "math-50"],

@@ -1,7 +1,9 @@
 """From the names of a request to exams: which task a name means, and in which style it is put."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from difflib import get_close_matches
+from pathlib import Path
 
 from paring.evaluation.benchmarks.benchmark import AnyBenchmark
 from paring.evaluation.benchmarks.benchmark_task import BenchmarkTask
@@ -9,13 +11,15 @@ from paring.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_named
 from paring.evaluation.benchmarks.gsm8k import GSM8K
 from paring.evaluation.exam import Exam, exam_of
 from paring.evaluation.request import Request
+from paring.runtime.sources import Source
 from paring.settings.options import OptionError
 from paring.tasks.base import Task
 from paring.tasks.gsm8k import Gsm8k
+from paring.tasks.own_data import OwnData
 from paring.tasks.own_task import OwnTask
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.styles import STYLES, Boxed, Style, style_of
-from paring.training.config import Run, task_named, task_names
+from paring.training.config import Run, load_run, task_named, task_names
 from paring.verifier import Verifier
 
 
@@ -70,6 +74,30 @@ def style_for(request: Request, run: Run | None) -> tuple[Style, list[str]]:
     return style, [] if style == trained else notes
 
 
+def _all_as_test(task: Task, trained: Sequence[OwnData]) -> Task:
+    """A task of one's own data, all of whose rows are put where none is held out, and no run has trained on them."""
+    if not isinstance(task, OwnData) or task.test is not None or any(_data(task) == _data(one) for one in trained):
+        return task
+    source = Source(task.data, "task.data", task.hub_config, task.revision)
+    if source.is_file:
+        return replace(task, test=task.data)
+    if task.test_split is None and not source.has("test"):
+        return replace(task, test_split=task.split)
+    return task
+
+
+def _data(task: OwnData) -> tuple[str, str | None]:
+    path = Path(task.data).expanduser()
+    return str(path.resolve() if path.exists() else task.data), task.hub_config
+
+
+def _trained_on(request: Request, run: Run | None) -> list[OwnData]:
+    """The data of the runs that are measured."""
+    folder = None if request.compare is None else Path(request.compare).expanduser()
+    runs = [run, None if folder is None or not (folder / "run.toml").is_file() else load_run(folder / "run.toml")]
+    return [one.task for one in runs if isinstance(one, Run) and isinstance(one.task, OwnData)]
+
+
 def _task(
     name: str, benchmark: AnyBenchmark | None, request: Request, run: Run | None, style: Style, verifier: Verifier
 ) -> Task:
@@ -81,9 +109,9 @@ def _task(
         settings = {"style": style.kind} | given | settings
     if run is not None and name == run.task.name:
         held = {key: value for key, value in asdict(run.task).items() if value is not None}
-        return task_named(name, held | settings)
+        return _all_as_test(task_named(name, held | settings), _trained_on(request, run))
     if name in task_names():
-        return task_named(name, settings)
+        return _all_as_test(task_named(name, settings), _trained_on(request, run))
     if benchmark is not None:
         if settings:
             raise OptionError(

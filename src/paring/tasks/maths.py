@@ -44,8 +44,10 @@ class Maths(OwnData):
         Raises FileNotFoundError or ValueError with the place if data are missing or broken (runtime/rows.py), a
         question stands twice, or there are too few rows for every split; ModuleNotFoundError without an extra that is
         needed to read the data or to judge a gold."""
-        rows = self._rows()
+        rows = self._rows(trained_too=split != "test")
         _verifier().check(gold for problem in [*rows.trained, *(rows.tested or ())] for gold in _golds(problem.gold))
+        if split == "test" and rows.tested is not None:
+            return rows.tested
         return three_splits(rows.trained, lambda problem: problem.id, rows.tested, self.data)[split]
 
     def skipped(self) -> list[RowFault]:
@@ -65,7 +67,7 @@ class Maths(OwnData):
             for verdict, (_, text) in zip(verdicts, pairs, strict=True)
         ]
 
-    def _rows(self) -> DataRows[Problem]:
+    def _rows(self, *, trained_too: bool = True) -> DataRows[Problem]:
         fields = (self.question_field, self.answer_field)
         return read_rows_of(
             self,
@@ -75,6 +77,7 @@ class Maths(OwnData):
             key=lambda problem: problem.id,
             place=lambda problem: problem.place,
             what=self.question_field,
+            trained_too=trained_too,
         )
 
     def _problem(self, value: object, place: str) -> Problem:

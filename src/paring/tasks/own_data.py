@@ -37,6 +37,12 @@ class OwnData:
     broken: Rule = "stop"
     long: Rule = "stop"
 
+    def holds_out(self, *, own_test: bool = True) -> bool:
+        """Whether there are held-out rows: those of `test`, or, if `own_test`, the data's own."""
+        source = Source(self.data, "data", self.hub_config, self.revision)
+        own = own_test and not source.is_file and (self.test_split is not None or source.has("test"))
+        return self.test is not None or own
+
     def skipped(self) -> Sequence[RowFault]:
         """The rows that are left out because they cannot be used. Raises as reading them does."""
         return ()
@@ -65,15 +71,16 @@ def read_rows_of(
 ) -> DataRows[T]:
     """The rows that `read` makes of the data under [section]; those of one `key`, such as its prompt, are repeated.
     `own_test`: whether the data's own held-out split counts where `test` names no other. Without `trained_too` the
-    held-out rows alone are read.
+    held-out rows alone are read, where there are any.
 
     Raises FileNotFoundError or ValueError with the place where data are missing or, unless they are skipped, broken."""
     source = Source(own.data, f"{section}.data", own.hub_config, own.revision)
     faults = Faults(f"{section}.broken", own.broken)
     tested, test_split = None, own.test_split or "test"
+    trained_too = trained_too or not own.holds_out(own_test=own_test)
     if own.test is not None:
         tested = faults.usable(Source(own.test, f"{section}.test").values(test_split, fields), read)
-    elif own_test and not source.is_file and (own.test_split or source.has(test_split)):
+    elif own.holds_out(own_test=own_test):
         tested = faults.usable(source.values(test_split, fields), read)
     trained = faults.usable(source.values(own.split, fields), read) if trained_too else []
     if tested is not None:

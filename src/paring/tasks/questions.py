@@ -38,12 +38,15 @@ class Questions(OwnData):
     system: str | None = None
 
     def problems(self, split: Split) -> Sequence[Problem]:
-        """The problems of a split. All rows are read, so that a question which is in two splits is found.
+        """The problems of a split. For the test split, held-out rows alone are read where there are any; for the
+        others all are, so that a question which is in two splits is found.
 
         Raises FileNotFoundError or ValueError with the place if data are missing or broken (runtime/rows.py), if a
         question stands twice, if an answer is too long, or if there are too few rows for every split to have one.
         """
-        rows = self._rows()
+        rows = self._rows(trained_too=split != "test")
+        if split == "test" and rows.tested is not None:
+            return [self._problem(row) for row in rows.tested]
         splits = three_splits(rows.trained, lambda row: row[self.question_field], rows.tested, self.data)
         return [self._problem(row) for row in splits[split]]
 
@@ -67,7 +70,7 @@ class Questions(OwnData):
             correct = len(answer) <= LONGEST_ANSWER and _folded(answer) == _folded(problem.gold)
         return Score({"correct": float(correct)}, correct)
 
-    def _rows(self) -> DataRows[Row]:
+    def _rows(self, *, trained_too: bool = True) -> DataRows[Row]:
         return read_rows_of(
             self,
             "task",
@@ -76,6 +79,7 @@ class Questions(OwnData):
             key=lambda row: row[self.question_field],
             place=lambda row: row.place,
             what=self.question_field,
+            trained_too=trained_too,
         )
 
     def _row(self, value: object, place: str) -> Row:

@@ -138,8 +138,8 @@ def test_the_digest_is_of_prompts_and_golds(data):
 @pytest.mark.parametrize(
     ("changes", "refused"),
     [
-        ({}, "name a task with task: amc23, arithmetic, "),
-        ({"tasks": ("mathz",)}, r"task 'mathz': unknown; did you mean math\? Choices: amc23, "),
+        ({}, "name a task with task: aime24, aime25, "),
+        ({"tasks": ("mathz",)}, r"task 'mathz': unknown; did you mean math\? Choices: aime24, "),
         ({"tasks": ("sums-product",)}, "did you mean sums-and-products"),
         ({"tasks": ("amc23:13",)}, "limit = 13: amc23 has 12 problems; ask for as many at most"),
         ({"tasks": ("amc23",), "limit": 13}, "limit = 13: amc23 has 12 problems"),

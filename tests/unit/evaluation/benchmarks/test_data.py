@@ -28,12 +28,18 @@ LABELS = {
 }
 
 
+def here(benchmark, folder):
+    if not (Path(folder) / benchmark.name / "test.jsonl").is_file():
+        pytest.skip(f"the file of {benchmark.name} is not here")
+
+
 def by_name(benchmark):
     return benchmark.name
 
 
 @pytest.mark.parametrize("benchmark", FILES, ids=by_name)
 def test_rows_golds_and_labels(benchmark, real):
+    here(benchmark, real)
     kept = BenchmarkTask(benchmark, data=real, broken="keep")
     assert len(kept.rows) == benchmark.rows == len({row.problem.id for row in kept.rows})
     assert [row.number for row in kept.rows] == list(range(benchmark.rows))
@@ -48,6 +54,7 @@ def test_rows_golds_and_labels(benchmark, real):
 
 @pytest.mark.parametrize("benchmark", FILES, ids=by_name)
 def test_every_row_listed_as_broken_is_the_row_that_is_meant(benchmark, real):
+    here(benchmark, real)
     questions = [question for question, _ in benchmark.questions(real)]
     for flaw in benchmark.flaws:
         assert digest(questions[flaw.row].text) == flaw.question
@@ -61,7 +68,7 @@ def test_kinds_of_answers_are_those_counted_by_hand(real):
     def kinds(benchmark):
         return Counter(question.kind for question, _ in benchmark.questions(real))
 
-    counted = {benchmark.name: kinds(benchmark) for benchmark in FILES}
+    counted = {benchmark.name: kinds(benchmark) for benchmark in FILES if (Path(real) / benchmark.name).is_dir()}
     assert counted["amc23"] == {"integer": 40}
     assert counted["mmlu_stem"] == {"letters": 3018}
     assert counted["cn_middle_school"]["letters"] == 41
