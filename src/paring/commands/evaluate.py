@@ -33,7 +33,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     compare: Annotated[str | None, typer.Option(metavar="OTHER", help="A second one: OTHER less the first.")] = None,
     data: Annotated[Path | None, typer.Option(help="DIR of DIR/gsm8k/test.jsonl ...; by default the hub.")] = None,
-    style: Annotated[str | None, typer.Option(help="boxed or think-answer; by default as the run trained.")] = None,
+    style: Annotated[
+        str | None, typer.Option(help="boxed, think-answer, or for gsm8k lm-eval; by default as trained.")
+    ] = None,
     shots: Annotated[int | None, typer.Option(min=0, help="Worked examples before a benchmark's question.")] = None,
     broken: Annotated[str, typer.Option(help="Rows known to be broken: mend, keep or drop.")] = "mend",
     long: Annotated[str, typer.Option(help="Problems too long for the context: stop or skip.")] = "stop",

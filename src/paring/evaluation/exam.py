@@ -17,7 +17,7 @@ from paring.rollout.engine import Engine
 from paring.settings.options import OptionError
 from paring.tasks.base import Task, judged
 from paring.tasks.own_data import with_system
-from paring.tasks.styles import NEXT_QUESTION, Shot, own_answer, prompt, style_of
+from paring.tasks.styles import NEXT_QUESTION, own_answer, prompt, style_of
 from paring.types import Json, Key, Problem
 
 LONGEST_ANSWER, LONGEST_THOUGHT = 4096, 32768
@@ -45,14 +45,16 @@ class About:
 
 @dataclass(frozen=True)
 class Exam:
-    """A task, those of its test problems that are put, in a style, the worked examples before each, the longest answer,
-    and the strings that end one. `too_long`: ids of problems that are left out because they do not fit the context."""
+    """A task, those of its test problems that are put, in a style, the number of worked examples before each, the
+    longest answer, and the strings that end one. `longest`: the longest by default, where the task says so. `too_long`:
+    ids of problems that are left out because they do not fit the context."""
 
     task: Task
     problems: Sequence[Problem]
     style: str | None = None
-    shots: tuple[Shot, ...] = ()
+    shots: int = 0
     benchmark: AnyBenchmark | None = None
+    longest: int | None = None
     max_new_tokens: int = LONGEST_ANSWER
     stop: tuple[str, ...] = ()
     keep_stop: bool = False
@@ -130,7 +132,7 @@ class Exam:
         ]
 
     def about(self) -> About:
-        about = About(self.name, self.style, len(self.shots), self.max_new_tokens, too_long=self.too_long)
+        about = About(self.name, self.style, self.shots, self.max_new_tokens, too_long=self.too_long)
         if self.benchmark is not None:
             about = replace(about, title=self.benchmark.title, note=self.benchmark.note)
         if not isinstance(self.task, BenchmarkTask):
@@ -178,4 +180,4 @@ def exam_of(
     if system is not None:
         problems = [replace(problem, messages=with_system(problem.messages, system)) for problem in problems]
     stop = (NEXT_QUESTION,) if shown else ()
-    return Exam(task, problems, style and style.kind, shown, benchmark, stop=stop)
+    return Exam(task, problems, style and style.kind, len(shown), benchmark, stop=stop)

@@ -26,7 +26,7 @@ class Request:
     max_new_tokens   None: for a run's own task as in the run, else what exam.py gives the model
     system           the system prompt, in the place of the style's or the task's; empty: none
     template_arguments   of the chat template, over those of the run
-    style            of prompts, "boxed" or "think-answer"; None: as the run was trained, else boxed
+    style            of prompts, "boxed", "think-answer", for gsm8k "lm-eval"; None: as the run trained, else boxed
     shots            worked examples before a benchmark's question; None: as the benchmark says
     long             "stop" refuses problems that do not fit the context with their answer, "skip" leaves them out
     data             DIR of DIR/benchmark/test.jsonl; None: the run's own data for its own task, else the hub

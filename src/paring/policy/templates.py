@@ -16,6 +16,8 @@ from transformers import PreTrainedTokenizerBase
 FOLDER = Path(__file__).with_name("chat_templates")
 Argument: TypeAlias = bool | int | float | str
 RESERVED = {"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"}
+VERBATIM = "{{ messages[0]['content'] }}"
+"""The chat template of a prompt that is finished: its one message is the text."""
 DIRECTIVES = "Y y m d e -d B b A a j H I M S p".split()
 """Codes of strftime that a template may use."""
 
@@ -58,6 +60,12 @@ def set_template(tokenizer: PreTrainedTokenizerBase, wanted: Template) -> None:
     lines = _argument_lines(arguments)
     fixed = {name: "".join([*_date_lines(text, day), *lines, text]) for name, text in texts.items()}
     tokenizer.chat_template = fixed if isinstance(template, dict) else fixed["default"]
+
+
+def set_verbatim(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Put prompts as they stand, after the token with which the tokenizer begins a text, if it has one."""
+    begins = tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
+    tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + VERBATIM
 
 
 def _text_of(chosen: str) -> str:

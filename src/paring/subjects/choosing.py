@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from paring.evaluation.benchmarks import lm_eval
 from paring.evaluation.benchmarks.benchmark import AnyBenchmark
 from paring.evaluation.benchmarks.benchmark_task import BenchmarkTask
 from paring.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_named
@@ -40,6 +41,9 @@ def exams_of(request: Request, run: Run | None, style: Style, verifier: Verifier
             raise OptionError(lambda option, words=words: f"{option('task')} {words}")
         limit = int(own_limit) if colon else request.limit
         benchmark = benchmark_named(name)
+        if request.style == lm_eval.STYLE:
+            exams.append(_as_lm_eval(name, benchmark, request, limit))
+            continue
         task = _task(name, benchmark, request, run, style, verifier)
         exams.append(exam_of(task, limit=limit, shots=request.shots, benchmark=benchmark, system=request.system))
     chosen = [exam.name for exam in exams]
@@ -54,8 +58,14 @@ def known_tasks() -> list[str]:
 
 def style_for(request: Request, run: Run | None) -> tuple[Style, list[str]]:
     """The style of prompts, and what the results must say of it: given, else as the run was trained, else boxed."""
+    if request.style == lm_eval.STYLE:
+        return Boxed(), []
     if request.style is not None and request.style not in STYLES:
-        raise OptionError(lambda name: f"{name.given('style', request.style)}: unknown; choices: {', '.join(STYLES)}")
+        raise OptionError(
+            lambda name: (
+                f"{name.given('style', request.style)}: unknown; choices: {', '.join([*STYLES, lm_eval.STYLE])}"
+            )
+        )
     given = STYLES[request.style] if request.style else None
     if run is None:
         return given or Boxed(), []
@@ -72,6 +82,27 @@ def style_for(request: Request, run: Run | None) -> tuple[Style, list[str]]:
         return style, [f"{own.name} trained with other prompts than benchmarks have: {style.kind}"]
     notes = [f"{own.name} trained in the style {trained.kind}, and is measured in {style.kind}"]
     return style, [] if style == trained else notes
+
+
+def _as_lm_eval(name: str, benchmark: AnyBenchmark | None, request: Request, limit: int | None) -> Exam:
+    """GSM8K as lm-evaluation-harness has it. Raises OptionError for another task, and for what it does not take."""
+    if benchmark is not GSM8K:
+        raise OptionError(lambda option: f"{option.given('style', lm_eval.STYLE)} is for gsm8k, not for {name}")
+    if request.task_settings or request.system is not None or request.template_arguments:
+        raise OptionError(
+            lambda option: (
+                f"{option.given('style', lm_eval.STYLE)} puts plain text: leave {option('system')}, "
+                f"{option('template_arguments')} and settings of the task away; {option('data')} says where data are"
+            )
+        )
+    shots = lm_eval.SHOTS if request.shots is None else request.shots
+    if request.data is not None:
+        task = lm_eval.LmEvalGsm8k(str(GSM8K.file(request.data).parent), shots=shots)
+    else:
+        assert GSM8K.hub is not None
+        task = lm_eval.LmEvalGsm8k(GSM8K.hub.name, GSM8K.hub.configs[0], shots)
+    exam = replace(exam_of(task, limit=limit), style=lm_eval.STYLE, shots=shots, benchmark=GSM8K)
+    return replace(exam, longest=lm_eval.LONGEST_ANSWER, stop=lm_eval.STOP)
 
 
 def _all_as_test(task: Task, trained: Sequence[OwnData]) -> Task:

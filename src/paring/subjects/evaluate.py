@@ -9,12 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from paring.evaluation.answering import answer
+from paring.evaluation.benchmarks import lm_eval
 from paring.evaluation.exam import Exam, exam_of
 from paring.evaluation.measuring import Evaluation
 from paring.evaluation.outputs import write_outputs
 from paring.evaluation.request import Request, request_of
 from paring.evaluation.results import Results, task_results
 from paring.policy.model import Policy
+from paring.policy.templates import set_verbatim
 from paring.rollout.engine import Engine
 from paring.rollout.local import LocalEngine, check_decodes
 from paring.runtime.interruption import Interruption
@@ -150,7 +152,7 @@ def _exams(request: Request, task: Task | None, subject: Subject, verifier: Veri
 
 def _fitted(exam: Exam, request: Request, subject: Subject) -> Exam:
     """A run answers its own task as it trained: up to its longest answer, or to one of its stop strings."""
-    longest, run = request.max_new_tokens, subject.run
+    longest, run = request.max_new_tokens or exam.longest, subject.run
     if run is not None and run.task.name == exam.name:
         longest = longest or run.rollout.max_new_tokens
         exam = replace(exam, stop=exam.stop or run.rollout.stop, keep_stop=run.rollout.keep_stop)
@@ -161,6 +163,10 @@ def _opened(name: str, request: Request) -> Subject:
     """The subject with the template arguments that are asked for. Raises ValueError."""
     arguments = request.template_arguments
     model = base_of(name)
+    if request.style == lm_eval.STYLE:
+        subject = open_subject(name, model)
+        set_verbatim(subject.policy.tokenizer)
+        return subject
     if not arguments:
         return open_subject(name, model)
     try:

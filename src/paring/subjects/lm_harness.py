@@ -10,6 +10,7 @@ from lm_eval.api.instance import Instance  # pyright: ignore[reportMissingImport
 from lm_eval.api.model import LM  # pyright: ignore[reportMissingImports]
 from lm_eval.api.registry import register_model  # pyright: ignore[reportMissingImports]
 
+from paring.policy.templates import VERBATIM
 from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine, check_decodes
 from paring.runtime.screen import Screen
@@ -17,8 +18,6 @@ from paring.subjects.opening import open_subject
 from paring.tasks.splits import digest
 from paring.types import Key, Problem
 
-VERBATIM = "{{ messages[0]['content'] }}"
-"""The chat template of a prompt that is finished: the harness has put it into words already, template and all."""
 LONGEST_ANSWER = 256
 """Tokens, where a task does not say: the harness's own default."""
 SETTINGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k", "min_p"}
@@ -42,7 +41,7 @@ class PolicyUnderTest(LM):
         if policy.unpacked is not None:
             Screen(sys.stderr).note(f"{model}: {policy.pace}")
         self._tokenizer = copy.deepcopy(policy.tokenizer)
-        policy.tokenizer.chat_template = VERBATIM
+        policy.tokenizer.chat_template = VERBATIM  # the harness has put prompts into words, template and all
         self._engine = LocalEngine(policy, rows=int(rows))
         self._key = Key(int(seed), step=0)
 
