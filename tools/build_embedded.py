@@ -1,4 +1,4 @@
-"""Rebuild the tiny model that ships with the package: python tools/build_embedded.py [--out DIR] [--seed 0]
+"""Rebuild the tiny model that ships with the package: python tools/build_embedded.py [--out DIR] [--seed 2]
 
 It is made competent with working first, then spoiled until it mostly blurts out a number: a base from which
 reinforcement learning has something to elicit. It sees problems of the train split only. Five minutes on one core.
@@ -64,7 +64,7 @@ class Base:
     longest_answer: int
 
 
-# How many answers are right in the end is sensitive: greedy, 32 % with seed 0 and 16 % with seed 1.
+# How many answers are right in the end is sensitive: greedy, 20, 26, 28 and 20 % on validation with seeds 0 to 3.
 COMPETENT = Stage(1800, 64, 2.5e-3, {"working": 0.95, "direct": 0.05})
 SPOILED = Stage(600, 64, 4e-4, {"working": 0.08, "corrupted": 0.02, "direct": 0.82, "wrong": 0.05, "malformed": 0.03})
 
@@ -94,7 +94,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausal
         vocab_size=len(tokenizer),
         hidden_size=96,
         num_hidden_layers=3,
-        num_attention_heads=4,
+        num_attention_heads=3,  # of 32: what the CPU kernels of inference servers know
         intermediate_size=256,
         max_position_embeddings=128,
         tie_word_embeddings=True,
@@ -255,11 +255,11 @@ def build(base: Base, out: Path, seed: int) -> dict:
     }
 
 
-def main(base: Base, out: Path, what: str) -> None:
+def main(base: Base, out: Path, what: str, seed: int) -> None:
     """Build a base as the command line says, by default into the folder `out`, and write its report."""
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--out", type=Path, default=out)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=seed)
     arguments = parser.parse_args()
     report = json.dumps(build(base, arguments.out, arguments.seed), indent=2)
     (arguments.out / REPORT).write_text(report + "\n")
@@ -267,4 +267,4 @@ def main(base: Base, out: Path, what: str) -> None:
 
 
 if __name__ == "__main__":
-    main(ARITHMETIC, EMBEDDED, __doc__.splitlines()[0])
+    main(ARITHMETIC, EMBEDDED, __doc__.splitlines()[0], seed=2)

@@ -12,7 +12,7 @@ from paring.tasks.chains import INSIDE, Chains
 from paring.types import Problem
 
 NEAR = 6
-COMPETENT = Stage(120, 64, 1e-3, {"working": 1.0})
+COMPETENT = Stage(300, 64, 1e-3, {"working": 1.0})
 SPOILED = Stage(400, 64, 4e-4, {"working": 0.03, "corrupted": 0.03, "guess": 0.74, "malformed": 0.20})
 
 
@@ -50,4 +50,4 @@ def corrupted(terms: Sequence[int], chance: random.Random) -> str:
 CHAINS = Base(Chains(), EMBEDDED, {"competent": COMPETENT, "spoiled": SPOILED}, write_answer, longest_answer=48)
 
 if __name__ == "__main__":
-    main(CHAINS, EMBEDDED.with_name("embedded-chains"), __doc__.splitlines()[0])
+    main(CHAINS, EMBEDDED.with_name("embedded-chains"), __doc__.splitlines()[0], seed=0)
