@@ -110,7 +110,7 @@ class _Limit:
         if self.is_main and _CAN_SIGNAL:
             self.before = signal.signal(signal.SIGPROF, self._on_signal)
             signal.setitimer(signal.ITIMER_PROF, self.seconds, 1.0)
-        faulthandler.dump_traceback_later(self.seconds + C_SECONDS, exit=True)
+        faulthandler.dump_traceback_later(self.seconds + C_SECONDS, exit=True, file=2)  # notebooks have another stderr
 
     def __exit__(self, *_: object) -> None:
         self.done.set()
