@@ -1,21 +1,37 @@
 """What every rollout engine promises: the groups that were asked for, as a pure function of the arguments."""
 
 import math
+import os
 from dataclasses import replace
 
 import pytest
 import torch
 
-from paring.adapters.attach import attach
-from paring.adapters.kinds import Lora
+from paring.adapters.attach import attach, set_ranks
+from paring.adapters.kinds import L1ra, Lora
 from paring.policy.loading import Model, load_base
 from paring.policy.model import Policy
+from paring.policy.packing import packed
 from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
+from paring.rollout.noise import restricted
+from paring.rollout.served.connecting import connect
+from paring.rollout.served.published import Shelf
+from paring.rollout.served.reference_server import Listening, Reference
 from paring.tasks.arithmetic import Arithmetic
 from paring.types import Key, Problem
 
-ENGINES = {"local": LocalEngine, "local, few rows": lambda policy: LocalEngine(policy, rows=5)}
+
+def served(policy, shelf, url):
+    """By a server that is at work already."""
+    return connect(policy, shelf, [url], longest=64, rank=16, patience=30.0)
+
+
+ENGINES = {
+    "local": lambda policy, _, __: LocalEngine(policy),
+    "local, few rows": lambda policy, _, __: LocalEngine(policy, rows=5),
+    "served": served,
+}
 SAMPLING = Sampling(max_new_tokens=24)
 PROBLEMS = list(Arithmetic().problems("train")[:6])
 KEY = Key(seed=3, step=7)
@@ -38,8 +54,23 @@ def engine_name(request):
 
 
 @pytest.fixture(scope="module")
-def engine(engine_name, policy):
-    return ENGINES[engine_name](policy)
+def url():
+    """A server with vLLM's routes: PARING_TEST_SERVER where it is given, such as a real one, else the reference."""
+    if given := os.environ.get("PARING_TEST_SERVER"):
+        yield given
+        return
+    with Listening(Reference(max_rank=32)) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    return Shelf(tmp_path_factory.mktemp("run") / "published", "embedded")
+
+
+@pytest.fixture(scope="module")
+def engine(engine_name, policy, shelf, url):
+    return ENGINES[engine_name](policy, shelf, url)
 
 
 @pytest.fixture(scope="module")
@@ -133,11 +164,11 @@ def test_a_prompt_without_room_is_refused_by_name(engine):
         engine.sample([long], 2, SAMPLING, KEY)
 
 
-def test_what_is_published_stays_and_what_is_trained_moves(policy_with_adapters, engine_name):
+def test_what_is_published_stays_and_what_is_trained_moves(policy_with_adapters, engine_name, shelf, url):
     """The engine itself follows the adapters; what it published before goes on as they were."""
     for adapter in policy_with_adapters.adapters.values():
         adapter.B_OR.data.zero_()
-    engine = ENGINES[engine_name](policy_with_adapters)
+    engine = ENGINES[engine_name](policy_with_adapters, shelf, url)
     before = tokens_of(engine.sample(PROBLEMS, 2, SAMPLING, KEY))
     published = engine.publish()
     for adapter in policy_with_adapters.adapters.values():
@@ -147,3 +178,67 @@ def test_what_is_published_stays_and_what_is_trained_moves(policy_with_adapters,
     assert tokens_of(published.sample(PROBLEMS, 2, SAMPLING, KEY)) == before
     assert tokens_of(engine.sample(PROBLEMS, 2, SAMPLING, KEY)) == after
     assert published.reproduces == engine.reproduces
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_log_probs_are_those_of_the_policy(engine, policy, temperature):
+    sampling = replace(SAMPLING, temperature=temperature)
+    assert_log_probs_are_those_of(policy, engine.sample(PROBLEMS, 4, sampling, KEY), temperature)
+
+
+def test_greedy_answers_are_those_of_the_local_engine(engine, policy):
+    greedy = replace(SAMPLING, temperature=0.0)
+    assert tokens_of(engine.sample(PROBLEMS, 2, greedy, KEY)) == tokens_of(
+        LocalEngine(policy).sample(PROBLEMS, 2, greedy, KEY)
+    )
+
+
+@pytest.mark.parametrize("restriction", [{"top_p": 0.7}, {"top_k": 2}])
+def test_nothing_is_drawn_outside_what_is_left(engine, restriction):
+    base, _ = load_base(Model())
+    sampling = replace(SAMPLING, **restriction)
+    groups = engine.sample(PROBLEMS, 2, sampling, KEY)
+    for group in groups:
+        for completion in group.completions:
+            whole = torch.tensor([[*group.prompt, *completion.tokens]])
+            probs_TV = base(whole).logits[0, len(group.prompt) - 1 : -1].double().softmax(-1)
+            left_TV = restricted(probs_TV, sampling)
+            assert all(left_TV[place, token] > 0 for place, token in enumerate(completion.tokens))
+
+
+@pytest.mark.parametrize("keep_stop", [False, True])
+def test_a_stop_string_ends_an_answer(engine, groups, keep_stop):
+    """The answers without it, up to the token that completes it."""
+    stopped = engine.sample(PROBLEMS, 4, replace(SAMPLING, stop=("2", "4"), keep_stop=keep_stop), KEY)
+    cut = 0
+    for group, whole in zip(stopped, groups, strict=True):
+        for one, other in zip(group.completions, whole.completions, strict=True):
+            assert one.tokens == other.tokens[: len(one.tokens)]
+            place = min((other.text.find(stop) for stop in "24" if stop in other.text), default=None)
+            assert one.text == (other.text if place is None else other.text[: place + keep_stop])
+            cut += place is not None
+    assert cut > 3
+
+
+def test_adapters_of_many_ranks_and_of_none_are_served_as_they_are_trained(engine_name, shelf, url):
+    """Gated: ranks 0 to 5, one module without any component, and one whose gates are all at 0."""
+    base, tokenizer = load_base(Model())
+    adapters = attach(base, L1ra(rank=5), seed=0)
+    set_ranks(adapters, {path: place % 6 for place, path in enumerate(adapters)})
+    generator = torch.Generator().manual_seed(1)
+    for adapter in adapters.values():
+        adapter.A_RI.data.normal_(std=0.2, generator=generator)
+        adapter.B_OR.data.normal_(std=0.2, generator=generator)
+        adapter.c_R.data.uniform_(0.2, 1.0, generator=generator)
+    list(adapters.values())[1].c_R.data.zero_()
+    policy = Policy(base, tokenizer, adapters)
+    engine = ENGINES[engine_name](policy, shelf, url)
+    assert_log_probs_are_those_of(policy, engine.sample(PROBLEMS, 2, SAMPLING, KEY), 1.0)
+
+
+def assert_log_probs_are_those_of(policy, groups, temperature):
+    with torch.no_grad():
+        own_BT = policy.log_probs(packed(groups, policy.device), temperature=temperature).tolist()
+    completions = [completion for group in groups for completion in group.completions]
+    for completion, own_T in zip(completions, own_BT, strict=True):
+        assert completion.logprobs == pytest.approx(own_T[: len(completion.tokens)], abs=1e-4)

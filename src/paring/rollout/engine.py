@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Protocol
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, Strict
 
 from paring.maths.mismatch import Correction, CorrectionKind
 from paring.settings.complaints import RunFailed
@@ -72,8 +73,22 @@ class Rollout:
     """Where a weight passes the bound, tis and sequence-tis hold it there, mis and icepop make it 0."""
     least_ratio: Share = 0.5
     """The lower bound of icepop, below which a weight is 0."""
+    engine: Literal["local", "served"] = "local"
+    """What samples and evaluates: this process, or vLLM servers over HTTP (docs/serving.md)."""
+    servers: Annotated[tuple[str, ...], Strict(False)] = ()
+    """The addresses of the servers, such as http://node3:8000; none: the run starts one on its own machine."""
+    published: str = "published"
+    """The folder from which servers read adapters; a relative one is below the run's folder."""
+    servers_see: str | None = None
+    """The path of `published` on the servers, where it is another there."""
+    patience: Positive = 600.0
+    """Seconds that a server may be away before the run gives it up, and ends where no other is left."""
+    canary: Positive | Literal["auto"] = "auto"
+    """Nats a token by which log-probs of a server and of the trainer may differ; auto: 0.001 where the base is in fp32,
+    else 0.1."""
 
     def __post_init__(self) -> None:
+        self._check_servers()
         if self.truncate_ratio == "off" and self.correction != "tis":
             raise ValueError(
                 f"correction = {self.correction} needs truncate_ratio, the bound of its weights; 2 is usual"
@@ -85,6 +100,16 @@ class Rollout:
                 f"minibatches = {self.minibatches} of {self.problems} problems: each needs one at least; lower "
                 "minibatches or raise problems"
             )
+
+    def _check_servers(self) -> None:
+        given = {"servers": self.servers, "servers_see": self.servers_see}
+        if self.engine == "local" and (odd := [name for name, value in given.items() if value]):
+            value = given[odd[0]]
+            raise ValueError(f'{odd[0]} = {value!r}: engine = "local" asks no server; set engine = "served"')
+        if len(set(self.servers)) < len(self.servers):
+            raise ValueError(f"servers = {list(self.servers)}: one stands there twice; name each once")
+        for url in self.servers:
+            check_address(url)
 
     @property
     def optimiser_steps(self) -> int:
@@ -138,3 +163,17 @@ class Engine(Protocol):
         Raises ValueError where a prompt leaves no room for an answer in the model's context, NotFinite, and
         EngineFailed."""
         ...
+
+
+def check_address(url: str) -> None:
+    """Raises ValueError where this is no address of a server."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        has_more, has_password = bool(parts.query or parts.fragment), bool(parts.username or parts.password)
+    except ValueError:
+        is_address = has_more = has_password = False
+    if has_password:
+        raise ValueError("servers: an address holds no password; set VLLM_API_KEY in the environment")
+    if not is_address or has_more:
+        raise ValueError(f"servers: {url!r} is no address; write one like http://node3:8000")

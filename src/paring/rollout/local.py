@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -37,7 +36,11 @@ class LocalEngine:
     policy: Policy
     rows: int = 512
     recording: Recording | None = None
-    reproduces: ClassVar[Reproduces] = "bytes"
+
+    @property
+    def reproduces(self) -> Reproduces:
+        """See Engine."""
+        return "bytes"
 
     def publish(self) -> Snapshot:
         """See Engine. It samples while the policy is not used by another thread, up to the next rank event."""
@@ -72,20 +75,32 @@ class LocalEngine:
         if not decoding.logp_BT.isfinite().all():
             raise NotFinite("the model's probabilities are not finite")
         drawn = zip(decoding.token_BT.tolist(), decoding.logp_BT.tolist(), decoding.length_B.tolist(), strict=True)
-        completions, traces, ends = [], decoding.traces(), self.policy.ends
+        completions, traces = [], decoding.traces()
         for place, (padded, logps, length) in enumerate(drawn):
-            tokens = padded[:length]
-            ended = tokens[-1] in ends
             prompt = prompts[place // group_size]
-            text = answer_text(self.policy.tokenizer, tokens[:-1] if ended else tokens, prompt)
-            if stops is not None and not ended and (span := stops.found(tokens)) is not None:
-                opened = opened_text(self.policy.tokenizer, prompt)
-                text, ended = text[: len(opened) + span[sampling.keep_stop]], True
-            completions.append(Completion(tuple(tokens), tuple(logps[:length]), text, ended))
+            own = completion_of(self.policy, prompt, padded[:length], logps[:length], sampling, stops)
+            completions.append(own)
         return [
             Group(problem, prompt, tuple(completions[index * group_size : (index + 1) * group_size]), traces[index])
             for index, (problem, prompt) in enumerate(zip(problems, prompts, strict=True))
         ]
+
+
+def completion_of(
+    policy: Policy,
+    prompt: Sequence[int],
+    tokens: Sequence[int],
+    logprobs: Sequence[float],
+    sampling: Sampling,
+    stops: Stops | None,
+) -> Completion:
+    """The tokens that were drawn after a prompt, with their text."""
+    ended = tokens[-1] in policy.ends
+    text = answer_text(policy.tokenizer, tokens[:-1] if ended else tokens, prompt)
+    if stops is not None and not ended and (span := stops.found(tokens)) is not None:
+        opened = opened_text(policy.tokenizer, prompt)
+        text, ended = text[: len(opened) + span[sampling.keep_stop]], True
+    return Completion(tuple(tokens), tuple(logprobs), text, ended)
 
 
 def decoded(

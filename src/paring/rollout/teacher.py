@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from paring.policy.chat import answer_text, answer_tokens, prompt_tokens
 from paring.policy.model import Policy
@@ -16,7 +15,11 @@ class Teacher:
     """Writes each problem's solution as the policy's chat template has an answer written, up to its end token."""
 
     policy: Policy
-    reproduces: ClassVar[Reproduces] = "bytes"
+
+    @property
+    def reproduces(self) -> Reproduces:
+        """See Engine."""
+        return "bytes"
 
     def publish(self) -> "Teacher":
         """See Engine: solutions do not depend on the adapters."""

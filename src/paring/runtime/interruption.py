@@ -164,6 +164,12 @@ _active: Interruption | None = None
 """Signals belong to the process, so there is one."""
 
 
+def check_interrupted() -> None:
+    """For loops that wait in threads other than the main one, where no signal is raised. Raises Interrupted."""
+    if _active is not None and _active.requested is not None:
+        raise Interrupted(_active.requested)
+
+
 @contextmanager
 def waiting() -> Iterator[None]:
     """What is done here changes nothing that is saved: an interruption gives it up at once. Raises Interrupted."""

@@ -9,6 +9,7 @@ from paring.adapters.peft_reading import read_peft_folder
 from paring.policy.loading import without_bars
 from paring.policy.publishing import ReadBack, publish
 from paring.policy.wrappers import loader_of
+from paring.rollout.served.launching import VLLM_RANKS
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import check_empty
 from paring.runtime.text import count_words
@@ -17,8 +18,6 @@ from paring.subjects.merging import checkpoint_dtype, write_merged
 from paring.subjects.opening import base_of, open_subject
 from paring.types import Json
 
-VLLM_RANKS = (16, 32, 64, 128, 256, 320, 512)
-"""Its default of --max-lora-rank, and the larger values that it takes."""
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 

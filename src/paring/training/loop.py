@@ -13,6 +13,7 @@ from paring.evaluation.items import Item
 from paring.evaluation.measuring import Evaluation
 from paring.policy.packing import PackedBatch
 from paring.policy.publishing import publish
+from paring.rollout.engine import EngineFailed
 from paring.runtime.checkpoint import newest_first
 from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.files import staged_folder
@@ -98,6 +99,9 @@ class Loop:
             except Interrupted as given_up:
                 interruption.requested = interruption.requested or str(given_up)
                 loop._save_what_is_made()
+            except EngineFailed as error:
+                loop._save_what_is_made()
+                raise RunFailed(f"{error}. Go on with  paring train --resume {folder.path}") from error
             except NotFinite as error:
                 if progress.before is None:
                     raise  # the base itself is not finite, which no other recipe would mend

@@ -38,7 +38,9 @@ def train(
     world: World = ALONE,
 ) -> Result:
     """Reinforcement learning in `folder`. See `method.train`."""
-    setup = world.together(lambda: prepare(run, screen.note))
+    if run.rollout.engine == "served" and world.size > 1:
+        raise ValueError(f'rollout.engine = "served" trains in one process, and these are {world.size}: start one')
+    setup = world.together(lambda: prepare(run, screen.note, folder=folder.path))
     world.together(lambda: check_shares(run, setup.policy.adapters, world))
     gates = gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
@@ -48,7 +50,8 @@ def train(
     test = partial(measured, "test", limit=run.evaluate.limit)
     validate = partial(measured, "validation", limit=run.evaluate.validation_limit)
     trained = Trained(setup.policy, optimiser, setup.sampler)
-    with Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step, world=world) as loop:
+    opened = Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step, world=world)
+    with opened as loop, setup.at_work():
         loop.leave_out(setup.skipped)
         for note in setup.notes:
             screen.note(note)
@@ -113,6 +116,7 @@ def rl_step(
         **update.measures,
         "learning_rate": lr,
         **rank_metrics(setup.policy.adapters),
+        **setup.serving_metrics(),
         **collected.speed(update, watch.seconds),
     }
     probe = partial(packed, worth.groups[:1], setup.policy.device)

@@ -1,8 +1,10 @@
 """Set-up before the first step: every fault of the user's is found here, before any work is done."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -16,10 +18,11 @@ from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.policy.recording import Recording
 from paring.policy.tokens import check_rows, embedding_rows
-from paring.rollout.engine import Engine, Rollout
+from paring.rollout.engine import Rollout
 from paring.rollout.gap import SamplingGap, is_exact, sampling_gap
 from paring.rollout.lagged import LaggedEngine
 from paring.rollout.local import LocalEngine, check_decodes, check_length
+from paring.rollout.served.served_engine import ServedEngine
 from paring.rollout.teacher import Teacher
 from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.machine import all_cpus, most_threads, threads_for
@@ -28,6 +31,7 @@ from paring.tasks.base import Task
 from paring.tasks.own_data import OwnData
 from paring.training.config import AnyRun, Run
 from paring.training.draws import items_of_step
+from paring.training.run_engine import engine_of
 from paring.training.start import attach_adapters
 from paring.types import Json, Key, Problem
 
@@ -46,7 +50,7 @@ class Setup:
     weights: Mapping[str, float]
     problems: Sequence[Problem]
     objective: Objective
-    engine: Engine
+    engine: LocalEngine | ServedEngine
     sampler: LaggedEngine
     skipped: Sequence[RowFault] = ()
     left_out: frozenset[str] = frozenset()
@@ -55,6 +59,22 @@ class Setup:
     notes: Sequence[str] = ()
     """For the user."""
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Within it the folder of the run is this process's; afterwards no server keeps anything of the run."""
+        if not isinstance(self.engine, ServedEngine):
+            yield
+            return
+        try:
+            self.engine.sweep()
+            yield
+        finally:
+            self.engine.close()
+
+    def serving_metrics(self) -> dict[str, float]:
+        """What the journal says of servers; nothing without any."""
+        return self.engine.take_measures() if isinstance(self.engine, ServedEngine) else {}
+
     @property
     def first_metrics(self) -> dict[str, Json]:
         """What the journal says at the first step alone."""
@@ -62,9 +82,9 @@ class Setup:
         return metrics | ({"notes": list(self.notes)} if self.notes else {})
 
 
-def prepare(run: Run, note: Callable[[str], object] = str) -> Setup:
-    """Read the data, load the model, attach the adapters, and check that every prompt of the run fits; where that takes
-    long, it is said by `note`.
+def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Path()) -> Setup:
+    """Read the data, load the model, attach the adapters, and check that every prompt of the run fits, and the servers
+    that sample, if any do; where that takes long, it is said by `note`. `folder`: the run's.
 
     Raises ValueError, or FileNotFoundError for data that is not there."""
     ask_for_large_pages()  # before an objective of the user's own is tried on tensors
@@ -96,9 +116,9 @@ def prepare(run: Run, note: Callable[[str], object] = str) -> Setup:
     if faults := list(_too_long(policy, [*drawn, *held_out], run.rollout.max_new_tokens, note).values()):
         remedy = "; task.long=skip leaves such prompts out" if isinstance(run.task, OwnData) else ""
         raise ValueError(f"{faults[0] if len(faults) == 1 else faults_in_words(faults)}{remedy}")
-    engine = LocalEngine(policy, rows=run.rollout.rows)
+    engine = engine_of(run, policy, [*drawn, *held_out], folder, note)
     gap = None
-    if not objective.from_solutions and not is_exact(policy):
+    if not objective.from_solutions and not is_exact(policy) and isinstance(engine, LocalEngine):
         gap = sampling_gap(engine, policy, drawn, run.rollout.max_new_tokens)
         notes.append(str(gap))
     if objective.from_solutions:
@@ -106,8 +126,11 @@ def prepare(run: Run, note: Callable[[str], object] = str) -> Setup:
         # The solutions come from no policy, so none can be older than the one trained.
         sampler = LaggedEngine(Teacher(policy), policy.adapters, every=1)
     else:
-        recording = Recording(run.record_bytes) if run.record_bytes else None
-        sampler = LaggedEngine(replace(engine, recording=recording), policy.adapters, run.rollout.sync_every)
+        if isinstance(engine, LocalEngine):
+            recording = Recording(run.record_bytes) if run.record_bytes else None
+            sampler = LaggedEngine(replace(engine, recording=recording), policy.adapters, run.rollout.sync_every)
+        else:
+            sampler = LaggedEngine(engine, policy.adapters, run.rollout.sync_every)
     left_out, skipped = frozenset(long), [*skipped, *long.values()]
     return Setup(policy, run.task, run.rewards, problems, objective, engine, sampler, skipped, left_out, gap, notes)
 

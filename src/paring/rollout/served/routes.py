@@ -1,0 +1,77 @@
+"""The requests that are made of a server: its models, an adapter in and out, and completions."""
+
+from threading import Event
+
+from paring.rollout.engine import EngineFailed
+from paring.rollout.served.answers import MOST_A_TOKEN, field_of, replies
+from paring.rollout.served.canary import Continuation
+from paring.rollout.served.client import MOST_BYTES, Malformed, Refused, Server, ServerFault
+from paring.types import JsonObject
+
+HEALTH_SECONDS = 5.0
+UNLOAD_SECONDS = 1.0
+"""A server that takes longer to forget an adapter keeps it."""
+HOW_TO_START = "paring serve RECIPE prints how to start a server"
+
+
+def models(server: Server, *, seconds: float, stop: Event | None = None) -> tuple[str, int, list[str]]:
+    """The base that a server has, its context in tokens, and the names of its adapters. Raises ServerFault."""
+    listed = field_of(server.get("/v1/models", seconds=seconds, stop=stop), "data", list)
+    by_name = {field_of(one, "id", str): one for one in listed if isinstance(one, dict)}
+    bases = [one for one in by_name.values() if one.get("parent") is None]
+    if not bases:
+        raise Malformed("a list of models without a base")
+    adapters = [name for name, one in by_name.items() if one.get("parent") is not None]
+    return field_of(bases[0], "id", str), field_of(bases[0], "max_model_len", int), adapters
+
+
+def load(server: Server, name: str, path: str, *, seconds: float, stop: Event | None = None) -> None:
+    """Let a server read the adapter that it sees at `path`. Raises EngineFailed where it refuses, and ServerFault."""
+    try:
+        server.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path}, seconds=seconds, stop=stop)
+    except Refused as error:
+        if error.status == 400 and "already" in error.words:
+            return
+        if error.status == 500:
+            server.check_health(seconds=HEALTH_SECONDS)
+        raise EngineFailed(f"{server.url} does not load the adapter {path}: {_why(error)}") from error
+
+
+def _why(refusal: Refused) -> str:
+    if refusal.status in (404, 405) and refusal.words == "Not Found":
+        why = "it takes none while it runs. Start it with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
+        return f"{why}: {HOW_TO_START}"
+    if refusal.status == 404:
+        return f"{refusal}. If it does not see this folder, share it, or set rollout.servers_see to its path there"
+    return f"{refusal}. It needs the base of this run, and room for its ranks (--max-lora-rank): {HOW_TO_START}"
+
+
+def unload(server: Server, name: str) -> bool:
+    """Whether a server has forgotten an adapter, or never knew it."""
+    try:
+        server.post("/v1/unload_lora_adapter", {"lora_name": name}, seconds=UNLOAD_SECONDS)
+    except ServerFault as fault:
+        return isinstance(fault, Refused) and fault.status == 404
+    return True
+
+
+def completions(
+    server: Server,
+    question: JsonObject,
+    *,
+    count: int,
+    vocabulary: int,
+    seconds: float,
+    stop: Event | None = None,
+) -> list[Continuation]:
+    """`count` completions. Raises ServerFault; a 500 is a refusal of a server that is well."""
+    most = question["max_tokens"]
+    assert isinstance(most, int)
+    room = MOST_BYTES + MOST_A_TOKEN * count * most
+    try:
+        content = server.post("/v1/completions", question, seconds=seconds, most=room, stop=stop)
+    except Refused as error:
+        if error.status == 500:
+            server.check_health(seconds=HEALTH_SECONDS)
+        raise
+    return replies(content, count=count, vocabulary=vocabulary, most=most)

@@ -1,0 +1,249 @@
+"""The engine that samples by servers: each version of the policy is published, proved, and asked for by its name."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import starmap
+from typing import TypeVar
+
+from paring.policy.chat import prompt_tokens
+from paring.policy.model import Policy
+from paring.rollout.engine import EngineFailed, Reproduces, Sampling
+from paring.rollout.local import check_length, completion_of
+from paring.rollout.served import routes
+from paring.rollout.served.answers import completion_question, seed_of, up_to_its_end
+from paring.rollout.served.canary import TOKENS, Continuation, canary_prompt, canary_question, check_gap, gap, scored
+from paring.rollout.served.client import Malformed, Refused, ServerFault
+from paring.rollout.served.fleet import TRIES, Asking, Member, ServerTally
+from paring.rollout.served.published import Shelf, Version
+from paring.rollout.stopping import stops_of
+from paring.types import Group, JsonObject, Key, Problem
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+@dataclass
+class ServedEngine:
+    """Samples from `policy` as it is at each call, by the servers of `members`, which see the folder of `shelf`.
+
+    A version of the adapters is loaded under a name made of its content, and proved: how a server continues a test
+    prompt is scored by the policy. Each server repeats the proof after each call, before its answers are used.
+    `tolerance`, in nats, and `patience`, in seconds, are of Rollout; `keep` versions stay loaded."""
+
+    policy: Policy
+    members: Sequence[Member]
+    shelf: Shelf
+    tolerance: float
+    patience: float
+    keep: int = 2
+    tally: ServerTally = field(default_factory=ServerTally)
+
+    def __post_init__(self) -> None:
+        self.context = min(self.policy.context, *(member.context for member in self.members))
+        self.vocabulary = len(self.policy.head.weight_VD)
+        self.canary = canary_prompt(self.vocabulary, self.context)
+        self._versions: dict[str, Version] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def reproduces(self) -> Reproduces:
+        return "tokens"
+
+    def publish(self) -> "PublishedPolicy":
+        """See Engine; it samples also while another thread trains. Raises EngineFailed, and NotFinite."""
+        return PublishedPolicy(self, self.version())
+
+    def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
+        """See Engine."""
+        return self.publish().sample(problems, group_size, sampling, key) if problems else []
+
+    def version(self, rank: int = 0) -> Version:
+        """The adapters of this moment, loaded and proved by one server at least. `rank`: see Shelf.write."""
+        start = time.perf_counter()
+        with self._lock:
+            name = self.shelf.name_of(self.policy, rank) if self.policy.adapters else ""
+            version = self._versions.pop(name, None)
+            if version is None:
+                version = self.shelf.write(self.policy, rank) if name else Version(name)
+            self._versions[name] = version  # the newest stands last
+            if version.expected is None:
+                [(reply, member)] = self._round([version], lambda one, _, stop: self._load(version, one, stop))
+                expected = scored(self.policy, self.canary, reply)
+                self._check(member, reply, expected)
+                version.expected = expected
+                member.proved.add(name)
+            self._retire()
+        self.tally.publish_seconds += time.perf_counter() - start
+        return version
+
+    def answers(
+        self, version: Version, questions: Sequence[JsonObject], count: int, end: Callable[[Continuation], Continuation]
+    ) -> list[list[Continuation]]:
+        """`count` answers to each request for completions, checked by `end`. Those of a server that is away before it
+        has repeated the proof are asked for again. Raises EngineFailed."""
+
+        def ask(member: Member, question: JsonObject, stop: threading.Event) -> list[Continuation]:
+            self._ensure(version, member, stop)
+            found = self._completions(version, member, question, count, stop)
+            return [end(reply) for reply in found]
+
+        self._versions.setdefault(version.name, version)
+        given: dict[int, list[Continuation]] = {}
+        for _ in range(TRIES):
+            missing = [place for place in range(len(questions)) if place not in given]
+            got = self._round([questions[place] for place in missing], ask)
+            at_work = [member for member in self.members if any(member is one for _, one in got)]
+            proofs = self._round(at_work, lambda _, one, stop: self._is_proved(version, one, stop))
+            proved = [member for member, (is_proved, _) in zip(at_work, proofs, strict=True) if is_proved]
+            for place, (replies, member) in zip(missing, got, strict=True):
+                if any(member is one for one in proved):
+                    given[place] = replies
+            if len(given) == len(questions):
+                return [given[place] for place in range(len(questions))]
+        raise EngineFailed(f"{TRIES} times, servers have answered and were away before they could be proved")
+
+    def prove_all(self, rank: int) -> None:
+        """Let every server load the adapters of this moment, padded to this rank, and prove it. Raises EngineFailed."""
+        version = self.version(rank)
+        self._round(self.members, lambda _, one, stop: self._ensure(version, one, stop))
+
+    def close(self) -> None:
+        """Let servers forget what was published, and end those that were started here."""
+        self.withdraw()
+        for child in filter(None, (member.child for member in self.members)):
+            child.stop()
+
+    def sweep(self) -> None:
+        """Let servers forget what a killed process has published here, and remove it. The run's folder is locked."""
+        for name in set(self.shelf.names()) - self._versions.keys():
+            self._forget(name)
+
+    def withdraw(self) -> None:
+        """Let servers forget all that was published, and remove it."""
+        with self._lock:
+            for name in [name for name in self._versions if name]:
+                self._forget(name)
+        self.shelf.clear_away()
+
+    def take_measures(self) -> dict[str, float]:
+        """What the journal says of the servers, since the last call."""
+        tally, self.tally = self.tally, ServerTally()
+        seconds, again = {"seconds_publish": tally.publish_seconds}, {"asked_again": float(tally.repeated)}
+        return seconds | {"canary_gap": tally.largest_gap} | again
+
+    def _round(
+        self, questions: Sequence[Q], ask: Callable[[Member, Q, threading.Event], A]
+    ) -> Sequence[tuple[A, Member]]:
+        return Asking(self.members, questions, ask, patience=self.patience, tally=self.tally).answers()
+
+    def _completions(
+        self,
+        version: Version,
+        member: Member,
+        question: JsonObject,
+        count: int,
+        stop: threading.Event,
+    ) -> list[Continuation]:
+        named = {**question, "model": version.name or member.base}
+        how = {"vocabulary": self.vocabulary, "seconds": self.patience, "stop": stop}
+        try:
+            return routes.completions(member.server, named, count=count, **how)
+        except Refused as refusal:
+            if refusal.status == 404:  # somebody has unloaded it; the next try loads it again
+                member.proved.discard(version.name)
+            raise
+
+    def _load(self, version: Version, member: Member, stop: threading.Event) -> Continuation:
+        """What a server that has just been given this version replies to the canary."""
+        if version.name:
+            version.restore()
+            routes.load(member.server, version.name, version.seen, seconds=self.patience, stop=stop)
+        return self._reply(version, member, stop)
+
+    def _reply(self, version: Version, member: Member, stop: threading.Event) -> Continuation:
+        [reply] = self._completions(version, member, canary_question(self.canary), 1, stop)
+        if len(reply.tokens) != TOKENS:
+            raise Malformed(f"{len(reply.tokens)} tokens in place of {TOKENS}")
+        return reply
+
+    def _ensure(self, version: Version, member: Member, stop: threading.Event) -> None:
+        """A server has this version, and has been proved since it was given it."""
+        with member.lock:
+            if version.name not in member.proved:
+                reply = self._load(version, member, stop)
+                self._check(member, reply, version.expected)
+                member.proved.add(version.name)
+
+    def _is_proved(self, version: Version, member: Member, stop: threading.Event) -> bool:
+        """Whether a server still has this version; not, where it cannot be asked."""
+        try:
+            reply = self._reply(version, member, stop)
+        except ServerFault:
+            return False
+        self._check(member, reply, version.expected)
+        return True
+
+    def _check(self, member: Member, reply: Continuation, expected: Continuation | None) -> None:
+        assert expected is not None
+        apart = gap(reply, expected)
+        self.tally.largest_gap = max(self.tally.largest_gap, apart)
+        check_gap(member.server.url, apart, self.tolerance)
+
+    def _retire(self) -> None:
+        """Forget the oldest versions beyond those that are kept, but for those in use."""
+        idle = [name for name, version in self._versions.items() if name and not version.users]
+        for name in idle[: max(0, len(self._versions) - self.keep)]:
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        """Unload first, delete last: vLLM dies where the folder of an adapter that it has is gone."""
+        self._versions.pop(name, None)
+        for member in self.members:
+            member.proved.discard(name)
+        if all([routes.unload(member.server, name) for member in self.members]):
+            self.shelf.remove(name)
+
+
+@dataclass(frozen=True)
+class PublishedPolicy:
+    """Samples from one version, whatever training does later."""
+
+    engine: ServedEngine
+    version: Version
+
+    @property
+    def reproduces(self) -> Reproduces:
+        return "tokens"
+
+    def publish(self) -> "PublishedPolicy":
+        """See Engine."""
+        return self
+
+    def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
+        """See Engine. Where top_k or top_p restrict what can be drawn, the log-probs are those of the rest."""
+        engine, most = self.engine, sampling.max_new_tokens
+        policy, stops = engine.policy, stops_of(engine.policy.tokenizer, sampling.stop)
+        prompts = [prompt_tokens(policy.tokenizer, problem.messages) for problem in problems]
+        for problem, prompt in zip(problems, prompts, strict=True):
+            check_length(problem, len(prompt), most, engine.context)
+        if not problems:
+            return []
+        count = 1 if sampling.temperature == 0 else group_size  # greedy answers are all the same
+        questions = [
+            completion_question(
+                prompt, count, sampling, seed_of(key, problem) + problem.members(group_size).start, policy.ends
+            )
+            for problem, prompt in zip(problems, prompts, strict=True)
+        ]
+        with self.version.used():
+            answers = engine.answers(
+                self.version, questions, count, lambda reply: up_to_its_end(reply, most, policy.ends, stops)
+            )
+        groups = []
+        for problem, prompt, replies in zip(problems, prompts, answers, strict=True):
+            drawn = ((policy, prompt, one.tokens, one.logprobs, sampling, stops) for one in replies)
+            completions = tuple(starmap(completion_of, drawn)) * (group_size // count)
+            groups.append(Group(problem, prompt, completions))
+        return groups
