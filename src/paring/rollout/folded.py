@@ -1,4 +1,4 @@
-"""The policy as a rollout runs it: adapters folded into the weights, products of one input joined, all packed.
+"""The policy as a rollout runs it: adapters folded into fp32 weights, products of one input joined, all packed.
 
 Folding and packing cost about as much as three decoding steps, once a rollout (docs/performance.md)."""
 
@@ -61,11 +61,11 @@ class FoldedLayer:
         )
         norms = head_norms(attention)
         self.head_norms = None if norms is None else [_normed(norm, paired=size) for norm in norms]
-        query, key = _folded(attention.q_proj, paired=size), _folded(attention.k_proj, paired=size)
-        self.qkv = _packed([query, key, _folded(attention.v_proj)])
-        self.output = _packed([_folded(attention.o_proj)])
-        self.gate_up = _packed([_folded(mlp.gate_proj), _folded(mlp.up_proj)])
-        self.down = _packed([_folded(mlp.down_proj)])
+        query, key = _part(attention.q_proj, paired=size), _part(attention.k_proj, paired=size)
+        self.qkv = _packed([query, key, _part(attention.v_proj)])
+        self.output = _packed([_part(attention.o_proj)])
+        self.gate_up = _packed([_part(mlp.gate_proj), _part(mlp.up_proj)])
+        self.down = _packed([_part(mlp.down_proj)])
         self.widths = {
             "heads": (shape.heads + 2 * shape.key_heads) * size,
             "after_attention": attention.config.hidden_size,
@@ -107,25 +107,59 @@ def _normed(norm: LlamaRMSNorm, *, paired: int | None = None) -> Callable[[Tenso
     return partial(functional.rms_norm, normalized_shape=weight_D.shape, weight=weight_D, eps=norm.variance_epsilon)
 
 
-def _packed(parts: Sequence[tuple[Tensor, Tensor | None]]) -> PackedLinear:
-    """One product in place of several of the same input, from their weights and biases."""
-    weights, biases = [weight_OI for weight_OI, _ in parts], [bias_O for _, bias_O in parts if bias_O is not None]
-    assert len(biases) in (0, len(parts)), "a bias in some of several products of one input"
-    return PackedLinear(torch.cat(weights) if len(parts) > 1 else weights[0], torch.cat(biases) if biases else None)
+@dataclass(frozen=True)
+class _Part:
+    """A linear module: W [O, I], its bias, and its adapter's A [R, I], B diag(c) [O, R] and s; R = 0 where none is on."""
+
+    weight_OI: Tensor
+    bias_O: Tensor | None
+    A_RI: Tensor
+    B_OR: Tensor
+    scale: float
+
+    def folded(self) -> Tensor:
+        """W + s B diag(c) A, in fp32."""
+        return torch.addmm(self.weight_OI, self.B_OR, self.A_RI, alpha=self.scale) if len(self.A_RI) else self.weight_OI
 
 
-def _folded(module: nn.Module, *, paired: int | None = None) -> tuple[Tensor, Tensor | None]:
-    """W + s B diag(c) A [O, I], where there is an adapter that is on, else W; and the bias. `paired`: the size of the
-    heads whose features are to be paired."""
+def _part(module: nn.Module, *, paired: int | None = None) -> _Part:
+    """`paired`: the size of the heads whose features are to be paired."""
     base = module.base if isinstance(module, LowRankLinear) else module
     assert isinstance(base, nn.Linear), type(base).__name__
-    weight_OI, bias_O = base.weight, base.bias
+    weight_OI, bias_O, scale = base.weight, base.bias, 1.0
+    A_RI, B_OR = weight_OI.new_empty(0, weight_OI.shape[1]), weight_OI.new_empty(len(weight_OI), 0)
     if isinstance(module, LowRankLinear) and module.enabled:
-        updated_OI = torch.addmm(weight_OI.float(), module.gated_OR, module.A_RI, alpha=module.scale)
-        weight_OI = updated_OI.to(weight_OI.dtype)
+        A_RI, B_OR, scale = module.A_RI, module.gated_OR, module.scale
     if paired is not None:
-        weight_OI, bias_O = _paired(weight_OI, paired), None if bias_O is None else _paired(bias_O, paired)
-    return weight_OI, bias_O
+        weight_OI, B_OR = _paired(weight_OI, paired), _paired(B_OR, paired)
+        bias_O = None if bias_O is None else _paired(bias_O, paired)
+    return _Part(weight_OI, bias_O, A_RI, B_OR, scale)
+
+
+def _packed(parts: Sequence[_Part]) -> Callable[[Tensor], Tensor]:
+    """One product in place of several of the same input."""
+    biases = [part.bias_O for part in parts if part.bias_O is not None]
+    assert len(biases) in (0, len(parts)), "a bias in some of several products of one input"
+    bias_O = torch.cat(biases) if biases else None
+    if parts[0].weight_OI.dtype != torch.float32:
+        return _beside(parts, bias_O)
+    weights = [part.folded() for part in parts]
+    return PackedLinear(torch.cat(weights) if len(weights) > 1 else weights[0], bias_O)
+
+
+def _beside(parts: Sequence[_Part], bias_O: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """W x + s B A x as the product of [W, s B] and [x, A x], in the type of W. Folded into a weight in bf16, an update
+    below the rounding of the weight, 1/256 of it, would be lost."""
+    weight_OI = torch.cat([part.weight_OI for part in parts])
+    A_RI = torch.cat([part.A_RI.to(weight_OI.dtype) for part in parts])
+    B_OR = torch.block_diag(*[(part.scale * part.B_OR).to(weight_OI.dtype) for part in parts])
+    wide = PackedLinear(torch.cat([weight_OI, B_OR], dim=1), bias_O)
+
+    def product(x: Tensor) -> Tensor:
+        narrow = x.to(weight_OI.dtype)
+        return wide(torch.cat([narrow, functional.linear(narrow, A_RI)], dim=-1)).to(x.dtype)
+
+    return product
 
 
 def _paired(rows: Tensor, head_size: int) -> Tensor:

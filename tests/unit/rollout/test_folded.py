@@ -72,16 +72,41 @@ def test_what_cannot_be_folded_is_sampled_as_it_stands(make_policy):
     assert (made.hidden, made.logits) == (policy.hidden, policy.logits)
 
 
-def test_weights_in_bf16_are_folded_too(family, make_policy):
-    """Hidden states stay in fp32; the folded weights are rounded once more."""
-    policy = make_policy(family)
+def in_bf16(policy):
+    """The same policy on a base in bf16; adapters stay in fp32."""
     policy.model.to(torch.bfloat16)
     for adapter in policy.adapters.values():
         adapter.float()
         adapter.base.to(torch.bfloat16)
-    policy = Policy(policy.model, policy.tokenizer, policy.adapters)
+    return Policy(policy.model, policy.tokenizer, policy.adapters)
+
+
+def test_weights_in_bf16_are_packed_too(family, make_policy):
+    """Hidden states and logits stay in fp32."""
+    policy = in_bf16(make_policy(family))
     made = sampler(policy)
     hidden, expected = made.hidden(*PLACE), policy.hidden(*PLACE).detach()
     assert made.hidden is not policy.hidden and hidden.dtype == expected.dtype == torch.float32
     torch.testing.assert_close(hidden, expected, rtol=0, atol=0.05 * float(expected.abs().max()))
     assert policy.logits(expected[0]).dtype == torch.float32 and policy.head.weight_VD.dtype == torch.float32
+
+
+def test_an_update_below_the_rounding_of_a_weight_in_bf16_is_sampled_with(make_policy):
+    """Each number of the update is 1/1000 of the weight's, so that a folded weight in bf16 would be the base's."""
+    policy = make_policy()
+    policy = in_bf16(policy)
+    adapter = policy.adapters["model.layers.0.mlp.down_proj"]
+    with torch.no_grad():
+        for other in policy.adapters.values():
+            other.B_OR.zero_()
+        weight_OI = adapter.base.weight.float()
+        left_OR, values_R, right_RI = torch.linalg.svd(weight_OI, full_matrices=False)
+        adapter.resize(range(0), adapter.A_RI.new_zeros(0, adapter.in_features))
+        adapter.resize(range(0), right_RI)
+        adapter.B_OR.copy_(left_OR * values_R / (1000 * adapter.scale))
+        assert torch.equal((weight_OI + adapter.delta_OI()).bfloat16(), adapter.base.weight)
+    made, narrow = sampler(policy).hidden(*PLACE), policy.hidden(*PLACE).detach()
+    with policy.reference():
+        base = sampler(policy).hidden(*PLACE)
+    assert not torch.equal(made, base)
+    assert float((made - base).norm()) < 0.05 * float(narrow.norm())
