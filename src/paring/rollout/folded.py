@@ -109,7 +109,7 @@ def _normed(norm: LlamaRMSNorm, *, paired: int | None = None) -> Callable[[Tenso
 
 @dataclass(frozen=True)
 class _Part:
-    """A linear module: W [O, I], its bias, and its adapter's A [R, I], B diag(c) [O, R] and s; R = 0 where none is on."""
+    """A linear module: W [O, I], bias, and adapter's A [R, I], B diag(c) [O, R] and s; R = 0 where none is on."""
 
     weight_OI: Tensor
     bias_O: Tensor | None
