@@ -6,6 +6,7 @@ import pytest
 
 from paring import train
 from paring.runtime.journal import read_rows
+from paring.training.config import as_plain, validate
 
 REWARDS = """
 def right(completions, answer, **kwargs):
@@ -45,3 +46,15 @@ def test_reward_functions_give_the_parts_of_the_reward(small_run, tmp_path):
         assert sample["reward_parts"] == pytest.approx({"right": right, "brief": brief})
         assert sample["correct"] is (sample["reward"] >= 1.0)
     assert result["after"]["task"] == "reward-functions"
+
+
+def test_several_tasks_are_reported_apart(small_run, tmp_path):
+    tasks = [{"name": "arithmetic", "weight": 2}, {"name": "countdown-tiny", "label": "puzzle"}]
+    small = {key: value for key, value in as_plain(small_run()).items() if key != "task"}
+    run = validate({**small, "tasks": tasks}, source="mixed")
+    result = train(run, tmp_path / "run")
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(row["tasks"].keys() <= {"arithmetic", "puzzle"} for row in rows)
+    assert all(sum(part["problems"] for part in row["tasks"].values()) == 3 for row in rows)
+    assert result.values.after["by"]["task"].keys() == {"arithmetic", "puzzle"}
+    assert "  puzzle: " in str(result)

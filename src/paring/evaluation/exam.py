@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from paring.evaluation.benchmarks.benchmark import AnyBenchmark, Flaw
 from paring.evaluation.benchmarks.benchmark_task import BenchmarkTask
-from paring.evaluation.items import Item, items_of
+from paring.evaluation.items import Item, items_of, labelled
 from paring.evaluation.request import Long, Request
 from paring.policy.chat import prompt_tokens
 from paring.policy.model import Policy
@@ -124,7 +124,7 @@ class Exam:
             ]
         items = items_of(groups, judged(self.task, cut))
         if not isinstance(self.task, BenchmarkTask):
-            return items
+            return labelled(self.task, items)
         rows = [self.task.row_of[problem.id] for problem in problems]
         return [
             replace(item, row=row.number, labels=row.labels, flaw=row.flaw and row.flaw.reason)

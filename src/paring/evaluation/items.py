@@ -3,11 +3,13 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from paring.tasks.base import Task
+from paring.tasks.mixture import Mixture, label_of
 from paring.types import Group, Json, Score
 
 
@@ -89,6 +91,13 @@ def items_of(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> list
         )
         for group, row in zip(groups, scores, strict=True)
     ]
+
+
+def labelled(task: Task, items: list[Item]) -> list[Item]:
+    """The items; of several tasks each with the label of its own."""
+    if not isinstance(task, Mixture):
+        return items
+    return [replace(item, labels={**item.labels, "task": label_of(item.problem)}) for item in items]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import stdev
 
-from paring.evaluation.items import Item, Response, items_of
+from paring.evaluation.items import Item, Response, items_of, labelled
 from paring.maths.estimates import bootstrap_interval, wilson_interval
 from paring.maths.repeated import majority_at, pass_at
 from paring.rollout.engine import Engine, Sampling
@@ -125,7 +125,7 @@ def measure(
 
     def answered(share: Sequence[Problem]) -> list[Item]:
         groups = engine.sample(share, samples, sampling, key)
-        return items_of(groups, judged(task, groups))
+        return labelled(task, items_of(groups, judged(task, groups)))
 
     items = divide(problems, answered) if divide else answered(problems)
     seconds = time.perf_counter() - start

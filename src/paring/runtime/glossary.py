@@ -18,6 +18,8 @@ METRICS: dict[str, str] = {
     "first (task.failed = skip); absent where all could.",
     "accuracy": "Share of the answers of this step that are right, 0 to 1.",
     "traits": "Share of the answers that show each unrewarded trait, 0 to 1, by name (see docs/tasks.md).",
+    "tasks": "With several tasks, by label: problems of this step, and their reward, accuracy, length and share of "
+    "truncated answers.",
     "advantage_std": "Advantage spread: standard deviation of the advantages of all answers; at 0 nothing is learned.",
     "positive_advantage": "Share of the answers trained on whose advantage is above 0, 0 to 1.",
     "zero_advantage": "Share of the answers trained on whose advantage is 0: without a KL term they teach nothing.",

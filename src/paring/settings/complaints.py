@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from paring.types import Json
 
 LONGEST_VALUE = 60
+OF_SEVERAL = ".tasks.task"
+"""The end of the key of one of several tasks, whose settings are those of a single one."""
 NEAR = 0.7
 """How alike a misspelt name and the one that is meant must be, 0 to 1 (difflib)."""
 WORDS = {
@@ -104,6 +106,8 @@ def valid_keys(root: type, data: object = None, prefix: str = "") -> dict[str, l
             note.description for note in notes if isinstance(note, FieldInfo) and note.description
         )
         section = data.get(name) if isinstance(data, dict) else None
+        if f"{prefix}{name}".endswith(OF_SEVERAL):
+            continue
         for member in _chosen(settings_classes(hint), section):
             for key, descriptions in valid_keys(member, section, f"{prefix}{name}.").items():
                 keys.setdefault(key, []).extend(descriptions)

@@ -199,7 +199,7 @@ class _Output(io.TextIOBase):
         return self.stream.fileno()
 
     @property
-    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]  as of a stream that encodes
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  of a stream that encodes
         return self.stream.encoding
 
 

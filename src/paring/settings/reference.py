@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from paring.settings.complaints import settings_classes
+from paring.settings.complaints import OF_SEVERAL, settings_classes
 from paring.settings.meanings import SHARED
 
 SELECTORS = ("kind", "name")
@@ -72,6 +72,10 @@ def _walk(root: type, prefix: str, kinds: tuple[str, ...]) -> Iterator[Setting]:
     for field in fields(root):
         key, hint = f"{prefix}{field.name}", hints[field.name]
         members = settings_classes(hint)
+        if key.endswith(OF_SEVERAL):
+            words = "Each of `[[tasks]]` has the settings of a `[task]` beside its weight and label."
+            yield Setting(key, kinds, "a task", "required", "", words)
+            continue
         if len(members) > 1:
             yield _choice(key, members, field)
         for member in members:

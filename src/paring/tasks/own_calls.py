@@ -3,7 +3,7 @@
 import asyncio
 import math
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from inspect import isawaitable
 from itertools import islice
@@ -42,7 +42,7 @@ def called(what: str, function: Callable[..., object], *arguments: object, secon
                 given = function(*arguments, **named)
                 given = awaited(given) if isawaitable(given) else given
                 # A generator's own code runs within the bounds, too; a few more than fit no batch say enough.
-                return list(islice(given, MOST_REWARDS)) if is_lazy(given) else given
+                return list(islice(given, MOST_REWARDS)) if isinstance(given, Iterator) else given
             except (Exception, asyncio.CancelledError) as error:  # whatever it raises
                 reason = one_line(f"{type(error).__name__}: {error}", LONGEST_REASON)
                 raise CallFailed(f"{what} raised {reason}{_place(error)}") from error
@@ -50,11 +50,6 @@ def called(what: str, function: Callable[..., object], *arguments: object, secon
         raise
     except (ValueError, TimeoutError) as error:
         raise CallFailed(str(error)) from error
-
-
-def is_lazy(given: object) -> bool:
-    """Whether its values are made as they are read."""
-    return isinstance(given, Iterable) and "__next__" in dir(given)
 
 
 def rewards_in(what: str, given: object, count: int) -> list[float | None]:

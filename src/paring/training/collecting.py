@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -13,12 +12,16 @@ from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.runtime.text import count_words
 from paring.tasks.base import judged
-from paring.training.draws import items_of_step, numbered, others_of_step
+from paring.tasks.mixture import Mixture, by_label, label_of
+from paring.training.draws import others_of_step, problems_of_step
 from paring.training.optim import Update
 from paring.training.setup import Setup, redraws
 from paring.training.shares import Answered, plain_answered, read_answered
 from paring.training.world import ALONE, World
 from paring.types import Group, Json, Key, Message, Problem, Score
+
+OF_A_TASK = ("reward", "reward_parts", "accuracy", "length", "truncated")
+"""The metrics of each of several tasks."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Collected:
     groups: list[Group]
     scores: list[list[Score]]
     kept: list[int]
+    labels: Sequence[str] = ()
+    """The task of each group, by its label, where there are several."""
 
     @property
     def kept_groups(self) -> list[Group]:
@@ -112,6 +117,16 @@ class Collected:
             **({"reward_failures": failures} if failures else {}),
         } | (of_samples if sampled else {})
 
+    def by_task(self) -> dict[str, Json]:
+        """What the journal says of each of several tasks that the step has sampled; empty for a single one."""
+        parts: dict[str, Json] = {}
+        for label in dict.fromkeys(self.labels):
+            places = [place for place, one in enumerate(self.labels) if one == label]
+            own = Collected([self.groups[place] for place in places], [self.scores[place] for place in places], [])
+            metrics = own.metrics(sampled=False)
+            parts[label] = {"problems": len(places)} | {name: metrics[name] for name in OF_A_TASK}
+        return {"tasks": parts} if parts else {}
+
     def speed(self, update: Update, seconds: dict[str, float]) -> dict[str, float]:
         """Where the time of the step went, and tokens a second of sampling and of training."""
         sampled = sum(len(completion.tokens) for group in self.groups for completion in group.completions)
@@ -157,20 +172,29 @@ def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch, world: W
         found = world.shared(problems, answered, plain=plain_answered, read=read_answered)
         return [group for group, _ in found], [scores for _, scores in found]
 
-    problems = numbered(items_of_step(setup.problems, rollout.problems, seed=key.seed, step=key.step))
-    others = others_of_step(setup.problems, problems, seed=key.seed, step=key.step)
+    place_of_step = {"seed": key.seed, "step": key.step}
+    problems = problems_of_step(setup.task, setup.problems, rollout.problems, **place_of_step)
+    others = {
+        label: others_of_step(own, problems, **place_of_step)
+        for label, own in by_label(setup.task, setup.problems).items()
+    }
     groups, scores = sampled(problems)
     kept = list(range(len(groups)))
+    is_mixture = isinstance(setup.task, Mixture)
+    labels = [label_of(problem.id) if is_mixture else "" for problem in problems]
     for _ in range(redraws(rollout, setup.objective)):
         signals = [{score.correct if by_verdict else score.reward for score in scores[index]} for index in kept]
         useless = [place for place, signal in enumerate(signals) if len(signal) == 1]
         if not useless:
             break
-        more_groups, more_scores = sampled(list(islice(others, len(useless))))
-        for place, index in zip(useless, range(len(groups), len(groups) + len(more_groups)), strict=False):
+        found = [(place, next(others[labels[kept[place]]], None)) for place in useless]
+        replaced = [(place, other) for place, other in found if other is not None]
+        more_groups, more_scores = sampled([other for _, other in replaced])
+        for index, (place, _) in enumerate(replaced, start=len(groups)):
+            labels.append(labels[kept[place]])
             kept[place] = index
         groups, scores = groups + more_groups, scores + more_scores
-    return Collected(groups, scores, kept)
+    return Collected(groups, scores, kept, labels if is_mixture else ())
 
 
 def failures_of(scores: Sequence[Score]) -> dict[str, Json]:

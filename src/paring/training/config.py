@@ -1,6 +1,8 @@
 """A run as data: collects the settings of every room, and checks a recipe against them."""
 
 import json
+import re
+from copy import deepcopy
 from dataclasses import asdict, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,38 +20,15 @@ from paring.runtime.checkpoint import Save
 from paring.settings.complaints import RecipeError, complaints, valid_keys
 from paring.settings.declare import Count, CountOrZero, NotNegative, settings
 from paring.settings.recipes import changes, override, read_recipe
-from paring.tasks.arithmetic import Arithmetic
-from paring.tasks.chains import Chains
-from paring.tasks.countdown import Countdown
-from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.examples import Examples
-from paring.tasks.gsm8k import Gsm8k
-from paring.tasks.maths import Maths
-from paring.tasks.own_task import OwnTask
-from paring.tasks.questions import Questions
-from paring.tasks.reasoning_gym import ReasoningGym
-from paring.tasks.reward_functions import RewardFunctions
-from paring.tasks.sums_products import SumsAndProducts
+from paring.tasks.mixture import Mixture, OneTask
 from paring.tracking.trackers import TrackerName
 from paring.training.collapse import Collapse
 from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
 from paring.types import Json
 
-AnyTask = Annotated[
-    Arithmetic
-    | Chains
-    | CountdownTiny
-    | SumsAndProducts
-    | Gsm8k
-    | Maths
-    | ReasoningGym
-    | Countdown
-    | Questions
-    | RewardFunctions
-    | OwnTask,
-    Field(discriminator="name"),
-]
+AnyTask = Annotated[OneTask | Mixture, Field(discriminator="name")]
 
 
 @settings
@@ -108,6 +87,8 @@ class SftRun(_AnyMethod):
 AnyRun = Run | SftRun
 Plain = dict[str, Any]
 """A recipe or a run as TOML holds it, before it is checked or after."""
+_ENTRY = re.compile(r"\btask\.tasks\[(\d+)\](?:\.task\b)?")
+"""The place of a fault in one of several tasks, which a recipe writes as `[[tasks]]`."""
 OWN_TASKS = {"path": "custom", "reward": "reward-functions"}
 METHODS: dict[str, type[AnyRun]] = {"rl": Run, "sft": SftRun}
 
@@ -122,10 +103,15 @@ def load_run(name_or_path: str | Path, **overrides: Json) -> AnyRun:
     data, given = read_recipe(name_or_path), {}
     for key, value in overrides.items():
         override(given, key, value)
+    _join_tasks(given, str(name_or_path))
     _name_own_task(given)
+    if "tasks" in data and "task" in given:
+        del data["tasks"]
+    _join_tasks(data, str(name_or_path))
+    recipe = deepcopy(data)
     for key, value in given.items():
         override(data, key, value)
-    _drop_what_no_longer_applies(data, read_recipe(name_or_path), given)
+    _drop_what_no_longer_applies(data, recipe, given)
     return validate(data, source=str(name_or_path))
 
 
@@ -153,12 +139,37 @@ def validate(data: Plain, *, source: str) -> AnyRun:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise RecipeError(source, [f"method = {method!r}: unknown; {hint}Choices: {', '.join(METHODS)}"])
     kind = METHODS[method]
+    _join_tasks(data, source)
     _name_own_task(data)
     try:
         # By way of JSON: there, strict types take an object for a settings class and an array for a tuple.
         return TypeAdapter(kind).validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise RecipeError(source, complaints(error, data, kind, METHODS)) from None
+        faults = complaints(error, data, kind, METHODS)
+        raise RecipeError(source, [_ENTRY.sub(r"tasks[\1]", fault) for fault in faults]) from None
+
+
+def _join_tasks(data: Plain, source: str) -> None:
+    """In place: `tasks`, a list of tasks with weights, becomes one task that holds them. Raises RecipeError."""
+    if "tasks" not in data:
+        return
+    if "task" in data:
+        raise RecipeError(source, ["task and tasks: give one of them"])
+    entries = data.pop("tasks")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise RecipeError(source, ["tasks: give a list of tasks, each a section: [[tasks]]"])
+    if len(entries) == 1:
+        data["task"] = {key: value for key, value in entries[0].items() if key not in ("weight", "label")}
+        return
+    parts = []
+    for entry in entries:
+        part = {key: entry[key] for key in ("weight", "label") if key in entry}
+        part["task"] = {key: value for key, value in entry.items() if key not in part}
+        if "weight" in part and isinstance(part["weight"], int) and not isinstance(part["weight"], bool):
+            part["weight"] = float(part["weight"])
+        _name_own_task(part)
+        parts.append(part)
+    data["task"] = {"name": "mixture", "tasks": parts}
 
 
 def _name_own_task(data: Plain) -> None:

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from paring.tasks.base import Task
+from paring.tasks.mixture import Mixture, by_label
 from paring.types import Problem
 
 T = TypeVar("T")
@@ -53,6 +55,28 @@ def items_of_step(
             _order(total, seed, epoch, schedule)
     places = (divmod(position, total) for position in range(first, end))
     return [items[int(_order(total, seed, epoch, schedule)[place])] for epoch, place in places]
+
+
+def problems_of_step(task: Task, problems: Sequence[Problem], count: int, *, seed: int, step: int) -> list[Problem]:
+    """The problems that a step draws; of several tasks each by its weight, one task after the other."""
+    if not isinstance(task, Mixture):
+        return numbered(items_of_step(problems, count, seed=seed, step=step))
+    drawn = []
+    for label, own in by_label(task, problems).items():
+        low, high = task.shares[label]
+        drawn += items_of_step(own, count, seed=seed, step=step, low=low, high=high)
+    return numbered(drawn)
+
+
+def problems_of_run(task: Task, problems: Sequence[Problem], count: int, *, seed: int, steps: int) -> list[Problem]:
+    """All problems that steps of `count` draw, each once."""
+    shares = task.shares if isinstance(task, Mixture) else {"": (0.0, 1.0)}
+    drawn: list[Problem] = []
+    for label, own in by_label(task, problems).items():
+        total = min(Schedule(count, *shares[label]).before(steps), len(own))
+        # The first epoch is in the order of its own, whatever a step draws.
+        drawn += items_of_step(own, total, seed=seed, step=1) if total else []
+    return drawn
 
 
 def numbered(problems: Sequence[Problem]) -> list[Problem]:

@@ -1,7 +1,7 @@
 """The inputs of a run, known again by their digests: its recipe, and each file or folder that the recipe names."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
@@ -26,10 +26,19 @@ def inputs_of(run: AnyRun) -> dict[str, Json]:
     plain = as_plain(run)
     digests: dict[str, Json] = {}
     for key, value in flattened(plain).items():
-        for text in value if isinstance(value, list) else [value]:
+        for text in _values_in(value):
             if isinstance(text, str) and key != "description" and (path := _named(text)) is not None:
                 digests[f"{key} ({text})"] = _digest(path)
     return {"recipe": json.loads(json.dumps(plain)), "files": digests}
+
+
+def _values_in(value: object) -> Iterator[object]:
+    """What stands in lists and sections, however deep."""
+    if isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _values_in(one)
+    else:
+        yield value
 
 
 def changed_inputs(folder: RunFolder, run: AnyRun, done: int) -> list[str]:

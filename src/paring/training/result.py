@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import Literal
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from paring.adapters.attach import published_parameters, ranks_of
 from paring.adapters.coverage import coverage
+from paring.evaluation.measuring import PartRate
 from paring.policy.model import Policy
 from paring.runtime.machine import peak_memory_gb, versions
 from paring.runtime.text import accuracy_words, duration, next_steps, percent, visible
@@ -160,6 +161,7 @@ class _Accuracy:
     interval: tuple[float, float]
     problems: int
     traits: dict[str, float]
+    by: dict[str, dict[str, PartRate]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return accuracy_words(self.accuracy, *self.interval)
@@ -174,10 +176,14 @@ def _of_rl(folder: str, values: Values) -> tuple[list[str], dict[str, str]]:
     )
     time = duration(values.training_seconds)
     line = f"accuracy {before} -> {after} on {after.problems} held-out problems{traits}; {time}"
+    by_task = [
+        f"  {label}: {before.by['task'][label]} -> {part} on {part.problems}"
+        for label, part in after.by.get("task", {}).items()
+    ]
     # One answer in full: the first that was wrong before and is right after, else the first of all.
     shown = next((one for one in values.examples if one.correct_after and not one.correct), values.examples[0])
     parts = {"question": shown.question, "before": shown.answer, "after": shown.after}
-    return [line, *(f"  {name:<9} {visible(text, LONGEST_ANSWER)}" for name, text in parts.items())], {
+    return [line, *by_task, *(f"  {name:<9} {visible(text, LONGEST_ANSWER)}" for name, text in parts.items())], {
         f"paring samples {folder} --worst": "what it still gets wrong",
         f"paring eval {folder} --task {values.task}": "measure it again, or on another task",
     }

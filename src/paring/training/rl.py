@@ -109,6 +109,7 @@ def rl_step(
         "step": number,
         **(setup.first_metrics if number == 1 else {}),
         **answers,
+        **collected.by_task(),
         **({} if bonus is None else {"entropy_coef": bonus}),
         **worth.spread(),
         "redrawn": len(collected.groups) - len(collected.kept),

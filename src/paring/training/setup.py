@@ -28,9 +28,10 @@ from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.machine import all_cpus, most_threads, threads_for
 from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
 from paring.tasks.base import Task
+from paring.tasks.mixture import Mixture, by_label, own_data_of
 from paring.tasks.own_data import OwnData
 from paring.training.config import AnyRun, Run
-from paring.training.draws import items_of_step
+from paring.training.draws import problems_of_run
 from paring.training.run_engine import engine_of
 from paring.training.start import attach_adapters
 from paring.types import Json, Key, Problem
@@ -100,21 +101,26 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
     if not problems or not tested:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
     _check_splits(run.task, problems, [*tested, *validated])
-    _check_weights(run.task, run.rewards, problems[0])
+    _check_weights(run.task, run.rewards, [own[0] for own in by_label(run.task, problems).values()])
     policy, notes = load_policy(run)
     policy = check_decodes(policy)
-    skipped = list(run.task.skipped()) if isinstance(run.task, OwnData) else []
+    skipped = list(run.task.skipped()) if isinstance(run.task, OwnData | Mixture) else []
     long: dict[str, RowFault] = {}
-    if isinstance(run.task, OwnData) and run.task.long == "skip":
-        long = _too_long(policy, [*problems, *tested, *validated], run.rollout.max_new_tokens, note)
+    for own, theirs in own_data_of(run.task, [*problems, *tested, *validated]):
+        if own.long == "skip":
+            long |= _too_long(policy, theirs, run.rollout.max_new_tokens, note)
     problems, tested, validated = (_without(part, long) for part in (problems, tested, validated))
     if not problems or not tested:
         raise ValueError(f"task {run.task.name}: no prompt is left: {faults_in_words(list(long.values()))}")
     held_out = [*tested[: run.evaluate.limit], *validated[: run.evaluate.validation_limit]]
-    count = min(run.steps * run.rollout.problems, len(problems))
-    drawn = problems if redraws(run.rollout, objective) else items_of_step(problems, count, seed=run.seed, step=1)
+    place = {"seed": run.seed, "steps": run.steps}
+    drawn = (
+        problems
+        if redraws(run.rollout, objective)
+        else problems_of_run(run.task, problems, run.rollout.problems, **place)
+    )
     if faults := list(_too_long(policy, [*drawn, *held_out], run.rollout.max_new_tokens, note).values()):
-        remedy = "; task.long=skip leaves such prompts out" if isinstance(run.task, OwnData) else ""
+        remedy = "; task.long=skip leaves such prompts out" if isinstance(run.task, OwnData | Mixture) else ""
         raise ValueError(f"{faults[0] if len(faults) == 1 else faults_in_words(faults)}{remedy}")
     engine = engine_of(run, policy, [*drawn, *held_out], folder, note)
     gap = None
@@ -207,9 +213,10 @@ def _check_splits(task: Task, problems: Sequence[Problem], held_out: Sequence[Pr
         )
 
 
-def _check_weights(task: Task, weights: Mapping[str, float], problem: Problem) -> None:
-    """A task gives the same parts whatever the text, so those of an empty one are all."""
-    parts = task.score(problem, "").parts if weights else {}
+def _check_weights(task: Task, weights: Mapping[str, float], problems: Sequence[Problem]) -> None:
+    """A task gives the same parts whatever the text, so those of an empty one are all; `problems`: one of each task."""
+    scores = [task.score(problem, "") for problem in problems] if weights else []
+    parts = dict.fromkeys(name for score in scores for name in score.parts)
     for name in weights:
         if name not in parts:
             known = ", ".join(parts)

@@ -12,7 +12,7 @@ from paring.policy.rendering import closing_tokens
 from paring.runtime.faults import Faults
 from paring.runtime.text import visible
 from paring.training.config import AnyRun, Run, SftRun
-from paring.training.draws import items_of_step
+from paring.training.draws import items_of_step, problems_of_step
 from paring.training.sft_setup import labelled
 
 BEGIN, END = "⟦", "⟧"
@@ -56,7 +56,8 @@ def _examples(run: SftRun, tokenizer: PreTrainedTokenizerBase) -> list[Labelled]
 
 
 def _prompts(run: Run, tokenizer: PreTrainedTokenizerBase, step: int, limit: int) -> list[str]:
-    problems = items_of_step(run.task.problems("train"), min(limit, run.rollout.problems), seed=run.seed, step=step)
+    count = min(limit, run.rollout.problems)
+    problems = problems_of_step(run.task, run.task.problems("train"), count, seed=run.seed, step=step)
     return [_text(tokenizer, prompt_tokens(tokenizer, problem.messages)) + BEGIN for problem in problems]
 
 
