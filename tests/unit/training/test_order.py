@@ -2,8 +2,9 @@
 
 import pytest
 
+from paring.rollout.served.answers import seed_of
 from paring.training.draws import items_of_step, numbered
-from paring.types import Problem
+from paring.types import Key, Problem
 
 PROBLEMS = [Problem(id=str(n), messages=(), gold="") for n in range(7)]
 
@@ -76,3 +77,8 @@ def test_first_places_are_taken_by_all_alike():
     """Over many seeds each problem opens about as many epochs: 700 of them, 100 each, standard deviation 9.3."""
     opening = [ids(1, count=1, seed=seed)[0] for seed in range(700)]
     assert all(60 < opening.count(problem.id) < 140 for problem in PROBLEMS)
+
+
+def test_servers_sample_a_problem_that_is_drawn_again_by_another_seed():
+    seeds = [seed_of(Key(0, 1), problem) for problem in numbered([PROBLEMS[0]] * 3)]
+    assert len(set(seeds)) == 3

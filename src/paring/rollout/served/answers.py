@@ -31,7 +31,8 @@ def completion_question(
 def seed_of(key: Key, problem: Problem) -> int:
     """62 bits for the answers to a problem, a function of (seed, step, problem); a step of fewer or other problems
     changes none of them."""
-    digest = blake2b(f"{key.seed} {key.step} {problem.id}".encode(), digest_size=8).digest()
+    again = f" {problem.draw}" if problem.draw else ""  # drawn again in a step: sampled anew
+    digest = blake2b(f"{key.seed} {key.step} {problem.id}{again}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 2
 
 
