@@ -34,6 +34,11 @@ class LogProbs:
     picked_BT: Tensor | None = None
     """bool, the tokens that the objective has `picked`, where it surveys the batch."""
     sampled_BT: Tensor | None = None
+    teacher_BT: Tensor | None = None
+    """The log-probs of a teacher, where the objective is a distillation by sampled tokens."""
+    divergence_BT: Tensor | None = None
+    """The exact reverse KL divergence to it at each token, in nats, with a gradient, where it is one over the
+    vocabulary."""
 
 
 @dataclass(frozen=True)

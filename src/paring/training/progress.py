@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from paring.adapters.attach import Adapters, load_state, ranks_of, set_ranks, state
+from paring.adapters.earlier import EarlierAdapters
 from paring.evaluation.items import Item
 from paring.evaluation.measuring import Evaluation
 from paring.policy.model import Policy
@@ -107,13 +108,20 @@ class Trained:
     policy: Policy
     optimiser: Optimiser
     sampler: LaggedEngine | None = None
+    teacher: EarlierAdapters | None = None
+
+    @property
+    def earlier(self) -> dict[str, EarlierAdapters]:
+        """The copies of the adapters that it holds, by their names in a checkpoint."""
+        return {name: one for name, one in (("sampler", self.sampler), ("teacher", self.teacher)) if one is not None}
 
 
 def save(folder: RunFolder, trained: Trained, progress: Progress, journal: Journal, world: World, *, keep: int) -> None:
     """Save a checkpoint, after the journal is on the disk, so that no saved step lacks its record."""
     journal.sync()
-    adapters, sampler = trained.policy.adapters, trained.sampler.tensors() if trained.sampler else {}
-    tensors = {"adapter": state(adapters)} | ({"sampler": sampler} if sampler else {})
+    adapters = trained.policy.adapters
+    tensors = {"adapter": state(adapters)}
+    tensors |= {name: held for name, one in trained.earlier.items() if (held := one.tensors())}
     tensors["optimiser"] = trained.optimiser.state()
     held = asdict(State.of(progress, adapters, world))
     checkpoint.save(folder.checkpoints, progress.step, tensors, held, keep=keep)
@@ -190,8 +198,8 @@ def _fitted(newest: Checkpoint, trained: Trained) -> State:
         _check_ranks(adapters, held.ranks)
         set_ranks(adapters, held.ranks)
         load_state(adapters, newest.tensors["adapter"])
-        if trained.sampler:
-            trained.sampler.load_tensors(newest.tensors.get("sampler", {}))
+        for name, one in trained.earlier.items():
+            one.load_tensors(newest.tensors.get(name, {}))
         trained.optimiser.load_state(newest.tensors["optimiser"])
         return held
 
