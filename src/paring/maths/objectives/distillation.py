@@ -1,5 +1,6 @@
 """The objective that learns from a teacher what it makes of the policy's own answers."""
 
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -33,6 +34,11 @@ class Distillation(Objective):
     reward_coef: NotNegative = 0.0
     reduce: Reduce = "per-token"
     learns_from_zero = True
+
+    @cached_property
+    def knows_old(self) -> bool:
+        """Of the two divergences the one by sampled tokens has the ratio."""
+        return not self.exact
 
     def __post_init__(self) -> None:
         if self.teacher == SELF and not self.reward_coef:
