@@ -103,7 +103,8 @@ class State:
 
 @dataclass(frozen=True)
 class Trained:
-    """The moving parts of a run: the policy's adapters, the optimiser, and the engine that samples, where one does."""
+    """The moving parts of a run: the policy's adapters, the optimiser, and where there are some the engine that samples
+    and the earlier adapters that teach."""
 
     policy: Policy
     optimiser: Optimiser
@@ -112,8 +113,8 @@ class Trained:
 
     @property
     def earlier(self) -> dict[str, EarlierAdapters]:
-        """The copies of the adapters that it holds, by their names in a checkpoint."""
-        return {name: one for name, one in (("sampler", self.sampler), ("teacher", self.teacher)) if one is not None}
+        """The copies of the adapters, by their names in a checkpoint."""
+        return {name: one for name, one in vars(self).items() if isinstance(one, EarlierAdapters)}
 
 
 def save(folder: RunFolder, trained: Trained, progress: Progress, journal: Journal, world: World, *, keep: int) -> None:
