@@ -29,11 +29,14 @@ class LogProbs:
     old_BT: Tensor
     reference_BT: Tensor | None
     entropy_BT: Tensor | None = None
-    """The exact entropy at each token, in nats, where the objective asks for it; with `entropy_coef` it has a
-    gradient."""
+    """Exact, at each token, in nats, where the objective asks for it; with `entropy_coef` it has a gradient."""
     picked_BT: Tensor | None = None
     """bool, the tokens that the objective has `picked`, where it surveys the batch."""
     sampled_BT: Tensor | None = None
+    teacher_BT: Tensor | None = None
+    """The log-probs of a teacher, where the objective is a distillation by sampled tokens."""
+    divergence_BT: Tensor | None = None
+    """The exact reverse KL divergence to it at each token, in nats, with a gradient; else None."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from transformers import GenerationMixin, PreTrainedConfig, PreTrainedModel, Pre
 
 from paring.adapters.attach import switched_off
 from paring.adapters.lowrank import LowRankLinear
-from paring.maths.logprobs import Head, token_entropies, token_logprobs
+from paring.maths.logprobs import Head, TeacherStates, token_divergences, token_entropies, token_logprobs
 from paring.policy.attention import TokenLayout, use_own
 from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
 from paring.policy.head import head_of, into_head
@@ -142,6 +142,24 @@ class Policy:
         hidden_MD = self._predicting(batch, trunk, replay)
         logp_M, entropy_M = token_entropies(hidden_MD, self.head, batch.target_M, temperature=temperature)
         return batch.spread(logp_M), batch.spread(entropy_M)
+
+    def divergences(
+        self,
+        batch: PackedBatch,
+        teacher: TeacherStates,
+        *,
+        temperature: float,
+        trunk: Tensor | None = None,
+        replay: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """What `log_probs` gives, and the exact reverse KL divergence to the teacher at each of its tokens: [B, T]."""
+        hidden_MD = self._predicting(batch, trunk, replay)
+        logp_M, apart_M = token_divergences(hidden_MD, self.head, batch.target_M, teacher, temperature=temperature)
+        return batch.spread(logp_M), batch.spread(apart_M)
+
+    def states(self, batch: PackedBatch) -> TeacherStates:
+        """What is needed of this policy for divergences from it: its hidden states of the batch, and its head."""
+        return TeacherStates(self._predicting(batch, None, replay=False), self.head)
 
     def _predicting(self, batch: PackedBatch, trunk: Tensor | None, replay: bool) -> Tensor:
         """Hidden states of the tokens that predict: [M, D]. The arguments are those of `log_probs`."""

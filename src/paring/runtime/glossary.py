@@ -39,6 +39,8 @@ METRICS: dict[str, str] = {
     "entropy_coef": "Weight of the entropy bonus of this step; only where the objective has an entropy_target.",
     "entropy_exact": "Entropy over the whole vocabulary in nats, the mean over the tokens trained on, before the last "
     "update; only where the objective needs it, for an entropy bonus or top_entropy.",
+    "teacher_kl": "Reverse KL divergence to the teacher of a distillation, in nats a token trained on, before the last "
+    "update: exact over the vocabulary, or by the sampled tokens (k3).",
     "loss": "Value of the objective that was minimised; supervised in nats a token; in RL it measures no progress.",
     "tokens": "Tokens that the loss of this supervised step is a mean over.",
     "epoch": "How many times a supervised run has gone through its training examples, with this step.",
@@ -54,7 +56,8 @@ METRICS: dict[str, str] = {
     "seconds": "Seconds this step took in all.",
     "seconds_rollout": "Seconds spent on sampling answers.",
     "seconds_score": "Seconds spent on checking answers.",
-    "seconds_reference": "Seconds of the reference's log-probs; none without KL term or before the first update.",
+    "seconds_reference": "Seconds of the reference's log-probs, and of a teacher's; none without KL term or before the "
+    "first update.",
     "seconds_training": "Seconds spent on forward, backward and update.",
     "seconds_evaluate": "Seconds spent on evaluation.",
     "seconds_publish": "Seconds spent on giving the adapter to a server and on proving it there; a part of rollout.",

@@ -4,21 +4,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from transformers import PreTrainedModel
-
 from paring.adapters.attach import load_state, parameters_by_name, set_ranks
-from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import CONFIG
-from paring.adapters.peft_reading import attach_from_peft, read_peft_folder
-from paring.policy.bases import check_base, is_relative, referenced
 from paring.policy.loading import Model, base_name, load_base
 from paring.policy.model import Policy
-from paring.policy.publishing import read_published
 from paring.runtime import checkpoint
 from paring.runtime.folder import RunFolder
-from paring.runtime.text import one_line
 from paring.training.config import Run, load_run
-from paring.training.start import attach_adapters
+from paring.training.start import attach_adapters, base_of, published_adapters
 
 
 @dataclass(frozen=True)
@@ -38,24 +31,6 @@ class Subject:
         return {"base": self.base, "adapters": digest.hexdigest()}
 
 
-def base_of(name: str) -> Model:
-    """The base model of a run, of a PEFT adapter's folder, or the model itself. Raises ValueError."""
-    folder = Path(name).expanduser()
-    if (folder / "run.toml").is_file():
-        return load_run(RunFolder(folder).existing_recipe()).model
-    if not (folder / CONFIG).is_file():
-        return Model(path=name)
-    base = read_peft_folder(folder).base_model
-    if base is None:
-        raise ValueError(f"{folder / CONFIG} names no base model: set base_model_name_or_path")
-    if is_relative(base) and not any((place / base).exists() for place in (folder, Path())):
-        raise ValueError(
-            f"{folder / CONFIG}: its base model {one_line(base, 200)} is not there, neither beside the adapter nor "
-            "here: set base_model_name_or_path to where it is"
-        )
-    return Model(path=referenced(base, folder))
-
-
 def open_subject(name: str, model: Model | None = None) -> Subject:
     """A run's folder, a PEFT adapter's folder, or whatever `model.path` takes; beside `model`, by default its own base.
 
@@ -65,7 +40,7 @@ def open_subject(name: str, model: Model | None = None) -> Subject:
     if (folder / "run.toml").is_file():
         return _open_run(RunFolder(folder), model)
     base, tokenizer = load_base(model)
-    adapters = _read(base, folder, model) if (folder / CONFIG).is_file() else {}
+    adapters = published_adapters(base, folder, model) if (folder / CONFIG).is_file() else {}
     return Subject(Policy(base, tokenizer, adapters), base_name(model.path))
 
 
@@ -73,7 +48,7 @@ def _open_run(folder: RunFolder, model: Model) -> Subject:
     run = load_run(folder.existing_recipe())
     base, tokenizer = load_base(model)
     if folder.adapter.is_dir():
-        adapters = _read(base, folder.adapter, model)
+        adapters = published_adapters(base, folder.adapter, model)
     else:
         newest, _ = checkpoint.load_newest(folder.checkpoints)
         if newest is None:
@@ -83,10 +58,3 @@ def _open_run(folder: RunFolder, model: Model) -> Subject:
         load_state(adapters, newest.tensors["adapter"])
     with_task = run if isinstance(run, Run) else None
     return Subject(Policy(base, tokenizer, adapters), base_name(run.model.path), with_task)
-
-
-def _read(base: PreTrainedModel, folder: Path, model: Model) -> dict[str, LowRankLinear]:
-    """The adapters of a folder on their base. Raises ValueError."""
-    adapters = attach_from_peft(base, read_published(base, folder))
-    check_base(base, folder, model.path, model.path)
-    return adapters

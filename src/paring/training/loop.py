@@ -215,8 +215,8 @@ class Loop:
         self.world.agree("the ranks that an event gives", lambda: repr(ranks_of(trained.policy.adapters)).encode())
         if self.ledger is not None:
             self.ledger.journal.ranks(vars(event))
-        if trained.sampler:
-            trained.sampler.refresh()
+        for one in trained.earlier.values():
+            one.refresh()
 
     def _is_to_end(self) -> bool:
         """Whether a signal has come to one of the processes, which then ends all of them here."""

@@ -35,6 +35,7 @@ class Measures:
         self.clip_fractions: list[Tensor] = []
         self.kls: list[Tensor] = []
         self.entropies: list[Tensor] = []
+        self.teacher_kls: list[Tensor] = []
         self.log_ratios: list[Tensor] = []
         self.masks: list[Tensor] = []
         self.mismatches: list[Tensor] = []
@@ -51,8 +52,12 @@ class Measures:
         if self.objective.kl_coef:
             assert logp.reference_BT is not None
             self.kls.append(per_token_mean(k3(logp.reference_BT - logp.policy_BT), mask_BT, self.whole))
-        if logp.entropy_BT is not None:
-            self.entropies.append(torch.stack([(logp.entropy_BT * mask_BT).sum(), mask_BT.sum()]))
+        apart_BT = logp.divergence_BT
+        if logp.teacher_BT is not None:
+            apart_BT = k3(logp.teacher_BT - logp.policy_BT)
+        for sums, value_BT in ((self.entropies, logp.entropy_BT), (self.teacher_kls, apart_BT)):
+            if value_BT is not None:
+                sums.append(torch.stack([(value_BT * mask_BT).sum(), mask_BT.sum()]))
         if logp.sampled_BT is not None:
             self.mismatches.append(logp.old_BT - logp.sampled_BT)
         if self.correction:
@@ -62,25 +67,28 @@ class Measures:
 
     def as_plain(self, world: World = ALONE) -> dict[str, float]:
         """Of all processes, by the names of the journal's glossary; `kl` only where there is a KL term, `entropy_exact`
-        where the entropy over the vocabulary was computed, `mismatch` where something was sampled, and the weights'
-        with a correction."""
-        held = (self.losses, self.clip_fractions, self.kls, self.log_ratios, self.masks, self.entropies)
+        and `teacher_kl` where they were computed, `mismatch` where something was sampled, and the weights' with a
+        correction."""
+        held = (self.losses, self.clip_fractions, self.kls, self.log_ratios, self.masks)
+        sums = (self.entropies, self.teacher_kls)
         of_sampling = (self.mismatches, self.weights, self.bounded)
-        losses, clip_fractions, kls, log_ratios, masks, entropies, *others = gathered(*held, *of_sampling)
+        losses, clip_fractions, kls, log_ratios, masks, entropies, apart, *others = gathered(*held, *sums, *of_sampling)
         log_ratio_M = world.joined(log_ratios[masks.bool()].float())
         if not len(log_ratio_M):
             log_ratio_M = torch.zeros(1)
         mismatch_M, weight_M, bounded_M = (
             world.joined((other[masks.bool()] if len(other) else other).double()) for other in others
         )
-        loss, clip_fraction, kl, entropy, tokens = world.sum(
+        loss, clip_fraction, kl, entropy, tokens, teacher_kl, taught = world.sum(
             total(loss / self.minibatches for loss in losses.tolist()),
             total(clip_fractions.tolist()),
             total(kls.tolist()),
             *entropies.view(-1, 2).sum(0).tolist(),
+            *apart.view(-1, 2).sum(0).tolist(),
         )
         return (
             ({"entropy_exact": entropy / tokens} if tokens else {})
+            | ({"teacher_kl": teacher_kl / taught} if taught else {})
             | {
                 "loss": loss,
                 "clip_fraction": clip_fraction,

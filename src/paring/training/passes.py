@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from paring.maths.objective import Objective
+from paring.maths.logprobs import TeacherStates
+from paring.maths.objective import LogProbs, Objective
 from paring.maths.selection import TokensOfBatch
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch
@@ -24,6 +25,8 @@ class Pass:
     trunk: Tensor | None = None
     reference_BT: Tensor | None = None
     old_BT: Tensor | None = None
+    teacher: TeacherStates | None = None
+    teacher_BT: Tensor | None = None
     entropy_BT: Tensor | None = None
     """Exact, and without a gradient."""
     picked_BT: Tensor | None = None
@@ -71,3 +74,30 @@ def survey(
 
 def _flat(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(parts)) if parts else torch.zeros(0)
+
+
+def log_probs(policy: Policy, one: Pass, objective: Objective, temperature: float, *, replay: bool) -> LogProbs:
+    """The log-probs of a pass and what else the objective is made of, with the gradient of the policy. The first time,
+    those of the policy serve as the old ones too, unless others are known. `replay`: see Policy.log_probs."""
+    given = {"temperature": temperature, "trunk": one.trunk, "replay": replay}
+    entropy_BT, divergence_BT = one.entropy_BT, None
+    if objective.entropy_coef:
+        policy_BT, entropy_BT = policy.entropies(one.batch, **given)
+    elif one.teacher is not None:
+        policy_BT, divergence_BT = policy.divergences(one.batch, one.teacher, **given)
+    else:
+        policy_BT = policy.log_probs(one.batch, **given)
+    if one.old_BT is None:
+        one.old_BT = policy_BT.detach()
+    if objective.kl_coef and one.reference_BT is None:
+        one.reference_BT = one.old_BT
+    return LogProbs(
+        policy_BT,
+        one.old_BT,
+        one.reference_BT,
+        entropy_BT=entropy_BT,
+        picked_BT=one.picked_BT,
+        sampled_BT=one.sampled_BT,
+        teacher_BT=one.teacher_BT,
+        divergence_BT=divergence_BT,
+    )

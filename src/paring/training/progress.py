@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from paring.adapters.attach import Adapters, load_state, ranks_of, set_ranks, state
+from paring.adapters.earlier import EarlierAdapters
 from paring.evaluation.items import Item
 from paring.evaluation.measuring import Evaluation
 from paring.policy.model import Policy
@@ -73,7 +74,7 @@ class Progress:
     seconds: float = 0.0
     watch: Watch = field(default_factory=Watch)
     entropy_coef: float | None = None
-    """The coefficient of the next step's entropy bonus; None where no target moves it, and before the first step."""
+    """Of the next step's bonus; None where no target moves it."""
     before: Examined | None = None
 
     def count(self, update: Update, seconds: float) -> None:
@@ -102,19 +103,25 @@ class State:
 
 @dataclass(frozen=True)
 class Trained:
-    """The moving parts of a run: the policy's adapters, the optimiser, and the engine that samples, where one does."""
+    """The moving parts of a run: the policy, the optimiser, the engine that samples, the adapters that teach."""
 
     policy: Policy
     optimiser: Optimiser
     sampler: LaggedEngine | None = None
+    teacher: EarlierAdapters | None = None
+
+    @property
+    def earlier(self) -> dict[str, EarlierAdapters]:
+        """The copies of the adapters, by their names in a checkpoint."""
+        return {name: one for name, one in vars(self).items() if isinstance(one, EarlierAdapters)}
 
 
 def save(folder: RunFolder, trained: Trained, progress: Progress, journal: Journal, world: World, *, keep: int) -> None:
     """Save a checkpoint, after the journal is on the disk, so that no saved step lacks its record."""
     journal.sync()
-    adapters, sampler = trained.policy.adapters, trained.sampler.tensors() if trained.sampler else {}
-    tensors = {"adapter": state(adapters)} | ({"sampler": sampler} if sampler else {})
-    tensors["optimiser"] = trained.optimiser.state()
+    adapters = trained.policy.adapters
+    earlier = {name: held for name, one in trained.earlier.items() if (held := one.tensors())}
+    tensors = {"adapter": state(adapters)} | earlier | {"optimiser": trained.optimiser.state()}
     held = asdict(State.of(progress, adapters, world))
     checkpoint.save(folder.checkpoints, progress.step, tensors, held, keep=keep)
 
@@ -127,8 +134,7 @@ def restore(
     The first process reads it, and holds the journal, which is cut back to it; the others are told. Damaged newer
     checkpoints are named, passed over and put aside. Raises DamagedCheckpoints (a ValueError) if all are damaged, and
     ValueError where one does not fit, or where checkpoints and journal do not belong together."""
-    found: list[Checkpoint] = []
-    damages: list[Damage] = []
+    found, damages = list[Checkpoint](), list[Damage]()
 
     def read() -> Json:
         for place in filter(Path.is_dir, (folder.path, folder.checkpoints)):
@@ -190,8 +196,8 @@ def _fitted(newest: Checkpoint, trained: Trained) -> State:
         _check_ranks(adapters, held.ranks)
         set_ranks(adapters, held.ranks)
         load_state(adapters, newest.tensors["adapter"])
-        if trained.sampler:
-            trained.sampler.load_tensors(newest.tensors.get("sampler", {}))
+        for name, one in trained.earlier.items():
+            one.load_tensors(newest.tensors.get(name, {}))
         trained.optimiser.load_state(newest.tensors["optimiser"])
         return held
 
@@ -233,8 +239,7 @@ def _check_ranks(adapters: Adapters, ranks: Mapping[str, int]) -> None:
 def _check_never_saved(folder: RunFolder) -> None:
     """Raises ValueError where the journal tells of a step after a checkpoint was due: to begin at 0 would empty it."""
     every = load_run(folder.existing_recipe()).save.every
-    dropped = 0
-    due = False
+    dropped, due = 0, False
     for row in read_rows(folder.metrics) if folder.metrics.is_file() else ():
         if due:
             raise ValueError(

@@ -49,7 +49,8 @@ def train(
     measured = partial(measure, setup.engine, run.task, sampling=greedy, left_out=setup.left_out, divide=divide)
     test = partial(measured, "test", limit=run.evaluate.limit)
     validate = partial(measured, "validation", limit=run.evaluate.validation_limit)
-    trained = Trained(setup.policy, optimiser, setup.sampler)
+    teacher = setup.teaching.earlier if setup.teaching else None
+    trained = Trained(setup.policy, optimiser, setup.sampler, teacher)
     opened = Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step, world=world)
     with opened as loop, setup.at_work():
         loop.leave_out(setup.skipped)
@@ -85,6 +86,8 @@ def rl_step(
     watch, key, objective = stopwatch(setup.policy.device, notice), Key(run.seed, number), setup.objective
     with setup.sampler.steady(), world.waiting():
         collected = collect(setup, run.rollout, key, watch, world)
+    if setup.teaching:
+        setup.teaching.begin(number)
     give_back_freed_memory()
     outcome = collected.outcome(run.rollout.max_new_tokens)
     worth = Worth.of(objective, collected.kept_groups, outcome, mask_truncated=run.rollout.mask_truncated)
@@ -104,6 +107,7 @@ def rl_step(
         watch=watch,
         older=setup.sampler.older,
         world=world,
+        teaching=setup.teaching,
     )
     metrics = {
         "step": number,

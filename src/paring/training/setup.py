@@ -34,6 +34,7 @@ from paring.training.config import AnyRun, Run
 from paring.training.draws import problems_of_run
 from paring.training.run_engine import engine_of
 from paring.training.start import attach_adapters
+from paring.training.teaching import Teaching, open_teaching
 from paring.types import Json, Key, Problem
 
 NOTE_SECONDS = 2.0
@@ -59,6 +60,8 @@ class Setup:
     """The gap between sampling and training. None in fp32, and where the policy does not sample."""
     notes: Sequence[str] = ()
     """For the user."""
+    teaching: Teaching | None = None
+    """The teacher, where the objective has one."""
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -122,6 +125,9 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
     if faults := list(_too_long(policy, [*drawn, *held_out], run.rollout.max_new_tokens, note).values()):
         remedy = "; task.long=skip leaves such prompts out" if isinstance(run.task, OwnData | Mixture) else ""
         raise ValueError(f"{faults[0] if len(faults) == 1 else faults_in_words(faults)}{remedy}")
+    teaching = open_teaching(objective, policy, run)
+    if teaching and (faults := list(_too_long(teaching.policy, drawn, run.rollout.max_new_tokens, note).values())):
+        raise ValueError(f"the teacher: {faults[0] if len(faults) == 1 else faults_in_words(faults)}")
     engine = engine_of(run, policy, [*drawn, *held_out], folder, note)
     gap = None
     if not objective.from_solutions and not is_exact(policy) and isinstance(engine, LocalEngine):
@@ -138,7 +144,8 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
         else:
             sampler = LaggedEngine(engine, policy.adapters, run.rollout.sync_every)
     left_out, skipped = frozenset(long), [*skipped, *long.values()]
-    return Setup(policy, run.task, run.rewards, problems, objective, engine, sampler, skipped, left_out, gap, notes)
+    given = policy, run.task, run.rewards, problems, objective, engine, sampler
+    return Setup(*given, skipped, left_out, gap, notes, teaching)
 
 
 def redraws(rollout: Rollout, objective: Objective) -> int:

@@ -8,10 +8,14 @@ from paring.adapters.attach import attach, targeted_modules
 from paring.adapters.kinds import Adapter, Gated
 from paring.adapters.linear import features_of
 from paring.adapters.lowrank import LowRankLinear
-from paring.adapters.peft_reading import PeftLora, attach_from_peft
-from paring.policy.bases import check_base
+from paring.adapters.peft_format import CONFIG
+from paring.adapters.peft_reading import PeftLora, attach_from_peft, read_peft_folder
+from paring.policy.bases import check_base, is_relative, referenced
+from paring.policy.loading import Model
 from paring.policy.publishing import read_published
-from paring.training.config import AnyRun
+from paring.runtime.folder import RunFolder
+from paring.runtime.text import one_line
+from paring.training.config import AnyRun, load_run
 
 MOST_TIMES_WIDEST = 8
 """Ranks up to so many times the widest side of a module are taken."""
@@ -33,6 +37,31 @@ def attach_adapters(base: PreTrainedModel, run: AnyRun) -> tuple[dict[str, LowRa
     if (note := check_base(base, folder, run.model.path, stored.base_model)) is not None:
         notes.insert(0, note)
     return adapters, notes
+
+
+def base_of(name: str) -> Model:
+    """The base model of a run, of a PEFT adapter's folder, or the model itself. Raises ValueError."""
+    folder = Path(name).expanduser()
+    if (folder / "run.toml").is_file():
+        return load_run(RunFolder(folder).existing_recipe()).model
+    if not (folder / CONFIG).is_file():
+        return Model(path=name)
+    base = read_peft_folder(folder).base_model
+    if base is None:
+        raise ValueError(f"{folder / CONFIG} names no base model: set base_model_name_or_path")
+    if is_relative(base) and not any((place / base).exists() for place in (folder, Path())):
+        raise ValueError(
+            f"{folder / CONFIG}: its base model {one_line(base, 200)} is not there, neither beside the adapter nor "
+            "here: set base_model_name_or_path to where it is"
+        )
+    return Model(path=referenced(base, folder))
+
+
+def published_adapters(base: PreTrainedModel, folder: Path, model: Model) -> dict[str, LowRankLinear]:
+    """The adapters of a folder on their base, which is `model`. Raises ValueError."""
+    adapters = attach_from_peft(base, read_published(base, folder))
+    check_base(base, folder, model.path, model.path)
+    return adapters
 
 
 def _check_rank(base: PreTrainedModel, adapter: Adapter) -> None:

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from paring.maths.advantages import Outcome
-from paring.maths.objective import LogProbs, Objective, Totals
+from paring.maths.objective import Objective, Totals
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack, packed_tokens
 from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.training.measures import Measures, kl_of_sample
 from paring.training.optim import Optimiser, Update, step_if_finite
-from paring.training.passes import Pass, survey
+from paring.training.passes import Pass, log_probs, survey
+from paring.training.teaching import Teaching
 from paring.training.world import ALONE, World
 from paring.types import Group
 
@@ -109,6 +110,7 @@ def improve(
     watch: Stopwatch,
     older: Callable[[], AbstractContextManager[None]] | None = None,
     world: World = ALONE,
+    teaching: Teaching | None = None,
 ) -> Update:
     """Go `rollout.updates` times through a rollout, with one optimiser step along the objective a minibatch.
 
@@ -136,6 +138,10 @@ def improve(
         with watch("reference"), policy.reference():
             for one in passes:
                 one.reference_BT = _fixed(policy, one, temperature)
+    if teaching:
+        with watch("reference"):
+            for one in passes:
+                teaching.tell(one, temperature)
     [tokens] = world.sum(sum(len(one.batch.target_M) for one in passes))
     update = Update(tokens=int(tokens))
     whole = worth.totals()
@@ -225,18 +231,7 @@ def _backward(
     with policy.training():
         for one in minibatch.passes:
             mask_BT = one.batch.mask_BT
-            if objective.entropy_coef:
-                policy_BT, entropy_BT = policy.entropies(
-                    one.batch, temperature=temperature, trunk=one.trunk, replay=replay
-                )
-            else:
-                policy_BT = policy.log_probs(one.batch, temperature=temperature, trunk=one.trunk, replay=replay)
-                entropy_BT = one.entropy_BT
-            if one.old_BT is None:
-                one.old_BT = policy_BT.detach()
-            if objective.kl_coef and one.reference_BT is None:
-                one.reference_BT = one.old_BT
-            logp = LogProbs(policy_BT, one.old_BT, one.reference_BT, entropy_BT, one.picked_BT, one.sampled_BT)
+            logp = log_probs(policy, one, objective, temperature, replay=replay)
             loss = objective(logp, one.advantage_B, mask_BT, minibatch.totals, measures.correction)
             loss.backward()
             measures.add(logp, one.advantage_B, mask_BT, loss)

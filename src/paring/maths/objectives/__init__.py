@@ -6,6 +6,7 @@ from pydantic import Field
 
 from paring.maths.objectives.aims import Gdpo, MaxRl, Pkpo
 from paring.maths.objectives.bounds import Dppo, Gmpo, Luspo, Sapo, Vespo
+from paring.maths.objectives.distillation import Distillation
 from paring.maths.objectives.entropy import ClipCov, KlCov
 from paring.maths.objectives.family import Cispo, Dapo, DrGrpo, Gpg, Gspo, Rloo
 from paring.maths.objectives.halves import Nsr, Psr, RaftPlus, Rec, ReinforceRej, Wapo
@@ -19,5 +20,6 @@ OfBounds = Sapo | Gmpo | Vespo | Luspo | Dppo
 OfAims = MaxRl | Pkpo | Gdpo
 OfEntropy = ClipCov | KlCov
 AnyObjective = Annotated[
-    OfPaper | OfFamily | OfHalves | OfBounds | OfAims | OfEntropy | OwnObjective, Field(discriminator="kind")
+    OfPaper | OfFamily | OfHalves | OfBounds | OfAims | OfEntropy | Distillation | OwnObjective,
+    Field(discriminator="kind"),
 ]

@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from paring.maths.objective import LogProbs, Totals
-from paring.maths.objectives import AnyObjective, OfAims, OfBounds, OfEntropy, OfFamily, OfHalves, OfPaper, OwnObjective
+from paring.maths.objectives import (
+    AnyObjective,
+    Distillation,
+    OfAims,
+    OfBounds,
+    OfEntropy,
+    OfFamily,
+    OfHalves,
+    OfPaper,
+    OwnObjective,
+)
 
 MASK_BT = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], dtype=torch.float64)
 TOTALS = Totals(sequences=3, tokens=7, longest=5)
@@ -22,7 +32,7 @@ def test_all_kinds_are_here(kinds):
     tried = {type(kind) for kind in kinds}
     groups = OfPaper, OfFamily, OfHalves, OfBounds, OfAims, OfEntropy
     assert tried == {kind for group in groups for kind in get_args(group)}
-    assert set(get_args(get_args(AnyObjective)[0])) == tried | {OwnObjective}
+    assert set(get_args(get_args(AnyObjective)[0])) == tried | {Distillation, OwnObjective}
 
 
 def test_gradient_by_finite_differences(objective):
