@@ -60,7 +60,7 @@ def assert_same(folder, expected):
 @pytest.mark.parametrize(
     ("at", "call"),
     [
-        pytest.param(f"{SHELL}Journal", 1, id="right after the folder was begun"),
+        pytest.param("paring.training.ledger:Journal", 1, id="right after the folder was begun"),
         pytest.param(f"{LOOP}measure", 1, id="in the evaluation before"),
         pytest.param(f"{LOOP}rl_step", 1, id="before the first step"),
         pytest.param(f"{LOOP}improve", 2, id="in the second step, after its rollout"),

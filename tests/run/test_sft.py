@@ -136,7 +136,7 @@ def test_what_was_learned_can_be_measured_and_exported(recipe, tmp_path):
 @pytest.mark.parametrize(
     ("at", "call"),
     [
-        pytest.param(f"{SHELL}Journal", 1, id="right after the folder was begun"),
+        pytest.param("paring.training.ledger:Journal", 1, id="right after the folder was begun"),
         pytest.param(f"{LOOP}held_out_loss", 1, id="in the evaluation before"),
         pytest.param(f"{LOOP}fit", 1, id="in the first step"),
         pytest.param("paring.runtime.journal:Journal.record", 2, id="before a step's metrics are written"),
