@@ -117,8 +117,8 @@ def flattened(data: "Mapping[str, Json]", prefix: str = "") -> "dict[str, Json]"
 
 
 def changes(old: "Mapping[str, Json]", new: "Mapping[str, Json]") -> list[str]:
-    """One line for each dotted key whose value is not the same."""
-    before, after = flattened(old), flattened(new)
+    """One line for each dotted key whose value is not the same, without the quotes of names: for reading alone."""
+    before, after = ({key.replace('"', ""): value for key, value in flattened(data).items()} for data in (old, new))
     return [
         f"{key}: {before.get(key, 'not set')!r} -> {after.get(key, 'not set')!r}"
         for key in sorted(before.keys() | after.keys())
