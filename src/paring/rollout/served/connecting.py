@@ -106,7 +106,7 @@ def _member(server: Server, child: ChildServer | None, patience: float, note: Ca
             if time.monotonic() - start > patience:
                 raise ValueError(
                     f"{server.url} does not answer ({fault}) for {patience:g} seconds (rollout.patience): start it "
-                    "(paring serve RECIPE), or mend rollout.servers"
+                    "(docs/serving.md), or mend rollout.servers"
                 ) from fault
             if said == start or time.monotonic() - said > NOTE_SECONDS:
                 said = time.monotonic()

@@ -94,7 +94,7 @@ class ChildServer:
         if shutil.which(command[0]) is None:
             raise ValueError(
                 f"{command[0]} is not installed here, and rollout.servers names no server. Install vLLM, name the "
-                f"command that starts it in {COMMAND}, or start a server elsewhere: paring serve RECIPE --print"
+                f"command that starts it in {COMMAND}, or start a server elsewhere (docs/serving.md)"
             )
         self.url, self.key = f"http://127.0.0.1:{port}", os.environ.get(KEY) or secrets.token_hex(16)
         self._command = [sys.executable, "-m", "paring.rollout.served.server_guard", *command]

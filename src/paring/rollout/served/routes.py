@@ -11,7 +11,7 @@ from paring.types import JsonObject
 HEALTH_SECONDS = 5.0
 UNLOAD_SECONDS = 1.0
 """A server that takes longer to forget an adapter keeps it."""
-HOW_TO_START = "paring serve RECIPE prints how to start a server"
+HOW_TO_START = "docs/serving.md says how to start a server"
 
 
 def models(server: Server, *, seconds: float, stop: Event | None = None) -> tuple[str, int, list[str]]:
