@@ -167,6 +167,7 @@ def test_an_interruption_of_one_ends_all(paring_child, tmp_path):
     [
         (["adapter.dropout=0.1"], "adapter.dropout with 2 processes"),
         (["rollout.problems=1"], "2 processes for rollout.problems = 1"),
+        (["rollout.engine=served"], "trains in one process, and these are 2"),
     ],
 )
 def test_what_cannot_be_divided_is_refused_by_one_voice(changes, words, paring_child, tmp_path):
