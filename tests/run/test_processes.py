@@ -74,14 +74,24 @@ def apart(one, other):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory, paring_child):
+def overrides(tmp_path_factory):
+    """Those of each run. Redraws look at all problems before the run, so theirs are few."""
+    place = tmp_path_factory.mktemp("task")
+    (place / "reward.py").write_text(SLOW.format(told="").replace('"1":', '"none":'))
+    (place / "data.jsonl").write_text("".join(json.dumps({"prompt": f"{n}+1="}) + "\n" for n in range(24)))
+    few = [f"task.reward={place / 'reward.py'}:reward", f"task.data={place / 'data.jsonl'}"]
+    return RUNS | {"everything": [*RUNS["everything"], *few]}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, paring_child, overrides):
     """The folder of a run by one process."""
     known = {}
 
     def of(name):
         if name not in known:
             known[name] = tmp_path_factory.mktemp("alone") / "run"
-            ended = paring_child(*RL, *RUNS[name], "--out", known[name])
+            ended = paring_child(*RL, *overrides[name], "--out", known[name])
             assert ended.code == 0, ended.output
         return known[name]
 
@@ -89,9 +99,9 @@ def alone(tmp_path_factory, paring_child):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_two_processes_train_what_one_does(name, alone, paring_child, tmp_path):
+def test_two_processes_train_what_one_does(name, overrides, alone, paring_child, tmp_path):
     """The adapters are compared by their hashes among the processes at each save: the run ends where they differ."""
-    first, second = paring_child(*RL, *RUNS[name], "--out", tmp_path / "run", ranks=2)
+    first, second = paring_child(*RL, *overrides[name], "--out", tmp_path / "run", ranks=2)
     assert (first.code, second.code, second.output) == (0, 0, ""), first.output + second.output
     one, two = alone(name), tmp_path / "run"
     for ours, theirs in zip(rows(two), rows(one), strict=True):
@@ -108,6 +118,9 @@ def test_two_processes_train_what_one_does(name, alone, paring_child, tmp_path):
         ]
         assert len(events[0]) == 3 and events[0] == events[1]
         assert any(row["grown"] for row in events[0]) and any(row["pruned"] for row in events[0])
+    if name == "everything":
+        assert sum(row["redrawn"] for row in rows(two)) > 0
+        assert max(row["staleness"] for row in rows(two)) == 1
     assert json.loads((two / "result.json").read_text())["processes"] == 2
 
 
@@ -167,6 +180,7 @@ def test_an_interruption_of_one_ends_all(paring_child, tmp_path):
     [
         (["adapter.dropout=0.1"], "adapter.dropout with 2 processes"),
         (["rollout.problems=1"], "2 processes for rollout.problems = 1"),
+        (["rollout.engine=served"], "trains in one process, and these are 2"),
     ],
 )
 def test_what_cannot_be_divided_is_refused_by_one_voice(changes, words, paring_child, tmp_path):

@@ -22,7 +22,7 @@ from paring.training.progress import Examined, Progress, Trained
 from paring.training.rank_events import gate_rule, rank_metrics
 from paring.training.result import Result
 from paring.training.setup import Setup, in_words, prepare
-from paring.training.shares import check_shares
+from paring.training.shares import check_dropout, check_processes
 from paring.training.update import Worth, improve
 from paring.training.world import ALONE, World
 from paring.types import Json, Key
@@ -38,10 +38,9 @@ def train(
     world: World = ALONE,
 ) -> Result:
     """Reinforcement learning in `folder`. See `method.train`."""
-    if run.rollout.engine == "served" and world.size > 1:
-        raise ValueError(f'rollout.engine = "served" trains in one process, and these are {world.size}: start one')
+    world.together(lambda: check_processes(run, world.size))
     setup = world.together(lambda: prepare(run, screen.note, folder=folder.path))
-    world.together(lambda: check_shares(run, setup.policy.adapters, world))
+    world.together(lambda: check_dropout(setup.policy.adapters, world.size))
     gates = gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
     greedy = replace(run.rollout.sampling, temperature=0.0)

@@ -24,7 +24,7 @@ from paring.training.rank_events import gate_rule, rank_metrics
 from paring.training.result import Result
 from paring.training.setup import in_words
 from paring.training.sft_setup import SftSetup, prepare
-from paring.training.shares import check_shares
+from paring.training.shares import check_dropout, check_processes
 from paring.training.world import ALONE, World
 from paring.types import Key
 
@@ -39,8 +39,9 @@ def train(
     world: World = ALONE,
 ) -> Result:
     """Supervised fine-tuning in `folder`. See `method.train`."""
+    world.together(lambda: check_processes(run, world.size))
     setup = world.together(lambda: prepare(run))
-    world.together(lambda: check_shares(run, setup.policy.adapters, world))
+    world.together(lambda: check_dropout(setup.policy.adapters, world.size))
     gates = gate_rule(run.adapter, run.steps)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
     cuts = {"tokens_per_pass": run.optimiser.tokens_per_pass}

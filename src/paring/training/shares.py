@@ -6,26 +6,30 @@ from pydantic import TypeAdapter
 
 from paring.adapters.attach import Adapters
 from paring.training.config import AnyRun, Run
-from paring.training.world import World
 from paring.types import Completion, Group, Json, Problem, Score
 
 Answered = tuple[Group, list[Score]]
 """A group and the scores of its completions."""
 
 
-def check_shares(run: AnyRun, adapters: Adapters, world: World) -> None:
-    """Raises ValueError where the run cannot be divided among so many processes."""
-    if world.size == 1:
-        return
-    name, items = ("rollout.problems", run.rollout.problems) if isinstance(run, Run) else ("batch", run.batch)
-    if world.size > items:
+def check_processes(run: AnyRun, processes: int) -> None:
+    """Raises ValueError where the run cannot be divided among so many, before any work."""
+    is_rl = isinstance(run, Run)
+    name, items = ("rollout.problems", run.rollout.problems) if is_rl else ("batch", run.batch)
+    if processes > items:
         raise ValueError(
-            f"{world.size} processes for {name} = {items}: some would have nothing to do; start {items} processes at "
+            f"{processes} processes for {name} = {items}: some would have nothing to do; start {items} processes at "
             f"most, or raise {name}"
         )
-    if any(adapter.dropout for adapter in adapters.values()):
+    if is_rl and run.rollout.engine == "served" and processes > 1:
+        raise ValueError(f'rollout.engine = "served" trains in one process, and these are {processes}: start one')
+
+
+def check_dropout(adapters: Adapters, processes: int) -> None:
+    """Raises ValueError where what is dropped would depend on the number of processes."""
+    if processes > 1 and any(adapter.dropout for adapter in adapters.values()):
         raise ValueError(
-            f"adapter.dropout with {world.size} processes: what is dropped would depend on how many they are; set it "
+            f"adapter.dropout with {processes} processes: what is dropped would depend on how many they are; set it "
             "to 0, or train with one process"
         )
 

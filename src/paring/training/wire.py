@@ -8,6 +8,8 @@ from datetime import timedelta
 import numpy as np
 import torch
 from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from paring.runtime.text import one_line
 from paring.settings.complaints import RunFailed
@@ -34,7 +36,10 @@ def met() -> Iterator[tuple[int, int]]:
     # What is said in bytes goes over gloo, on the CPU; the gradients of GPUs go over nccl.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
-        distributed.init_process_group(backend, timeout=PATIENCE)
+        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        # A restart of torchrun finds the addresses of those that died in its store: it has a part of its own.
+        own = PrefixStore(f"paring/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        distributed.init_process_group(backend, timeout=PATIENCE, store=own, rank=rank, world_size=size)
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"WORLD_SIZE = {os.environ['WORLD_SIZE']}, and the processes did not meet "
