@@ -44,8 +44,9 @@ class TaskRecord:
         return Clock(self.folder / f"{self.stem}.seconds.jsonl")
 
     def missing(self, samples: int) -> Round | None:
-        """What is answered next, so that every problem has `samples` answers in the end; None where all have. Raises
-        ValueError where a file is damaged."""
+        """The answers that are due next, so that every problem has `samples` answers in the end; None where all have.
+
+        Raises ValueError where a file is damaged."""
         while True:
             whole = self._round(self.folder / f"{self.stem}.jsonl", 0, samples)
             if len(whole.items) < self.problems:

@@ -73,7 +73,7 @@ class TeacherStates:
     head: Head
 
     def log_probs(self, part: slice, vocabulary: int, temperature: float) -> Tensor:
-        """Of the first so many tokens of its vocabulary, which alone count: [C, V]."""
+        """Log-probs [C, V] over the first `vocabulary` tokens, which alone count."""
         return self.head(self.hidden_ND[part])[:, :vocabulary].div_(temperature).log_softmax(-1)
 
 
@@ -81,8 +81,9 @@ Other = Uniform | TeacherStates
 
 
 def token_entropies(hidden_ND: Tensor, head: Head, token_N: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
-    """What `token_logprobs` gives, and H_n = -sum_v p_nv log p_nv in nats: exact, over the whole vocabulary, with
-    p = softmax(head(hidden_n) / temperature). Both have a gradient. Two more chunks of logits are alive at once."""
+    """Log-probs as `token_logprobs` gives them, and the entropy H_n = -sum_v p_nv log p_nv in nats.
+
+    It is exact, over the whole vocabulary, with p = softmax(head(hidden_n) / temperature). Both have a gradient. Two more chunks of logits are alive at once."""
     logp_N, minus_N = _Chunked.apply(hidden_ND, head, token_N, temperature, Uniform())
     return logp_N, -minus_N
 
@@ -90,8 +91,8 @@ def token_entropies(hidden_ND: Tensor, head: Head, token_N: Tensor, *, temperatu
 def token_divergences(
     hidden_ND: Tensor, head: Head, token_N: Tensor, teacher: TeacherStates, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """What `token_logprobs` gives, and the reverse KL divergence sum_v p_nv (log p_nv - log q_nv) in nats, with q the
-    teacher's distribution at the same temperature. Both have a gradient. Three more chunks of logits are alive."""
+    """Log-probs as `token_logprobs` gives them, and the reverse KL divergence sum_v p_nv (log p_nv - log q_nv) in
+    nats, with q the teacher's distribution at the same temperature. Both have a gradient. Three more chunks of logits are alive."""
     return _Chunked.apply(hidden_ND, head, token_N, temperature, teacher)
 
 

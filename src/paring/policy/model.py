@@ -138,7 +138,7 @@ class Policy:
     def entropies(
         self, batch: PackedBatch, *, temperature: float, trunk: Tensor | None = None, replay: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """What `log_probs` gives, and the exact entropy over the vocabulary at each of its tokens, in nats: [B, T]."""
+        """Log-probs as `log_probs` gives them, and the exact entropy over the vocabulary at each token: nats [B, T]."""
         hidden_MD = self._predicting(batch, trunk, replay)
         logp_M, entropy_M = token_entropies(hidden_MD, self.head, batch.target_M, temperature=temperature)
         return batch.spread(logp_M), batch.spread(entropy_M)
@@ -152,7 +152,7 @@ class Policy:
         trunk: Tensor | None = None,
         replay: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """What `log_probs` gives, and the exact reverse KL divergence to the teacher at each of its tokens: [B, T]."""
+        """Log-probs as `log_probs` gives them, and the exact reverse KL divergence to the teacher: nats [B, T]."""
         hidden_MD = self._predicting(batch, trunk, replay)
         logp_M, apart_M = token_divergences(hidden_MD, self.head, batch.target_M, teacher, temperature=temperature)
         return batch.spread(logp_M), batch.spread(apart_M)

@@ -58,7 +58,7 @@ class TaskPart:
 
 @settings
 class Mixture:
-    """What `[[tasks]]` of a recipe become. A problem's id begins with the label of its task.
+    """The task that `[[tasks]]` of a recipe make together. A problem's id begins with the label of its task.
 
     tasks     the tasks with their weights, two at least
     """

@@ -19,7 +19,7 @@ from paring.settings.guard import guarded
 from paring.types import Score
 
 Failed = Literal["stop", "skip"]
-"""What is done about a reward that could not be computed: "stop" ends the run with the reason; "skip" goes on without
+"""The answer to a reward that could not be computed: "stop" ends the run with the reason; "skip" goes on without
 it, and counts it."""
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 LONGEST_REASON = 500
@@ -35,7 +35,7 @@ class CallFailed(ValueError):
 
 
 def called(what: str, function: Callable[..., object], *arguments: object, seconds: float, **named: object) -> object:
-    """What a function of the user's gives, awaited where that is needed. Raises CallFailed."""
+    """The result of a function of the user's, awaited where that is needed. Raises CallFailed."""
     try:
         with guarded(what, seconds=seconds):
             try:

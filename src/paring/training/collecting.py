@@ -118,7 +118,7 @@ class Collected:
         } | (of_samples if sampled else {})
 
     def by_task(self) -> dict[str, Json]:
-        """What the journal says of each of several tasks that the step has sampled; empty for a single one."""
+        """Metrics for the journal of each of several tasks that the step has sampled; empty for a single one."""
         parts: dict[str, Json] = {}
         for label in dict.fromkeys(self.labels):
             places = [place for place, one in enumerate(self.labels) if one == label]

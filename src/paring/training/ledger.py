@@ -1,4 +1,4 @@
-"""What a run writes and shows, all of it by its first process: the lock, the journal, the screen, the listeners."""
+"""All that a run writes and shows, by its first process: the lock, the journal, the screen, the listeners."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager

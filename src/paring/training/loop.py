@@ -61,7 +61,7 @@ class Loop:
     trained: Trained
     progress: Progress
     ledger: Ledger | None
-    """Of the first process alone, which writes for all."""
+    """The ledger of the first process, which alone writes; None elsewhere."""
     interruption: Interruption
     screen: Screen
     world: World = ALONE

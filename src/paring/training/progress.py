@@ -74,7 +74,7 @@ class Progress:
     seconds: float = 0.0
     watch: Watch = field(default_factory=Watch)
     entropy_coef: float | None = None
-    """Of the next step's bonus; None where no target moves it."""
+    """The coefficient of the next step's bonus; None where no target moves it."""
     before: Examined | None = None
 
     def count(self, update: Update, seconds: float) -> None:
@@ -171,7 +171,7 @@ def restore(
 
 @dataclass(frozen=True)
 class _ToldCheckpoint:
-    """What the first process tells the others of a checkpoint, before its tensors."""
+    """The words of the first process to the others about a checkpoint, before its tensors."""
 
     path: str
     step: int

@@ -18,7 +18,7 @@ from paring.types import Problem
 def engine_of(
     run: Run, policy: Policy, problems: Sequence[Problem], folder: Path, note: Callable[[str], object]
 ) -> LocalEngine | ServedEngine:
-    """What samples and evaluates. `problems`: those that the run can put; `folder`: the run's.
+    """The engine that samples and evaluates. `problems`: those that the run can put; `folder`: the run's.
 
     Servers are checked against the run first. Raises ValueError."""
     rollout = run.rollout

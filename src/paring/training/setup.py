@@ -76,7 +76,7 @@ class Setup:
             self.engine.close()
 
     def serving_metrics(self) -> dict[str, float]:
-        """What the journal says of servers; nothing without any."""
+        """Metrics of the servers for the journal; nothing without any."""
         return self.engine.take_measures() if isinstance(self.engine, ServedEngine) else {}
 
     @property

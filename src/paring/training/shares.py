@@ -36,7 +36,7 @@ def check_dropout(adapters: Adapters, processes: int) -> None:
 
 @dataclass(frozen=True)
 class _ToldAnswers:
-    """What one process tells the others of a problem."""
+    """The part of a problem that one process sends to the others."""
 
     prompt: tuple[int, ...]
     completions: tuple[Completion, ...]

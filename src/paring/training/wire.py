@@ -84,7 +84,7 @@ def _row(data: bytes, length: int) -> Tensor:
 
 @contextmanager
 def _noticing() -> Iterator[None]:
-    """What the library raises where a process does not answer, in words."""
+    """An error of the library, where a process does not answer, in words."""
     try:
         yield
     except RuntimeError as error:

@@ -96,7 +96,7 @@ class World:
         plain: Callable[[T], Json],
         read: Callable[[Item, Json], T],
     ) -> list[T]:
-        """What `make` gives for each item, in order, where each process makes its own part. Raises as `together`.
+        """The result of `make` for each item, in order, where each process makes its own part. Raises as `together`.
 
         plain, read   to JSON and back, for what another process has made; what this one has made stays as it is"""
         if self.size == 1:
@@ -111,14 +111,14 @@ class World:
         return [columns[place % self.size][place // self.size] for place in range(len(items))]
 
     def together(self, make: Callable[[], T]) -> T:
-        """What `make` gives here, once all processes have made theirs.
+        """The result of `make` here, once all processes have made theirs.
 
         Where one of them raises an error in words, gives up a wait, or NotFinite, all do: the last two everywhere; an
         error on the first process, with the number of the one that raised it, and the others end."""
         return make() if self.size == 1 else self._meet(make, lambda _: None)[0]
 
     def from_first(self, make: Callable[[], Json]) -> Json:
-        """What `make` gives on the first process, where alone it is called. Raises as `together`."""
+        """The result of `make` on the first process, where alone it is called. Raises as `together`."""
         if self.size == 1:
             return make()
         return self._meet(lambda: make() if self.is_first else None, lambda made: made)[1][0]
@@ -179,7 +179,7 @@ class World:
             gradient.copy_(part.view_as(gradient))
 
     def _meet(self, make: Callable[[], T], plain: Callable[[T], Json]) -> tuple[T, list[Json]]:
-        """What `make` gives here, and what it gave on each process as JSON. Raises as `together`."""
+        """The result of `make` here, and what it gave on each process as JSON. Raises as `together`."""
         made: list[T] = []
         own: BaseException | None = None
         try:

@@ -37,7 +37,7 @@ class Distillation(Objective):
 
     @cached_property
     def knows_old(self) -> bool:
-        """Of the two divergences the one by sampled tokens has the ratio."""
+        """The divergence by sampled tokens has the ratio; the exact one has none."""
         return not self.exact
 
     def __post_init__(self) -> None:
