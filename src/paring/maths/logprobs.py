@@ -83,7 +83,8 @@ Other = Uniform | TeacherStates
 def token_entropies(hidden_ND: Tensor, head: Head, token_N: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
     """Log-probs as `token_logprobs` gives them, and the entropy H_n = -sum_v p_nv log p_nv in nats.
 
-    It is exact, over the whole vocabulary, with p = softmax(head(hidden_n) / temperature). Both have a gradient. Two more chunks of logits are alive at once."""
+    It is exact, over the whole vocabulary, with p = softmax(head(hidden_n) / temperature). Both have a gradient. Two
+    more chunks of logits are alive at once."""
     logp_N, minus_N = _Chunked.apply(hidden_ND, head, token_N, temperature, Uniform())
     return logp_N, -minus_N
 
@@ -92,7 +93,8 @@ def token_divergences(
     hidden_ND: Tensor, head: Head, token_N: Tensor, teacher: TeacherStates, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """Log-probs as `token_logprobs` gives them, and the reverse KL divergence sum_v p_nv (log p_nv - log q_nv) in
-    nats, with q the teacher's distribution at the same temperature. Both have a gradient. Three more chunks of logits are alive."""
+    nats, with q the teacher's distribution at the same temperature. Both have a gradient. Three more chunks of logits
+    are alive."""
     return _Chunked.apply(hidden_ND, head, token_N, temperature, teacher)
 
 

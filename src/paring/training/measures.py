@@ -67,8 +67,8 @@ class Measures:
 
     def as_plain(self, world: World = ALONE) -> dict[str, float]:
         """Measures of all processes, by the names of the journal's glossary; `kl` only where there is a KL term,
-        `entropy_exact` and `teacher_kl` where they were computed, `mismatch` where something was sampled, and the weights' with a
-        correction."""
+        `entropy_exact` and `teacher_kl` where they were computed, `mismatch` where something was sampled, and the
+        weights' with a correction."""
         held = (self.losses, self.clip_fractions, self.kls, self.log_ratios, self.masks)
         sums = (self.entropies, self.teacher_kls)
         of_sampling = (self.mismatches, self.weights, self.bounded)
