@@ -47,7 +47,7 @@ def train(
     Raises ValueError, before any work is done, for what is wrong with recipe, data, model or folder; RunFailed when
     numbers are not finite several steps in a row; OSError where the disk refuses a checkpoint."""
     name = run.task.name if isinstance(run, Run) else f"sft-{run.data.name}"
-    with World.opened() as world, open(os.devnull, "w") as nowhere:
+    with World.opened() as world, open(os.devnull, "w", encoding="utf-8") as nowhere:
         place = world.from_first(lambda: str(free_folder(name) if out is None else out))
         folder, screen = RunFolder(Path(str(place))), (screen or Screen()) if world.is_first else Screen(nowhere)
         found: list[AnyRun | Values] = []

@@ -198,7 +198,10 @@ def test_notes_and_finish_need_no_start(clock):
 
 def test_gauges_are_metrics():
     assert {gauge.name for gauge in GAUGES} <= set(METRICS)
-    assert set(HEALTHY) - {gauge.name for gauge in GAUGES} == {"clip_fraction", "ratio_max"}
+    assert set(HEALTHY) - {gauge.name for gauge in GAUGES} == {
+        *("clip_fraction", "ratio_max"),
+        *("mismatch_kl", "importance_bounded"),
+    }
 
 
 @pytest.mark.parametrize(
