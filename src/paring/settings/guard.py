@@ -23,7 +23,6 @@ C_SECONDS = 30.0
 MOST_OUTPUT = 4000
 """Characters that it may write in a call; more are counted and left out."""
 _KEPT = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGPROF")
-_CAN_SIGNAL = sys.platform != "win32"
 _leave = os._exit
 """The way out of the process, which is another one while code of the user's runs."""
 
@@ -107,7 +106,7 @@ class _Limit:
         self.watcher.start()
         if self.seconds is None:
             return
-        if self.is_main and _CAN_SIGNAL:
+        if self.is_main and sys.platform != "win32":
             self.before = signal.signal(signal.SIGPROF, self._on_signal)
             signal.setitimer(signal.ITIMER_PROF, self.seconds, 1.0)
         faulthandler.dump_traceback_later(self.seconds + C_SECONDS, exit=True, file=2)  # notebooks have another stderr
@@ -117,7 +116,7 @@ class _Limit:
         if self.seconds is None or os.getpid() != self.process:  # a forked child has none of the threads to wait for
             return
         faulthandler.cancel_dump_traceback_later()
-        if self.is_main and _CAN_SIGNAL:
+        if self.is_main and sys.platform != "win32":
             signal.setitimer(signal.ITIMER_PROF, 0)
             self.watcher.join()  # its signal must not come once the handler has gone
             signal.signal(signal.SIGPROF, self.before or signal.SIG_DFL)
@@ -144,7 +143,7 @@ class _Limit:
         return max(0.0, min(looks))
 
     def _interrupt(self) -> None:
-        if self.is_main and _CAN_SIGNAL:
+        if self.is_main and sys.platform != "win32":
             with contextlib.suppress(ProcessLookupError):
                 signal.pthread_kill(self.caller, signal.SIGPROF)
         else:

@@ -1,7 +1,7 @@
-"""Runs a command that ends with whoever started it: `python -m paring.rollout.served.server_guard COMMAND ...`.
+"""A command that ends with its parent process: `python -m paring.rollout.served.server_guard COMMAND ...`.
 
-The parent holds the other end of standard input. When that closes, because the parent wants it or has died, be it by
-kill -9, the command and all that it has started is ended."""
+The parent holds the other end of standard input. When that closes, by the parent's wish or by its death, the command
+and all that it has started is ended."""
 
 import ctypes
 import os
@@ -16,19 +16,27 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    process = subprocess.Popen(
-        sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_this_process
-    )
+    before = _end_with_this_process if sys.platform == "linux" else None
+    process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=before)
     while process.poll() is None:
         ready, _, _ = select.select([0], [], [], LOOK_SECONDS)
         if ready and not os.read(0, 1):
             break
+    _end(process)
+    sys.exit(process.returncode)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The command and its session; on Windows, which has no sessions, the command alone."""
+    if sys.platform == "win32":
+        process.kill()
+        process.wait()
+        return
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_SECONDS)
-    sys.exit(process.returncode)
 
 
 def _end_with_this_process() -> None:
