@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from paring.adapters.first_rows import Draw
-from paring.adapters.kinds import Adapter, Lora
+from paring.adapters.kinds import Adapter, Allocator, Gated, Lora
 from paring.adapters.linear import features_of
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.ranks import Components, RankPlan
@@ -38,7 +38,7 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int) -> dict[str, LowRan
             scale=adapter.scale,
             generator=_generator(seed, path),
             draw=adapter.draw,
-            gated=not isinstance(adapter, Lora),
+            gated=isinstance(adapter, Gated),
             dropout=adapter.dropout,
         )
         model.set_submodule(path, low_rank)
@@ -48,7 +48,9 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int) -> dict[str, LowRan
 def ranks_to_attach(adapter: Adapter, modules: Mapping[str, nn.Module]) -> dict[str, int]:
     """Path -> rank of the adapters that these modules get; one of rank 0 gets none."""
     features = {path: found for path, module in modules.items() if (found := features_of(module)) is not None}
-    return adapter.ranks_on(features) if isinstance(adapter, Lora) else dict.fromkeys(features, adapter.rank)
+    if isinstance(adapter, Lora):
+        return adapter.ranks_on(features)
+    return dict.fromkeys(features, adapter.first_rank if isinstance(adapter, Allocator) else adapter.rank)
 
 
 def adapters_of(model: nn.Module) -> dict[str, LowRankLinear]:

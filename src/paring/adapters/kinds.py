@@ -4,21 +4,16 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Annotated, Literal
 
-from pydantic import Field, Strict
+from pydantic import Field
 
+from paring.adapters.allocators import Adalora, Allocated, Allocator
 from paring.adapters.first_rows import Draw, FirstA, drawn_as
 from paring.adapters.fixed_ranks import RankTable, module_ranks, stated_ranks
 from paring.adapters.gates import Budget, DeadZone, GateRule, Proximal
 from paring.adapters.lowrank import plain_scale, rank_stabilised_scale
 from paring.adapters.ranks import Modules, RankPlan, plan_as_reference, plan_ranks
+from paring.adapters.targets import Targets
 from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, Share, settings
-
-# Strict settings take a list for a tuple only where that is declared, and TOML knows lists alone.
-Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
-Targets = Literal["all-linear"] | Names
-"""Every linear layer of the text model that can carry an adapter (adapters/targets.py), but the output embeddings and
-routers; or module names: whole paths or their last components, as in PEFT, or patterns with `*`."""
-
 
 Start = Mapping[str, tuple[int, int]]
 """Adapters to start from: module path -> (rank, parameters of one rank)."""
@@ -235,12 +230,16 @@ def _check_budget(rank: int, modules: Start) -> None:
         )
 
 
-Adapter = Annotated[Lora | L1ra | L1raReference, Field(discriminator="kind")]
+Adapter = Annotated[Lora | L1ra | L1raReference | Adalora | Allocated, Field(discriminator="kind")]
 Gated = L1ra | L1raReference
+Moving = Gated | Allocator
+"""The kinds whose ranks move."""
 
 
 def check_events(adapter: Adapter, steps: int) -> None:
     """Raises ValueError where the schedule of rank events does not fit a run of `steps`."""
+    if isinstance(adapter, Allocator):
+        adapter.check_events(steps)
     if isinstance(adapter, Gated) and adapter.events > steps:
         raise ValueError(
             f"adapter.events = {adapter.events}: the run has {steps} steps only, and at most one event a step; "

@@ -3,16 +3,22 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import torch
+from pydantic import Field, Strict
 from torch import Tensor, nn
 
 from paring.adapters.experts import lists_of_experts, routers
-from paring.adapters.kinds import Targets
 from paring.adapters.linear import features_of
 from paring.adapters.paths import matches
 from paring.adapters.weightless import weightless
+
+# Strict settings take a list for a tuple only where that is declared, and TOML knows lists alone.
+Names = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
+Targets = Literal["all-linear"] | Names
+"""Every linear layer of the text model that can carry an adapter, but the output embeddings and routers; or module
+names: whole paths or their last components, as in PEFT, or patterns with `*`."""
 
 TOKENS = 8
 """The length of the pass. Some attention compresses four tokens into one, so that fewer would reach nothing."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from paring.adapters.kinds import L1ra, Lora
+from paring.adapters.kinds import Allocator, L1ra, Lora
 from paring.maths.products import kernel
 from paring.planning.shapes import Linear, Shapes
 from paring.policy.flex import TILE
@@ -16,7 +16,7 @@ from paring.policy.loading import DTYPES, precision
 from paring.runtime.machine import main_memory
 from paring.training.config import AnyRun, Run
 
-Kind = Literal["full", "lora", "l1ra", "l1ra-reference"]
+Kind = Literal["full", "lora", "l1ra", "l1ra-reference", "adalora", "allocated"]
 KINDS: tuple[Kind, ...] = ("full", "lora", "l1ra", "l1ra-reference")
 PROMPT = 128
 """Tokens of a prompt, by default: GSM8K's questions have 60 to 150."""
@@ -134,8 +134,13 @@ class Job:
     cap: int = 0
     ranks: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def is_gated(self) -> bool:
+        """Whether adapters have gates."""
+        return self.kind in ("l1ra", "l1ra-reference")
+
     def rank_of(self, module: Linear) -> int:
-        """The rank of LoRA on a module."""
+        """The rank of an adapter without gates on a module, at its greatest."""
         return self.ranks.get(module.path, self.rank)
 
     @property
@@ -173,7 +178,7 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         targets = tuple(module for module in targets if module.path in ranks)
     return Job(
         kind=kind,
-        rank=adapter.rank,
+        rank=adapter.first_rank if kind == adapter.kind and isinstance(adapter, Allocator) else adapter.rank,
         targets=targets,
         work=work,
         tokens_per_pass=run.optimiser.tokens_per_pass,

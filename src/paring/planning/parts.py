@@ -36,7 +36,7 @@ def trained(shapes: Shapes, job: Job) -> int:
     """Numbers that are trained, at the most that the kind of adapter can come to."""
     if job.kind == "full":
         return shapes.parameters
-    if job.kind == "lora":
+    if not job.is_gated:
         return sum(job.rank_of(module) * module.rank_cost for module in job.targets)
     ranks = most_ranks(job)
     return sum(rank * (module.rank_cost + 1) for module, rank in ranks.items())
@@ -189,7 +189,7 @@ def adapter_inputs(shapes: Shapes, job: Job) -> int:
     read the same tensor share it, and on a GPU in all types; on a CPU each adapter has its own fp32 copy in others."""
     if job.kind == "full":
         return job.state_itemsize * sum(inputs for _, inputs, _ in {module.source for module in shapes.linear})
-    ranks = most_ranks(job) if job.kind != "lora" else {module: job.rank_of(module) for module in job.targets}
+    ranks = most_ranks(job) if job.is_gated else {module: job.rank_of(module) for module in job.targets}
     if job.state_itemsize == FP32 or job.on_gpu:
         shared = sum(inputs for _, inputs, _ in {module.source for module in job.targets})
         return job.state_itemsize * (sum(ranks.values()) + shared)

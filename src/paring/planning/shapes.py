@@ -7,9 +7,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from paring.adapters.kinds import Targets
 from paring.adapters.linear import features_of
-from paring.adapters.targets import linear_modules, targeted_modules
+from paring.adapters.targets import Targets, linear_modules, targeted_modules
 from paring.adapters.weightless import weightless
 from paring.policy.decoder import decoder, is_written_out
 from paring.policy.model import by_transformers, context_of

@@ -11,7 +11,7 @@ from paring.ranks.places import Place, places
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
 
-KINDS = ("l1ra", "l1ra-reference")
+KINDS = ("l1ra", "l1ra-reference", "adalora", "allocated")
 """The kinds of adapters whose ranks move."""
 Label = TypeVar("Label", bound=Hashable)
 
@@ -197,7 +197,11 @@ def read_ranks(run: Path) -> Ranks:
         )
     first, last = events[0], events[-1]
     # An adapter that was started from a folder may have brought other ranks: then only the record knows them.
-    start = first.before if "start" in adapter or not isinstance(rank, int) else dict.fromkeys(first.ranks, rank)
+    start = (
+        first.before
+        if "start" in adapter or kind == "adalora" or not isinstance(rank, int)
+        else dict.fromkeys(first.ranks, rank)
+    )
     check_record(start, events, folder.ranks)
     where = places(last.ranks)
     modules = tuple(

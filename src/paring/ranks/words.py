@@ -8,6 +8,8 @@ from paring.runtime.tables import LONGEST_CELL, Table
 from paring.runtime.text import count_words, one_line
 from paring.types import Json
 
+GATES = {"l1ra": "at zero", "l1ra-reference": "below the threshold"}
+"""How the gates of components that go are described, by the kind of adapter."""
 MOST_MOVED = 5
 """Modules that are listed among those that gained most, and among those that lost most."""
 
@@ -100,8 +102,9 @@ def event_words(ranks: Ranks, number: int) -> str:
     cause, effects = "nothing pruned", []
     # Some of a module's last components may stay whatever their gates: without pruning, gates are not mentioned.
     if pruned := sum(event.pruned.values()):
-        gates = "at zero" if ranks.kind == "l1ra" else "below the threshold"
-        cause = f"{count_words(pruned, 'gate')} {gates} in {count_words(len(event.pruned), 'module')}"
+        gates = GATES.get(ranks.kind)
+        gone = f"{count_words(pruned, 'gate')} {gates}" if gates else f"{count_words(pruned, 'rank')} removed"
+        cause = f"{gone} in {count_words(len(event.pruned), 'module')}"
     if event.grown:
         types = sorted(ranks.by_type(event.grown).items(), key=lambda item: -item[1])
         named = ", ".join(f"{one_line(label, LONGEST_CELL)} {count}" for label, count in types)

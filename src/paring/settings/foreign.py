@@ -128,7 +128,6 @@ NOT_OFFERED = {
     "dora": "there is no DoRA here",
     "qlora": 'QLoRA is adapter.kind = "lora" with model.quantisation = "4bit"',
     "rslora": 'rsLoRA is adapter.kind = "lora" with adapter.scaling = "rank-stabilised"',
-    "adalora": 'there is no AdaLoRA here; "l1ra" moves ranks too',
 }
 """Kinds that a reader of other libraries may look for, and what there is in their place."""
 

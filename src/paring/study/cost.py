@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from paring.adapters.kinds import Gated
+from paring.adapters.kinds import Adalora, Allocated, Gated
 from paring.planning.plan import plan as plan_memory
 from paring.planning.plan_words import gigabytes
 from paring.runtime.folder import RunFolder
@@ -76,6 +76,10 @@ def shortened(run: AnyRun) -> AnyRun:
     adapter = run.adapter
     if isinstance(adapter, Gated):
         adapter = replace(adapter, events=min(adapter.events, STEPS))
+    elif isinstance(adapter, Adalora):
+        adapter = replace(adapter, events=1)
+    elif isinstance(adapter, Allocated):
+        adapter = replace(adapter, probe=1)
     less = {"every": 0, "limit": min(run.evaluate.limit, PROBLEMS)}
     less |= {"validation_at_end": False} if isinstance(run, Run) else {}
     short = {"steps": STEPS, "save": replace(run.save, every=0), "evaluate": replace(run.evaluate, **less)}

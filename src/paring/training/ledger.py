@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from paring.adapters.kinds import Gated
+from paring.adapters.kinds import Moving
 from paring.runtime.checkpoint import rotate
 from paring.runtime.facts import facts_of_this_process
 from paring.runtime.files import remove_staging
@@ -33,7 +33,7 @@ def begun(run: AnyRun, folder: RunFolder, *, resume: bool) -> Iterator[Journal]:
     if not resume:
         remove_staging(folder.path)
         folder.begin(to_toml(run))
-    with closing(Journal(folder.path, ranks=isinstance(run.adapter, Gated))) as journal:
+    with closing(Journal(folder.path, ranks=isinstance(run.adapter, Moving))) as journal:
         yield journal
 
 

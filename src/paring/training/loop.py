@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save as tensors_to_bytes
 
 from paring.adapters.attach import ranks_of, state
-from paring.adapters.kinds import Gated
+from paring.adapters.kinds import Moving
 from paring.evaluation.items import Item
 from paring.evaluation.measuring import Evaluation
 from paring.policy.packing import PackedBatch
@@ -155,7 +155,7 @@ class Loop:
         self.progress.count(step.update, step.seconds)
         self._show(step, figure, measure)
         run, number, dropped = self.run, self.progress.step, self.progress.dropped_in_a_row
-        if isinstance(run.adapter, Gated) and run.adapter.is_event(number, run.steps):
+        if isinstance(run.adapter, Moving) and run.adapter.is_event(number, run.steps):
             self._move_ranks(run.adapter, step.probe())
         if dropped == MOST_DROPS_IN_A_ROW:
             what = f"the loss or gradient was not finite in {MOST_DROPS_IN_A_ROW} steps in a row"
@@ -209,7 +209,7 @@ class Loop:
         if self.ledger is not None:
             self.ledger.step(metrics, step.answers)
 
-    def _move_ranks(self, adapter: Gated, probe: PackedBatch) -> None:
+    def _move_ranks(self, adapter: Moving, probe: PackedBatch) -> None:
         trained, place = self.trained, {"step": self.progress.step, "steps": self.run.steps, "seed": self.run.seed}
         event = rank_event(adapter, trained.policy, trained.optimiser, probe, **place)
         self.world.agree("the ranks that an event gives", lambda: repr(ranks_of(trained.policy.adapters)).encode())

@@ -11,10 +11,13 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from paring.adapters.gates import Factors, GateRule
+from paring.adapters.gradient_scores import GradientWatch
 from paring.adapters.moments import RANK_AXIS, moved
 from paring.adapters.ranks import Move
 from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, settings
 
+WATCH = "watch/"
+"""The beginning of the names of what a GradientWatch holds."""
 SLOTS = ("step", "exp_avg", "exp_avg_sq")
 """The state that AdamW holds for each parameter."""
 
@@ -58,10 +61,16 @@ class Optimiser:
     """AdamW over parameters that it knows by name. Gates (`<path>.c`) have the learning rate of their rule and no
     weight decay, and after each step the rule moves them on."""
 
-    def __init__(self, named: dict[str, Parameter], adam: Adam, gate_rule: GateRule | None = None) -> None:
+    def __init__(
+        self,
+        named: dict[str, Parameter],
+        adam: Adam,
+        gate_rule: GateRule | None = None,
+        watch: GradientWatch | None = None,
+    ) -> None:
         self.named = named
         self.lr, self.max_grad_norm = adam.lr, adam.max_grad_norm
-        self.gate_rule = gate_rule
+        self.gate_rule, self.watch = gate_rule, watch
         gates = {name.removesuffix(".c"): gate for name, gate in named.items() if name.endswith(".c")}
         assert bool(gates) == (gate_rule is not None), "gates need a rule, and a rule gates"
         self.gated = {path: Factors(named[f"{path}.A"], named[f"{path}.B"], gate) for path, gate in gates.items()}
@@ -82,6 +91,8 @@ class Optimiser:
 
     def step(self, lr: float, signal: float = 1.0) -> None:
         """Move the matrices at `lr`, then the gates. `signal`: see GateRule."""
+        if self.watch is not None:
+            self.watch.observe(self.named)
         self.adamw.param_groups[0]["lr"] = lr
         self.adamw.step()
         if self.gate_rule is not None:
@@ -91,11 +102,15 @@ class Optimiser:
         """Follow the adapters through a rank event (adapters/moments.py)."""
         for path, move in moves.items():
             for last, axis in RANK_AXIS.items():
+                if f"{path}.{last}" not in self.named:
+                    continue  # no gates
                 held = self.adamw.state[self.named[f"{path}.{last}"]]
                 if not held:
                     continue  # no step was made yet
                 held["exp_avg"] = moved(held["exp_avg"], move, axis, second=False)
                 held["exp_avg_sq"] = moved(held["exp_avg_sq"], move, axis, second=True)
+        if self.watch is not None:
+            self.watch.transplant(moves)
         self._freshen({path: move.grown for path, move in moves.items()})
 
     def restart(self) -> None:
@@ -107,13 +122,18 @@ class Optimiser:
         came in at the last rank event, as `<path>.c/fresh`."""
         held = self.adamw.state
         adam = {f"{name}/{slot}": value for name, p in self.named.items() for slot, value in held[p].items()}
-        return adam | {f"{path}.c/fresh": torch.tensor(one.fresh) for path, one in self.gated.items()}
+        watched = {f"{WATCH}{name}": value for name, value in self.watch.state.items()} if self.watch else {}
+        return adam | watched | {f"{path}.c/fresh": torch.tensor(one.fresh) for path, one in self.gated.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `state` gave. Raises ValueError where names or shapes are not this optimiser's."""
         fresh = {name: int(value) for name, value in tensors.items() if name.endswith("/fresh")}
         self._freshen({name.removesuffix(".c/fresh"): count for name, count in fresh.items()})
         tensors = {name: value for name, value in tensors.items() if name not in fresh}
+        if self.watch is not None:
+            watched = {name for name in tensors if name.startswith(WATCH)}
+            self.watch.state = {name.removeprefix(WATCH): tensors[name] for name in watched}
+            tensors = {name: value for name, value in tensors.items() if name not in watched}
         whole = {f"{name}/{slot}" for name in self.named for slot in SLOTS}
         if tensors and tensors.keys() != whole:
             odd = sorted(tensors.keys() ^ whole)

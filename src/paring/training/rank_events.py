@@ -6,14 +6,14 @@ from torch.nn import functional
 
 from paring.adapters.attach import Adapters, apply_plan, components_of, published_parameters
 from paring.adapters.gates import GateRule
-from paring.adapters.kinds import Adapter, Gated, L1raReference
+from paring.adapters.gradient_scores import GradientWatch
+from paring.adapters.kinds import Adapter, Allocator, Gated, L1raReference, Moving
 from paring.adapters.ranks import RankEvent, changes_the_function
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch
+from paring.training.allocation_event import allocation_event
+from paring.training.change import predictions
 from paring.training.optim import Optimiser
-
-PROBE_TOKENS = 256
-"""Tokens on which the change of the policy is measured, at most."""
 
 
 def gate_rule(adapter: Adapter, updates: int) -> GateRule | None:
@@ -21,18 +21,25 @@ def gate_rule(adapter: Adapter, updates: int) -> GateRule | None:
     return adapter.gate_rule(updates) if isinstance(adapter, Gated) else None
 
 
+def watch_of(adapter: Adapter) -> GradientWatch | None:
+    """What has to look at the gradients of each step; None where no rank event asks."""
+    return adapter.watch() if isinstance(adapter, Allocator) else None
+
+
 def rank_event(
-    adapter: Gated, policy: Policy, optimiser: Optimiser, probe: PackedBatch, *, step: int, steps: int, seed: int
+    adapter: Moving, policy: Policy, optimiser: Optimiser, probe: PackedBatch, *, step: int, steps: int, seed: int
 ) -> RankEvent:
     """The event after step `step` of `steps`: ranks move in place, and with them the optimiser's state. `probe` holds
     tokens of the step, on which the policy before and after is compared."""
+    if isinstance(adapter, Allocator):
+        return allocation_event(adapter, policy, optimiser, probe, step=step, steps=steps, seed=seed)
     before = components_of(policy.adapters)
     plan = adapter.plan(before, step=step, steps=steps, matrices_lr=optimiser.lr)
-    old_MV = _predictions(policy, probe) if changes_the_function(plan, before) else None
+    old_MV = predictions(policy, probe) if changes_the_function(plan, before) else None
     apply_plan(policy.adapters, plan, adapter.draw, seed=seed, step=step)
     kl = 0.0
     if old_MV is not None:  # KL(old || new) in nats a token
-        new_MV = _predictions(policy, probe)
+        new_MV = predictions(policy, probe)
         kl = float(functional.kl_div(new_MV, old_MV, log_target=True, reduction="batchmean"))
     if isinstance(adapter, L1raReference) and plan.moves:
         optimiser.restart()
@@ -53,10 +60,3 @@ def rank_metrics(adapters: Adapters) -> dict[str, float]:
         "gates_at_zero": float((gate_R == 0).float().mean()),
         "adapter_parameters": published_parameters(adapters),
     }
-
-
-@torch.no_grad()
-def _predictions(policy: Policy, probe: PackedBatch) -> Tensor:
-    """log pi of every token of the vocabulary, at the first predicted positions: [M, V]."""
-    hidden_ND = policy.hidden(probe.token_N[None], probe.position_N[None], probe.layout)[0]
-    return functional.log_softmax(policy.logits(hidden_ND[probe.predictor_M[:PROBE_TOKENS]]), dim=-1)

@@ -19,7 +19,7 @@ from paring.training.config import Run
 from paring.training.loop import Loop, Step
 from paring.training.optim import Optimiser, learning_rate
 from paring.training.progress import Examined, Progress, Trained
-from paring.training.rank_events import gate_rule, rank_metrics
+from paring.training.rank_events import gate_rule, rank_metrics, watch_of
 from paring.training.result import Result
 from paring.training.setup import Setup, in_words, prepare
 from paring.training.shares import check_dropout, check_processes
@@ -42,7 +42,7 @@ def train(
     setup = world.together(lambda: prepare(run, screen.note, folder=folder.path))
     world.together(lambda: check_dropout(setup.policy.adapters, world.size))
     gates = gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
-    optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
+    optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates, watch_of(run.adapter))
     greedy = replace(run.rollout.sampling, temperature=0.0)
     divide = partial(world.shared, plain=Item.as_plain, read=lambda _, plain: Item.from_plain(plain))
     measured = partial(measure, setup.engine, run.task, sampling=greedy, left_out=setup.left_out, divide=divide)

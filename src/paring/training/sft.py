@@ -20,7 +20,7 @@ from paring.training.loop import Loop, Step
 from paring.training.measures import gathered, total
 from paring.training.optim import Optimiser, Update, learning_rate, step_if_finite
 from paring.training.progress import Examined, Trained
-from paring.training.rank_events import gate_rule, rank_metrics
+from paring.training.rank_events import gate_rule, rank_metrics, watch_of
 from paring.training.result import Result
 from paring.training.setup import in_words
 from paring.training.sft_setup import SftSetup, prepare
@@ -43,7 +43,7 @@ def train(
     setup = world.together(lambda: prepare(run))
     world.together(lambda: check_dropout(setup.policy.adapters, world.size))
     gates = gate_rule(run.adapter, run.steps)
-    optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates)
+    optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates, watch_of(run.adapter))
     cuts = {"tokens_per_pass": run.optimiser.tokens_per_pass}
     validate = partial(held_out_loss, setup.policy, setup.held_out, **cuts, world=world)
     trained = Trained(setup.policy, optimiser)

@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from paring.adapters.attach import attach, targeted_modules
-from paring.adapters.kinds import Adapter, Gated
+from paring.adapters.kinds import Adapter, Allocator, Gated, Lora
 from paring.adapters.linear import features_of
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import CONFIG
@@ -27,7 +27,7 @@ def attach_adapters(base: PreTrainedModel, run: AnyRun) -> tuple[dict[str, LowRa
 
     Raises ValueError, among others where the folder's adapter was trained on another base."""
     adapter = run.adapter
-    if adapter.start is None:
+    if isinstance(adapter, Allocator) or adapter.start is None:
         _check_rank(base, adapter)
         return attach(base, adapter, seed=run.seed), []
     folder = Path(adapter.start).expanduser()
@@ -72,7 +72,7 @@ def _check_rank(base: PreTrainedModel, adapter: Adapter) -> None:
         raise ValueError(f"adapter.rank = {adapter.rank}: at most {most}, {MOST_TIMES_WIDEST} times the widest module")
 
 
-def _overridden(adapter: Adapter, stored: PeftLora, base: PreTrainedModel) -> list[str]:
+def _overridden(adapter: Lora | Gated, stored: PeftLora, base: PreTrainedModel) -> list[str]:
     """A note for each setting of the recipe that does not act, since the folder to start from says otherwise."""
     notes, place = [], "adapter.start"
     ranks, is_gated = sorted(set(stored.ranks.values())), isinstance(adapter, Gated)

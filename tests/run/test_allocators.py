@@ -1,0 +1,40 @@
+"""Runs whose budget is shared out by another paper's rule: the budget holds, and a resumed run has the same bytes."""
+
+import shutil
+
+import pytest
+
+from paring import train
+from paring.adapters.attach import ranks_of
+from paring.ranks.reading import read_ranks
+from paring.runtime.journal import read_rows
+from paring.subjects.opening import open_subject
+
+KINDS = {
+    "adalora": {"kind": "adalora", "rank": 2, "events": 2, "settle": 0.25},
+    "gradient": {"kind": "allocated", "rank": 2},
+    "random": {"kind": "allocated", "rule": "random", "rank": 2, "probe": 3},
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_run(small_run, tmp_path, name):
+    changes = {f"adapter.{key}": value for key, value in KINDS[name].items()}
+    run = small_run({"optimiser.lr": 0.003, "optimiser.warmup": 0} | changes)
+    train(run, tmp_path / "run")
+    last = list(read_rows(tmp_path / "run" / "ranks.jsonl"))[-1]
+    spent = sum(rank * last["cost"][path] for path, rank in last["ranks"].items())
+    assert spent + last["unassigned"] == 2 * sum(last["cost"].values()) and last["unassigned"] >= 0
+    assert len(set(last["ranks"].values())) > 1
+    assert ranks_of(open_subject(str(tmp_path / "run")).policy.adapters) == {
+        path: rank for path, rank in last["ranks"].items() if rank
+    }
+    assert read_ranks(tmp_path / "run").all.end == sum(last["ranks"].values())
+    # As a kill after step 2 would leave it: the checkpoint holds what the gradients said so far.
+    again = shutil.copytree(tmp_path / "run", tmp_path / "again")
+    for late in ("result.json", "adapter", "checkpoints/step-000004"):
+        path = again / late
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    train(run, again, resume=True)
+    for file in ("adapter/adapter_model.safetensors", "ranks.jsonl", "samples.jsonl"):
+        assert (again / file).read_bytes() == (tmp_path / "run" / file).read_bytes()
