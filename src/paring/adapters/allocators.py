@@ -126,8 +126,8 @@ class Allocated(_Budgeted):
 
     kind: Literal["allocated"] = "allocated"
     rule: Literal["gradient", "random"] = "gradient"
-    """gradient: ranks in proportion to the norm of the gradient by the module's weight, and as they are
-    where the probe is silent; random: in proportion to numbers that follow from the seed, uniform over all shares."""
+    """gradient: ranks in proportion to the norm of the gradient by the module's weight, or as they are where the probe
+    taught nothing; random: in proportion to numbers that follow from the seed, uniform over all shares."""
     probe: Count = 1
     """Steps before the budget is shared out."""
     cap: CountOrZero = 0
@@ -137,6 +137,11 @@ class Allocated(_Budgeted):
     def first_rank(self) -> int:
         """The rank of every module at the start."""
         return self.rank
+
+    @property
+    def greatest(self) -> int:
+        """The greatest rank that a module may come to have."""
+        return self.cap or 8 * self.rank
 
     def watch(self) -> GradientWatch:
         return GradientNorm()
@@ -156,10 +161,7 @@ class Allocated(_Budgeted):
             weights = {path: _exponential(seed, path) for path in features}
         if not any(weights.values()):
             return RankPlan({}, 0)  # nothing was learned in the probe: the ranks stay as they are
-        prices, most = (
-            self.prices(features),
-            {path: min(self.cap or 8 * self.rank, *features[path]) for path in features},
-        )
+        prices, most = self.prices(features), {path: min(self.greatest, *sides) for path, sides in features.items()}
         budget = self.whole(prices)
         to = proportional_ranks(weights, prices, most, budget)
         return plan_to(ranks, to, budget - sum(rank * prices[path] for path, rank in to.items()))

@@ -124,6 +124,11 @@ class L1ra:
         """s = alpha / rank, whatever the ranks become."""
         return plain_scale(self.alpha, self.rank)
 
+    @property
+    def greatest(self) -> int:
+        """The greatest rank that a module may come to have."""
+        return self.cap or 4 * self.rank
+
     def gate_rule(self, updates: int) -> GateRule:
         """How the gates move in a run of so many updates."""
         return Proximal(self.reach / updates, self.shrink / updates, self.nominate, self.budget)
@@ -143,7 +148,7 @@ class L1ra:
             budget=self.rank * sum(self.price(module.cost) for module in modules.values()),
             price=self.price,
             floor=self.floor,
-            cap=self.cap or 4 * self.rank,
+            cap=self.greatest,
             grow=self.may_grow(step, steps),
         )
 
@@ -153,7 +158,7 @@ class L1ra:
 
     def check_start(self, modules: Start) -> None:
         """Raises ValueError where adapters to start from do not fit floor, cap and budget."""
-        ranks, cap = [rank for rank, _ in modules.values()], self.cap or 4 * self.rank
+        ranks, cap = [rank for rank, _ in modules.values()], self.greatest
         if min(ranks) < self.floor:
             raise ValueError(
                 f"adapter.floor = {self.floor}, and a module of adapter.start has rank {min(ranks)}: lower the floor"

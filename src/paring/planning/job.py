@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from paring.adapters.kinds import Allocator, L1ra, Lora
+from paring.adapters.kinds import Adalora, Allocated, L1ra, Lora
 from paring.maths.products import kernel
 from paring.planning.shapes import Linear, Shapes
 from paring.policy.flex import TILE
@@ -104,8 +104,8 @@ class Batches:
 
 @dataclass(frozen=True)
 class Job:
-    """`targets` carry the adapters, of `rank` or, by path, of their `ranks`. `budget`, `floor` and `cap` are of L1RA
-    alone, as in adapters/kinds.py.
+    """`targets` carry the adapters, of `rank` or, by path, of their `ranks`. `budget`, `floor`, `cap` and `slack` are
+    of the kinds whose ranks move, as in adapters/kinds.py.
 
     `copies`: how many times a rollout holds the weights anew, folded and packed for the CPU's matrix library; 0 where
     it runs the modules as they stand. `itemsize` is of the base's weights, `state_itemsize` of the hidden states
@@ -132,6 +132,7 @@ class Job:
     budget: Literal["parameters", "ranks"] = "parameters"
     floor: int = 1
     cap: int = 0
+    slack: float = 1.0
     ranks: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -139,9 +140,9 @@ class Job:
         """Whether adapters have gates."""
         return self.kind in ("l1ra", "l1ra-reference")
 
-    def rank_of(self, module: Linear) -> int:
-        """The rank of an adapter without gates on a module, at its greatest."""
-        return self.ranks.get(module.path, self.rank)
+    def first_rank_of(self, module: Linear) -> int:
+        """The rank of a module at the start."""
+        return self.ranks.get(module.path, max(self.rank, round(self.slack * self.rank)))
 
     @property
     def largest_pass(self) -> PackedRow:
@@ -170,15 +171,15 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
     dtype = DTYPES[precision(model, "cuda" if on_gpu else "cpu")]
     folds = shapes.written_out and model.quantisation == "none" and not on_gpu
     work = work_of(run, shapes, prompt)
-    l1ra = adapter if isinstance(adapter, L1ra) else L1ra()
-    is_reference = kind == "l1ra-reference"
+    own = adapter if kind == adapter.kind else None
+    bounded = own if isinstance(own, L1ra | Allocated) else L1ra()
     ranks: dict[str, int] = {}
     if kind == "lora" and isinstance(adapter, Lora) and adapter.ranks is not None:
         ranks = adapter.ranks_on({module.path: (module.inputs, module.outputs) for module in targets})
         targets = tuple(module for module in targets if module.path in ranks)
     return Job(
         kind=kind,
-        rank=adapter.first_rank if kind == adapter.kind and isinstance(adapter, Allocator) else adapter.rank,
+        rank=adapter.rank,
         targets=targets,
         work=work,
         tokens_per_pass=run.optimiser.tokens_per_pass,
@@ -192,9 +193,10 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         on_gpu=on_gpu,
         fused=on_gpu and work.largest_pass(run.optimiser.tokens_per_pass, packed=shapes.packed).tokens > TILE,
         packed=shapes.packed,
-        budget="ranks" if is_reference else l1ra.budget,
-        floor=1 if is_reference else l1ra.floor,
-        cap=l1ra.cap,
+        budget="ranks" if kind == "l1ra-reference" else bounded.budget,
+        floor=bounded.floor if isinstance(bounded, L1ra) else 0,
+        cap=bounded.cap,
+        slack=own.slack if isinstance(own, Adalora) else 1.0,
         ranks=ranks,
     )
 

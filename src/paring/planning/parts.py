@@ -36,22 +36,20 @@ def trained(shapes: Shapes, job: Job) -> int:
     """Numbers that are trained, at the most that the kind of adapter can come to."""
     if job.kind == "full":
         return shapes.parameters
-    if not job.is_gated:
-        return sum(job.rank_of(module) * module.rank_cost for module in job.targets)
-    ranks = most_ranks(job)
-    return sum(rank * (module.rank_cost + 1) for module, rank in ranks.items())
+    return sum(rank * (module.rank_cost + job.is_gated) for module, rank in most_ranks(job).items())
 
 
 def most_ranks(job: Job) -> dict[Linear, int]:
-    """L1RA's ranks at their dearest. With a budget of parameters that is where they start: r (in + out + 1) each, since
-    what moves costs no more, but for the few gates that more ranks on cheap modules have. With a budget of ranks, all
-    of them on the widest modules, up to the cap."""
-    if job.budget == "parameters":
-        return dict.fromkeys(job.targets, job.rank)
+    """The ranks at their dearest. LoRA's are fixed and AdaLoRA's fall. With a budget of parameters that is where they
+    start, too: what moves costs no more, but for the few gates that more ranks on cheap modules have. With a budget of
+    ranks, all of them on the widest modules, up to the cap."""
+    if job.budget == "parameters" or job.kind in ("lora", "adalora"):
+        return {module: job.first_rank_of(module) for module in job.targets}
     ranks = dict.fromkeys(job.targets, min(job.floor, job.rank))
     free = job.rank * len(job.targets) - sum(ranks.values())
-    # The reference knows no cap, and a cap of 0 is four times the start (adapters/kinds.py).
-    greatest = inf if job.kind == "l1ra-reference" else max(job.rank, job.cap or 4 * job.rank)
+    # The reference knows no cap, and a cap of 0 is four times the start, or eight times (adapters/kinds.py).
+    most = {"l1ra-reference": inf, "allocated": job.cap or 8 * job.rank}.get(job.kind, job.cap or 4 * job.rank)
+    greatest = max(job.rank, most)
     for module in sorted(job.targets, key=lambda module: -module.rank_cost):
         given = int(min(free, greatest - ranks[module]))
         ranks[module] += given
@@ -70,8 +68,8 @@ def gradients(shapes: Shapes, job: Job) -> int:
 
 
 def moments(shapes: Shapes, job: Job) -> int:
-    """Adam's two, in fp32."""
-    return 2 * FP32 * trained(shapes, job)
+    """Adam's two, in fp32; AdaLoRA's rule keeps two more, the mean and the spread of its sensitivity."""
+    return (4 if job.kind == "adalora" else 2) * FP32 * trained(shapes, job)
 
 
 def rollout_copy(shapes: Shapes, job: Job) -> int:
@@ -189,7 +187,7 @@ def adapter_inputs(shapes: Shapes, job: Job) -> int:
     read the same tensor share it, and on a GPU in all types; on a CPU each adapter has its own fp32 copy in others."""
     if job.kind == "full":
         return job.state_itemsize * sum(inputs for _, inputs, _ in {module.source for module in shapes.linear})
-    ranks = most_ranks(job) if job.is_gated else {module: job.rank_of(module) for module in job.targets}
+    ranks = most_ranks(job)
     if job.state_itemsize == FP32 or job.on_gpu:
         shared = sum(inputs for _, inputs, _ in {module.source for module in job.targets})
         return job.state_itemsize * (sum(ranks.values()) + shared)

@@ -77,7 +77,7 @@ def shortened(run: AnyRun) -> AnyRun:
     if isinstance(adapter, Gated):
         adapter = replace(adapter, events=min(adapter.events, STEPS))
     elif isinstance(adapter, Adalora):
-        adapter = replace(adapter, events=1)
+        adapter = replace(adapter, events=1, begin=0.0, settle=0.3)
     elif isinstance(adapter, Allocated):
         adapter = replace(adapter, probe=1)
     less = {"every": 0, "limit": min(run.evaluate.limit, PROBLEMS)}

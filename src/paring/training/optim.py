@@ -131,9 +131,8 @@ class Optimiser:
         self._freshen({name.removesuffix(".c/fresh"): count for name, count in fresh.items()})
         tensors = {name: value for name, value in tensors.items() if name not in fresh}
         if self.watch is not None:
-            watched = {name for name in tensors if name.startswith(WATCH)}
-            self.watch.state = {name.removeprefix(WATCH): tensors[name] for name in watched}
-            tensors = {name: value for name, value in tensors.items() if name not in watched}
+            watched = {name.removeprefix(WATCH): tensors.pop(name) for name in list(tensors) if name.startswith(WATCH)}
+            self.watch.state = {name: self._placed(name, value) for name, value in watched.items()}
         whole = {f"{name}/{slot}" for name in self.named for slot in SLOTS}
         if tensors and tensors.keys() != whole:
             odd = sorted(tensors.keys() ^ whole)
@@ -142,7 +141,11 @@ class Optimiser:
             name, _, slot = key.rpartition("/")
             if value.dim() and value.shape != self.named[name].shape:
                 raise ValueError(f"optimiser state {key} {tuple(value.shape)} belongs to no parameter of this run")
-            self.adamw.state[self.named[name]][slot] = value.to(self.named[name].device) if value.dim() else value
+            self.adamw.state[self.named[name]][slot] = self._placed(key, value)
+
+    def _placed(self, key: str, value: Tensor) -> Tensor:
+        """A tensor `<parameter>/<slot>` where its parameter is; a count stays on the CPU."""
+        return value.to(self.named[key.rpartition("/")[0]].device) if value.dim() else value
 
     def _freshen(self, counts: Mapping[str, int]) -> None:
         """How many components of each adapter came in at the last rank event."""

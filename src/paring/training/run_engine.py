@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
-from paring.adapters.kinds import Adapter, L1ra
+from paring.adapters.kinds import Adapter, Allocated, L1ra
 from paring.policy.chat import prompt_tokens
 from paring.policy.model import Policy
 from paring.rollout.local import LocalEngine
@@ -49,4 +49,4 @@ def shelf_of(run: Run, folder: Path) -> Shelf:
 def largest_rank(adapter: Adapter, policy: Policy) -> int:
     """The largest rank that a module may come to have, as far as the recipe bounds it."""
     start = max(one.rank for one in policy.adapters.values())
-    return max(start, adapter.cap or 4 * adapter.rank) if isinstance(adapter, L1ra) else start
+    return max(start, adapter.greatest) if isinstance(adapter, L1ra | Allocated) else start

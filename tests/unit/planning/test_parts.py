@@ -91,6 +91,18 @@ def test_l1ra_at_its_dearest(shapes, job):
     assert max(parts.most_ranks(replace(ranks, kind="l1ra-reference")).values()) == 43
 
 
+def test_other_papers_rules_at_their_dearest(shapes, job):
+    # AdaLoRA's rule starts at 1.5 x 4, and beside Adam's moments has two numbers of its own.
+    adalora = replace(job, kind="adalora", slack=1.5)
+    assert parts.trained(shapes, adalora) == 6 * 2 * 464
+    assert parts.moments(shapes, adalora) == 16 * 6 * 2 * 464
+    assert parts.trained(shapes, replace(job, kind="allocated")) == 3_712
+    # All 56 ranks on modules of 80: at most 32 each.
+    ranks = replace(job, kind="allocated", budget="ranks", floor=0)
+    assert parts.trained(shapes, ranks) == 56 * 80
+    assert sorted(parts.most_ranks(ranks).values()) == [0] * 12 + [24, 32]
+
+
 def test_the_largest_pass():
     assert WORK.largest_pass(2048) == PackedRow(prompts=3, prompt=10, rows=12, own=39, predicted=480)
     assert WORK.largest_pass(2048).tokens == 30 + 12 * 39
