@@ -116,7 +116,6 @@ class L1ra:
 
     @property
     def draw(self) -> Draw:
-        """How the rows of A begin."""
         return drawn_as(self.init_a, self.rank)
 
     @property
@@ -202,7 +201,6 @@ class L1raReference:
 
     @property
     def draw(self) -> Draw:
-        """How the rows of A begin."""
         return drawn_as(self.init_a, self.rank)
 
     def gate_rule(self, updates: int) -> GateRule:
