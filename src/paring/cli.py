@@ -13,6 +13,7 @@ from paring.commands.evaluate import evaluate
 from paring.commands.export import export
 from paring.commands.fetch import fetch
 from paring.commands.gc import gc
+from paring.commands.launch import launch
 from paring.commands.plan import plan
 from paring.commands.push import push
 from paring.commands.ranks import ranks
@@ -32,7 +33,7 @@ from paring.settings.guard import end_in_time
 COMMANDS = (
     *(train, study, runs, watch, compare, report, samples, ranks),
     *(evaluate, ask, chat, export, push),
-    *(verify, reward_check, plan, recipes, fetch),
+    *(verify, reward_check, plan, launch, recipes, fetch),
     *(doctor, gc),
 )
 HELP = "Train language models by reinforcement learning on verifiable rewards, or supervised, on low-rank adapters."
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in COMMANDS:
-    takes_settings = TakesSettings if command in (train, plan, evaluate) else None
+    takes_settings = TakesSettings if command in (train, plan, launch, evaluate) else None
     app.command("eval" if command is evaluate else None, cls=takes_settings)(in_words(command))
 
 

@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "paring.tracking": {"paring.types", "paring.settings", "paring.runtime"},
     "paring.training": ALGORITHM | {"paring.evaluation", "paring.tracking"},
     "paring.planning": ALGORITHM | {"paring.training"},
+    "paring.clusters": ALGORITHM | {"paring.training"},
     "paring.subjects": ALGORITHM | {"paring.evaluation", "paring.training"},
     "paring.study": GROUND | {"paring.training", "paring.planning"},
 }

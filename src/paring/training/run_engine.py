@@ -1,29 +1,62 @@
 """The engine of a run: the policy in this process, or the servers that its recipe names."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from paring.adapters.kinds import Adapter, Allocated, L1ra
+from paring.adapters.allocators import Allocated, Allocator
+from paring.adapters.fixed_ranks import stated_ranks
+from paring.adapters.kinds import Adapter, L1ra, Lora
+from paring.adapters.peft_reading import read_peft_folder
 from paring.policy.chat import prompt_tokens
 from paring.policy.model import Policy
+from paring.rollout.engine import Reproduces, Sampling
 from paring.rollout.local import LocalEngine
 from paring.rollout.served.connecting import connect
 from paring.rollout.served.published import Shelf
 from paring.rollout.served.served_engine import ServedEngine
 from paring.training.config import Run
-from paring.types import Problem
+from paring.types import Group, Key, Problem
+
+
+@dataclass(frozen=True)
+class FirstEngine:
+    """Stands for the servers on all processes of a run but the first, which alone asks them."""
+
+    @property
+    def reproduces(self) -> Reproduces:
+        return "tokens"
+
+    def publish(self) -> "FirstEngine":
+        """See Engine."""
+        return self
+
+    def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
+        raise AssertionError("servers are asked by the first process alone")
+
+
+RunEngine = LocalEngine | ServedEngine | FirstEngine
 
 
 def engine_of(
-    run: Run, policy: Policy, problems: Sequence[Problem], folder: Path, note: Callable[[str], object]
-) -> LocalEngine | ServedEngine:
-    """The engine that samples and evaluates. `problems`: those that the run can put; `folder`: the run's.
+    run: Run,
+    policy: Policy,
+    problems: Sequence[Problem],
+    folder: Path,
+    note: Callable[[str], object],
+    *,
+    asks: bool = True,
+) -> RunEngine:
+    """The engine that samples and evaluates. `problems`: those that the run can put; `folder`: the run's; `asks`:
+    whether servers are asked by this process.
 
     Servers are checked against the run first. Raises ValueError."""
     rollout = run.rollout
     if rollout.engine == "local":
         return LocalEngine(policy, rows=rollout.rows)
+    if not asks:
+        return FirstEngine()
     longest = max(len(prompt_tokens(policy.tokenizer, problem.messages)) for problem in problems)
     return connect(
         policy,
@@ -49,4 +82,18 @@ def shelf_of(run: Run, folder: Path) -> Shelf:
 def largest_rank(adapter: Adapter, policy: Policy) -> int:
     """The largest rank that a module may come to have, as far as the recipe bounds it."""
     start = max(one.rank for one in policy.adapters.values())
+    return _with_growth(adapter, start)
+
+
+def planned_rank(adapter: Adapter) -> int:
+    """The same from the recipe alone, before there are adapters. Raises ValueError where its files cannot be read."""
+    if isinstance(adapter, Allocator):
+        return _with_growth(adapter, adapter.first_rank)
+    if adapter.start is not None:
+        return _with_growth(adapter, max(read_peft_folder(Path(adapter.start).expanduser()).ranks.values()))
+    stated = stated_ranks(adapter.ranks) if isinstance(adapter, Lora) and adapter.ranks is not None else {}
+    return _with_growth(adapter, max([adapter.rank, *stated.values()]))
+
+
+def _with_growth(adapter: Adapter, start: int) -> int:
     return max(start, adapter.greatest) if isinstance(adapter, L1ra | Allocated) else start

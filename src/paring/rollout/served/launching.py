@@ -42,13 +42,16 @@ class ServerPlan:
     on_gpu: bool = False
     gpu_share: float | None = None
     """The share of the GPU's memory that it takes; None: vLLM's default."""
+    gpus: int = 1
+    """The GPUs that its base is divided among."""
 
-    def command(self) -> list[str]:
-        """The line that starts it. Raises ValueError where vLLM takes no adapter of this rank."""
+    def command(self, start: Sequence[str] | None = None) -> list[str]:
+        """The line that starts it. `start`: its first words, by default those of `vllm_command`. Raises ValueError
+        where vLLM takes no adapter of this rank."""
         rank = next((size for size in VLLM_RANKS if size >= self.rank), None)
         if rank is None:
             raise ValueError(f"adapters of rank {self.rank}: vLLM takes {VLLM_RANKS[-1]} at most; lower adapter.rank")
-        start = vllm_command()
+        start = vllm_command() if start is None else start
         options: dict[str, object] = {
             "host": self.host,
             "port": self.port,
@@ -61,6 +64,7 @@ class ServerPlan:
             "logprobs-mode": "processed_logprobs",
         }
         options |= {} if self.gpu_share is None else {"gpu-memory-utilization": self.gpu_share}
+        options |= {} if self.gpus == 1 else {"tensor-parallel-size": self.gpus}
         flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         model = [self.model] if start[-1] == "serve" else ["--model", self.model]
         return [*start, *model, "--enable-lora", *([] if self.on_gpu else ["--enforce-eager"]), *flags]
