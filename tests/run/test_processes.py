@@ -7,6 +7,8 @@ import time
 import pytest
 from safetensors.torch import load_file
 
+from paring.rollout.served.reference_server import Listening, Reference
+
 COMMON = [
     "threads=1",
     "rollout.problems=4",
@@ -124,6 +126,18 @@ def test_two_processes_train_what_one_does(name, overrides, alone, paring_child,
     assert json.loads((two / "result.json").read_text())["processes"] == 2
 
 
+def test_the_first_process_asks_servers_for_all(paring_child, tmp_path):
+    with Listening(Reference()) as server:
+        served = [*RL, "rollout.engine=served", f"rollout.servers=['{server.url}']", "steps=2", "rollout.sync_every=2"]
+        assert paring_child(*served, "--out", tmp_path / "one").code == 0
+        first, second = paring_child(*served, "--out", tmp_path / "two", ranks=2)
+        assert (first.code, second.code, second.output) == (0, 0, ""), first.output + second.output
+        assert not server.reference.loaded and not (tmp_path / "two" / "published").exists()
+    answers = [[row["completion"] for row in rows(tmp_path / run, "samples.jsonl")] for run in ("one", "two")]
+    assert answers[0] == answers[1]
+    assert apart(tmp_path / "one", tmp_path / "two") < 1e-5
+
+
 def test_supervised(paring_child, tmp_path):
     data, recipe = tmp_path / "rows.jsonl", tmp_path / "sft.toml"
     data.write_text("".join(json.dumps({"prompt": f"{n}+1=", "completion": f"{n + 1}"}) + "\n" for n in range(24)))
@@ -180,7 +194,7 @@ def test_an_interruption_of_one_ends_all(paring_child, tmp_path):
     [
         (["adapter.dropout=0.1"], "adapter.dropout with 2 processes"),
         (["rollout.problems=1"], "2 processes for rollout.problems = 1"),
-        (["rollout.engine=served"], "trains in one process, and these are 2"),
+        (["rollout.engine=served"], "with 2 processes and no servers"),
     ],
 )
 def test_what_cannot_be_divided_is_refused_by_one_voice(changes, words, paring_child, tmp_path):

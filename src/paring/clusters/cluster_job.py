@@ -9,7 +9,7 @@ from paring.rollout.served.launching import ServerPlan
 from paring.runtime.text import count_words
 from paring.training.config import AnyRun, Run
 from paring.training.run_engine import planned_rank
-from paring.training.shares import check_processes
+from paring.training.shares import check_number, check_processes
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 """Names of jobs, as Kubernetes takes them for hosts."""
@@ -79,27 +79,21 @@ class ClusterJob:
 
     def _check_run(self) -> None:
         run = self.run
-        check_processes(run, self.trainers)
         if not isinstance(run, Run):
             if self.servers:
                 raise ValueError("--rollout-gpus, --rollout-nodes: a supervised run samples nothing; leave them out")
-            return
-        if self.servers and run.rollout.servers:
+        elif self.servers and run.rollout.servers:
             raise ValueError(
                 "rollout.servers names servers, and --rollout-gpus or --rollout-nodes start others: leave one out"
             )
-        if run.rollout.engine == "served" and not run.rollout.servers and not self.servers and self.trainers > 1:
-            raise ValueError(
-                f'rollout.engine = "served" with {self.trainers} processes and no server: start some by --rollout-gpus '
-                "or --rollout-nodes, or name some in rollout.servers"
-            )
-        if self.servers and (run.model.quantisation != "none" or run.model.path.endswith(".gguf")):
+        elif self.servers and (run.model.quantisation != "none" or run.model.path.endswith(".gguf")):
             raise ValueError(
                 "servers are started for weights that are neither GGUF nor quantised alone: leave out --rollout-gpus "
                 "and --rollout-nodes"
             )
-        if self.servers:
-            self.server_plan()  # refuses a rank that no server takes
+        elif self.servers:
+            self.server_plan().command(self.vllm)  # refuses a rank that no server takes
+        (check_number if self.servers else check_processes)(run, self.trainers)
 
     @property
     def train_nodes(self) -> int:
@@ -142,7 +136,7 @@ class ClusterJob:
         return replace(run, model=replace(run.model, dtype=dtype), rollout=replace(run.rollout, engine="served"))
 
     def server_plan(self) -> ServerPlan:
-        """The same for all servers, with the model named as in the recipe. Raises ValueError for a rank that none takes."""
+        """The same for all servers; the model as the recipe names it. Raises ValueError for a rank that none takes."""
         run = self.recipe
         assert isinstance(run, Run), "a supervised run has no servers"
         return ServerPlan(

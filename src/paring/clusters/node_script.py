@@ -19,11 +19,10 @@ out=%(folder)s
 logs="$out.logs"
 ended="$logs/ended.$JOB"
 mkdir -p "$logs"
-started=()
 trainer=
 finish() {
   trap - EXIT
-  for group in "${started[@]}"; do kill -TERM -- "-$group" 2>/dev/null || true; done
+  for group in $(jobs -p); do kill -TERM -- "-$group" 2>/dev/null || true; done
   [ "$NODE" != 0 ] || : > "$ended"
   wait
 }
@@ -35,6 +34,7 @@ SERVERS = """\
 export VLLM_API_KEY %(environment)s
 served=(%(served)s)  # servers on each node
 addresses=()
+servers=()
 for host in "${!hosts[@]}"; do
   for ((one = 0; one < served[host]; one++)); do addresses+=("\\"http://${hosts[host]}:$((%(port)d + one))\\""); done
 done
@@ -46,7 +46,7 @@ serve() {  # the GPUs of a server, and its port
       sleep 5
     done
   ) > "$logs/server-$NODE-$2.log" 2>&1 &
-  started+=("$!")
+  servers+=("$!")
 }
 first=$((${#gpus[@]} - served[NODE] * %(each)d))
 for ((one = 0; one < served[NODE]; one++)); do
@@ -56,7 +56,7 @@ done
 WAITING = """\
 if [ "$NODE" -ge %(train_nodes)d ]; then  # this node only serves, until the first one has ended
   while [ ! -e "$ended" ]; do
-    for group in "${started[@]}"; do kill -0 -- "-$group" 2>/dev/null || exit 1; done
+    for group in "${servers[@]}"; do kill -0 -- "-$group" 2>/dev/null || exit 1; done
     sleep 5 &
     wait "$!" || true
   done
@@ -75,7 +75,6 @@ CUDA_VISIBLE_DEVICES="$(IFS=,; echo "${gpus[*]:0:%(trainers)d}")" torchrun \\
   --rdzv-conf "is_host=$((NODE == 0))" \\
   -m paring train "${what[@]}"%(settings)s &
 trainer=$!
-started+=("$trainer")
 code=0
 wait "$trainer" || code=$?
 while kill -0 "$trainer" 2>/dev/null; do wait "$trainer" || code=$?; done

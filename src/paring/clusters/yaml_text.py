@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 Tree = Mapping[str, "Tree"] | Sequence["Tree"] | str | int | bool | None
 """Values of a YAML file, its keys in their order."""
-_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+_KEY = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null)$)[A-Za-z][A-Za-z0-9_./-]*")
+"""Keys that need no quotes."""
 
 
 def yaml_text(document: Mapping[str, Tree]) -> str:
@@ -15,13 +16,13 @@ def yaml_text(document: Mapping[str, Tree]) -> str:
 
 
 def _lines(value: Tree) -> list[str]:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and value:
         return [
             line
             for key, one in value.items()
             for line in _beside(f"{key if _KEY.fullmatch(key) else _scalar(key)}:", one)
         ]
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence) and not isinstance(value, str) and value:
         return [line for one in value for line in _entry(one)]
     return [_scalar(value)]
 
@@ -29,9 +30,9 @@ def _lines(value: Tree) -> list[str]:
 def _beside(key: str, value: Tree) -> list[str]:
     if isinstance(value, str) and _is_block(value):
         return [f"{key} |", *(f"  {line}" if line else "" for line in value.removesuffix("\n").split("\n"))]
-    if isinstance(value, str) or not isinstance(value, Mapping | Sequence):
+    if isinstance(value, str) or not isinstance(value, Mapping | Sequence) or not value:
         return [f"{key} {_scalar(value)}"]
-    return [key, *(f"  {line}" for line in _lines(value))] if value else [f"{key} {json.dumps(value)}"]
+    return [key, *(f"  {line}" for line in _lines(value))]
 
 
 def _entry(value: Tree) -> list[str]:

@@ -1,6 +1,7 @@
 """The rollout of a step: draw problems, sample, score, replace what is no use; and what the journal says of it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -154,7 +155,10 @@ def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch, world: W
     """The groups of step `key.step`. Under redraws, problems whose answers are all right, or all wrong, or get the same
     reward, are replaced by others of the training split; those that are still so in the end stay. Which others is a
     function of (seed, step) alone, and none is sampled twice in a step. Each process of the world samples and judges
-    its share, and knows all groups in the end. Raises as Engine.sample."""
+    its share, or the first one all of it where servers sample, and knows all groups in the end. Raises as
+    Engine.sample."""
+    setup.sampler.begin(key.step)  # also on a process that samples nothing
+    share = world.by_first if rollout.engine == "served" else world.shared
     group_size = 1 if setup.objective.from_solutions else rollout.group_size
     by_verdict = rollout.redraw_by == "correct"
 
@@ -169,7 +173,8 @@ def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch, world: W
         ]
 
     def sampled(problems: Sequence[Problem]) -> tuple[list[Group], list[list[Score]]]:
-        found = world.shared(problems, answered, plain=plain_answered, read=read_answered)
+        with nullcontext() if world.is_first else watch("rollout"):
+            found = share(problems, answered, plain=plain_answered, read=read_answered)
         return [group for group, _ in found], [scores for _, scores in found]
 
     place_of_step = {"seed": key.seed, "step": key.step}

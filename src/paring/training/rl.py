@@ -39,12 +39,13 @@ def train(
 ) -> Result:
     """Reinforcement learning in `folder`. See `method.train`."""
     world.together(lambda: check_processes(run, world.size))
-    setup = world.together(lambda: prepare(run, screen.note, folder=folder.path))
+    setup = world.together(lambda: prepare(run, screen.note, folder=folder.path, asks=world.is_first))
     world.together(lambda: check_dropout(setup.policy.adapters, world.size))
     gates = gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates, watch_of(run.adapter))
     greedy = replace(run.rollout.sampling, temperature=0.0)
-    divide = partial(world.shared, plain=Item.as_plain, read=lambda _, plain: Item.from_plain(plain))
+    share = world.by_first if run.rollout.engine == "served" else world.shared
+    divide = partial(share, plain=Item.as_plain, read=lambda _, plain: Item.from_plain(plain))
     measured = partial(measure, setup.engine, run.task, sampling=greedy, left_out=setup.left_out, divide=divide)
     test = partial(measured, "test", limit=run.evaluate.limit)
     validate = partial(measured, "validation", limit=run.evaluate.validation_limit)

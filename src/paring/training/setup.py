@@ -32,7 +32,7 @@ from paring.tasks.mixture import Mixture, by_label, own_data_of
 from paring.tasks.own_data import OwnData
 from paring.training.config import AnyRun, Run
 from paring.training.draws import problems_of_run
-from paring.training.run_engine import engine_of
+from paring.training.run_engine import RunEngine, engine_of
 from paring.training.start import attach_adapters
 from paring.training.teaching import Teaching, open_teaching
 from paring.types import Json, Key, Problem
@@ -52,7 +52,7 @@ class Setup:
     weights: Mapping[str, float]
     problems: Sequence[Problem]
     objective: Objective
-    engine: LocalEngine | ServedEngine
+    engine: RunEngine
     sampler: LaggedEngine
     skipped: Sequence[RowFault] = ()
     left_out: frozenset[str] = frozenset()
@@ -86,9 +86,10 @@ class Setup:
         return metrics | ({"notes": list(self.notes)} if self.notes else {})
 
 
-def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Path()) -> Setup:
+def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Path(), asks: bool = True) -> Setup:
     """Read the data, load the model, attach the adapters, and check that every prompt of the run fits, and the servers
-    that sample, if any do; where that takes long, it is said by `note`. `folder`: the run's.
+    that sample, if any do; where that takes long, it is said by `note`. `folder`: the run's;
+    `asks`: whether servers are asked by this process.
 
     Raises ValueError, or FileNotFoundError for data that is not there."""
     ask_for_large_pages()  # before an objective of the user's own is tried on tensors
@@ -128,7 +129,7 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
     teaching = open_teaching(objective, policy, run)
     if teaching and (faults := list(_too_long(teaching.policy, drawn, run.rollout.max_new_tokens, note).values())):
         raise ValueError(f"the teacher: {faults[0] if len(faults) == 1 else faults_in_words(faults)}")
-    engine = engine_of(run, policy, [*drawn, *held_out], folder, note)
+    engine = engine_of(run, policy, [*drawn, *held_out], folder, note, asks=asks)
     gap = None
     if not objective.from_solutions and not is_exact(policy) and isinstance(engine, LocalEngine):
         gap = sampling_gap(engine, policy, drawn, run.rollout.max_new_tokens)

@@ -14,6 +14,16 @@ Answered = tuple[Group, list[Score]]
 
 def check_processes(run: AnyRun, processes: int) -> None:
     """Raises ValueError where the run cannot be divided among so many, before any work."""
+    check_number(run, processes)
+    if isinstance(run, Run) and run.rollout.engine == "served" and not run.rollout.servers and processes > 1:
+        raise ValueError(
+            f'rollout.engine = "served" with {processes} processes and no servers: only a process alone starts one; '
+            "name some in rollout.servers"
+        )
+
+
+def check_number(run: AnyRun, processes: int) -> None:
+    """Raises ValueError where there are more processes than items of a step."""
     is_rl = isinstance(run, Run)
     name, items = ("rollout.problems", run.rollout.problems) if is_rl else ("batch", run.batch)
     if processes > items:
@@ -21,8 +31,6 @@ def check_processes(run: AnyRun, processes: int) -> None:
             f"{processes} processes for {name} = {items}: some would have nothing to do; start {items} processes at "
             f"most, or raise {name}"
         )
-    if is_rl and run.rollout.engine == "served" and processes > 1:
-        raise ValueError(f'rollout.engine = "served" trains in one process, and these are {processes}: start one')
 
 
 def check_dropout(adapters: Adapters, processes: int) -> None:

@@ -110,6 +110,23 @@ class World:
             columns.append(made if rank == self.rank else [read(*pair) for pair in pairs])
         return [columns[place % self.size][place // self.size] for place in range(len(items))]
 
+    def by_first(
+        self,
+        items: Sequence[Item],
+        make: Callable[[Sequence[Item]], Sequence[T]],
+        *,
+        plain: Callable[[T], Json],
+        read: Callable[[Item, Json], T],
+    ) -> list[T]:
+        """As `shared`, where the first process makes all of it and the others wait."""
+        if self.size == 1:
+            return list(make(items))
+        made, _ = self._meet(lambda: make(items) if self.is_first else (), lambda _: None)
+        told = wire.sent_by_first(json.dumps([plain(one) for one in made]).encode())
+        if self.is_first:
+            return list(made)
+        return [read(item, one) for item, one in zip(items, json.loads(told), strict=True)]
+
     def together(self, make: Callable[[], T]) -> T:
         """The result of `make` here, once all processes have made theirs.
 
