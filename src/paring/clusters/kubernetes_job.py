@@ -36,7 +36,8 @@ def kubernetes_job(job: ClusterJob, options: KubernetesOptions) -> str:
     if job.servers:
         key = {"secretKeyRef": {"name": options.secret, "key": "VLLM_API_KEY"}}
         environment.append({"name": "VLLM_API_KEY", "valueFrom": key})
-    limits: dict[str, Tree] = {"nvidia.com/gpu": job.gpus} | ({} if job.cpus is None else {"cpu": job.cpus})
+    limits: dict[str, Tree] = {"nvidia.com/gpu": job.gpus}
+    limits |= {} if job.cpus is None else {"cpu": job.cpus}
     container: dict[str, Tree] = {
         "name": "node",
         "image": job.image,
