@@ -12,6 +12,7 @@ from paring.commands.doctor import doctor
 from paring.commands.evaluate import evaluate
 from paring.commands.export import export
 from paring.commands.fetch import fetch
+from paring.commands.filter import filter as filter_command
 from paring.commands.gc import gc
 from paring.commands.launch import launch
 from paring.commands.plan import plan
@@ -32,7 +33,7 @@ from paring.settings.guard import end_in_time
 
 COMMANDS = (
     *(train, study, runs, watch, compare, report, samples, ranks),
-    *(evaluate, ask, chat, export, push),
+    *(evaluate, filter_command, ask, chat, export, push),
     *(verify, reward_check, plan, launch, recipes, fetch),
     *(doctor, gc),
 )
@@ -45,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in COMMANDS:
-    takes_settings = TakesSettings if command in (train, plan, launch, evaluate) else None
+    takes_settings = TakesSettings if command in (train, plan, launch, evaluate, filter_command) else None
     app.command("eval" if command is evaluate else None, cls=takes_settings)(in_words(command))
 
 

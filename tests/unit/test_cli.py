@@ -17,6 +17,7 @@ COMMANDS = (
     "compare",
     "plan",
     "eval",
+    "filter",
     "recipes",
     "export",
     "fetch",

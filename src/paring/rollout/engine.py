@@ -39,6 +39,8 @@ class Rollout:
     group_size: Annotated[int, Field(ge=2, description="the group is its own baseline")]
     """Completions of each problem, G."""
     max_new_tokens: Count
+    only: str | None = None
+    """A file that `paring filter` wrote: training draws its problems alone. Validation and test stay whole."""
     temperature: Annotated[Positive, Field(description="training needs chance; evaluation may be greedy")] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: CountOrZero = 0

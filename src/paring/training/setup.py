@@ -12,6 +12,7 @@ from paring.adapters import coverage
 from paring.adapters.attach import parameters_by_name
 from paring.adapters.fixed_ranks import stated_ranks
 from paring.adapters.kinds import Lora, check_events
+from paring.evaluation.pass_rates import training_problems
 from paring.maths.objective import Objective
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
@@ -100,7 +101,7 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
             f"rollout.truncate_ratio = {run.rollout.truncate_ratio}: {run.objective.kind} learns from worked "
             'solutions, which no policy has sampled, so they have no weights: leave it "off"'
         )
-    problems, tested = run.task.problems("train"), run.task.problems("test")
+    problems, tested = training_problems(run.task, run.rollout.only), run.task.problems("test")
     validated = run.task.problems("validation") if run.evaluate.every or run.evaluate.validation_at_end else []
     if not problems or not tested:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
@@ -108,6 +109,8 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
     _check_weights(run.task, run.rewards, [own[0] for own in by_label(run.task, problems).values()])
     policy, notes = load_policy(run)
     policy = check_decodes(policy)
+    if run.rollout.only is not None:
+        notes.append(f"problems are drawn from the {len(problems):,} of {run.rollout.only}")
     skipped = list(run.task.skipped()) if isinstance(run.task, OwnData | Mixture) else []
     long: dict[str, RowFault] = {}
     for own, theirs in own_data_of(run.task, [*problems, *tested, *validated]):
