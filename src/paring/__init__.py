@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from paring.tasks.base import Task
     from paring.training.config import load_run
     from paring.training.method import train
-    from paring.types import Problem, Score
+    from paring.types import Problem, Reply, Score
     from paring.verifier.verifier import Verifier
 
 __version__ = "0.1.0"
 __all__ = [
     "Objective",
     "Problem",
+    "Reply",
     "Score",
     "Task",
     "Verifier",
@@ -46,6 +47,7 @@ __all__ = [
 _HOMES = {
     "Objective": "paring.maths.objective",
     "Problem": "paring.types",
+    "Reply": "paring.types",
     "Score": "paring.types",
     "Task": "paring.tasks.base",
     "Verifier": "paring.verifier.verifier",

@@ -12,7 +12,7 @@ A tensor's name ends in its axes:
 A 1 stands for an axis of length 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -32,11 +32,54 @@ Turn = Mapping[str, "Json"]
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """The judgement of one answer: reward by part, whether it is right, and traits that are not rewarded. Where the
+    task says so, also what was read as the answer, and why it is judged so, by a class of verdicts. `failed`: parts of
+    the reward that could not be computed, each with the reason."""
+
+    parts: dict[str, float]
+    correct: bool
+    traits: dict[str, bool] = field(default_factory=dict)
+    why: str = ""
+    answer: str | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reward(self) -> float:
+        return sum(self.parts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an environment makes of an answer: the `message` that follows, the text of a user's turn or turns with
+    roles, or None where the conversation ends; and the score of that answer alone, which may be nothing."""
+
+    message: str | tuple[Message, ...] | None = None
+    score: Score = field(default_factory=lambda: Score({}, False))
+
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """The turns that follow; none where the conversation ends."""
+        if isinstance(self.message, str):
+            return ({"role": "user", "content": self.message},)
+        return self.message or ()
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Answers the answers of a model. `reply`: a function from the turns after the prompt, of which the last is the
+    model's, to what follows; `answers`: the most that a conversation may have."""
+
+    reply: Callable[[Sequence[Message]], Reply]
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """A question and what its answer must be. `id` is stable: the noise of its completions is derived from it.
     `solution` is a worked answer as the model should write it; empty where the data have none. `place`: where its row
     stands (`train.jsonl:17`), for errors. `draw`: how many times a step has drawn it before, so that its groups are
-    sampled anew and not copied."""
+    sampled anew and not copied. `environment`: what answers the answers to it, where something does."""
 
     id: str
     messages: tuple[Message, ...]
@@ -44,6 +87,12 @@ class Problem:
     solution: str = ""
     place: str = field(default="", compare=False)
     draw: int = field(default=0, compare=False)
+    environment: Environment | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def most_answers(self) -> int:
+        """The answers that its conversation has at most."""
+        return 1 if self.environment is None else self.environment.answers
 
     def members(self, group_size: int) -> range:
         """The numbers of its completions, by which their noise is drawn: other ones for every draw."""
@@ -52,13 +101,22 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One sampled answer. `tokens` holds the end-of-sequence token if one was drawn, then `ended` is true.
-    `logprobs` are the tokens' log-probs in nats when they were drawn, at the sampling temperature."""
+    """One sampled answer, or a whole conversation with an environment. `tokens` holds the end-of-sequence token if one
+    was drawn, then `ended` is true. `logprobs` are the log-probs in nats of the tokens that were drawn, at the sampling
+    temperature. `given`: the runs of tokens [from, to) that an environment wrote, which are never learned; `scores`:
+    those of the answers of a conversation, one by one."""
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
     text: str
     ended: bool
+    given: tuple[tuple[int, int], ...] = ()
+    scores: tuple[Score, ...] = ()
+
+    @property
+    def drawn(self) -> int:
+        """The number of tokens that the model wrote."""
+        return len(self.tokens) - sum(to - start for start, to in self.given)
 
 
 class Recorded(Protocol):
@@ -83,24 +141,6 @@ class Group:
     prompt: tuple[int, ...]
     completions: tuple[Completion, ...]
     trace: Recorded | None = field(default=None, compare=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """The judgement of one answer: reward by part, whether it is right, and traits that are not rewarded. Where the
-    task says so, also what was read as the answer, and why it is judged so, by a class of verdicts. `failed`: parts of
-    the reward that could not be computed, each with the reason."""
-
-    parts: dict[str, float]
-    correct: bool
-    traits: dict[str, bool] = field(default_factory=dict)
-    why: str = ""
-    answer: str | None = None
-    failed: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def reward(self) -> float:
-        return sum(self.parts.values())
 
 
 @dataclass(frozen=True, slots=True)

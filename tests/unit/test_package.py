@@ -21,7 +21,7 @@ SOURCE = ROOT / "src" / "paring"
 INFORMATION = f"paring-{paring.__version__}.dist-info"
 PUBLIC = {
     *("load_run", "train", "evaluate", "compare", "export", "report"),
-    *("Task", "Problem", "Score", "Objective", "Verifier", "__version__"),
+    *("Task", "Problem", "Reply", "Score", "Objective", "Verifier", "__version__"),
 }
 
 # Not imported: it refuses to be where the standard library's distutils was imported before, as torch does.

@@ -82,7 +82,7 @@ def items_of(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> list
                     answer=score.answer,
                     reward=score.reward,
                     traits=score.traits,
-                    tokens=len(completion.tokens),
+                    tokens=completion.drawn,
                     ended=completion.ended,
                     text=completion.text,
                 )

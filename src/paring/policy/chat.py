@@ -7,7 +7,7 @@ from itertools import takewhile
 from transformers import PreTrainedTokenizerBase
 
 from paring.policy.packing import Labelled
-from paring.policy.rendering import TemplateRefuses, closing_tokens, end_of, rendered, text_tokens
+from paring.policy.rendering import MARK, QUESTION, TemplateRefuses, closing_tokens, end_of, rendered, text_tokens
 from paring.policy.turns import OPENED, is_learned, missing_piece, spellings, thought_of, tool_name
 from paring.runtime.text import one_line
 from paring.types import Json, Turn
@@ -96,6 +96,27 @@ def _check_tools(tools: Sequence[Json], prompt: str) -> None:
                 f"the tool {name!r} does not reappear in the prompt: the model's chat template leaves tools out. "
                 "Choose another by model.chat_template, or remove the tools from the row"
             )
+
+
+def reply_tokens(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Turn], *, is_closed: bool) -> tuple[int, ...]:
+    """The tokens between an answer and the next one: what the template writes behind an answer, these turns, and what
+    stands before the next answer. `is_closed`: the answer has the token that ends it.
+
+    Raises ValueError where the template refuses such turns, or does not show them."""
+    answer: Turn = {"role": "assistant", "content": MARK}
+    _, mark, tail = rendered(tokenizer, [QUESTION, answer, *messages], (), prompt=True).partition(MARK)
+    if not mark or not all(str(turn["content"]).strip() in tail for turn in messages):
+        raise ValueError(
+            "the model's chat template does not show what an environment says after an answer. Choose another by "
+            "model.chat_template"
+        )
+    tokens = text_tokens(tokenizer, tail)
+    if is_closed:
+        closing = closing_tokens(tokenizer)
+        end = next((place for place, token in enumerate(tokens) if token in closing), None)
+        if end is not None and not str(tokenizer.decode(list(tokens[:end]))).strip():
+            return tokens[end + 1 :]
+    return tokens
 
 
 def answer_text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], prompt: Sequence[int] = ()) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from paring.policy.flex import TILE, FlexLayout, works_on
 from paring.policy.layout import PackedLayout, Span
 from paring.policy.recording import Known, known
-from paring.types import Group, Recorded
+from paring.types import Completion, Group, Recorded
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,21 @@ class PackedBatch:
 
 @dataclass(frozen=True)
 class Shared:
-    """A prompt and the completions that follow it, as token ids; and where a rollout has recorded them."""
+    """A prompt and the completions that follow it, as token ids; where a rollout has recorded them; and the runs of
+    each completion's tokens [from, to) that are read and not learned, where there are any."""
 
     prompt: Sequence[int]
     completions: Sequence[Sequence[int]]
     trace: Recorded | None = None
+    given: Sequence[Sequence[tuple[int, int]]] = ()
+
+    def learned(self, member: int) -> list[int]:
+        """The places of the learned tokens of a completion."""
+        learned, done = [], 0
+        for start, to in self.given[member] if self.given else ():
+            learned += range(done, start)
+            done = to
+        return [*learned, *range(done, len(self.completions[member]))]
 
 
 @dataclass(frozen=True)
@@ -108,15 +118,17 @@ def layout_for(tokens: int, device: torch.device) -> type[PackedLayout] | type[F
 def pack(shared: Sequence[Shared], device: torch.device) -> PackedBatch:
     """Pack prompts and completions; completion b of the batch is the b-th in order.
 
-    A completion's last token predicts nothing, so it is a target only and takes no place in the row."""
-    row = Packing()
+    A completion's last token predicts nothing, so it is a target only and takes no place in the row. Tokens that are
+    not learned stand in the row and are no targets: mask_BT has the learned ones alone, one after the other."""
+    row, targets = Packing(), []
     for group in shared:
         prompt = row.add(group.prompt)
-        for completion in group.completions:
-            own = row.add(completion[:-1], prompt)
-            row.predictors += [prompt.start + prompt.length - 1, *range(own.start, own.start + own.length)]
-    completions = [completion for group in shared for completion in group.completions]
-    return row.batch(completions, device, known([group.trace for group in shared]))
+        for member, completion in enumerate(group.completions):
+            own, learned = row.add(completion[:-1], prompt), group.learned(member)
+            before = [prompt.start + prompt.length - 1, *range(own.start, own.start + own.length)]
+            row.predictors += [before[place] for place in learned]
+            targets.append([completion[place] for place in learned])
+    return row.batch(targets, device, known([group.trace for group in shared]))
 
 
 def pack_examples(examples: Sequence[Labelled], device: torch.device) -> PackedBatch:
@@ -132,9 +144,12 @@ def pack_examples(examples: Sequence[Labelled], device: torch.device) -> PackedB
 
 def packed(groups: Sequence[Group], device: torch.device) -> PackedBatch:
     """All completions of these groups in one row."""
-    return pack(
-        [Shared(group.prompt, [one.tokens for one in group.completions], group.trace) for group in groups], device
-    )
+    return pack([shared_of(group, group.completions, group.trace) for group in groups], device)
+
+
+def shared_of(group: Group, completions: Sequence[Completion], trace: Recorded | None = None) -> Shared:
+    """The prompt of a group with some of its completions."""
+    return Shared(group.prompt, [one.tokens for one in completions], trace, [one.given for one in completions])
 
 
 def packed_tokens(shared: Sequence[Shared]) -> int:

@@ -179,3 +179,14 @@ def check_address(url: str) -> None:
         raise ValueError("servers: an address holds no password; set VLLM_API_KEY in the environment")
     if not is_address or has_more:
         raise ValueError(f"servers: {url!r} is no address; write one like http://node3:8000")
+
+
+def check_length(problem: Problem, prompt: int, max_new_tokens: int, context: int) -> None:
+    """Raises ValueError where prompt and answer do not fit the context, all in tokens, or the prompt is empty."""
+    if prompt == 0:
+        raise ValueError(f"problem {problem.id}: its prompt has no tokens, and an answer must follow something")
+    if prompt + max_new_tokens > context:
+        raise ValueError(
+            f"problem {problem.id}: its prompt of {prompt} tokens and rollout.max_new_tokens = {max_new_tokens} exceed "
+            f"the model's context of {context} tokens: lower max_new_tokens or leave the problem out"
+        )

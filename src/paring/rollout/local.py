@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from paring.adapters.attach import state
-from paring.policy.chat import answer_text, opened_text, prompt_tokens
+from paring.policy.chat import answer_text, opened_text
 from paring.policy.model import Policy
 from paring.policy.packing import packed
 from paring.policy.probe import PROMPT, Misfit, compare, narrowed, probe_tokens, reasons, refusing
 from paring.policy.recording import Recording
+from paring.rollout.conversing import Prompts, sampled_with_replies
 from paring.rollout.decoding import Decoding
 from paring.rollout.engine import Reproduces, Sampling
 from paring.rollout.folded import sampler
@@ -51,12 +52,14 @@ class LocalEngine:
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
         """See Engine. Equal weights give equal tokens whatever stands beside them in the batch, up to rounding in
         the matrix library, which can differ with the number of rows and then flip a token at a near tie."""
+        context = self.policy.context
+        return sampled_with_replies(self._answers, self.policy, context, problems, group_size, sampling, key)
+
+    def _answers(
+        self, problems: Sequence[Problem], prompts: Prompts, group_size: int, sampling: Sampling, key: Key
+    ) -> list[Group]:
+        """As `sample`, after prompts that are given as tokens."""
         most = sampling.max_new_tokens
-        prompts = [prompt_tokens(self.policy.tokenizer, problem.messages) for problem in problems]
-        for problem, prompt in zip(problems, prompts, strict=True):
-            check_length(problem, len(prompt), most, self.policy.context)
-        if not problems:
-            return []
         noise_BT = np.stack(
             [uniforms(key, problem.id, member, most) for problem in problems for member in problem.members(group_size)]
         )
@@ -178,14 +181,3 @@ def _compare_decoding(policy: Policy) -> None:
     decoded_BT = decoding.logp_BT[:, : packed_BT.shape[1]] * batch.mask_BT
     what = "a token gets another log-prob while decoding than in a whole pass"
     compare(policy.model, decoded_BT[..., None], packed_BT[..., None], what)
-
-
-def check_length(problem: Problem, prompt: int, max_new_tokens: int, context: int) -> None:
-    """Raises ValueError where prompt and answer do not fit the context, all in tokens, or the prompt is empty."""
-    if prompt == 0:
-        raise ValueError(f"problem {problem.id}: its prompt has no tokens, and an answer must follow something")
-    if prompt + max_new_tokens > context:
-        raise ValueError(
-            f"problem {problem.id}: its prompt of {prompt} tokens and rollout.max_new_tokens = {max_new_tokens} exceed "
-            f"the model's context of {context} tokens: lower max_new_tokens or leave the problem out"
-        )

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from paring.policy.chat import answer_text, answer_tokens, prompt_tokens
 from paring.policy.model import Policy
-from paring.rollout.engine import Reproduces, Sampling
-from paring.rollout.local import check_length
+from paring.rollout.engine import Reproduces, Sampling, check_length
 from paring.types import Completion, Group, Key, Problem
 
 
@@ -31,6 +30,11 @@ class Teacher:
         Raises ValueError for a problem without a solution, or whose solution does not fit."""
         groups = []
         for problem in problems:
+            if problem.environment is not None:
+                raise ValueError(
+                    f"problem {problem.id} is a conversation with an environment, which no worked solution shows: "
+                    "choose an objective that samples"
+                )
             prompt = prompt_tokens(self.policy.tokenizer, problem.messages)
             tokens = self._solution(problem, len(prompt))
             if len(tokens) > sampling.max_new_tokens:

@@ -29,6 +29,7 @@ METRICS: dict[str, str] = {
     "length_wrong": "Mean length of the wrong answers in tokens; absent where none is wrong.",
     "length_max": "Length of the longest answer in tokens.",
     "truncated": "Share of the answers cut off at the length limit, 0 to 1; they can hardly be right.",
+    "answers": "Mean number of answers of a conversation with an environment; absent where no environment replies.",
     "redrawn": "Problems without signal that others replaced (rollout.redraws; DAPO's dynamic sampling).",
     "staleness": "Steps since the policy that sampled was the one trained; 0 with rollout.sync_every = 1.",
     "kl": "KL divergence from the reference (k3), in nats a token: of all answers trained on where the objective has a "

@@ -1,8 +1,10 @@
 """The protocol of a task: problems by split, and the check that scores an answer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
+from paring.tasks.own_calls import filled
 from paring.types import Group, Problem, Score, Split
 
 
@@ -44,9 +46,28 @@ class GroupTask(Task, Protocol):
 
 
 def judged(task: Task, groups: Sequence[Group]) -> list[list[Score]]:
-    """The task's score of each completion, [P][G]."""
+    """The task's score of each completion, [P][G]; of conversations those that their environments gave."""
+    if groups and all(group.problem.environment for group in groups):
+        return [_of_conversations(group) for group in groups]
     if isinstance(task, GroupTask):
         return task.score_groups(groups)
     pairs = [(group.problem, completion.text) for group in groups for completion in group.completions]
     scores = iter(task.score_all(pairs) if isinstance(task, BatchTask) else [task.score(*pair) for pair in pairs])
     return [[next(scores) for _ in group.completions] for group in groups]
+
+
+def _of_conversations(group: Group) -> list[Score]:
+    """The parts of a conversation's answers are added up, and its last answer says whether it is right, and what else
+    is known of it."""
+    score_G: list[Score | None] = []
+    failed_G: list[dict[str, str]] = []
+    for completion in group.completions:
+        parts: dict[str, float] = {}
+        failed: dict[str, str] = {}
+        for score in completion.scores:
+            failed |= score.failed
+            for name, part in score.parts.items():
+                parts[name] = parts.get(name, 0.0) + part
+        score_G.append(None if failed else replace(completion.scores[-1], parts=parts))
+        failed_G.append(failed)
+    return filled(score_G, failed_G)

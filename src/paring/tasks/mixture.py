@@ -16,6 +16,7 @@ from paring.tasks.chains import Chains
 from paring.tasks.countdown import Countdown
 from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.gsm8k import Gsm8k
+from paring.tasks.higher_lower import HigherLower
 from paring.tasks.maths import Maths
 from paring.tasks.own_data import OwnData
 from paring.tasks.own_task import OwnTask
@@ -30,6 +31,7 @@ OneTask = (
     | Chains
     | CountdownTiny
     | SumsAndProducts
+    | HigherLower
     | Gsm8k
     | Maths
     | ReasoningGym

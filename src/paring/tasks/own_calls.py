@@ -14,9 +14,10 @@ from typing import Annotated, Literal, SupportsFloat
 from pydantic import Field
 
 from paring.runtime.loops import awaited
+from paring.runtime.rows import message_of
 from paring.runtime.text import one_line
 from paring.settings.guard import guarded
-from paring.types import Score
+from paring.types import Reply, Score
 
 Failed = Literal["stop", "skip"]
 """The answer to a reward that could not be computed: "stop" ends the run with the reason; "skip" goes on without
@@ -72,6 +73,35 @@ def rewards_in(what: str, given: object, count: int) -> list[float | None]:
     if len(numbers) != count:
         raise CallFailed(f"{what} gave {len(numbers)} rewards for {count} completions; one for each")
     return numbers
+
+
+def replied(what: str, reply: Callable[[], object], *, seconds: float, failed: Failed) -> Reply:
+    """The reply of an environment of the user's own, checked. Where failures are skipped, one that fails ends the
+    conversation, without a score. Raises CallFailed unless they are."""
+    try:
+        given = called(what, reply, seconds=seconds)
+        if not isinstance(given, Reply):
+            raise CallFailed(f"{what} gave {type(given).__name__}; return a paring.Reply")
+        check_parts(what, given.score)
+        try:
+            turns = [message_of(turn, f"message[{place}]", what) for place, turn in enumerate(given.turns)]
+        except (ValueError, TypeError) as error:
+            raise CallFailed(str(error)) from error
+        return Reply(tuple(turns), given.score)
+    except CallFailed as error:
+        if failed == "stop":
+            raise
+        return Reply(score=Score({}, False, failed={"reply": str(error)}))
+
+
+def check_parts(what: str, score: object) -> Score:
+    """The score itself. Raises CallFailed where it is none, or a part of its reward is no finite number."""
+    if not isinstance(score, Score):
+        raise CallFailed(f"{what} gave {type(score).__name__}; return a Score")
+    for name, part in score.parts.items():
+        if not isinstance(part, int | float) or not math.isfinite(part):
+            raise CallFailed(f"{what} gave the part {name!r} a reward that is not finite: {part!r}")
+    return score
 
 
 def filled(

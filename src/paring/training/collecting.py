@@ -19,7 +19,7 @@ from paring.training.optim import Update
 from paring.training.setup import Setup, redraws
 from paring.training.shares import Answered, plain_answered, read_answered
 from paring.training.world import ALONE, World
-from paring.types import Group, Json, Key, Message, Problem, Score
+from paring.types import Completion, Group, Json, Key, Message, Problem, Score
 
 OF_A_TASK = ("reward", "reward_parts", "accuracy", "length", "truncated")
 """The metrics of each of several tasks."""
@@ -68,12 +68,14 @@ class Collected:
         return reward_PG
 
     def outcome(self, longest: int) -> Outcome:
-        """The outcome of the groups that are trained on. Raises as `reward_PG`."""
+        """The outcome of the groups that are trained on, of answers of at most `longest` tokens. Raises as
+        `reward_PG`."""
+        answers = max((group.problem.most_answers for group in self.groups), default=1)
         return Outcome(
             self.reward_PG()[self.kept],
             torch.tensor([[score.correct for score in self.scores[place]] for place in self.kept]),
-            torch.tensor([[len(one.tokens) for one in group.completions] for group in self.kept_groups]),
-            longest,
+            torch.tensor([[one.drawn for one in group.completions] for group in self.kept_groups]),
+            longest * answers,
             torch.tensor([[one.ended for one in group.completions] for group in self.kept_groups]),
             {name: self._part_PG(name) for name in dict.fromkeys(self._part_names())},
         )
@@ -94,7 +96,7 @@ class Collected:
         distribution, and it costs nothing, where the exact one is a pass over tokens x vocabulary."""
         scores = [score for row in self.scores for score in row]
         completions = [completion for group in self.groups for completion in group.completions]
-        lengths = [len(completion.tokens) for completion in completions]
+        lengths = [completion.drawn for completion in completions]
         by_correctness = {
             name: [length for length, score in zip(lengths, scores, strict=True) if score.correct == correct]
             for name, correct in (("length_correct", True), ("length_wrong", False))
@@ -115,6 +117,7 @@ class Collected:
             **{name: sum(of_these) / len(of_these) for name, of_these in by_correctness.items() if of_these},
             "length_max": max(lengths),
             "truncated": sum(not completion.ended for completion in completions) / len(completions),
+            **({"answers": answers} if (answers := answers_each(completions)) else {}),
             **({"reward_failures": failures} if failures else {}),
         } | (of_samples if sampled else {})
 
@@ -130,7 +133,7 @@ class Collected:
 
     def speed(self, update: Update, seconds: dict[str, float]) -> dict[str, float]:
         """Where the time of the step went, and tokens a second of sampling and of training."""
-        sampled = sum(len(completion.tokens) for group in self.groups for completion in group.completions)
+        sampled = sum(completion.drawn for group in self.groups for completion in group.completions)
         return {f"seconds_{phase}": spent for phase, spent in seconds.items()} | {
             "rollout_tokens_per_second": sampled / seconds["rollout"],
             "training_tokens_per_second": update.tokens * update.passes / seconds["training"],
@@ -143,7 +146,7 @@ class Collected:
         return [
             AnswerRow(
                 *(step, group.problem.id, group.problem.messages, group.problem.gold),
-                *(completion.text, len(completion.tokens), completion.ended),
+                *(completion.text, completion.drawn, completion.ended),
                 *(score.reward, score.parts, score.correct, score.traits, advantage),
             )
             for group, row, advantage_G in zip(self.groups, self.scores, advantage_PG.tolist(), strict=True)
@@ -200,6 +203,12 @@ def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch, world: W
             kept[place] = index
         groups, scores = groups + more_groups, scores + more_scores
     return Collected(groups, scores, kept, labels if is_mixture else ())
+
+
+def answers_each(completions: Sequence[Completion]) -> float | None:
+    """The mean number of answers of a conversation; None where no environment replies."""
+    counts = [len(completion.scores) for completion in completions if completion.scores]
+    return sum(counts) / len(counts) if counts else None
 
 
 def failures_of(scores: Sequence[Score]) -> dict[str, Json]:

@@ -12,7 +12,7 @@ from paring.maths.kl import LARGEST_LOG_RATIO, k3
 from paring.maths.mismatch import Correction
 from paring.maths.objective import LogProbs, Objective, Totals, per_token_mean
 from paring.policy.model import Policy
-from paring.policy.packing import Shared, pack
+from paring.policy.packing import Shared, pack, shared_of
 from paring.training.world import ALONE, World
 from paring.types import Group
 
@@ -143,10 +143,9 @@ def kl_of_sample(policy: Policy, groups: Sequence[Group], temperature: float, wo
     if policy.is_its_reference:
         return 0.0
     completions = sum(len(group.completions) for group in groups)
-    sample = [
-        Shared(group.prompt, [group.completions[0].tokens]) for group in groups[: max(1, completions // KL_SAMPLE)]
-    ]
-    totals = Totals(sequences=len(sample), tokens=sum(len(shared.completions[0]) for shared in sample))
+    chosen = groups[: max(1, completions // KL_SAMPLE)]
+    sample = [shared_of(group, group.completions[:1]) for group in chosen]
+    totals = Totals(sequences=len(sample), tokens=sum(group.completions[0].drawn for group in chosen))
     mine = [sample[place] for place in world.mine(range(len(sample)))]
     return world.sum(_kl(policy, mine, temperature, totals) if mine else 0.0)[0]
 

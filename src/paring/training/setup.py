@@ -19,10 +19,10 @@ from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.policy.recording import Recording
 from paring.policy.tokens import check_rows, embedding_rows
-from paring.rollout.engine import Rollout
+from paring.rollout.engine import Rollout, check_length
 from paring.rollout.gap import SamplingGap, is_exact, sampling_gap
 from paring.rollout.lagged import LaggedEngine
-from paring.rollout.local import LocalEngine, check_decodes, check_length
+from paring.rollout.local import LocalEngine, check_decodes
 from paring.rollout.served.served_engine import ServedEngine
 from paring.rollout.teacher import Teacher
 from paring.runtime.faults import RowFault, faults_in_words

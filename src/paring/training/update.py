@@ -11,7 +11,7 @@ from torch import Tensor
 from paring.maths.advantages import Outcome
 from paring.maths.objective import Objective, Totals
 from paring.policy.model import Policy
-from paring.policy.packing import Shared, pack, packed_tokens
+from paring.policy.packing import Shared, pack, packed_tokens, shared_of
 from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.training.measures import Measures, kl_of_sample
@@ -19,7 +19,7 @@ from paring.training.optim import Optimiser, Update, step_if_finite
 from paring.training.passes import Pass, log_probs, survey
 from paring.training.teaching import Teaching
 from paring.training.world import ALONE, World
-from paring.types import Group
+from paring.types import Completion, Group
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Worth:
     def totals(self) -> Totals:
         """The size of what the loss is a mean over; 1 where nothing is selected, so that the mean is 0."""
         lengths = [
-            len(completion.tokens)
+            completion.drawn
             for group, selected_G in zip(self.groups, self.selected_PG.tolist(), strict=True)
             for completion, selected in zip(group.completions, selected_G, strict=True)
             if selected
@@ -189,22 +189,21 @@ def cut(
     advantages: list[float] = []
     sampled: list[float] = []
     for group, advantage_G, needed_G in zip(groups, advantage_PG.tolist(), needed_PG.tolist(), strict=True):
-        members: list[tuple[int, ...]] = []
+        members: list[Completion] = []
         trace = group.trace and group.trace.of_prompt()
         for member, (advantage, needed) in enumerate(zip(advantage_G, needed_G, strict=True)):
             if not needed:
                 continue
             completion = group.completions[member]
-            with_it = [*(shared[:-1] if members else shared), Shared(group.prompt, [*members, completion.tokens])]
-            if shared and held(with_it) > tokens_per_pass:
+            before = shared[:-1] if members else shared
+            if shared and held([*before, shared_of(group, [*members, completion])]) > tokens_per_pass:
                 yield shared, torch.tensor(advantages), sampled
-                shared, advantages, sampled, members = [], [], [], []
+                before, advantages, sampled, members = [], [], [], []
                 trace = group.trace and group.trace.of_prompt()
-            if not members:
-                shared.append(Shared(group.prompt, members, trace))
-            members.append(completion.tokens)
+            members.append(completion)
             if trace and group.trace:
                 trace.completions.append(group.trace.completions[member])
+            shared = [*before, shared_of(group, members, trace)]
             advantages.append(advantage)
             sampled += completion.logprobs
     if shared:

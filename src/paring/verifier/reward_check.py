@@ -26,7 +26,7 @@ WAYS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class TrialReply:
     """The reward of one text, or the error and NaN, which is above no threshold."""
 
     reward: float
@@ -112,20 +112,20 @@ def _style(workers: Workers) -> tuple[str, float]:
     )
 
 
-def _replies(workers: Workers, questions: Sequence[tuple[str, str]]) -> list[Reply]:
+def _replies(workers: Workers, questions: Sequence[tuple[str, str]]) -> list[TrialReply]:
     """A reply to each (gold, text)."""
     lines = workers.ask([json.dumps({"gold": gold, "text": text}) for gold, text in questions])
     return [_reply(line) for line in lines]
 
 
-def _reply(line: str) -> Reply:
+def _reply(line: str) -> TrialReply:
     if line in (TIMEOUT, KILLED):
-        return Reply(nan, "no answer in time" if line == TIMEOUT else "it ended the process", SECONDS)
+        return TrialReply(nan, "no answer in time" if line == TIMEOUT else "it ended the process", SECONDS)
     match json.loads(line):
         case {"reward": float(reward), "seconds": float(seconds)} if isfinite(reward):
-            return Reply(reward, "", seconds)
+            return TrialReply(reward, "", seconds)
         case {"reward": reward, "seconds": float(seconds)}:
-            return Reply(nan, f"gives {reward}, no finite number", seconds)
+            return TrialReply(nan, f"gives {reward}, no finite number", seconds)
         case {"error": str(error), "seconds": float(seconds)}:
-            return Reply(nan, f"raises {error}", seconds)
+            return TrialReply(nan, f"raises {error}", seconds)
     raise AssertionError(line)

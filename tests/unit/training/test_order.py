@@ -80,5 +80,5 @@ def test_first_places_are_taken_by_all_alike():
 
 
 def test_servers_sample_a_problem_that_is_drawn_again_by_another_seed():
-    seeds = [seed_of(Key(0, 1), problem) for problem in numbered([PROBLEMS[0]] * 3)]
+    seeds = [seed_of(Key(0, 1), problem, 1) for problem in numbered([PROBLEMS[0]] * 3)]
     assert len(set(seeds)) == 3

@@ -28,12 +28,12 @@ def completion_question(
     return {"prompt": list(prompt), "n": count, "max_tokens": sampling.max_new_tokens, **how, **whole, **stop}
 
 
-def seed_of(key: Key, problem: Problem) -> int:
-    """62 bits for the answers to a problem, a function of (seed, step, problem); a step of fewer or other problems
-    changes none of them."""
+def seed_of(key: Key, problem: Problem, group_size: int) -> int:
+    """62 bits and more for the first of the answers to a problem, a function of (seed, step, problem, member); a step
+    of fewer or other problems changes none of them."""
     again = f" {problem.draw}" if problem.draw else ""  # drawn again in a step: sampled anew
     digest = blake2b(f"{key.seed} {key.step} {problem.id}{again}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> 2
+    return (int.from_bytes(digest) >> 2) + problem.members(group_size).start
 
 
 def replies(content: bytes, *, count: int, vocabulary: int, most: int) -> list[Continuation]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import starmap
 from typing import TypeVar
 
-from paring.policy.chat import prompt_tokens
 from paring.policy.model import Policy
+from paring.rollout.conversing import Prompts, sampled_with_replies
 from paring.rollout.engine import EngineFailed, Reproduces, Sampling
-from paring.rollout.local import check_length, completion_of
+from paring.rollout.local import completion_of
 from paring.rollout.served import routes
 from paring.rollout.served.answers import completion_question, seed_of, up_to_its_end
 from paring.rollout.served.canary import TOKENS, Continuation, canary_prompt, canary_question, check_gap, gap, scored
@@ -223,27 +223,24 @@ class PublishedPolicy:
 
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
         """See Engine. Where top_k or top_p restrict what can be drawn, the log-probs are those of the rest."""
-        engine, most = self.engine, sampling.max_new_tokens
-        policy, stops = engine.policy, stops_of(engine.policy.tokenizer, sampling.stop)
-        prompts = [prompt_tokens(policy.tokenizer, problem.messages) for problem in problems]
-        for problem, prompt in zip(problems, prompts, strict=True):
-            check_length(problem, len(prompt), most, engine.context)
-        if not problems:
-            return []
+        policy, context = self.engine.policy, self.engine.context
+        return sampled_with_replies(self._answers, policy, context, problems, group_size, sampling, key)
+
+    def _answers(
+        self, problems: Sequence[Problem], prompts: Prompts, group_size: int, sampling: Sampling, key: Key
+    ) -> list[Group]:
+        """As `sample`, after prompts that are given as tokens."""
+        policy, stops = self.engine.policy, stops_of(self.engine.policy.tokenizer, sampling.stop)
         count = 1 if sampling.temperature == 0 else group_size  # greedy answers are all the same
         questions = [
-            completion_question(
-                prompt, count, sampling, seed_of(key, problem) + problem.members(group_size).start, policy.ends
-            )
+            completion_question(prompt, count, sampling, seed_of(key, problem, group_size), policy.ends)
             for problem, prompt in zip(problems, prompts, strict=True)
         ]
         with self.version.used():
-            answers = engine.answers(
-                self.version, questions, count, lambda reply: up_to_its_end(reply, most, policy.ends, stops)
-            )
+            limit = sampling.max_new_tokens, policy.ends, stops
+            answers = self.engine.answers(self.version, questions, count, lambda one: up_to_its_end(one, *limit))
         groups = []
         for problem, prompt, replies in zip(problems, prompts, answers, strict=True):
             drawn = ((policy, prompt, one.tokens, one.logprobs, sampling, stops) for one in replies)
-            completions = tuple(starmap(completion_of, drawn)) * (group_size // count)
-            groups.append(Group(problem, prompt, completions))
+            groups.append(Group(problem, prompt, tuple(starmap(completion_of, drawn)) * (group_size // count)))
         return groups
