@@ -62,7 +62,7 @@ def test_the_supervised_loop_is_the_quickstart_on_solutions(tmp_path):
     assert expected[-1] < expected[0] / 1.2
 
 
-@pytest.mark.parametrize("name", ["own_task", "own_reward", "own_objective"])
+@pytest.mark.parametrize("name", ["own_task", "own_environment", "own_reward", "own_objective"])
 def test_the_command_of_an_example_trains(name, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     (command,) = (line for line in example(name).__doc__.splitlines() if line.strip().startswith("paring train"))

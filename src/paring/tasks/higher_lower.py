@@ -13,7 +13,7 @@ from paring.tasks.splits import hold_out
 from paring.types import Environment, Message, Problem, Reply, Score, Split
 
 CENTRES = range(20, 80)
-LOGICAL = 0.1
+LOGICAL = 0.3
 
 
 @settings
@@ -39,7 +39,7 @@ class HigherLower:
         return self.reply(problem, [{"role": "assistant", "content": text}]).score
 
     def reply(self, problem: Problem, turns: Sequence[Message]) -> Reply:
-        """Parts, for each guess: `found` 1.0 where it is the number; `logical` 0.1 where it can be the number by the
+        """Parts, for each guess: `found` 1.0 where it is the number; `logical` 0.3 where it can be the number by the
         question and the earlier replies, and at once for all guesses that are left where it is the number. Trait:
         `logical`, of the last guess."""
         number, centre = int(problem.gold), int(problem.messages[-1]["content"].partition("+")[0])
