@@ -26,8 +26,8 @@ EVERYTHING = [
     "rollout.sync_every=2",
     "rollout.redraws=2",
 ]
-L1RA = ["adapter.kind=l1ra", "adapter.rank=4", "adapter.events=3", "adapter.shrink=60", "adapter.reach=3.0"]
-L1RA += ["adapter.settle=0.3", "steps=6", "optimiser.lr=0.003", "optimiser.warmup=0"]
+L1RA = ["adapter.kind=l1ra", "adapter.rank=4", "adapter.events=3", "adapter.settle=0.3"]
+L1RA += ["steps=6", "optimiser.lr=0.003", "optimiser.warmup=0"]
 RUNS = {"lora": ["steps=5"], "everything": ["steps=3", *EVERYTHING, "optimiser.tokens_per_pass=2000"], "l1ra": L1RA}
 SAME = ("reward", "accuracy", "length", "loss", "kl", "clip_fraction", "ratio_high", "grad_norm", "redrawn", "tokens")
 

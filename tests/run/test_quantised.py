@@ -134,8 +134,8 @@ def test_a_dense_fp32_base_has_no_gap_to_tell(small_run):
 @pytest.mark.parametrize("quantisation", ["4bit", "8bit"])
 def test_l1ra_trains_beside_a_quantised_base(small_run, tmp_path, quantisation):
     folder = tmp_path / "run"
-    changes = {"steps": 2, "model.quantisation": quantisation, "optimiser.lr": 0.01, "optimiser.warmup": 0}
-    adapter = {"adapter.kind": "l1ra", "adapter.events": 2, "adapter.shrink": 60.0, "adapter.dropout": 0.1}
+    changes = {"steps": 3, "model.quantisation": quantisation, "optimiser.lr": 0.01, "optimiser.warmup": 0}
+    adapter = {"adapter.kind": "l1ra", "adapter.events": 2, "adapter.dropout": 0.1}
     train(small_run(changes | adapter | {"optimiser.weight_decay": 0.1}), folder)
     assert len(list(read_rows(folder / "ranks.jsonl"))) == 2
     policy = open_subject(str(folder)).policy

@@ -18,8 +18,8 @@ from paring.subjects.export import export
 from paring.subjects.opening import open_subject
 
 KINDS = {
-    "l1ra": {"kind": "l1ra", "rank": 4, "events": 3, "shrink": 60.0, "reach": 3.0, "settle": 0.3},
-    "in ranks": {"kind": "l1ra", "rank": 4, "events": 3, "shrink": 60.0, "reach": 3.0, "budget": "ranks", "cap": 9},
+    "l1ra": {"kind": "l1ra", "rank": 4, "events": 3, "settle": 0.3},
+    "in ranks": {"kind": "l1ra", "rank": 4, "events": 3, "settle": 0.3, "budget": "ranks", "floor": 1, "cap": 9},
     "l1ra-reference": {"kind": "l1ra-reference", "rank": 4, "events": 3, "gate_lr": 1.0, "l1": 0.1},
 }
 SAME_BYTES = (
@@ -47,17 +47,22 @@ def run_of_kind(request, small_run, tmp_path_factory):
 def test_ranks_move_and_the_budget_is_kept(run_of_kind):
     run, folder = run_of_kind
     rows = list(read_rows(folder / "ranks.jsonl"))
-    assert [row["step"] for row in rows] == ([2, 4, 6] if run.adapter.kind == "l1ra" else [2, 4])
-    before = dict.fromkeys(rows[0]["ranks"], 4)
-    price = rows[0]["cost"] if run.adapter.budget == "parameters" else dict.fromkeys(before, 1)
-    budget = sum(4 * price[path] for path in before)
+    # Ranks move in the first 4 of 6 steps, and the budget falls from that of 6 in every module to that of 4.
+    adapter, falls = run.adapter, {2: 5.0, 3: 4.5, 4: 4.0} if run.adapter.kind == "l1ra" else {2: 4.0, 4: 4.0}
+    assert [row["step"] for row in rows] == list(falls)
+    before = dict.fromkeys(rows[0]["ranks"], adapter.first_rank)
+    price = rows[0]["cost"] if adapter.budget == "parameters" else dict.fromkeys(before, 1)
     for row in rows:
+        budget = int(falls[row["step"]] * sum(price.values()))
         assert sum(row["ranks"][path] * price[path] for path in before) + row["unassigned"] == budget
         for path, rank in row["ranks"].items():
             assert rank == before[path] - row["pruned"].get(path, 0) + row["grown"].get(path, 0)
-            assert 1 <= rank <= (run.adapter.cap or 16 if run.adapter.kind == "l1ra" else 99)
+            assert len(row["worth"][path]) == rank - row["grown"].get(path, 0)
+            if adapter.kind == "l1ra":
+                assert adapter.floor <= rank <= adapter.greatest
         before = row["ranks"]
-        assert row["kl"] >= 0 and (run.adapter.kind != "l1ra" or row["kl"] == 0)
+        assert row["kl"] >= 0 and min(row["null"].values()) >= 0
+    assert rows[-1]["unassigned"] >= 0
     assert any(row["pruned"] for row in rows) and any(row["grown"] for row in rows)
     metrics = list(read_rows(folder / "metrics.jsonl"))
     assert all(0 <= row["gate"] <= 1 and 0 <= row["gates_at_zero"] < 1 for row in metrics)
@@ -112,7 +117,7 @@ def uninterrupted(paring_child, recipe, tmp_path_factory):
     ("at", "call"),
     [
         pytest.param("paring.training.loop:rank_event", 1, id="before the first event"),
-        pytest.param("paring.training.rank_events:apply_plan", 2, id="within an event"),
+        pytest.param("paring.adapters.moving:apply_plan", 4, id="within an event"),
         pytest.param("paring.runtime.journal:Journal.ranks", 2, id="before an event is journalled"),
         pytest.param("paring.training.loop:save", 2, id="between an event and its checkpoint"),
         pytest.param("paring.training.rl:rl_step", 4, id="after the checkpoint of an event"),
@@ -160,10 +165,13 @@ def test_lora_at_the_ranks_that_a_run_found(paring_child, small_overrides, unint
         (['adapter.ranks={"up_proj"=9999}'], "its smaller side is"),
         (["adapter.ranks=nowhere.json"], "adapter.ranks = 'nowhere.json': no such file"),
         (['adapter.ranks={"*"=4}', "adapter.most_parameters=99"], "above adapter.most_parameters = 99"),
-        (["adapter.kind=l1ra", "adapter.floor=9"], "floor = 9 is above the start rank 8"),
-        (["adapter.kind=l1ra", "adapter.cap=3"], "cap = 3 is below the start rank 8"),
-        (["adapter.kind=l1ra", "adapter.shrink=0", "adapter.reach=0.5"], "no gate could come from 1 to 0"),
-        (["adapter.kind=l1ra", "adapter.events=99"], "adapter.events = 99: the run has 4 steps only"),
+        (["adapter.kind=l1ra", "adapter.floor=9"], "floor = 9 is above rank = 8"),
+        (["adapter.kind=l1ra", "adapter.cap=3"], "cap = 3 is below the start rank, slack x rank = 12"),
+        (
+            ["adapter.kind=l1ra", "adapter.nominate=0.5"],
+            "adapter.nominate: L1 acts on what the next budget has no room",
+        ),
+        (["adapter.kind=l1ra", "adapter.events=99"], "adapter.events = 99: ranks move in the first 2 of 4 steps"),
         (["adapter.kind=l1ra-reference", "adapter.events=5"], "adapter.events = 5: the run has 4 steps only"),
         (
             ["adapter.kind=l1ra-reference", "adapter.budget=parameters"],

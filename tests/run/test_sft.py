@@ -260,20 +260,14 @@ def test_examples_that_are_too_long_are_left_out_and_counted(recipe, tmp_path, c
     assert note in capsys.readouterr().out
 
 
-L1RA = [
-    "adapter.kind=l1ra",
-    "adapter.events=3",
-    "adapter.shrink=2.0",
-    "adapter.settle=0.3",
-    "optimiser.weight_decay=0.1",
-]
+L1RA = ["adapter.kind=l1ra", "adapter.events=3", "adapter.settle=0.3", "optimiser.weight_decay=0.1"]
 
 
 @pytest.mark.parametrize(
     ("at", "call"),
     [
         pytest.param(f"{SHELL}rank_event", 2, id="before an event"),
-        pytest.param("paring.training.rank_events:apply_plan", 2, id="within an event"),
+        pytest.param("paring.adapters.moving:apply_plan", 4, id="within an event"),
         pytest.param(f"{SHELL}save", 2, id="before the checkpoint after it"),
     ],
 )

@@ -67,7 +67,7 @@ def test_a_scale_is_made_up_for_by_the_factors(start):
 
 def test_ranks_move_from_those_of_the_start_within_the_budget(start, small_run, tmp_path):
     changes = {"adapter.kind": "l1ra", "adapter.start": str(start[0]), "adapter.rank": 4, "adapter.events": 2}
-    result = train(small_run(changes | {"adapter.shrink": 60.0, "optimiser.lr": 0.01}), tmp_path / "run")
+    result = train(small_run(changes | {"optimiser.lr": 0.01}), tmp_path / "run")
     assert result.exit_code == 0
     events = list(read_rows(tmp_path / "run" / "ranks.jsonl"))
     assert len(events) == 2 and all(sum(event["ranks"].values()) <= 4 * 3 for event in events)
@@ -83,7 +83,10 @@ def test_ranks_move_from_those_of_the_start_within_the_budget(start, small_run, 
             {"adapter.rank": 2, "adapter.cap": 9},
             r"larger than the budget of adapter.rank = 2 .*set adapter.rank = 3 or",
         ),
-        ({"adapter.rank": 2, "adapter.cap": 2}, "has rank 3, above the cap of 2: set adapter.cap = 3 or higher"),
+        (
+            {"adapter.rank": 2, "adapter.slack": 1.0, "adapter.cap": 2},
+            "has rank 3, above the cap of 2: set adapter.cap = 3 or higher",
+        ),
         ({"adapter.floor": 4}, "adapter.floor = 4, and a module of adapter.start has rank 3: lower the floor"),
         ({"adapter.kind": "l1ra-reference", "adapter.rank": 2, "adapter.events": 2}, "set adapter.rank = 3 or higher"),
     ],

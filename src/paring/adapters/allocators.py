@@ -86,6 +86,10 @@ class Adalora(_Budgeted):
     def watch(self) -> GradientWatch:
         return Sensitivity()
 
+    def may_grow(self, step: int, steps: int) -> bool:
+        """Ranks only fall."""
+        return False
+
     def is_event(self, step: int, steps: int) -> bool:
         """Whether ranks move after step `step`, from 1, of `steps`."""
         begin, end = self._moving(steps)
@@ -145,6 +149,10 @@ class Allocated(_Budgeted):
 
     def watch(self) -> GradientWatch:
         return GradientNorm()
+
+    def may_grow(self, step: int, steps: int) -> bool:
+        """Whether ranks can be given at an event after step `step`."""
+        return True
 
     def is_event(self, step: int, steps: int) -> bool:
         """Whether the budget is shared out after step `step`."""

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from paring.adapters.first_rows import Draw
-from paring.adapters.kinds import Adapter, Allocator, Gated, Lora
+from paring.adapters.kinds import Adapter, Gated, Lora
 from paring.adapters.linear import features_of
 from paring.adapters.lowrank import LowRankLinear
-from paring.adapters.ranks import Components, RankPlan
+from paring.adapters.ranks import RankPlan
 from paring.adapters.targets import targeted_modules
 
 Adapters = Mapping[str, LowRankLinear]
@@ -50,7 +50,7 @@ def ranks_to_attach(adapter: Adapter, modules: Mapping[str, nn.Module]) -> dict[
     features = {path: found for path, module in modules.items() if (found := features_of(module)) is not None}
     if isinstance(adapter, Lora):
         return adapter.ranks_on(features)
-    return dict.fromkeys(features, adapter.first_rank if isinstance(adapter, Allocator) else adapter.rank)
+    return dict.fromkeys(features, adapter.first_rank)
 
 
 def adapters_of(model: nn.Module) -> dict[str, LowRankLinear]:
@@ -116,14 +116,13 @@ def set_ranks(adapters: Adapters, ranks: Mapping[str, int]) -> None:
         adapter.resize(kept, adapter.A_RI.new_zeros(rank - len(kept), adapter.in_features))
 
 
-def components_of(adapters: Adapters) -> dict[str, Components]:
-    """The numbers of each adapter that a rank event decides by; all must be gated."""
-    components = {}
+def gates_of(adapters: Adapters) -> dict[str, tuple[float, ...]]:
+    """The gates of each adapter; all must be gated."""
+    gates = {}
     for path, adapter in adapters.items():
         assert adapter.c_R is not None, f"{path} has no gates"
-        cost = adapter.in_features + adapter.out_features
-        components[path] = Components(tuple(adapter.c_R.tolist()), tuple(adapter.strength_R().tolist()), cost)
-    return components
+        gates[path] = tuple(adapter.c_R.tolist())
+    return gates
 
 
 def apply_plan(adapters: Adapters, plan: RankPlan, draw: Draw, *, seed: int, step: int) -> None:

@@ -106,9 +106,10 @@ class LowRankLinear(nn.Module):
         return self.scale * (self.gated_OR.float() @ self.A_RI.float())
 
     @torch.no_grad()
-    def strength_R(self) -> Tensor:
-        """s |a_i| |b_i|, the Frobenius norm of what component i adds to W where its gate is 1: [rank]."""
-        return self.scale * self.A_RI.norm(dim=1) * self.B_OR.norm(dim=0)
+    def delta_norm(self) -> float:
+        """The Frobenius norm of s B diag(c) A, from the factors alone."""
+        A_RI, B_OR = self.A_RI.float(), self.gated_OR.float()
+        return self.scale * sqrt(max(0.0, float(((A_RI @ A_RI.T) * (B_OR.T @ B_OR)).sum())))
 
     @torch.no_grad()
     def resize(self, kept: Sequence[int], grown_RI: Tensor) -> None:

@@ -173,6 +173,7 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
     work = work_of(run, shapes, prompt)
     own = adapter if kind == adapter.kind else None
     bounded = own if isinstance(own, L1ra | Allocated) else L1ra()
+    started = own if isinstance(own, L1ra | Adalora) else L1ra()
     ranks: dict[str, int] = {}
     if kind == "lora" and isinstance(adapter, Lora) and adapter.ranks is not None:
         ranks = adapter.ranks_on({module.path: (module.inputs, module.outputs) for module in targets})
@@ -194,9 +195,9 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         fused=on_gpu and work.largest_pass(run.optimiser.tokens_per_pass, packed=shapes.packed).tokens > TILE,
         packed=shapes.packed,
         budget="ranks" if kind == "l1ra-reference" else bounded.budget,
-        floor=bounded.floor if isinstance(bounded, L1ra) else 0,
+        floor=1 if kind == "l1ra-reference" else bounded.floor if isinstance(bounded, L1ra) else 0,
         cap=bounded.cap,
-        slack=own.slack if isinstance(own, Adalora) else 1.0,
+        slack=started.slack if kind in ("l1ra", "adalora") else 1.0,
         ranks=ranks,
     )
 

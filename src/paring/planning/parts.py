@@ -41,15 +41,16 @@ def trained(shapes: Shapes, job: Job) -> int:
 
 def most_ranks(job: Job) -> dict[Linear, int]:
     """The ranks at their dearest. LoRA's are fixed and AdaLoRA's fall. With a budget of parameters that is where they
-    start, too: what moves costs no more, but for the few gates that more ranks on cheap modules have. With a budget of
-    ranks, all of them on the widest modules, up to the cap."""
+    start, too, at slack x rank: what moves costs no more, but for the few gates that more ranks on cheap modules have.
+    With a budget of ranks, all of them on the widest modules, up to the cap."""
+    ranks = {module: job.first_rank_of(module) for module in job.targets}
     if job.budget == "parameters" or job.kind in ("lora", "adalora"):
-        return {module: job.first_rank_of(module) for module in job.targets}
+        return ranks
+    # The reference knows no cap, and a cap of 0 is eight times the rank (adapters/l1ra.py).
+    greatest = inf if job.kind == "l1ra-reference" else max(*ranks.values(), job.cap or 8 * job.rank)
+    free = sum(ranks.values())
     ranks = dict.fromkeys(job.targets, min(job.floor, job.rank))
-    free = job.rank * len(job.targets) - sum(ranks.values())
-    # The reference knows no cap, and a cap of 0 is four times the start, or eight times (adapters/kinds.py).
-    most = {"l1ra-reference": inf, "allocated": job.cap or 8 * job.rank}.get(job.kind, job.cap or 4 * job.rank)
-    greatest = max(job.rank, most)
+    free -= sum(ranks.values())
     for module in sorted(job.targets, key=lambda module: -module.rank_cost):
         given = int(min(free, greatest - ranks[module]))
         ranks[module] += given

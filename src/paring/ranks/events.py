@@ -1,6 +1,6 @@
 """ranks.jsonl, read and checked: one event a line."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,12 @@ class Event:
     """Left over after the event, in the unit of the budget."""
     pruned: Mapping[str, int]
     grown: Mapping[str, int]
-    importance: Mapping[str, float | None]
+    worth: Mapping[str, Sequence[float]]
+    """KL in nats a token of removing each component; empty in records of before it was measured."""
+    null: Mapping[str, float]
+    """KL of an update of the same norm in a random direction."""
+    closed: Mapping[str, int]
+    """Components that L1 had closed, which are among those pruned."""
     cost: Mapping[str, int]
     growth: bool
     kl: float | None
@@ -55,10 +60,13 @@ def _event(row: dict[str, Any], where: str) -> Event:
         counts = row.get(name)
         if not isinstance(counts, dict) or any(type(count) is not int or count < 0 for count in counts.values()):
             raise ValueError(f"{where}: {name} must give a count, 0 or more, by module")
-    kinds = {"step": int, "unassigned": int, "importance": dict, "growth": bool, "kl": int | float | None}
+    kinds = {"step": int, "unassigned": int, "growth": bool, "kl": int | float | None}
     for name, kind in kinds.items():
         if name not in row or not isinstance(row[name], kind):
             raise ValueError(f"{where}: {name} is missing or of the wrong kind")
     if not row["ranks"] or row["cost"].keys() != row["ranks"].keys():
         raise ValueError(f"{where}: ranks and cost must name the same modules, at least one")
-    return Event(**{field.name: row[field.name] for field in fields(Event)})
+    later: dict[str, Any] = {"worth": {}, "null": {}, "closed": {}}
+    if any(not isinstance(row.get(name, {}), dict) for name in later):
+        raise ValueError(f"{where}: {', '.join(later)} must be given by module")
+    return Event(**{field.name: (later | row)[field.name] for field in fields(Event)})

@@ -111,7 +111,7 @@ def _mark_events(axes: "Axes", ranks: Ranks) -> None:
     """A triangle above each event, hollow where pruned ranks are not given again."""
     marks = {
         "rank event": [event.step for event in ranks.events if event.growth],
-        "rank event, re-assignment over": [event.step for event in ranks.events if not event.growth],
+        "rank event, none can be given": [event.step for event in ranks.events if not event.growth],
     }
     for (words, steps), filling in zip(marks.items(), ("0.2", "white"), strict=True):
         for step in steps:

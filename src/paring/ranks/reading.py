@@ -1,6 +1,6 @@
 """The ranks of a run: its folder -> modules, sums over them, events. No model is needed."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +18,15 @@ Label = TypeVar("Label", bound=Hashable)
 
 @dataclass(frozen=True)
 class Module:
-    """An adapted module; `cost` counts the parameters of one rank."""
+    """An adapted module. `cost`: parameters of one rank; `worth`: KL in nats a token of removing its update, to second
+    order, and `null`: of an update of the same norm in a random direction. None where they were not measured."""
 
     path: str
     place: Place
     start: int
     end: int
-    importance: float | None
+    worth: float | None
+    null: float | None
     cost: int
 
     @property
@@ -67,10 +69,16 @@ class Part:
         return max(module.end for module in self.modules)
 
     @property
-    def importance(self) -> float | None:
-        """The mean over the modules that have one."""
-        known = [module.importance for module in self.modules if module.importance is not None]
-        return sum(known) / len(known) if known else None
+    def worth(self) -> float | None:
+        """The sum over the modules that have one."""
+        known = [module.worth for module in self.modules if module.worth is not None]
+        return sum(known) if known else None
+
+    @property
+    def null(self) -> float | None:
+        """The sum over the modules that have one."""
+        known = [module.null for module in self.modules if module.null is not None]
+        return sum(known) if known else None
 
     @property
     def parameters_at_start(self) -> int:
@@ -196,19 +204,21 @@ def read_ranks(run: Path) -> Ranks:
             f"all ranks are {rank} still. Come back when {folder.ranks.name} has its first line"
         )
     first, last = events[0], events[-1]
-    # An adapter that was started from a folder may have brought other ranks: then only the record knows them.
-    start = (
-        first.before
-        if "start" in adapter or kind == "adalora" or not isinstance(rank, int)
-        else dict.fromkeys(first.ranks, rank)
-    )
+    # With slack, or from a folder, adapters begin with other ranks: then only the record knows them.
+    start = first.before
+    if isinstance(rank, int) and not {"start", "slack"} & adapter.keys():
+        start = dict.fromkeys(first.ranks, rank)
     check_record(start, events, folder.ranks)
     where = places(last.ranks)
     modules = tuple(
-        Module(name, where[name], start[name], end, last.importance.get(name), last.cost[name])
+        Module(name, where[name], start[name], end, _sum(last.worth, name), last.null.get(name), last.cost[name])
         for name, end in last.ranks.items()
     )
     return Ranks(run, kind, str(adapter.get("budget", "ranks")), max(step, last.step), Part(modules), events)
+
+
+def _sum(worth: Mapping[str, Sequence[float]], path: str) -> float | None:
+    return sum(worth[path]) if path in worth else None
 
 
 def _own_name(stack: str, others: set[str]) -> str:

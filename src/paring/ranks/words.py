@@ -8,8 +8,6 @@ from paring.runtime.tables import LONGEST_CELL, Table
 from paring.runtime.text import count_words, one_line
 from paring.types import Json
 
-GATES = {"l1ra": "at zero", "l1ra-reference": "below the threshold"}
-"""How the gates of components that go are described, by the kind of adapter."""
 MOST_MOVED = 5
 """Modules that are listed among those that gained most, and among those that lost most."""
 
@@ -45,7 +43,7 @@ def summary(ranks: Ranks) -> list[str]:
 
 def _types_table(ranks: Ranks) -> Table:
     return Table(
-        ["module type", "modules", "start", "end", "change", "mean", "min-max", "parameters", "change", "importance"],
+        ["module type", "modules", "start", "end", "change", "mean", "min-max", "parameters", "change", "KL", "null"],
         [
             [
                 name,
@@ -57,11 +55,12 @@ def _types_table(ranks: Ranks) -> Table:
                 f"{part.low}-{part.high}",
                 f"{part.parameters:,}",
                 _growth(part),
-                _importance(part),
+                *_map(part),
             ]
             for name, part in [*ranks.types.items(), ("all", ranks.all)]
         ],
-        "ranks by module type (importance: s c |a| |b|, mean over components, then modules)",
+        "ranks by module type (KL: nats a token that removing the updates costs, to second order; null: updates of the "
+        "same norm in random directions)",
     )
 
 
@@ -90,28 +89,27 @@ def _moved_table(ranks: Ranks) -> Table:
     gained = [module for module in falling[:MOST_MOVED] if module.change > 0]
     lost = [module for module in falling[: -MOST_MOVED - 1 : -1] if module.change < 0]
     rows = [
-        [module.path, str(module.start), str(module.end), _signed(module.change), _importance(module)]
+        [module.path, str(module.start), str(module.end), _signed(module.change), *_map(module)]
         for module in gained + lost
     ]
-    return Table(["module", "start", "end", "change", "importance"], rows, "modules that gained most and lost most")
+    return Table(["module", "start", "end", "change", "KL", "null"], rows, "modules that gained most and lost most")
 
 
 def event_words(ranks: Ranks, number: int) -> str:
     """The event of this number, from 0, in one line, with its cause."""
     event = ranks.events[number]
     cause, effects = "nothing pruned", []
-    # Some of a module's last components may stay whatever their gates: without pruning, gates are not mentioned.
     if pruned := sum(event.pruned.values()):
-        gates = GATES.get(ranks.kind)
-        gone = f"{count_words(pruned, 'gate')} {gates}" if gates else f"{count_words(pruned, 'rank')} removed"
-        cause = f"{gone} in {count_words(len(event.pruned), 'module')}"
+        cause = f"{count_words(pruned, 'component')} removed from {count_words(len(event.pruned), 'module')}"
+        if closed := sum(event.closed.values()):
+            cause += f", {closed:,} by their gates"
     if event.grown:
         types = sorted(ranks.by_type(event.grown).items(), key=lambda item: -item[1])
         named = ", ".join(f"{one_line(label, LONGEST_CELL)} {count}" for label, count in types)
         given, modules = sum(event.grown.values()), count_words(len(event.grown), "module")
         effects.append(f"{count_words(given, 'rank')} given to {modules} ({named})")
     if not event.growth:
-        effects.append("re-assignment is over")
+        effects.append("none can be given")
     effect = ", ".join([*(effects or ["none given"]), f"{_amount(ranks, event.unassigned)} unassigned"])
     return f"step {event.step}: {cause}; {effect}; " + ("no KL" if event.kl is None else f"KL {event.kl:.2g}")
 
@@ -167,7 +165,7 @@ def as_plain(ranks: Ranks) -> dict[str, Json]:
                 "stack": module.place.stack,
                 "layer": module.place.layer,
                 "type": ranks.label(module),
-                **{name: getattr(module, name) for name in ("start", "end", "change", "importance", "cost")},
+                **{name: getattr(module, name) for name in ("start", "end", "change", "worth", "null", "cost")},
             }
             for module in ranks.all.modules
         ],
@@ -186,7 +184,8 @@ def _sums(part: Part) -> dict[str, Json]:
         "max": part.high,
         "parameters_at_start": part.parameters_at_start,
         "parameters": part.parameters,
-        "importance": part.importance,
+        "worth": part.worth,
+        "null": part.null,
     }
 
 
@@ -225,5 +224,6 @@ def _growth(part: Part) -> str:
     return f"{100 * (part.parameters / before - 1):+.1f} %" if before else "-"
 
 
-def _importance(part: Part | Module) -> str:
-    return "-" if part.importance is None else f"{part.importance:#.3g}"
+def _map(part: Part | Module) -> list[str]:
+    """What its updates do, and what random ones of their norm would."""
+    return ["-" if value is None else f"{value:#.3g}" for value in (part.worth, part.null)]

@@ -33,6 +33,11 @@ WORDS = {
 
 RENAMED = {"task.train": "task.data", "task.test_data": "task.test", "data.path": "data.data"}
 """Settings by the names that they had."""
+GONE = {
+    "adapter.nominate": "L1 acts on what the next budget has no room for, and takes no such setting: leave it out. The "
+    "adapter of a run that had it can be opened, exported and trained on as the PEFT folder RUN/adapter"
+}
+"""Settings that are no more, and what there is in their place."""
 
 
 class RunFailed(RuntimeError):
@@ -151,6 +156,8 @@ def _unknown(key: str, data: "Mapping[str, Json]", root: type, others: "Mapping[
     section = key.rpartition(".")[0]
     if key in RENAMED:
         return f"{key}: is called {RENAMED[key]}"
+    if key in GONE:
+        return f"{key}: {GONE[key]}"
     if key in valid_keys(root):
         return f"{key}: exists, but not for the kind that is chosen in [{section}]"
     if methods := [method for method, other in others.items() if key in valid_keys(other)]:

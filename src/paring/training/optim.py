@@ -1,7 +1,7 @@
 """The optimiser of the adapters: settings, learning-rate schedule, its state by parameter name, the guard of a step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
@@ -14,6 +14,7 @@ from paring.adapters.gates import Factors, GateRule
 from paring.adapters.gradient_scores import GradientWatch
 from paring.adapters.moments import RANK_AXIS, moved
 from paring.adapters.ranks import Move
+from paring.adapters.rotation import Turn, turned
 from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, settings
 
 WATCH = "watch/"
@@ -73,7 +74,10 @@ class Optimiser:
         self.gate_rule, self.watch = gate_rule, watch
         gates = {name.removesuffix(".c"): gate for name, gate in named.items() if name.endswith(".c")}
         assert bool(gates) == (gate_rule is not None), "gates need a rule, and a rule gates"
-        self.gated = {path: Factors(named[f"{path}.A"], named[f"{path}.B"], gate) for path, gate in gates.items()}
+        self.gated = {
+            path: Factors(named[f"{path}.A"], named[f"{path}.B"], gate, torch.zeros_like(gate.data))
+            for path, gate in gates.items()
+        }
         matrices = [parameter for name, parameter in named.items() if not name.endswith(".c")]
         groups = [{"params": matrices, "weight_decay": adam.weight_decay}]
         if gate_rule is not None:
@@ -113,23 +117,45 @@ class Optimiser:
             self.watch.transplant(moves)
         self._freshen({path: move.grown for path, move in moves.items()})
 
+    def turn(self, path: str, by: Turn) -> None:
+        """Follow an adapter whose components were turned (adapters/rotation.py)."""
+        for last in RANK_AXIS:
+            held = self.adamw.state[self.named[f"{path}.{last}"]]
+            for slot, second in (("exp_avg", False), ("exp_avg_sq", True)):
+                if slot in held:
+                    held[slot] = turned(held[slot], by, last, second=second)
+
+    def weigh(self, weights: Mapping[str, Sequence[float]]) -> None:
+        """Set the weight of L1 on each component until the next rank event, by adapter."""
+        for path, weight_R in weights.items():
+            self.gated[path] = replace(self.gated[path], weight_R=self.gated[path].c_R.new_tensor(weight_R))
+
+    @property
+    def fresh(self) -> dict[str, int]:
+        """How many components of each adapter, its last, came in at the last rank event."""
+        return {path: one.fresh for path, one in self.gated.items()}
+
     def restart(self) -> None:
         """Forget all moments and step counts, as a new optimiser would."""
         self.adamw.state.clear()
 
     def state(self) -> dict[str, Tensor]:
         """Adam's tensors as `<parameter>/<slot>`; the step count is one of them. For gates also how many components
-        came in at the last rank event, as `<path>.c/fresh`."""
+        came in at the last rank event, as `<path>.c/fresh`, and the weights of L1, as `<path>.c/weight`."""
         held = self.adamw.state
         adam = {f"{name}/{slot}": value for name, p in self.named.items() for slot, value in held[p].items()}
         watched = {f"{WATCH}{name}": value for name, value in self.watch.state.items()} if self.watch else {}
-        return adam | watched | {f"{path}.c/fresh": torch.tensor(one.fresh) for path, one in self.gated.items()}
+        fresh = {f"{path}.c/fresh": torch.tensor(one.fresh) for path, one in self.gated.items()}
+        weight = {f"{path}.c/weight": one.weight_R for path, one in self.gated.items()}
+        return adam | watched | fresh | weight
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `state` gave. Raises ValueError where names or shapes are not this optimiser's."""
         fresh = {name: int(value) for name, value in tensors.items() if name.endswith("/fresh")}
         self._freshen({name.removesuffix(".c/fresh"): count for name, count in fresh.items()})
-        tensors = {name: value for name, value in tensors.items() if name not in fresh}
+        weights = {name: value for name, value in tensors.items() if name.endswith("/weight")}
+        self.weigh({name.removesuffix(".c/weight"): value.tolist() for name, value in weights.items()})
+        tensors = {name: value for name, value in tensors.items() if name not in fresh and name not in weights}
         if self.watch is not None:
             watched = {name.removeprefix(WATCH): tensors.pop(name) for name in list(tensors) if name.startswith(WATCH)}
             self.watch.state = {name: self._placed(name, value) for name, value in watched.items()}
@@ -148,8 +174,11 @@ class Optimiser:
         return value.to(self.named[key.rpartition("/")[0]].device) if value.dim() else value
 
     def _freshen(self, counts: Mapping[str, int]) -> None:
-        """How many components of each adapter came in at the last rank event."""
-        self.gated = {path: replace(one, fresh=counts.get(path, 0)) for path, one in self.gated.items()}
+        """How many components of each adapter came in at the last rank event. No component is shrunk yet."""
+        self.gated = {
+            path: replace(one, fresh=counts.get(path, 0), weight_R=torch.zeros_like(one.c_R.data))
+            for path, one in self.gated.items()
+        }
 
 
 @dataclass

@@ -1,19 +1,25 @@
-"""The rank event of L1RA: plan, apply, move the optimiser's state, and give the journal its row."""
+"""The rank event of a run: look, move ranks and the optimiser's state, and give the journal its row."""
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paring.adapters.attach import Adapters, apply_plan, components_of, published_parameters
+from paring.adapters.attach import Adapters, published_parameters
 from paring.adapters.gates import GateRule
 from paring.adapters.gradient_scores import GradientWatch
-from paring.adapters.kinds import Adapter, Allocator, Gated, L1raReference, Moving
-from paring.adapters.ranks import RankEvent, changes_the_function
+from paring.adapters.kinds import Adapter, Allocator, Gated, L1ra, Moving
+from paring.adapters.moving import move_ranks
+from paring.adapters.ranks import RankEvent
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch
-from paring.training.allocation_event import allocation_event
-from paring.training.change import predictions
+from paring.policy.sensitivity import seen_by
 from paring.training.optim import Optimiser
+from paring.types import Key
+
+PROBE_TOKENS = 256
+"""Tokens on which the change of the policy is measured, at most."""
 
 
 def gate_rule(adapter: Adapter, updates: int) -> GateRule | None:
@@ -30,23 +36,27 @@ def rank_event(
     adapter: Moving, policy: Policy, optimiser: Optimiser, probe: PackedBatch, *, step: int, steps: int, seed: int
 ) -> RankEvent:
     """The event after step `step` of `steps`: ranks move in place, and with them the optimiser's state. `probe` holds
-    tokens of the step, on which the policy before and after is compared."""
-    if isinstance(adapter, Allocator):
-        return allocation_event(adapter, policy, optimiser, probe, step=step, steps=steps, seed=seed)
-    before = components_of(policy.adapters)
-    plan = adapter.plan(before, step=step, steps=steps, matrices_lr=optimiser.lr)
-    old_MV = predictions(policy, probe) if changes_the_function(plan, before) else None
-    apply_plan(policy.adapters, plan, adapter.draw, seed=seed, step=step)
-    kl = 0.0
-    if old_MV is not None:  # KL(old || new) in nats a token
-        new_MV = predictions(policy, probe)
-        kl = float(functional.kl_div(new_MV, old_MV, log_target=True, reduction="batchmean"))
-    if isinstance(adapter, L1raReference) and plan.moves:
-        optimiser.restart()
-    else:
-        optimiser.transplant(plan.moves)
-    after, growth = components_of(policy.adapters), adapter.may_grow(step, steps)
-    return RankEvent.of(step, before, plan, after, kl=kl, growth=growth)
+    tokens of the step, on which components are measured, and the policy before and after compared."""
+    old_MV = _predictions(policy, probe)
+    event = move_ranks(
+        adapter,
+        policy.adapters,
+        seen_by(policy, probe, seed=Key(seed, step).number()),
+        optimiser,
+        watch=optimiser.watch,
+        fresh=optimiser.fresh,
+        step=step,
+        steps=steps,
+        seed=seed,
+        matrices_lr=optimiser.lr,
+    )
+    if isinstance(adapter, L1ra):
+        optimiser.weigh(adapter.weights(event, steps))
+    if not event.pruned:
+        return replace(event, kl=0.0)
+    # KL(old || new) in nats a token
+    kl = functional.kl_div(_predictions(policy, probe), old_MV, log_target=True, reduction="batchmean")
+    return replace(event, kl=max(0.0, float(kl)))
 
 
 def rank_metrics(adapters: Adapters) -> dict[str, float]:
@@ -60,3 +70,10 @@ def rank_metrics(adapters: Adapters) -> dict[str, float]:
         "gates_at_zero": float((gate_R == 0).float().mean()),
         "adapter_parameters": published_parameters(adapters),
     }
+
+
+@torch.no_grad()
+def _predictions(policy: Policy, probe: PackedBatch) -> Tensor:
+    """log pi of every token of the vocabulary, at the first predicted positions: [M, V]."""
+    hidden_ND = policy.hidden(probe.token_N[None], probe.position_N[None], probe.layout)[0]
+    return functional.log_softmax(policy.logits(hidden_ND[probe.predictor_M[:PROBE_TOKENS]]), dim=-1)

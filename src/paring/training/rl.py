@@ -8,7 +8,6 @@ from paring.adapters.attach import parameters_by_name
 from paring.evaluation.items import Item
 from paring.evaluation.measuring import measure
 from paring.maths.objective import Objective, steered
-from paring.policy.packing import packed
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import stopwatch
 from paring.runtime.memory import give_back_freed_memory
@@ -23,7 +22,7 @@ from paring.training.rank_events import gate_rule, rank_metrics, watch_of
 from paring.training.result import Result
 from paring.training.setup import Setup, in_words, prepare
 from paring.training.shares import check_dropout, check_processes
-from paring.training.update import Worth, improve
+from paring.training.update import Worth, first_pass, improve
 from paring.training.world import ALONE, World
 from paring.types import Json, Key
 
@@ -124,7 +123,7 @@ def rl_step(
         **setup.serving_metrics(),
         **collected.speed(update, watch.seconds),
     }
-    probe = partial(packed, worth.groups[:1], setup.policy.device)
+    probe = partial(first_pass, setup.policy, worth, run.optimiser.tokens_per_pass)
     return Step(metrics, watch.elapsed(), update, probe, collected.rows(number, worth.advantage_PG))
 
 

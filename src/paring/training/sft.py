@@ -91,7 +91,8 @@ def sft_step(
         "training_tokens_per_second": update.tokens / watch.seconds["training"],
         "seconds_training": watch.seconds["training"],
     }
-    probe = partial(pack_examples, examples[:1], setup.policy.device)
+    first = next(cut_examples(examples, run.optimiser.tokens_per_pass, setup.policy.tokens_held))
+    probe = partial(pack_examples, first, setup.policy.device)
     return Step(metrics, watch.elapsed(), update, probe)
 
 

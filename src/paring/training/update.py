@@ -11,7 +11,7 @@ from torch import Tensor
 from paring.maths.advantages import Outcome
 from paring.maths.objective import Objective, Totals
 from paring.policy.model import Policy
-from paring.policy.packing import Shared, pack, packed_tokens, shared_of
+from paring.policy.packing import PackedBatch, Shared, pack, packed_tokens, shared_of
 from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.training.measures import Measures, kl_of_sample
@@ -165,6 +165,13 @@ def improve(
                 if update.dropped:
                     return update
     return update
+
+
+def first_pass(policy: Policy, worth: Worth, tokens_per_pass: int) -> PackedBatch:
+    """As many of a rollout's completions as fit one pass, whatever their advantages."""
+    everything_PG = torch.ones_like(worth.selected_PG)
+    shared, _, _ = next(cut(worth.groups, worth.advantage_PG, everything_PG, tokens_per_pass, policy.tokens_held))
+    return pack(shared, policy.device)
 
 
 def divided(problems: int, minibatches: int) -> list[range]:

@@ -224,7 +224,7 @@ def test_gates_by_hand():
     assert adapter(torch.tensor([1.0, 2.0])).tolist() == [5.0]
     # s B diag(c) A = 0.5 (2 [1, -1] + [2, 0]) = [2, -1].
     assert adapter.delta_OI().tolist() == [[2.0, -1.0]]
-    assert adapter.strength_R().tolist() == pytest.approx([0.5 * 2 * sqrt(2), 0.5 * 4 * 2])
+    assert adapter.delta_norm() == pytest.approx(sqrt(5))
     assert adapter.merge().weight.tolist() == [[3.0, 1.0]]
 
 

@@ -17,7 +17,9 @@ FIRST = {
     "unassigned": 1,
     "pruned": {Q0: 3, Q1: 1},
     "grown": {UP0: 2, UP1: 1},
-    "importance": {Q0: 0.01, UP0: 0.2, Q1: 0.04, UP1: 0.1},
+    "worth": {Q0: [0.01], UP0: [0.1, 0.06, 0.04], Q1: [0.03, 0.01], UP1: [0.1]},
+    "null": {Q0: 0.02, UP0: 0.1, Q1: 0.02, UP1: 0.04},
+    "closed": {Q0: 2},
     "cost": COST,
     "growth": True,
     "kl": 0.0,
@@ -28,7 +30,9 @@ SECOND = FIRST | {
     "unassigned": 2,
     "pruned": {Q0: 1},
     "grown": {},
-    "importance": {Q0: None, UP0: 0.3, Q1: 0.05, UP1: 0.1},
+    "worth": {UP0: [0.2, 0.1], Q1: [0.05], UP1: [0.1]},
+    "null": {UP0: 0.1, Q1: 0.02, UP1: 0.05},
+    "closed": {},
     "growth": False,
     "kl": 0.00025,
 }
@@ -57,8 +61,8 @@ def ranks(write):
 
 def uniform(paths, *, rank=4):
     """An event at which nothing moved."""
-    values = {name: dict.fromkeys(paths, value) for name, value in (("ranks", rank), ("cost", 2), ("importance", 1.0))}
-    return FIRST | values | {"pruned": {}, "grown": {}, "unassigned": 0}
+    values = {name: dict.fromkeys(paths, value) for name, value in (("ranks", rank), ("cost", 2), ("worth", [1.0]))}
+    return FIRST | values | {"pruned": {}, "grown": {}, "closed": {}, "null": {}, "unassigned": 0}
 
 
 def sums(part: Part):
@@ -79,21 +83,29 @@ def test_sums_by_type_by_layer_and_of_all(ranks):
     assert (ranks.all.parameters_at_start, ranks.all.parameters) == (320, 360)
 
 
-def test_importance_is_the_mean_of_what_is_known(ranks):
-    assert ranks.types["q_proj"].importance == 0.05
-    assert ranks.types["up_proj"].importance == pytest.approx(0.2)
+def test_the_map_is_the_sum_of_what_is_known(ranks):
+    assert (ranks.types["q_proj"].worth, ranks.types["q_proj"].null) == (0.05, 0.02)
+    assert ranks.types["up_proj"].worth == pytest.approx(0.4) and ranks.types["up_proj"].null == pytest.approx(0.15)
+
+
+def test_a_record_of_before_the_map_was_measured(write):
+    old = {name: value for name, value in FIRST.items() if name not in ("worth", "null", "closed")}
+    ranks = read_ranks(write(old | {"importance": {Q0: 0.1}}))
+    assert ranks.all.worth is None and ranks.all.end == 15
+    assert ["all", "4", "16", "15", "-1", "3.75", "1-6", "370", "+15.6", "%", "-", "-"] in [
+        line.split() for line in as_text(ranks).splitlines()
+    ]
 
 
 def test_each_event_in_words(ranks):
     assert [event_words(ranks, number) for number in (0, 1)] == [
-        "step 5: 4 gates at zero in 2 modules; 3 ranks given to 2 modules (up_proj 3), 1 unassigned; KL 0",
-        "step 10: 1 gate at zero in 1 module; re-assignment is over, 2 unassigned; KL 0.00025",
+        "step 5: 4 components removed from 2 modules, 2 by their gates; 3 ranks given to 2 modules (up_proj 3), "
+        "1 unassigned; KL 0",
+        "step 10: 1 component removed from 1 module; none can be given, 2 unassigned; KL 0.00025",
     ]
 
 
 def test_words_where_little_is_to_say(write):
-    ranks = read_ranks(write(FIRST, kind="l1ra-reference"))
-    assert event_words(ranks, 0).startswith("step 5: 4 gates below the threshold in 2 modules; 3 ranks given")
     ranks = read_ranks(write(uniform([Q0]) | {"kl": None}))
     assert event_words(ranks, 0) == "step 5: nothing pruned; none given, 0 unassigned; no KL"
 
@@ -114,11 +126,11 @@ def test_the_text_says_it_all(ranks):
         "parameters 320 -> 360 (+12.5 %)",
     ]
     cells = [line.split() for line in lines]
-    assert ["q_proj", "2", "8", "3", "-5", "1.50", "0-3", "30", "-62.5", "%", "0.0500"] in cells
-    assert ["all", "4", "16", "14", "-2", "3.50", "0-6", "360", "+12.5", "%", "0.150"] in cells
+    assert ["q_proj", "2", "8", "3", "-5", "1.50", "0-3", "30", "-62.5", "%", "0.0500", "0.0200"] in cells
+    assert ["all", "4", "16", "14", "-2", "3.50", "0-6", "360", "+12.5", "%", "0.450", "0.170"] in cells
     assert ["0", "0", "6", "6", "-2"] in cells and ["1", "3", "5", "8", "0"] in cells
-    at = cells.index([UP0, "4", "6", "+2", "0.300"])
-    assert cells[at + 1 : at + 3] == [[UP1, "4", "5", "+1", "0.100"], [Q0, "4", "0", "-4", "-"]]
+    at = cells.index([UP0, "4", "6", "+2", "0.300", "0.100"])
+    assert cells[at + 1 : at + 3] == [[UP1, "4", "5", "+1", "0.100", "0.0500"], [Q0, "4", "0", "-4", "-", "-"]]
 
 
 def test_thirds_of_the_layers(write):
@@ -169,7 +181,8 @@ def test_json_holds_every_module_sum_and_event(ranks):
         "start": 4,
         "end": 0,
         "change": -4,
-        "importance": None,
+        "worth": None,
+        "null": None,
         "cost": 10,
     }
     assert plain["types"]["up_proj"]["change"] == 3
@@ -190,6 +203,7 @@ def test_json_holds_every_module_sum_and_event(ranks):
         (FIRST | {"growth": "yes"}, "event 1: growth is missing or of the wrong kind"),
         ({name: value for name, value in FIRST.items() if name != "kl"}, "event 1: kl is missing"),
         (FIRST | {"cost": {Q0: 1}}, "event 1: ranks and cost must name the same modules"),
+        (FIRST | {"worth": [1.0]}, "event 1: worth, null, closed must be given by module"),
         (FIRST | {"ranks": {}, "cost": {}}, "event 1: ranks and cost must name the same modules, at least one"),
         (FIRST | {"pruned": {Q0: 2, Q1: 1}}, "step 5: .*q_proj' has rank 1, which does not follow from 4 before it"),
         (SECOND, "step 10: .*the file is not the whole record of this run"),
@@ -269,7 +283,7 @@ class TestFigures:
         drawn = {name: content.decode() for name, content in self.figures(ranks, tmp_path / "figures").items()}
         for text in ("start rank 4 everywhere", "sum 16 at the start, 14 now", "rank (start 4: white)", "5.5"):
             assert text in drawn["ranks-map.svg"]
-        for text in ("q_proj  3 (−62 %)", "up_proj  11 (+38 %)", "unassigned  2", "re-assignment over", "nats a token"):
+        for text in ("q_proj  3 (−62 %)", "up_proj  11 (+38 %)", "unassigned  2", "none can be given", "nats a token"):
             assert text in drawn["ranks-flow.svg"]
 
     def test_areas_count_in_the_unit_of_the_budget(self, ranks, write):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from paring.adapters.attach import apply_plan, attach, components_of, parameters_by_name
+from paring.adapters.attach import apply_plan, attach, gates_of, parameters_by_name
 from paring.adapters.gates import Proximal
 from paring.adapters.kinds import L1ra
 from paring.adapters.ranks import Move, RankPlan
@@ -29,7 +29,7 @@ class Masked:
     first: dict[str, torch.Tensor] = field(default_factory=dict)
     second: dict[str, torch.Tensor] = field(default_factory=dict)
     step: int = 0
-    fresh: list[int] = field(default_factory=list)
+    weight: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self):
         self.first = {name: torch.zeros_like(value) for name, value in self.values.items()}
@@ -52,15 +52,9 @@ class Masked:
                 v = self.second[name][slot] = beta2 * self.second[name][slot] + (1 - beta2) * gradient[slot] ** 2
                 direction = (m / (1 - beta1**self.step)) / ((v / (1 - beta2**self.step)).sqrt() + ADAM.epsilon)
                 self.values[name][slot] = (1 - lr * decay) * self.values[name][slot] - lr * direction
-        gate = {slot: float(self.values["c"][slot].clamp(min=0)) for slot in self.live}
-        value = {
-            slot: gate[slot] * float(self.values["A"][slot].norm() * self.values["B"][slot].norm())
-            for slot in self.live
-        }
-        mean = sum(value.values()) / len(value)
         for slot in self.live:
-            weight = 0.0 if slot in self.fresh else max(0.0, 1 - 2 * value[slot] / mean)
-            self.values["c"][slot] = min(max(gate[slot] - RULE.shrink * weight, 0.0), 1.0)
+            gate = max(float(self.values["c"][slot]), 0.0)
+            self.values["c"][slot] = min(max(gate - RULE.shrink * self.weight.get(slot, 0.0), 0.0), 1.0)
 
     def move(self, kept, rows_RI):
         survivors = [self.live[place] for place in kept]
@@ -70,7 +64,10 @@ class Masked:
             for name in self.values:
                 self.first[name][slot] = 0.0
                 self.second[name][slot] = torch.stack([self.second[name][one] for one in survivors]).mean(0)
-        self.live, self.fresh = survivors + free, free
+        self.live, self.weight = survivors + free, {}
+
+    def weigh(self, weight_R):
+        self.weight = dict(zip(self.live, weight_R, strict=True))
 
 
 @pytest.fixture
@@ -86,7 +83,7 @@ def problem():
 
 def both_ways(problem):
     model, x_NI, target_NO = problem
-    adapters = attach(model, L1ra(rank=4, alpha=2.0), seed=0)
+    adapters = attach(model, L1ra(rank=4, slack=1.0, alpha=2.0), seed=0)
     adapter = adapters["0"].double()
     slots = {
         "A": torch.zeros(SLOTS, 7, dtype=torch.float64),
@@ -104,6 +101,7 @@ def test_moving_in_place_is_masking(problem):
     adapters, optimiser, masked, x_NI, target_NO = both_ways(problem)
     adapter = adapters["0"]
     plans = {4: ((0, 2, 3), 0), 8: ((0, 1, 2), 3), 14: ((1, 4, 5), 2), 20: ((0, 1, 2, 3, 4), 1)}
+    weights = {5: (0.0, 1.0, 0.5), 15: (0.2, 0.0, 0.9, 0.0, 0.0)}
     for step in range(1, STEPS + 1):
         optimiser.zero_grad()
         loss = ((adapter(x_NI) - target_NO) ** 2).mean()
@@ -124,6 +122,9 @@ def test_moving_in_place_is_masking(problem):
             gone_OI = (gone_OI - adapter.delta_OI()).double()
             # What changes of the function is what the removed components did, and nothing by growth.
             torch.testing.assert_close(before - adapter(x_NI), x_NI @ gone_OI.T, rtol=1e-4, atol=1e-5)
+        if step in weights:
+            optimiser.weigh({"0": weights[step]})
+            masked.weigh(weights[step])
         live = masked.live
         for name, found in (("A", adapter.A_RI), ("B", adapter.B_OR.T), ("c", adapter.c_R)):
             torch.testing.assert_close(found.data, masked.values[name][live], rtol=1e-9, atol=1e-12)
@@ -158,7 +159,7 @@ def test_pruning_closed_components_changes_nothing(problem):
     adapter = adapters["0"]
     adapter.B_OR.data.normal_(generator=torch.Generator().manual_seed(3))
     adapter.c_R.data[[1, 3]] = 0.0
-    assert components_of(adapters)["0"].importance_R[1] == 0.0
+    assert gates_of(adapters) == {"0": (1.0, 0.0, 1.0, 0.0)}
     before = adapter(x_NI).detach()
     apply_plan(adapters, RankPlan({"0": Move((0, 2), 0)}, 0), L1ra().draw, seed=0, step=1)
     torch.testing.assert_close(adapter(x_NI), before, rtol=1e-14, atol=1e-14)
@@ -197,4 +198,5 @@ def test_a_restart_forgets_everything(problem):
     ((adapters["0"](x_NI) - target_NO) ** 2).mean().backward()
     optimiser.step(ADAM.lr)
     optimiser.restart()
-    assert optimiser.state() == {"0.c/fresh": torch.tensor(0)}
+    left = optimiser.state()
+    assert left.keys() == {"0.c/fresh", "0.c/weight"} and not any(value.any() for value in left.values())

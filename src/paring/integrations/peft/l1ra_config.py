@@ -22,7 +22,7 @@ class GatedConfig(PeftConfig):
     """The settings class of paring that holds the method's logic."""
 
     r: int = OURS.rank
-    """The rank at which every module starts."""
+    """The rank in whose budget training ends; L1raConfig starts at slack x r, the reference at r."""
     lora_alpha: float = 8.0
     """s = lora_alpha / r, whatever the ranks become. The default is PEFT's, which gives s = 1, as in the paper."""
     lora_dropout: float = 0.0
@@ -68,6 +68,11 @@ class GatedConfig(PeftConfig):
         return self.METHOD(rank=self.r, alpha=self.lora_alpha, dropout=self.lora_dropout, **own)
 
     @property
+    def first_rank(self) -> int:
+        """The rank of every module at the start that no pattern names."""
+        return self.method.first_rank
+
+    @property
     def scale(self) -> float:
         """s = lora_alpha / r."""
         return plain_scale(self.lora_alpha, self.r)
@@ -79,10 +84,10 @@ class L1raConfig(GatedConfig):
     `adapter` of a paring recipe, with the same defaults; they act through L1raCallback."""
 
     budget: Literal["parameters", "ranks"] = OURS.budget
+    slack: float = OURS.slack
     events: int = OURS.events
     shrink: float = OURS.shrink
     reach: float = OURS.reach
-    nominate: float = OURS.nominate
     floor: int = OURS.floor
     cap: int = OURS.cap
     settle: float = OURS.settle

@@ -91,13 +91,13 @@ def adapters_of(model: nn.Module, adapter: str = "default") -> dict[str, LowRank
 
 
 def rank_of(config: GatedConfig, path: str) -> int:
-    """The rank of a module: that of the first pattern which fits the end of its path, else r.
+    """The rank of a module: that of the first pattern which fits the end of its path, else the start rank.
 
     The whole path, anchored and escaped as note_ranks writes it, is looked up first: PEFT's search tries one regular
     expression a pattern, and a large model has a pattern for almost every module."""
     literal = f"^{re.escape(path)}"
     key = literal if literal in config.rank_pattern else get_pattern_key(list(config.rank_pattern), path)
-    return config.rank_pattern.get(key, config.r)
+    return config.rank_pattern.get(key, config.first_rank)
 
 
 def note_ranks(model: nn.Module) -> None:
@@ -109,8 +109,8 @@ def note_ranks(model: nn.Module) -> None:
             continue
         ranks = {path: layer.rank(name) for path, layer in layers_of(model, name).items()}
         if any(rank != rank_of(config, path) for path, rank in ranks.items()):
-            noted = copy.copy(config)
-            noted.rank_pattern = {f"^{re.escape(path)}": rank for path, rank in ranks.items() if rank != config.r}
+            noted, first = copy.copy(config), config.first_rank
+            noted.rank_pattern = {f"^{re.escape(path)}": rank for path, rank in ranks.items() if rank != first}
             configs[name] = noted
 
 

@@ -1,7 +1,8 @@
 """The optimiser of somebody else's trainer: a group of its own for the gates, and its state through rank events."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
@@ -9,9 +10,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import StateDict
 
+from paring.adapters.attach import ranks_of
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.moments import RANK_AXIS, moved
-from paring.adapters.ranks import Modules, Move
+from paring.adapters.ranks import Move
+from paring.adapters.rotation import Turn, turned
 from paring.integrations.peft.l1ra_model import config_of
 
 FIRST = frozenset({"exp_avg", "momentum_buffer", "state1"})
@@ -78,32 +81,50 @@ def follow(lr_scheduler: LRScheduler, optimizer: Optimizer, group: Mapping[str, 
             known[name][:] = entries
 
 
-def transplant(
-    optimizer: Optimizer, adapters: Mapping[str, LowRankLinear], before: Modules, moves: Mapping[str, Move]
-) -> None:
-    """Follow the adapters through a rank event (adapters/moments.py). What is not stored element by element, such as
-    8-bit moments, starts anew, with a warning."""
-    lost = False
-    for path, move in moves.items():
-        one, old_rank = adapters[path], len(before[path].gate_R)
+class Following:
+    """The optimiser of somebody else's trainer as it follows the adapters (adapters/moving.py). What is not stored
+    element by element, such as 8-bit moments, starts anew, with a warning."""
+
+    def __init__(self, optimizer: Optimizer, adapters: Mapping[str, LowRankLinear]) -> None:
+        self.optimizer, self.adapters, self.ranks = optimizer, adapters, ranks_of(adapters)
+
+    def transplant(self, moves: Mapping[str, Move]) -> None:
+        for path, move in moves.items():
+            for held, last in self._held(path):
+                for slot in _moments(held):
+                    held[slot] = moved(held[slot], move, RANK_AXIS[last], second=slot in SECOND)
+        self.ranks = ranks_of(self.adapters)
+
+    def turn(self, path: str, by: Turn) -> None:
+        for held, last in self._held(path):
+            for slot in _moments(held):
+                held[slot] = turned(held[slot], by, last, second=slot in SECOND)
+
+    def restart(self) -> None:
+        self.optimizer.state.clear()
+
+    def _held(self, path: str) -> Iterator[tuple[dict[str, Any], str]]:
+        """What is held of each parameter of an adapter, where it can follow."""
+        one = self.adapters[path]
         assert one.c_R is not None, f"{path} has no gates"
-        for parameter, axis in zip((one.A_RI, one.B_OR, one.c_R), RANK_AXIS.values(), strict=True):
-            held = optimizer.state.get(parameter)
+        for parameter, last in zip((one.A_RI, one.B_OR, one.c_R), RANK_AXIS, strict=True):
+            held = self.optimizer.state.get(parameter)
             if not held:
                 continue  # no step was made yet
-            if _is_plain(held, parameter, axis, old_rank):
-                # SGD has no momentum before its first step.
-                for slot in (name for name in held.keys() & (FIRST | SECOND) if held[name] is not None):
-                    held[slot] = moved(held[slot], move, axis, second=slot in SECOND)
-            else:
-                del optimizer.state[parameter]
-                lost = True
-    if lost:
-        warnings.warn(
-            f"{type(optimizer).__name__} keeps moments that cannot follow a rank event; those of the modules whose "
-            "ranks moved start anew. torch's AdamW (optim='adamw_torch') keeps them.",
-            stacklevel=2,
-        )
+            if _is_plain(held, parameter, RANK_AXIS[last], self.ranks[path]):
+                yield held, last
+                continue
+            del self.optimizer.state[parameter]
+            warnings.warn(
+                f"{type(self.optimizer).__name__} keeps moments that cannot follow a rank event; those of the modules "
+                "whose ranks moved start anew. torch's AdamW (optim='adamw_torch') keeps them.",
+                stacklevel=2,
+            )
+
+
+def _moments(held: Mapping[str, object]) -> list[str]:
+    """The moments among what is held: SGD has no momentum before its first step."""
+    return [slot for slot in held.keys() & (FIRST | SECOND) if held[slot] is not None]
 
 
 def _constant(step: int) -> float:

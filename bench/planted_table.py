@@ -1,0 +1,81 @@
+"""The table of planted.py's runs: what each arm takes of the oracle's gain over LoRA of its size, and its map.
+
+python bench/planted_table.py bench/planted.jsonl"""
+
+import json
+import math
+import sys
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+T_QUANTILE = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
+"""97.5 % of Student's t, by the number of seeds."""
+BASE = "lora:2"
+
+
+def main() -> None:
+    lines = [json.loads(text) for text in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
+    worlds: dict[tuple[str, str], dict[int, dict[str, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
+    for line in lines:
+        worlds[line["pattern"], line["equal"]][line["seed"]][line["arm"]] = line
+    print(
+        "pattern | equal | arm | seeds | log KL ratio to lora:2 | share of the oracle's gain | AUC of the map | of "
+        "map/null"
+    )
+    for (pattern, equal), seeds in worlds.items():
+        for arm in dict.fromkeys(arm for arms in seeds.values() for arm in arms):
+            both = [arms for arms in seeds.values() if {arm, BASE, "oracle"} <= arms.keys()]
+            gains = [math.log(arms[BASE]["kl"] / arms[arm]["kl"]) for arms in both]
+            oracle = [math.log(arms[BASE]["kl"] / arms["oracle"]["kl"]) for arms in both]
+            share = f"{sum(gains) / sum(oracle):.2f}" if pattern != "null" else "-"
+            areas = [auc(arms[arm]["map"], arms[arm]["planted"]) for arms in both]
+            ratios = [auc(over_null(arms[arm]), arms[arm]["planted"]) for arms in both]
+            row = [pattern, equal, arm, str(len(both)), interval([-gain for gain in gains]), share]
+            print(" | ".join([*row, average(areas), average(ratios)]))
+        if pattern == "null":
+            types(seeds)
+
+
+def types(seeds: dict[int, dict[str, dict[str, Any]]]) -> None:
+    """Sums of final ranks by type under the null, where each is 6 in truth; and shares of the map."""
+    for arm in ("l1ra", BASE):
+        sums: dict[str, list[float]] = defaultdict(list)
+        shares: dict[str, list[float]] = defaultdict(list)
+        for arms in seeds.values():
+            line, whole = arms[arm], sum(arms[arm]["map"].values())
+            for name in dict.fromkeys(path.rpartition(".")[2] for path in line["ranks"]):
+                inside = [path for path in line["ranks"] if path.endswith(name)]
+                sums[name].append(sum(line["ranks"][path] for path in inside))
+                shares[name].append(sum(line["map"][path] for path in inside) / whole)
+        print("null", arm, {name: (round(mean(sums[name]), 1), round(mean(shares[name]), 3)) for name in sums})
+
+
+def over_null(line: dict[str, Any]) -> dict[str, float]:
+    return {path: value / line["null"][path] if line["null"][path] else 0.0 for path, value in line["map"].items()}
+
+
+def auc(score: dict[str, float], planted: dict[str, int]) -> float | None:
+    """The chance that a planted module has a higher score than another."""
+    yes = [score[path] for path, rank in planted.items() if rank]
+    no = [score[path] for path, rank in planted.items() if not rank]
+    if not yes or not no:
+        return None
+    return sum((one > other) + 0.5 * (one == other) for one in yes for other in no) / (len(yes) * len(no))
+
+
+def interval(values: list[float]) -> str:
+    """Mean and half of its 95 % interval over seeds."""
+    if len(values) < 2:
+        return f"{mean(values):+.3f}"
+    return f"{mean(values):+.3f} ± {T_QUANTILE[len(values)] * stdev(values) / math.sqrt(len(values)):.3f}"
+
+
+def average(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{mean(known):.2f}" if known else "-"
+
+
+if __name__ == "__main__":
+    main()
