@@ -3,7 +3,8 @@
 One JSON request a line: {"args": [...], "log": path, "at": "module:name" | null, "call": n, "signal": number}.
 Right before the n-th call of that function the child sends itself the signal. One JSON answer a line: the exit code.
 With "kill": [root, position, mode] it is killed at that durable operation under `root` (killing.py); position 0 kills
-never, and the number of operations is written to the file "count".
+never, and the number of operations is written to the file "count". With "in_run" that is not the child itself but the
+first process of paring that it starts, a run of a study: armed/sitecustomize.py.
 With "ranks": n there are n children, the processes of one run as torchrun would start them; "at" is for the one whose
 number is "rank". The answer is then the list of their exit codes, and each logs to "log".<rank>.
 """
@@ -45,9 +46,16 @@ def run_child(request: dict) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     sys.argv = ["paring", *request["args"]]
-    killer = Killer(*request["kill"]) if request["kill"] else None
+    killer = Killer(*request["kill"]) if request["kill"] and not request["in_run"] else None
     if killer:
         killer.arm()
+    elif request["kill"]:
+        claim = request["log"] + ".claim"
+        Path(claim).unlink(missing_ok=True)
+        os.environ["PARING_TEST_KILL"] = json.dumps([*request["kill"], claim, request["count"]])
+        here = Path(__file__).parent
+        places = [str(here / "armed"), str(here), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
     if request["at"]:
         send_before(request["at"], request["call"], request["signal"])
     try:

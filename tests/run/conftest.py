@@ -39,11 +39,12 @@ def paring_child(tmp_path_factory) -> Iterator[Callable[..., Ended]]:
         signal: int = signal.SIGKILL,
         kill: tuple[Path, int, str] | None = None,
         count: Path | None = None,
+        in_run: bool = False,
         ranks: int = 0,
         rank: int = 0,
     ) -> Ended | list[Ended]:
         request = {"args": list(map(str, args)), "log": str(log), "at": at, "call": call, "signal": int(signal)}
-        request |= {"kill": kill and [str(kill[0]), *kill[1:]], "count": count and str(count)}
+        request |= {"kill": kill and [str(kill[0]), *kill[1:]], "count": count and str(count), "in_run": in_run}
         request |= {"ranks": ranks, "rank": rank}
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()

@@ -1,8 +1,9 @@
 """Killed at any durable operation, the same command or --resume goes on, to the same bytes and nothing left behind.
 
-In a study it is the parent that is killed; its runs save and end by themselves.
+Of a study the parent is killed, whose runs then save and end by themselves, or ("study-run") its first run.
 
-A sample of positions; all of them, and kills in the resume too, with PARING_KILLS=all (make test-kills)."""
+A sample of positions; all of them, and kills in the resume too, with PARING_KILLS=all (make test-kills).
+PARING_KILLS_STRIDE=n tries every n-th, PARING_KILLS_OF=rl,eval only these commands."""
 
 import json
 import os
@@ -10,6 +11,8 @@ import shutil
 import signal
 
 import pytest
+
+from paring.rollout.served.reference_server import Listening, Reference
 
 MODES = ("before", "after", "torn", "dropped")
 """Of killing.py."""
@@ -22,8 +25,20 @@ TINY = [
     "evaluate.limit=2",
     "save.every=1",
 ]
-RL = ["train", "quickstart", *TINY, "steps=2"]
-GATED = ["train", "quickstart", *TINY, "steps=3", "adapter.kind=l1ra", "adapter.rank=3", "adapter.events=2"]
+OWN = ["task.data={data}", "task.reward={reward}:reward"]
+"""Sums with a reward that differs between any two answers: every step moves the adapter."""
+REWARD = """
+from zlib import crc32
+def reward(completions, **columns): return [crc32(text.encode()) % 1000 / 1000 for text in completions]
+"""
+KINDS = {
+    "rl": ["steps=2"],
+    "l1ra": ["steps=3", "adapter.kind=l1ra", "adapter.rank=3", "adapter.events=2"],
+    "distilled": ["steps=2", "objective.kind=distillation", "objective.teacher=self", "objective.every=2"]
+    + ["objective.reward_coef=1.0", "rollout.sync_every=2"],
+    "served": ["steps=2", "rollout.engine=served", "rollout.servers=['{server}']"],
+}
+"""Runs of reinforcement learning; all are short of what follows TINY."""
 SFT = """
 method = "sft"
 steps = 2
@@ -60,24 +75,36 @@ def timeless(value):
 
 
 @pytest.fixture(scope="module")
-def commands(tmp_path_factory, paring_child):
+def server():
+    with Listening(Reference()) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory, paring_child, server):
     """Each command, to be given the folder that it writes."""
     place = tmp_path_factory.mktemp("subject")
-    run, rows, sft = place / "run", place / "rows.jsonl", place / "sft.toml"
-    assert paring_child(*RL, "--out", run).code == 0
-    rows.write_text("".join(json.dumps({"prompt": f"{n}+1=", "completion": f"{n + 1}"}) + "\n" for n in range(24)))
+    run, rows, sft, reward = place / "run", place / "rows.jsonl", place / "sft.toml", place / "own.py"
+    pairs = [{"prompt": f"{n}+1=", "completion": f"{n + 1}"} for n in range(10, 90)]
+    rows.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    reward.write_text(REWARD)
     sft.write_text(SFT.format(data=rows))
-    study = place / "study.toml"
-    common = "\n".join(text.replace("=", " = ") for text in [*TINY, "steps=1"])
-    study.write_text(f'recipe = "quickstart"\nseeds = [0, 1]\n[common]\n{common}\n[arms.rgra]\n')
-    return {
-        "rl": [*RL, "--out"],
-        "l1ra": [*GATED, "--out"],
+    places = {"data": rows, "reward": reward, "server": server}
+    runs = {
+        name: ["train", "quickstart", *(text.format(**places) for text in [*OWN, *TINY, *changes]), "--out"]
+        for name, changes in KINDS.items()
+    }
+    assert paring_child(*runs["rl"], run).code == 0
+    study, lone = place / "study.toml", place / "lone.toml"
+    for path, seeds in ((study, [0, 1]), (lone, [0])):
+        path.write_text(f'recipe = "{run}/run.toml"\nseeds = {seeds}\n[common]\nsteps = 1\n[arms.rgra]\n')
+    return runs | {
         "sft": ["train", sft, "--out"],
-        "eval": ["eval", run, "--task", "arithmetic", "--limit", "4", "--rows", "2", "--out"],
+        "eval": ["eval", run, "--limit", "4", "--rows", "2", "--out"],
         "export": ["export", run, "--to"],
         "report": ["report", run, "--out"],
         "study": ["study", study, "--out"],
+        "study-run": ["study", lone, "--out"],
     }
 
 
@@ -89,7 +116,8 @@ def undisturbed(commands, tmp_path_factory, paring_child):
     def of(name):
         if name not in known:
             place = tmp_path_factory.mktemp(name)
-            ended = paring_child(*commands[name], place / "it", kill=(place, 0, "before"), count=place / "count")
+            kill = {"kill": (place, 0, "before"), "count": place / "count", "in_run": name == "study-run"}
+            ended = paring_child(*commands[name], place / "it", **kill)
             assert ended.code == 0, ended.output
             known[name] = content_of(place / "it"), int((place / "count").read_text())
         return known[name]
@@ -111,11 +139,11 @@ def check(paring_child, commands, undisturbed, place, name, position, mode, agai
     expected, _ = undisturbed(name)
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
-    target = place / "it"
-    ended = paring_child(*commands[name], target, kill=(place, position, mode))
-    assert ended.code == -signal.SIGKILL, ended.output
+    target, in_run = place / "it", name == "study-run"
+    ended = paring_child(*commands[name], target, kill=(place, position, mode), in_run=in_run)
+    assert ended.code == (1 if in_run else -signal.SIGKILL), ended.output
     if again is not None:
-        go_on(paring_child, commands[name], target, kill=(place, again, mode))
+        go_on(paring_child, commands[name], target, kill=(place, again, mode), in_run=in_run)
     ended = go_on(paring_child, commands[name], target)
     is_whole_export = name == "export" and "is not an empty folder" in ended.output
     assert ended.code == 0 or is_whole_export, ended.output
@@ -127,13 +155,15 @@ def check(paring_child, commands, undisturbed, place, name, position, mode, agai
 
 
 SAMPLE = {
-    "rl": [(0.1, "torn"), (0.4, "after"), (0.97, "before")],
+    "rl": [(0.4, "torn"), (0.97, "before")],
     "l1ra": [(0.5, "torn")],
+    "served": [(0.3, "after")],
     "sft": [(0.6, "dropped")],
-    "eval": [(0.1, "before"), (0.6, "torn")],
+    "eval": [(0.6, "torn")],
     "export": [(0.7, "before")],
     "report": [(0.5, "torn")],
 }
+WHOLE = ("rl", "l1ra", "distilled", "served", "sft", "eval", "export", "report", "study", "study-run")
 
 
 @pytest.mark.skipif(ALL, reason="all positions are tried instead")
@@ -147,7 +177,7 @@ def test_a_sample_of_kills(paring_child, commands, undisturbed, tmp_path, name, 
 
 @pytest.mark.skipif(not ALL, reason="minutes: make test-kills")
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", [*SAMPLE, "study"])
+@pytest.mark.parametrize("name", os.environ.get("PARING_KILLS_OF", ",".join(WHOLE)).split(","))
 def test_every_kill(paring_child, commands, undisturbed, tmp_path, name, mode):
     _, count = undisturbed(name)
     stride = int(os.environ.get("PARING_KILLS_STRIDE", "1"))

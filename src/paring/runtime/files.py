@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -108,11 +108,14 @@ def remove_staging(parent: Path) -> None:
     sync(parent)
 
 
-def is_free(folder: Path) -> bool:
-    """Whether nothing is there but what a killed run, or one that is about to begin, leaves: its lock and staging."""
+def is_free(folder: Path, *, also: Callable[[Path], bool] = lambda _: False) -> bool:
+    """Whether nothing is there but what a killed run, or one that is about to begin, leaves: its lock and staging, and
+    what is `also` of no weight."""
     if not folder.exists():
         return True
-    return folder.is_dir() and all(path.name == ".lock" or _LEFTOVER.fullmatch(path.name) for path in folder.iterdir())
+    return folder.is_dir() and all(
+        path.name == ".lock" or _LEFTOVER.fullmatch(path.name) or also(path) for path in folder.iterdir()
+    )
 
 
 def is_leftover(path: Path) -> bool:

@@ -12,6 +12,8 @@ from paring.types import Json
 
 STUDY_RECORD = "study.json"
 """The record of a study, in its folder."""
+PUBLISHED = "paring-"
+"""How the name of an adapter's folder begins that is published for servers."""
 
 
 class RunFolder:
@@ -109,13 +111,25 @@ def check_free(path: Path) -> None:
         raise ValueError(
             f"{path} already holds a run: go on with it by --resume {path}, or choose another folder with --out"
         )
-    check_empty(path)
+    if not is_free(path, also=_is_published):
+        raise _taken(path)
 
 
 def check_empty(path: Path) -> None:
     """Raises ValueError if something is there already, other than the leftovers of a kill."""
     if not is_free(path):
-        raise ValueError(f"{path} exists and is not an empty folder: choose another")
+        raise _taken(path)
+
+
+def _is_published(path: Path) -> bool:
+    """An adapter that was published for servers, which are checked before a run begins, or a folder of such alone."""
+    if not path.is_dir() or path.is_symlink():
+        return False
+    return path.name.startswith(PUBLISHED) or is_free(path, also=_is_published)
+
+
+def _taken(path: Path) -> ValueError:
+    return ValueError(f"{path} exists and is not an empty folder: choose another")
 
 
 def free_folder(name: str) -> Path:

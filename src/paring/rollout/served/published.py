@@ -18,10 +18,9 @@ from paring.policy.model import Policy
 from paring.policy.wrappers import path_in_checkpoint
 from paring.rollout.engine import EngineFailed
 from paring.rollout.served.canary import Continuation
-from paring.runtime.files import remove_folder, staged_folder
+from paring.runtime.files import remove_folder, remove_staging, staged_folder
+from paring.runtime.folder import PUBLISHED
 from paring.settings.complaints import NotFinite
-
-PREFIX = "paring-"
 
 
 @dataclass
@@ -72,7 +71,7 @@ class Shelf:
                 raise NotFinite(f"the adapter is not published: {path} holds numbers that are not finite")
             digest.update(f"{path} {tuple(tensor.shape)} {tensor.dtype} ".encode())
             digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().data)
-        return PREFIX + digest.hexdigest()[:20]
+        return PUBLISHED + digest.hexdigest()[:20]
 
     def write(self, policy: Policy, rank: int = 0) -> Version:
         """The version of a policy's adapters, its folder written. `rank`: the least rank that its file declares, to
@@ -89,7 +88,12 @@ class Shelf:
 
     def names(self) -> list[str]:
         """The versions whose folders are there, also those that a killed process has left."""
-        return sorted(path.name for path in self.place.glob(f"{PREFIX}*")) if self.place.is_dir() else []
+        return sorted(path.name for path in self.place.glob(f"{PUBLISHED}*")) if self.place.is_dir() else []
+
+    def remove_staging(self) -> None:
+        """Remove what a killed process has half written here. Nobody else publishes in this folder."""
+        with suppress(OSError):
+            remove_staging(self.place)
 
     def remove(self, name: str) -> None:
         """Remove a version that no server has: vLLM may read its folder at any time, and dies where it is gone."""

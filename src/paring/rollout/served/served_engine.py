@@ -117,6 +117,7 @@ class ServedEngine:
 
     def sweep(self) -> None:
         """Let servers forget what a killed process has published here, and remove it. The run's folder is locked."""
+        self.shelf.remove_staging()
         for name in set(self.shelf.names()) - self._versions.keys():
             self._forget(name)
 
