@@ -52,9 +52,7 @@ class LookedAt:
         except (OSError, KeyError):
             return
         self.read, self.steps = self.read + len(new), self.steps + new.count(b"\n")
-        self.looks.append(
-            Look(self.steps, resident, descriptors, threads, self.read, self.samples.stat().st_size)
-        )
+        self.looks.append(Look(self.steps, resident, descriptors, threads, self.read, self.samples.stat().st_size))
 
 
 def main() -> None:

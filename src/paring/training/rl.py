@@ -51,21 +51,22 @@ def train(
     teacher = setup.teaching.earlier if setup.teaching else None
     trained = Trained(setup.policy, optimiser, setup.sampler, teacher)
     opened = Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step, world=world)
-    with opened as loop, setup.at_work():
-        loop.leave_out(setup.skipped)
-        for note in setup.notes:
-            screen.note(note)
-        title = f"{run.objective.kind} on {run.task.name}: {in_words(setup.policy)}"
-        loop.begin(title, f"problems of {run.task.name}", lambda: Examined.of(*test()))
-        for number in loop.steps():
-            step = rl_step(run, setup, optimiser, number, screen.phase, loop.progress, world)
-            loop.record(step, "validation accuracy", lambda: validate()[0])
-        if not loop.is_over:
-            return loop.interrupted()
-        screen.note("measuring the trained policy ...")
-        with world.waiting():
-            evaluation, items = test()
-            validation = validate()[0].as_plain() if run.evaluate.validation_at_end else None
+    with opened as loop:
+        with setup.at_work():
+            loop.leave_out(setup.skipped)
+            for note in setup.notes:
+                screen.note(note)
+            title = f"{run.objective.kind} on {run.task.name}: {in_words(setup.policy)}"
+            loop.begin(title, f"problems of {run.task.name}", lambda: Examined.of(*test()))
+            for number in loop.steps():
+                step = rl_step(run, setup, optimiser, number, screen.phase, loop.progress, world)
+                loop.record(step, "validation accuracy", lambda: validate()[0])
+            if not loop.is_over:
+                return loop.interrupted()
+            screen.note("measuring the trained policy ...")
+            with world.waiting():
+                evaluation, items = test()
+                validation = validate()[0].as_plain() if run.evaluate.validation_at_end else None
         loop.write_items(items)
         return loop.finish(Examined.of(evaluation, items), validation=validation)
     return loop.interrupted()
