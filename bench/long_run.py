@@ -1,7 +1,7 @@
 """A long run holds what it held after its warm-up: memory, descriptors, threads, and bytes of record for each step.
 
-The run is a process of its own, which is looked at from outside in /proc. Steps are of the quickstart, made small by the
-sizes below; it is killed and resumed once on the way where `--kill-at` names a step."""
+The run is a process of its own, which is looked at from outside in /proc. Its steps are those of the quickstart, made
+small by the sizes below. `--kill-at` names a step after which it is killed and resumed."""
 
 import signal
 import subprocess

@@ -34,8 +34,14 @@ def reward(completions, **columns): return [crc32(text.encode()) % 1000 / 1000 f
 KINDS = {
     "rl": ["steps=2"],
     "l1ra": ["steps=3", "adapter.kind=l1ra", "adapter.rank=3", "adapter.events=2"],
-    "distilled": ["steps=2", "objective.kind=distillation", "objective.teacher=self", "objective.every=2"]
-    + ["objective.reward_coef=1.0", "rollout.sync_every=2"],
+    "distilled": [
+        "steps=2",
+        "rollout.sync_every=2",
+        "objective.kind=distillation",
+        "objective.teacher=self",
+        "objective.every=2",
+        "objective.reward_coef=1.0",
+    ],
     "served": ["steps=2", "rollout.engine=served", "rollout.servers=['{server}']"],
 }
 """Runs of reinforcement learning; all are short of what follows TINY."""
