@@ -146,6 +146,8 @@ def main() -> None:
     if given.out.exists():
         for text in given.out.read_text(encoding="utf-8").splitlines():
             line = json.loads(text)
+            if line["base"] != world.base:
+                continue  # another base is another world
             made[line["arm"], line["pattern"], line["equal"], line["seed"], line["lr"]] = line
     for seed in map(int, given.seeds.split(",")):
         for pattern in given.patterns.split(","):

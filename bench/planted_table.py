@@ -17,14 +17,14 @@ BASE = "lora:2"
 
 def main() -> None:
     lines = [json.loads(text) for text in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
-    worlds: dict[tuple[str, str], dict[int, dict[str, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
+    worlds: dict[tuple[str, str, str], dict[int, dict[str, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
     for line in lines:
-        worlds[line["pattern"], line["equal"]][line["seed"]][line["arm"]] = line
+        worlds[line["base"], line["pattern"], line["equal"]][line["seed"]][line["arm"]] = line
     print(
-        "pattern | equal | arm | seeds | log KL ratio to lora:2 | share of the oracle's gain | AUC of the map | of "
+        "base | pattern | equal | arm | seeds | log KL ratio to lora:2 | share of the oracle's gain | AUC of the map | of "
         "map/null"
     )
-    for (pattern, equal), seeds in worlds.items():
+    for (base, pattern, equal), seeds in worlds.items():
         for arm in dict.fromkeys(arm for arms in seeds.values() for arm in arms):
             both = [arms for arms in seeds.values() if {arm, BASE, "oracle"} <= arms.keys()]
             gains = [math.log(arms[BASE]["kl"] / arms[arm]["kl"]) for arms in both]
@@ -32,7 +32,7 @@ def main() -> None:
             share = f"{sum(gains) / sum(oracle):.2f}" if pattern != "null" else "-"
             areas = [auc(arms[arm]["map"], arms[arm]["planted"]) for arms in both]
             ratios = [auc(over_null(arms[arm]), arms[arm]["planted"]) for arms in both]
-            row = [pattern, equal, arm, str(len(both)), interval([-gain for gain in gains]), share]
+            row = [base, pattern, equal, arm, str(len(both)), interval([-gain for gain in gains]), share]
             print(" | ".join([*row, average(areas), average(ratios)]))
         if pattern == "null":
             types(seeds)
