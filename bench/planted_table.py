@@ -27,6 +27,8 @@ def main() -> None:
     for (base, pattern, equal), seeds in worlds.items():
         for arm in dict.fromkeys(arm for arms in seeds.values() for arm in arms):
             both = [arms for arms in seeds.values() if {arm, BASE, "oracle"} <= arms.keys()]
+            if not both:
+                continue
             gains = [math.log(arms[BASE]["kl"] / arms[arm]["kl"]) for arms in both]
             oracle = [math.log(arms[BASE]["kl"] / arms["oracle"]["kl"]) for arms in both]
             share = f"{sum(gains) / sum(oracle):.2f}" if pattern != "null" else "-"
@@ -43,7 +45,7 @@ def types(seeds: dict[int, dict[str, dict[str, Any]]]) -> None:
     for arm in ("l1ra", BASE):
         sums: dict[str, list[float]] = defaultdict(list)
         shares: dict[str, list[float]] = defaultdict(list)
-        for arms in seeds.values():
+        for arms in (arms for arms in seeds.values() if arm in arms):
             line, whole = arms[arm], sum(arms[arm]["map"].values())
             for name in dict.fromkeys(path.rpartition(".")[2] for path in line["ranks"]):
                 inside = [path for path in line["ranks"] if path.endswith(name)]

@@ -1,4 +1,4 @@
-"""Runs whose budget is shared out by another paper's rule: the budget holds, and a resumed run has the same bytes."""
+"""Runs by the rules of other papers: the budget holds, and a resumed run has the same bytes."""
 
 import shutil
 
@@ -7,6 +7,7 @@ import pytest
 from paring import train
 from paring.adapters.attach import ranks_of
 from paring.ranks.reading import read_ranks
+from paring.ranks.words import as_text
 from paring.runtime.journal import read_rows
 from paring.subjects.opening import open_subject
 
@@ -30,11 +31,38 @@ def test_a_run(small_run, tmp_path, name):
         path: rank for path, rank in last["ranks"].items() if rank
     }
     assert read_ranks(tmp_path / "run").all.end == sum(last["ranks"].values())
-    # As a kill after step 2 would leave it: the checkpoint holds what the gradients said so far.
+    goes_on_to_the_same_bytes(run, tmp_path, "ranks.jsonl")
+
+
+def goes_on_to_the_same_bytes(run, tmp_path, *files):
+    """As a kill after step 2 would leave it: the checkpoint holds what the gradients said so far."""
     again = shutil.copytree(tmp_path / "run", tmp_path / "again")
     for late in ("result.json", "adapter", "checkpoints/step-000004"):
         path = again / late
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     train(run, again, resume=True)
-    for file in ("adapter/adapter_model.safetensors", "ranks.jsonl", "samples.jsonl"):
+    for file in ("adapter/adapter_model.safetensors", "samples.jsonl", *files):
         assert (again / file).read_bytes() == (tmp_path / "run" / file).read_bytes()
+
+
+def test_sora_removes_what_l1_has_closed(small_run, tmp_path):
+    adapter = {
+        "adapter.kind": "sora",
+        "adapter.rank": 4,
+        "adapter.shrink": 0.4,
+        "adapter.reach": 3.0,
+        "adapter.events": 2,
+    }
+    run = small_run({"optimiser.lr": 0.003, "optimiser.warmup": 0} | adapter)
+    train(run, tmp_path / "run")
+    rows = list(read_rows(tmp_path / "run" / "ranks.jsonl"))
+    assert [row["step"] for row in rows] == [2, 4] and rows[-1]["pruned"] == rows[-1]["closed"] != {}
+    assert all(row["kl"] == pytest.approx(0, abs=1e-6) and not row["grown"] for row in rows)
+    assert "components removed" in as_text(read_ranks(tmp_path / "run"))
+    goes_on_to_the_same_bytes(run, tmp_path, "ranks.jsonl")
+
+
+def test_lora_plus_is_resumed_too(small_run, tmp_path):
+    run = small_run({"optimiser.lr": 0.003, "adapter.b_rate": 8.0})
+    train(run, tmp_path / "run")
+    goes_on_to_the_same_bytes(run, tmp_path)

@@ -63,6 +63,23 @@ class DeadZone:
             one.c_R.sub_(tau * (above - below)).clamp_(0.0, 1.0)
 
 
-GateRule = Proximal | DeadZone
+@dataclass(frozen=True)
+class SoftThreshold:
+    """c <- max(c - xi, 0), xi = shrink x signal
+
+    The proximal step of xi sum |c_i| after Adam's (SoRA, arXiv 2311.11696, eq. 8 and 9), on gates that begin at 1: the
+    sign of a component is left to B. All are shrunk alike, and have no bound above."""
+
+    lr: float
+    shrink: float
+
+    @torch.no_grad()
+    def apply_(self, adapters: Sequence[Factors], signal: float = 1.0) -> None:
+        gates = [one.c_R for one in adapters]
+        _add_(gates, -self.shrink * signal)
+        _clamp_min_(gates, 0.0)
+
+
+GateRule = Proximal | DeadZone | SoftThreshold
 """`lr` is Adam's learning rate for the gates: constant, with neither warm-up nor schedule. `apply_` comes after Adam's
 step: L1 and projection, in place; `signal` is the share of the batch that had something to teach, 0 to 1."""

@@ -1,4 +1,4 @@
-"""The adapters that a recipe can ask for: LoRA, and L1RA in two variants. Settings, and what follows from them."""
+"""The adapters that a recipe can ask for, and of LoRA, the reference of L1RA and SoRA the settings themselves."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -9,10 +9,10 @@ from paring.adapters.allocators import Adalora, Allocated, Allocator
 from paring.adapters.budgets import Start, check_budget
 from paring.adapters.first_rows import Draw, FirstA, drawn_as
 from paring.adapters.fixed_ranks import RankTable, module_ranks, stated_ranks
-from paring.adapters.gates import DeadZone
+from paring.adapters.gates import DeadZone, SoftThreshold
 from paring.adapters.l1ra import L1ra
 from paring.adapters.lowrank import plain_scale, rank_stabilised_scale
-from paring.adapters.ranks import Gates, RankPlan, plan_as_reference
+from paring.adapters.ranks import Gates, Move, RankPlan, plan_as_reference, without_closed
 from paring.adapters.targets import Targets
 from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, Share, settings
 
@@ -38,6 +38,8 @@ class Lora:
     most_parameters: CountOrZero = 0
     """Refuses `ranks` that come to more parameters of adapters; 0: any number."""
     start: str | None = None
+    b_rate: Positive = 1.0
+    """LoRA+ (arXiv 2402.12354): B learns at so many times the learning rate of A; 1: LoRA."""
 
     def __post_init__(self) -> None:
         if self.ranks is not None and self.start is not None:
@@ -124,8 +126,67 @@ class L1raReference:
         check_budget(self.rank, {path: (rank, 1) for path, (rank, _) in modules.items()})
 
 
-Adapter = Annotated[Lora | L1ra | L1raReference | Adalora | Allocated, Field(discriminator="kind")]
-Gated = L1ra | L1raReference
+@settings
+class Sora:
+    """SoRA (arXiv 2311.11696): y = W x + s B diag(c) A x, where L1 shrinks all gates alike, and components whose gates
+    are 0 at an event are removed. None is given to another module.
+
+    Differences from the paper: gates begin at 1 and not at random, and stay at 0 or above; `shrink` is the total of a
+    run, which the paper gives as the threshold xi of a step."""
+
+    kind: Literal["sora"] = "sora"
+    rank: Count = 8
+    alpha: Positive = 16.0
+    dropout: Share = 0.0
+    targets: Targets = "all-linear"
+    init_a: FirstA = "uniform"
+    shrink: NotNegative = 1.5
+    """How far L1 moves every gate in the whole run, where the loss does not hold it up: xi times the updates."""
+    reach: Positive = 1.0
+    """How far Adam can move a gate in the whole run: the gates' learning rate is reach / updates."""
+    events: Annotated[Count, Field(description="rank events, evenly spaced, the last at the end of the run")] = 1
+    start: str | None = None
+    """A PEFT LoRA folder to start from. Its ranks, dropout and targets then hold."""
+
+    @property
+    def first_rank(self) -> int:
+        """The rank of every module at the start."""
+        return self.rank
+
+    @property
+    def scale(self) -> float:
+        """s = alpha / rank, whatever the ranks become."""
+        return plain_scale(self.alpha, self.rank)
+
+    @property
+    def draw(self) -> Draw:
+        """How the rows of A begin."""
+        return drawn_as(self.init_a, self.rank)
+
+    def gate_rule(self, updates: int) -> SoftThreshold:
+        return SoftThreshold(self.reach / updates, self.shrink / updates)
+
+    def is_event(self, step: int, steps: int) -> bool:
+        """Whether closed components are removed after step `step`, from 1, of `steps`."""
+        return step * self.events // steps > (step - 1) * self.events // steps
+
+    def may_grow(self, step: int, steps: int) -> bool:
+        """Ranks only fall."""
+        return False
+
+    def plan(self, gates: Gates, *, matrices_lr: float) -> RankPlan:
+        """The components at 0 go; if all are, one stays, for something has to carry a gradient."""
+        moves = without_closed(gates)
+        if moves.keys() == gates.keys() and not any(move.kept for move in moves.values()):
+            moves[next(iter(moves))] = Move((0,), 0)
+        return RankPlan(moves, 0)
+
+    def check_start(self, modules: Start) -> None:
+        """Any adapter can be started from."""
+
+
+Adapter = Annotated[Lora | L1ra | L1raReference | Sora | Adalora | Allocated, Field(discriminator="kind")]
+Gated = L1ra | L1raReference | Sora
 Moving = Gated | Allocator
 """The kinds whose ranks move."""
 
@@ -134,7 +195,7 @@ def check_events(adapter: Adapter, steps: int) -> None:
     """Raises ValueError where the schedule of rank events does not fit a run of `steps`."""
     if isinstance(adapter, L1ra | Allocator):
         adapter.check_events(steps)
-    if isinstance(adapter, L1raReference) and adapter.events > steps:
+    if isinstance(adapter, L1raReference | Sora) and adapter.events > steps:
         raise ValueError(
             f"adapter.events = {adapter.events}: the run has {steps} steps only, and at most one event a step; "
             "lower adapter.events or raise steps"

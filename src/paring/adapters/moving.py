@@ -6,7 +6,7 @@ from typing import Protocol
 from paring.adapters.attach import Adapters, apply_plan, gates_of, ranks_of
 from paring.adapters.gradient_scores import GradientWatch
 from paring.adapters.importance import Seen
-from paring.adapters.kinds import Allocator, L1ra, L1raReference, Moving
+from paring.adapters.kinds import Allocator, L1ra, L1raReference, Moving, Sora
 from paring.adapters.ranks import Move, RankEvent, RankPlan, without_closed
 from paring.adapters.rotation import Turn, turn
 
@@ -44,7 +44,7 @@ def move_ranks(
     asks for it; `fresh`: how many components of a module, its last, came in at the event before. New rows of A are a
     function of (seed, step, path)."""
     before = ranks_of(adapters)
-    if isinstance(adapter, L1raReference):
+    if isinstance(adapter, L1raReference | Sora):
         plan = adapter.plan(gates_of(adapters), matrices_lr=matrices_lr)
         lost = {path: before[path] - len(move.kept) for path, move in plan.moves.items()}
         closed, worth = {path: count for path, count in lost.items() if count}, _worth_of_kept(adapters, seen, plan)

@@ -16,7 +16,7 @@ from paring.policy.loading import DTYPES, precision
 from paring.runtime.machine import main_memory
 from paring.training.config import AnyRun, Run
 
-Kind = Literal["full", "lora", "l1ra", "l1ra-reference", "adalora", "allocated"]
+Kind = Literal["full", "lora", "l1ra", "l1ra-reference", "sora", "adalora", "allocated"]
 KINDS: tuple[Kind, ...] = ("full", "lora", "l1ra", "l1ra-reference")
 PROMPT = 128
 """Tokens of a prompt, by default: GSM8K's questions have 60 to 150."""
@@ -138,7 +138,7 @@ class Job:
     @property
     def is_gated(self) -> bool:
         """Whether adapters have gates."""
-        return self.kind in ("l1ra", "l1ra-reference")
+        return self.kind in ("l1ra", "l1ra-reference", "sora")
 
     def first_rank_of(self, module: Linear) -> int:
         """The rank of a module at the start."""

@@ -40,11 +40,11 @@ def trained(shapes: Shapes, job: Job) -> int:
 
 
 def most_ranks(job: Job) -> dict[Linear, int]:
-    """The ranks at their dearest. LoRA's are fixed and AdaLoRA's fall. With a budget of parameters that is where they
-    start, too, at slack x rank: what moves costs no more, but for the few gates that more ranks on cheap modules have.
-    With a budget of ranks, all of them on the widest modules, up to the cap."""
+    """The ranks at their dearest. LoRA's are fixed, those of AdaLoRA and SoRA fall. With a budget of parameters it is
+    where they start, too, at slack x rank: what moves costs no more, but for the few gates that more ranks on cheap
+    modules have. With a budget of ranks, all of them on the widest modules, up to the cap."""
     ranks = {module: job.first_rank_of(module) for module in job.targets}
-    if job.budget == "parameters" or job.kind in ("lora", "adalora"):
+    if job.budget == "parameters" or job.kind in ("lora", "sora", "adalora"):
         return ranks
     # The reference knows no cap, and a cap of 0 is eight times the rank (adapters/l1ra.py).
     greatest = inf if job.kind == "l1ra-reference" else max(*ranks.values(), job.cap or 8 * job.rank)

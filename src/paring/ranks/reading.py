@@ -11,7 +11,7 @@ from paring.ranks.places import Place, places
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
 
-KINDS = ("l1ra", "l1ra-reference", "adalora", "allocated")
+KINDS = ("l1ra", "l1ra-reference", "sora", "adalora", "allocated")
 """The kinds of adapters whose ranks move."""
 Label = TypeVar("Label", bound=Hashable)
 

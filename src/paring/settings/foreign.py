@@ -92,6 +92,7 @@ FOREIGN = (
     ForeignName(_PEFT, "lora_dropout", ("adapter.dropout",)),
     ForeignName(_PEFT, "target_modules", ("adapter.targets",)),
     ForeignName(_PEFT, "lora_target_modules", ("adapter.targets",)),
+    ForeignName(_PEFT, "loraplus_lr_ratio", ("adapter.b_rate",)),
     ForeignName(_PEFT, "use_rslora", ("adapter.scaling",), '"rank-stabilised"'),
     ForeignName(_PEFT, "init_lora_weights", ("adapter.init_a",), '"gaussian" is "normal" here'),
     ForeignName(_PEFT, "rank_pattern", ("adapter.ranks",)),

@@ -60,7 +60,8 @@ def learning_rate(adam: Adam, step: int, steps: int) -> float:
 
 class Optimiser:
     """AdamW over parameters that it knows by name. Gates (`<path>.c`) have the learning rate of their rule and no
-    weight decay, and after each step the rule moves them on."""
+    weight decay, and after each step the rule moves them on. `<path>.B` learns at `b_rate` times the learning rate
+    (LoRA+, arXiv 2402.12354)."""
 
     def __init__(
         self,
@@ -68,6 +69,8 @@ class Optimiser:
         adam: Adam,
         gate_rule: GateRule | None = None,
         watch: GradientWatch | None = None,
+        *,
+        b_rate: float = 1.0,
     ) -> None:
         self.named = named
         self.lr, self.max_grad_norm = adam.lr, adam.max_grad_norm
@@ -78,8 +81,11 @@ class Optimiser:
             path: Factors(named[f"{path}.A"], named[f"{path}.B"], gate, torch.zeros_like(gate.data))
             for path, gate in gates.items()
         }
-        matrices = [parameter for name, parameter in named.items() if not name.endswith(".c")]
-        groups = [{"params": matrices, "weight_decay": adam.weight_decay}]
+        faster = [parameter for name, parameter in named.items() if name.endswith(".B")]
+        others = [parameter for name, parameter in named.items() if not name.endswith((".B", ".c"))]
+        groups = [{"params": others, "weight_decay": adam.weight_decay}]
+        groups.append({"params": faster, "weight_decay": adam.weight_decay})
+        self.rates = (1.0, b_rate)
         if gate_rule is not None:
             groups.append({"params": list(gates.values()), "lr": gate_rule.lr, "weight_decay": 0.0})
         self.adamw = torch.optim.AdamW(groups, lr=adam.lr, betas=adam.betas, eps=adam.epsilon, foreach=True)
@@ -94,10 +100,11 @@ class Optimiser:
         return float(torch.nn.utils.clip_grad_norm_(self.named.values(), self.max_grad_norm))
 
     def step(self, lr: float, signal: float = 1.0) -> None:
-        """Move the matrices at `lr`, then the gates. `signal`: see GateRule."""
+        """Move the matrices at `lr`, those of B at `b_rate` times it, then the gates. `signal`: see GateRule."""
         if self.watch is not None:
             self.watch.observe(self.named)
-        self.adamw.param_groups[0]["lr"] = lr
+        for group, rate in zip(self.adamw.param_groups, self.rates, strict=False):
+            group["lr"] = lr * rate
         self.adamw.step()
         if self.gate_rule is not None:
             self.gate_rule.apply_(list(self.gated.values()), signal)

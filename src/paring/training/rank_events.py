@@ -1,4 +1,4 @@
-"""The rank event of a run: look, move ranks and the optimiser's state, and give the journal its row."""
+"""The optimiser of a run, and its rank events: look, move ranks and the optimiser's state, give the journal its row."""
 
 from dataclasses import replace
 
@@ -6,15 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paring.adapters.attach import Adapters, published_parameters
+from paring.adapters.attach import Adapters, parameters_by_name, published_parameters
 from paring.adapters.gates import GateRule
 from paring.adapters.gradient_scores import GradientWatch
-from paring.adapters.kinds import Adapter, Allocator, Gated, L1ra, Moving
+from paring.adapters.kinds import Adapter, Allocator, Gated, L1ra, Lora, Moving
 from paring.adapters.moving import move_ranks
 from paring.adapters.ranks import RankEvent
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch
 from paring.policy.sensitivity import seen_by
+from paring.training.config import AnyRun
 from paring.training.optim import Optimiser
 from paring.types import Key
 
@@ -30,6 +31,17 @@ def gate_rule(adapter: Adapter, updates: int) -> GateRule | None:
 def watch_of(adapter: Adapter) -> GradientWatch | None:
     """What has to look at the gradients of each step; None where no rank event asks."""
     return adapter.watch() if isinstance(adapter, Allocator) else None
+
+
+def optimiser_of(run: AnyRun, policy: Policy, updates: int) -> Optimiser:
+    """The optimiser of a run of so many updates, over the policy's adapters."""
+    return Optimiser(
+        parameters_by_name(policy.adapters),
+        run.optimiser,
+        gate_rule(run.adapter, updates),
+        watch_of(run.adapter),
+        b_rate=run.adapter.b_rate if isinstance(run.adapter, Lora) else 1.0,
+    )
 
 
 def rank_event(

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from paring.adapters.attach import parameters_by_name
 from paring.evaluation.items import Item
 from paring.evaluation.measuring import measure
 from paring.maths.objective import Objective, steered
@@ -18,7 +17,7 @@ from paring.training.config import Run
 from paring.training.loop import Loop, Step
 from paring.training.optim import Optimiser, learning_rate
 from paring.training.progress import Examined, Progress, Trained
-from paring.training.rank_events import gate_rule, rank_metrics, watch_of
+from paring.training.rank_events import optimiser_of, rank_metrics
 from paring.training.result import Result
 from paring.training.setup import Setup, in_words, prepare
 from paring.training.shares import check_dropout, check_processes
@@ -40,8 +39,7 @@ def train(
     world.together(lambda: check_processes(run, world.size))
     setup = world.together(lambda: prepare(run, screen.note, folder=folder.path, asks=world.is_first))
     world.together(lambda: check_dropout(setup.policy.adapters, world.size))
-    gates = gate_rule(run.adapter, run.steps * run.rollout.optimiser_steps)
-    optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates, watch_of(run.adapter))
+    optimiser = optimiser_of(run, setup.policy, run.steps * run.rollout.optimiser_steps)
     greedy = replace(run.rollout.sampling, temperature=0.0)
     share = world.by_first if run.rollout.engine == "served" else world.shared
     divide = partial(share, plain=Item.as_plain, read=lambda _, plain: Item.from_plain(plain))

@@ -5,7 +5,6 @@ from functools import partial
 
 import torch
 
-from paring.adapters.attach import parameters_by_name
 from paring.maths.objective import Totals, cross_entropy
 from paring.policy.model import Policy
 from paring.policy.packing import Labelled, pack_examples
@@ -20,7 +19,7 @@ from paring.training.loop import Loop, Step
 from paring.training.measures import gathered, total
 from paring.training.optim import Optimiser, Update, learning_rate, step_if_finite
 from paring.training.progress import Examined, Trained
-from paring.training.rank_events import gate_rule, rank_metrics, watch_of
+from paring.training.rank_events import optimiser_of, rank_metrics
 from paring.training.result import Result
 from paring.training.setup import in_words
 from paring.training.sft_setup import SftSetup, prepare
@@ -42,8 +41,7 @@ def train(
     world.together(lambda: check_processes(run, world.size))
     setup = world.together(lambda: prepare(run))
     world.together(lambda: check_dropout(setup.policy.adapters, world.size))
-    gates = gate_rule(run.adapter, run.steps)
-    optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser, gates, watch_of(run.adapter))
+    optimiser = optimiser_of(run, setup.policy, run.steps)
     cuts = {"tokens_per_pass": run.optimiser.tokens_per_pass}
     validate = partial(held_out_loss, setup.policy, setup.held_out, **cuts, world=world)
     trained = Trained(setup.policy, optimiser)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from paring.adapters.gates import DeadZone, Factors, Proximal
+from paring.adapters.gates import DeadZone, Factors, Proximal, SoftThreshold
 
 
 def factors(*gates: float, weights: tuple[float, ...] | None = None) -> Factors:
@@ -41,6 +41,13 @@ def test_the_proximal_step_minimises_its_own_problem():
     best = [float(grid[((grid - c) ** 2 / 2 + 0.3 * w * grid).argmin()]) for c, w in zip(one.c_R, weights, strict=True)]
     Proximal(lr=0.1, shrink=0.3).apply_([one])
     torch.testing.assert_close(one.c_R, torch.tensor(best, dtype=torch.float64), rtol=0, atol=1e-5)
+
+
+def test_the_soft_threshold_shrinks_all_alike():
+    """SoRA: what is within xi of 0 becomes 0, the rest comes nearer by xi; there is no bound above."""
+    rule = SoftThreshold(lr=0.02, shrink=0.25)
+    assert moved(rule, 1.5, 0.5, 0.25, 0.1, -0.3) == pytest.approx([1.25, 0.25, 0.0, 0.0, 0.0])
+    assert moved(rule, 1.0, 0.1, signal=0.5) == pytest.approx([0.875, 0.0])
 
 
 REFERENCE = DeadZone(lr=0.5, l1=0.2)  # tau = 0.1

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from paring.adapters.kinds import L1ra, L1raReference, check_events
-from paring.adapters.ranks import RankEvent
+from paring.adapters.kinds import L1ra, L1raReference, Sora, check_events
+from paring.adapters.ranks import Move, RankEvent
 from paring.adapters.water import Level
 
 
@@ -48,6 +48,7 @@ def test_settings_refuse(bad, said):
     [
         (L1ra(events=5), 6, r"adapter\.events = 5: ranks move in the first 4 of 6 steps"),
         (L1ra(events=1), 1, r"adapter\.settle = 0\.333333: in a run of 1 steps none is left"),
+        (Sora(events=6), 5, r"adapter\.events = 6: the run has 5 steps only"),
         (L1raReference(events=6), 5, r"adapter\.events = 6: the run has 5 steps only"),
     ],
 )
@@ -67,6 +68,16 @@ def test_the_strengths_do_not_depend_on_the_length_of_the_run():
     assert (rule.lr, rule.shrink) == (0.025, 0.075)
     reference = L1raReference().gate_rule(100)
     assert (reference.lr, reference.l1) == (0.02, 0.005)
+
+
+def test_sora_shrinks_by_its_total_and_removes_at_the_end():
+    adapter = Sora(shrink=1.5, reach=2.0)
+    assert (adapter.gate_rule(100).shrink, adapter.gate_rule(100).lr) == (0.015, 0.02)
+    assert events(adapter, 10) == [10] and events(Sora(events=3), 10) == [4, 7, 10]
+    plan = adapter.plan({"a": (0.0, 1.2), "b": (0.4, 0.1)}, matrices_lr=1.0)
+    assert plan.moves == {"a": Move((1,), 0)} and plan.unassigned == 0
+    every = adapter.plan({"a": (0.0, 0.0), "b": (0.0,)}, matrices_lr=1.0)
+    assert every.moves == {"a": Move((0,), 0), "b": Move((), 0)}
 
 
 def test_the_budget_falls_in_a_straight_line():

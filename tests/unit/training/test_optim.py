@@ -47,6 +47,15 @@ def train(optimiser, steps, *, lr=0.1):
         optimiser.step(lr)
 
 
+def test_b_learns_at_a_rate_of_its_own():
+    """LoRA+: A moves as it would, B as it would at four times the learning rate."""
+    plain, faster, plus = ({name: one for name, one in parameters().items()} for _ in range(3))
+    train(Optimiser(plain, ADAM), range(3), lr=0.02)
+    train(Optimiser(faster, ADAM), range(3), lr=0.08)
+    train(Optimiser(plus, ADAM, b_rate=4.0), range(3), lr=0.02)
+    assert torch.equal(plus["layer.A"], plain["layer.A"]) and torch.equal(plus["layer.B"], faster["layer.B"])
+
+
 def test_steps_by_hand():
     named = parameters()
     value = {name: parameter.detach().clone() for name, parameter in named.items()}
