@@ -21,8 +21,7 @@ def main() -> None:
     for line in lines:
         worlds[line["base"], line["pattern"], line["equal"]][line["seed"]][line["arm"]] = line
     print(
-        "base | pattern | equal | arm | seeds | log KL ratio to lora:2 | share of the oracle's gain | AUC of the map | of "
-        "map/null"
+        "base | pattern | equal | arm | seeds | log KL ratio to lora:2 | share of the oracle's gain | AUC: map | map/null"
     )
     for (base, pattern, equal), seeds in worlds.items():
         for arm in dict.fromkeys(arm for arms in seeds.values() for arm in arms):
