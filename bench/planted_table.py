@@ -20,9 +20,7 @@ def main() -> None:
     worlds: dict[tuple[str, str, str], dict[int, dict[str, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
     for line in lines:
         worlds[line["base"], line["pattern"], line["equal"]][line["seed"]][line["arm"]] = line
-    print(
-        "base | pattern | equal | arm | seeds | log KL ratio to lora:2 | share of the oracle's gain | AUC: map | map/null"
-    )
+    print("base | pattern | equal | arm | seeds | log KL to lora:2 | share of the oracle's gain | AUC: map | map/null")
     for (base, pattern, equal), seeds in worlds.items():
         for arm in dict.fromkeys(arm for arms in seeds.values() for arm in arms):
             both = [arms for arms in seeds.values() if {arm, BASE, "oracle"} <= arms.keys()]
