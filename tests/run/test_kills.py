@@ -51,7 +51,9 @@ steps = 2
 threads = 1
 batch = 2
 evaluate.limit = 2
+evaluate.every = 1
 save.every = 1
+save.best = "validation"
 data.data = "{data}"
 """
 MEASURED = ("seconds", "memory", "per_second", "peak")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Json, TaskSettings, one_of, parsed
+from paring.commands.shared import Checkpoint, Json, TaskSettings, one_of, parsed
 
 
 def evaluate(
@@ -40,6 +40,7 @@ def evaluate(
     broken: Annotated[str, typer.Option(help="Rows known to be broken: mend, keep or drop.")] = "mend",
     long: Annotated[str, typer.Option(help="Problems too long for the context: stop or skip.")] = "stop",
     rows: Annotated[int, typer.Option(min=1, help="Answers decoded at once.")] = 32,
+    checkpoint: Checkpoint = None,
     out: Annotated[Path | None, typer.Option(help="Keep everything here; go on with it, or add to it.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -71,6 +72,7 @@ def evaluate(
         data=None if data is None else str(data),
         seed=seed,
         rows=rows,
+        checkpoint=checkpoint,
     )
     done = evaluate_on(request, out)
     if done.results is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from paring.commands.shared import Json, one_of
+from paring.commands.shared import Checkpoint, Json, one_of
 
 
 def export(
@@ -21,6 +21,7 @@ def export(
         str | None,
         typer.Option(help="Of a merged model: float32, bfloat16 or float16. By default that of its checkpoint."),
     ] = None,
+    checkpoint: Checkpoint = None,
     as_json: Json = False,
 ) -> None:
     """Write a run's adapter, or its merged model, for PEFT or vLLM. It is read back and compared first."""
@@ -29,7 +30,8 @@ def export(
     from paring.subjects.export import DTYPES, Dtype, exported
 
     chosen: Dtype | None = one_of("--dtype", dtype, DTYPES)
-    written = exported(run, to, merged=merged, layout="portable" if portable else "compact", dtype=chosen)
+    layout = "portable" if portable else "compact"
+    written = exported(run, to, merged=merged, layout=layout, dtype=chosen, checkpoint=checkpoint)
     if written.note is not None:
         print(f"note: {written.note}", file=sys.stderr)
     print(json.dumps(written.as_plain()) if as_json else written)

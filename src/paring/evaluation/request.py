@@ -30,6 +30,7 @@ class Request:
     shots            worked examples before a benchmark's question; None: as the benchmark says
     long             "stop" refuses problems that do not fit the context with their answer, "skip" leaves them out
     data             DIR of DIR/benchmark/test.jsonl; None: the run's own data for its own task, else the hub
+    checkpoint       of the subject, a run: "best" or the number of a step; None: its end, or its newest
     rows             answers decoded at once; the answers on record grow by so many
     """
 
@@ -52,6 +53,7 @@ class Request:
     long: Long = "stop"
     data: str | None = None
     seed: CountOrZero = 0
+    checkpoint: str | None = None
     rows: Count = 32
 
     def sampling(self, max_new_tokens: int, stop: tuple[str, ...] = (), *, keep_stop: bool = False) -> Sampling:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from paring.reporting.runs import RunRecord, finite, mapping, read_run
 from paring.runtime.folder import RunFolder
+from paring.runtime.kept import best_of
 from paring.runtime.screen import Screen
 from paring.runtime.tables import Table
 from paring.runtime.text import duration, percent
@@ -23,7 +24,8 @@ PAUSE = 0.5
 
 @dataclass(frozen=True)
 class Listed:
-    """A run of a list. `age`: seconds since its journal last grew."""
+    """A run of a list. `best`: the best checkpoint, where it keeps one. `age`: seconds since its journal last
+    grew."""
 
     folder: Path
     what: str
@@ -31,6 +33,7 @@ class Listed:
     step: int
     steps: int
     result: str
+    best: str
     age: float
 
     def as_plain(self) -> dict[str, Json]:
@@ -49,10 +52,15 @@ def runs_in(folder: Path, now: Callable[[], float] = time.time) -> list[Listed]:
 
 def runs_table(runs: list[Listed]) -> Table:
     rows = [
-        [str(one.folder), one.what, one.state, f"{one.step}/{one.steps}", one.result, f"{duration(one.age)} ago"]
+        [str(one.folder), one.what, one.state, f"{one.step}/{one.steps}", one.result, one.best, _ago(one.age)]
         for one in runs
     ]
-    return Table(("run", "what", "state", "step", "result", "changed"), rows, words=frozenset({1, 2, 4}))
+    names = ("run", "what", "state", "step", "result", "best", "changed")
+    return Table(names, rows, words=frozenset({1, 2, 4, 5}))
+
+
+def _ago(seconds: float) -> str:
+    return f"{duration(seconds)} ago"
 
 
 def watch(
@@ -132,14 +140,15 @@ def _listed(path: Path, now: float) -> Listed:
     try:
         run = read_run(path)
     except ValueError:
-        return Listed(path, "", "its recipe is damaged", 0, 0, "", max(0.0, now - path.stat().st_mtime))
+        return Listed(path, "", "its recipe is damaged", 0, 0, "", "", max(0.0, now - path.stat().st_mtime))
     folder = RunFolder(path)
     changed = max(one.stat().st_mtime for one in (folder.recipe, folder.metrics, folder.result) if one.is_file())
     at_work = _is_at_work(path)
     state = "finished" if run.result is not None else "running" if at_work else "stopped"
     if run.result is None and at_work is None:
         state = "not finished"
-    return Listed(path, _what(run.recipe), state, run.step, run.steps, _result(run), max(0.0, now - changed))
+    best = str(best_of(folder.checkpoints) or "")
+    return Listed(path, _what(run.recipe), state, run.step, run.steps, _result(run), best, max(0.0, now - changed))
 
 
 def _what(recipe: JsonObject) -> str:

@@ -7,15 +7,12 @@ step-000010/
 """
 
 import os
-import re
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -24,11 +21,10 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save_file
 from torch import Tensor
 
-from paring.runtime.files import remove_folder, staged_folder, standing, sync
+from paring.runtime.files import staged_folder, standing, sync
+from paring.runtime.kept import newest_first, rotate, step_name
 from paring.runtime.manifest import Unusable, checked_names, json_bytes, manifest_of, read_json
 from paring.settings.declare import CountOrZero, settings
-
-_FOLDER = re.compile(r"(?P<hidden>\.)?(?P<name>step-(?P<step>[0-9]{1,18}))(?(hidden)\.replaced)")
 
 
 @settings
@@ -38,6 +34,9 @@ class Save:
     every: CountOrZero = 25
     """0: only at the end."""
     keep: Annotated[int, Field(ge=2, description="one must be left if the other is damaged")] = 2
+    best: Literal["off", "validation"] = "off"
+    """`validation`: the checkpoint that does best there is kept beside the newest, and saved where it is found; needs
+    `evaluate.every`."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def save(
         raise ValueError(f"keep={keep}: keep at least 2 checkpoints, so that one is left if the other is damaged")
     assert step >= 0, step
     state_bytes = json_bytes(state)
-    target = folder / _name(step)
+    target = folder / step_name(step)
     try:
         if not folder.exists():
             folder.mkdir()
@@ -105,6 +104,18 @@ def save(
         ) from error
     rotate(folder, step, keep)
     return target
+
+
+def load_step(folder: Path, step: int) -> Checkpoint:
+    """The checkpoint of a step. Raises ValueError where there is none, or it is damaged."""
+    there = dict(newest_first(folder))
+    if step not in there:
+        known = ", ".join(str(one) for one in sorted(there)) or "none"
+        raise ValueError(f"{folder} holds no checkpoint of step {step}: there are {known}")
+    try:
+        return _read(there[step], step)
+    except Unusable as why:
+        raise ValueError(f"{there[step]}: damaged ({why}): choose another checkpoint") from why
 
 
 def load_newest(folder: Path) -> tuple[Checkpoint | None, list[Damage]]:
@@ -134,41 +145,6 @@ def put_aside(path: Path) -> Path:
     sync(aside)
     sync(path.parent)
     return target
-
-
-def _name(step: int) -> str:
-    return f"step-{step:06d}"
-
-
-def newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
-    """(step, path) by step, whatever the clock says; of two spellings of a step ours comes first."""
-    matches = [_FOLDER.fullmatch(entry.name) for entry in folder.iterdir()] if folder.exists() else []
-    found = {(int(match["step"]), match["name"]) for match in matches if match}
-    for step, name in sorted(found, key=lambda pair: (pair[0], pair[1] == _name(pair[0]), pair[1]), reverse=True):
-        yield step, folder / name
-
-
-def rotate(folder: Path, step: int, keep: int) -> None:
-    """Remove all but the newest `keep` complete checkpoints up to `step`.
-
-    Complete means the same here as in reading, hashes included: a damaged checkpoint must not push out a sound one.
-
-    Those above `step`, left by a run that went further, do not count: they must not push out what was just saved.
-    """
-    complete = 0
-    for found, target in newest_first(folder):
-        if found > step:
-            continue
-        path = standing(target)
-        if complete < keep:
-            with suppress(Unusable):
-                checked_names(path, found)
-                complete += 1
-            continue
-        try:
-            remove_folder(path)
-        except OSError as error:
-            warnings.warn(f"the old checkpoint {path} could not be removed: {error}", stacklevel=3)
 
 
 def _write_tensors(path: Path, named: dict[str, Tensor]) -> None:

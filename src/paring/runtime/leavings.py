@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from paring.runtime.checkpoint import newest_first
 from paring.runtime.files import is_leftover
 from paring.runtime.folder import STUDY_RECORD, RunFolder
+from paring.runtime.kept import best_of, newest_first
 from paring.runtime.lock import RunIsBusy, run_lock
 
 _MARKS = ("run.toml", "study.toml", "evaluation.json", STUDY_RECORD)
@@ -64,7 +64,10 @@ def _left_in(run: RunFolder) -> Iterator[Leaving]:
     if damaged.is_dir() and not damaged.is_symlink():
         yield Leaving(damaged, _size(damaged), "checkpoints that were damaged and passed over")
     if run.result.is_file():
-        for _, path in list(newest_first(run.checkpoints))[1:]:
+        best = best_of(run.checkpoints)
+        for step, path in list(newest_first(run.checkpoints))[1:]:
+            if best is not None and step == best.step:
+                continue
             yield Leaving(path, _size(path), "an older checkpoint of a run that has ended")
 
 

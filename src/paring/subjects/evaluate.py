@@ -54,6 +54,7 @@ def evaluate(
     broken: str = "mend",
     long: str = "stop",
     rows: int = 32,
+    checkpoint: str | None = None,
     out: str | Path | None = None,
     screen: Screen | None = None,
 ) -> Evaluation:
@@ -84,6 +85,7 @@ def evaluate(
         data=None if data is None else str(data),
         seed=seed,
         rows=rows,
+        checkpoint=checkpoint,
     )
     own = None if isinstance(task, str) else task
     results = evaluate_on(request, out, task=own, screen=screen).results
@@ -118,7 +120,7 @@ def evaluate_on(
     place = TemporaryDirectory() if out is None else nullcontext(str(Path(out).expanduser()))
     with Verifier() as verifier, place as name:
         screen, folder = screen or Screen(sys.stderr), Path(name)
-        subject = _opened(request.subject, request)
+        subject = _opened(request.subject, request, request.checkpoint)
         exams, notes = _exams(request, task, subject, verifier)
         subject = _decoding(subject)
         base, other = subject.base, None
@@ -159,18 +161,19 @@ def _fitted(exam: Exam, request: Request, subject: Subject) -> Exam:
     return exam.fitted(subject.policy, longest, request.long)
 
 
-def _opened(name: str, request: Request) -> Subject:
+def _opened(name: str, request: Request, checkpoint: str | None = None) -> Subject:
     """The subject with the template arguments that are asked for. Raises ValueError."""
     arguments = request.template_arguments
     model = base_of(name)
     if request.style == lm_eval.STYLE:
-        subject = open_subject(name, model)
+        subject = open_subject(name, model, checkpoint)
         set_verbatim(subject.policy.tokenizer)
         return subject
     if not arguments:
-        return open_subject(name, model)
+        return open_subject(name, model, checkpoint)
     try:
-        return open_subject(name, replace(model, template_arguments={**model.template_arguments, **arguments}))
+        model = replace(model, template_arguments={**model.template_arguments, **arguments})
+        return open_subject(name, model, checkpoint)
     except ValueError as error:
         words = str(error)
         raise OptionError(

@@ -57,19 +57,26 @@ def export(
     merged: bool = False,
     layout: Layout = "compact",
     dtype: Dtype | None = None,
+    checkpoint: str | None = None,
 ) -> Path:
     """Write a run's adapter as a PEFT folder with its tokenizer, or `merged` into a whole Hugging Face model. `layout`
     matters where the modules' ranks differ: see peft_format.Layout. `dtype` is that of a merged model, by default its
-    checkpoint's. Returns the folder.
+    checkpoint's. `checkpoint`: of a run, "best" or a step; None: its end. Returns the folder.
 
     It is there complete, or not at all: what was written is read back first, and gives the same logits. Raises
     ValueError where `to` is not free or cannot be written, where there is no adapter, and where what is read back
     differs."""
-    return exported(subject, to, merged=merged, layout=layout, dtype=dtype).folder
+    return exported(subject, to, merged=merged, layout=layout, dtype=dtype, checkpoint=checkpoint).folder
 
 
 def exported(
-    subject: str | Path, to: str | Path, *, merged: bool, layout: Layout = "compact", dtype: Dtype | None = None
+    subject: str | Path,
+    to: str | Path,
+    *,
+    merged: bool,
+    layout: Layout = "compact",
+    dtype: Dtype | None = None,
+    checkpoint: str | None = None,
 ) -> Export:
     """The same, with what there is to say of it."""
     source, target = Path(subject).expanduser(), Path(to).expanduser()
@@ -82,7 +89,7 @@ def exported(
     stored = dtype or (checkpoint_dtype(model) if merged else "float32")
     if merged and stored != model.dtype:
         model = replace(model, dtype="float32")  # merged in fp32, and cast last
-    policy = open_subject(str(subject), model).policy
+    policy = open_subject(str(subject), model, checkpoint).policy
     loader = loader_of(policy.model, merged=merged)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

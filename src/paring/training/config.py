@@ -62,6 +62,9 @@ class Run(_AnyMethod):
     collapse: Collapse = Collapse()
     save: Save = Save()
 
+    def __post_init__(self) -> None:
+        _check_best(self.save, self.evaluate)
+
     @property
     def record_bytes(self) -> float:
         """The most that is kept of a rollout's forward pass for the update. 0 where that needs another one: an older
@@ -82,6 +85,14 @@ class SftRun(_AnyMethod):
     optimiser: Adam = Adam()
     evaluate: EvaluateLoss = EvaluateLoss()
     save: Save = Save()
+
+    def __post_init__(self) -> None:
+        _check_best(self.save, self.evaluate)
+
+
+def _check_best(save: Save, evaluate: Evaluate | EvaluateLoss) -> None:
+    if save.best == "validation" and not evaluate.every:
+        raise ValueError("save.best = validation: nothing is measured on the way; set evaluate.every")
 
 
 AnyRun = Run | SftRun

@@ -1,7 +1,7 @@
 """The words for a run that stops because its numbers are not finite: where it was healthy, and the likely cause."""
 
-from paring.runtime.checkpoint import newest_first
 from paring.runtime.folder import RunFolder
+from paring.runtime.kept import newest_first
 from paring.training.collapse import likely_causes
 from paring.training.config import AnyRun
 from paring.training.progress import Progress

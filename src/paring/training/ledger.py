@@ -5,11 +5,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from paring.adapters.kinds import Moving
-from paring.runtime.checkpoint import rotate
 from paring.runtime.facts import facts_of_this_process
 from paring.runtime.files import remove_staging
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import Journal
+from paring.runtime.kept import rotate
 from paring.runtime.lock import run_lock
 from paring.runtime.screen import Screen
 from paring.tracking.listeners import Listeners, OnStep

@@ -14,13 +14,13 @@ from paring.evaluation.measuring import Evaluation
 from paring.policy.packing import PackedBatch
 from paring.policy.publishing import publish
 from paring.rollout.engine import EngineFailed
-from paring.runtime.checkpoint import newest_first
 from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import begin_peaks, peaks
 from paring.runtime.interruption import Interrupted, Interruption
 from paring.runtime.journal import read_rows
+from paring.runtime.kept import newest_first
 from paring.runtime.machine import peak_memory_gb
 from paring.runtime.screen import Screen
 from paring.settings.complaints import NotFinite, RunFailed
@@ -38,6 +38,7 @@ from paring.training.world import ALONE, World
 from paring.types import Json
 
 MOST_DROPS_IN_A_ROW = 3
+Measured = Evaluation | HeldOutLoss
 
 
 @dataclass(frozen=True)
@@ -148,13 +149,15 @@ class Loop:
         if not self.is_over:
             self._save()
 
-    def record(self, step: Step, figure: str, measure: Callable[[], Evaluation | HeldOutLoss]) -> None:
+    def record(self, step: Step, figure: str, measure: Callable[[], Measured]) -> None:
         """Journal and show a step, and do what is due after it: measure the `figure`, move ranks, save.
 
         Raises RunFailed after too many dropped steps in a row."""
         self.progress.count(step.update, step.seconds)
-        self._show(step, figure, measure)
+        measured = self._show(step, figure, measure)
         run, number, dropped = self.run, self.progress.step, self.progress.dropped_in_a_row
+        finds_best = run.save.best == "validation" and measured is not None and not dropped
+        is_best = finds_best and self.progress.is_best(measured.as_plain())
         if isinstance(run.adapter, Moving) and run.adapter.is_event(number, run.steps):
             self._move_ranks(run.adapter, step.probe())
         if dropped == MOST_DROPS_IN_A_ROW:
@@ -162,7 +165,7 @@ class Loop:
             raise RunFailed(divergence(f"{what}, the last of them step {number}", run, self.folder, self.progress))
         # Not after a dropped step: its checkpoint would hold nothing new, and push out the last that is healthy.
         due = run.save.every > 0 and number % run.save.every == 0
-        if self.is_over or ((self.world.any(self.interruption.save_asked) or due) and not dropped):
+        if self.is_over or ((self.world.any(self.interruption.save_asked) or due or is_best) and not dropped):
             self._save()
 
     def interrupted(self) -> Result:
@@ -188,8 +191,9 @@ class Loop:
         if read.fault is not None:
             self.screen.note(f"{read.reader} would read another adapter ({read.fault}): paring export --merged")
 
-    def _show(self, step: Step, figure: str, measure: Callable[[], Evaluation | HeldOutLoss]) -> None:
-        progress, run = self.progress, self.run
+    def _show(self, step: Step, figure: str, measure: Callable[[], Measured]) -> Measured | None:
+        """Journal and show a step; what was measured after it, where that was due."""
+        measured, progress, run = None, self.progress, self.run
         peak = peak_memory_gb()
         metrics = dict(step.metrics) | {"seconds": step.seconds}
         metrics |= ({} if peak is None else {"peak_memory_gb": peak}) | peaks(self.trained.policy.device)
@@ -208,6 +212,7 @@ class Loop:
                 self.screen.note(f"step {progress.step}: {collapse.words}")
         if self.ledger is not None:
             self.ledger.step(metrics, step.answers)
+        return measured
 
     def _move_ranks(self, adapter: Moving, probe: PackedBatch) -> None:
         trained, place = self.trained, {"step": self.progress.step, "steps": self.run.steps, "seed": self.run.seed}

@@ -20,7 +20,8 @@ from paring.runtime import checkpoint
 from paring.runtime.checkpoint import Checkpoint, Damage
 from paring.runtime.files import remove_staging
 from paring.runtime.folder import RunFolder
-from paring.runtime.journal import Journal, read_rows
+from paring.runtime.journal import Journal
+from paring.runtime.kept import Best, check_never_saved, newest_first
 from paring.runtime.machine import versions
 from paring.runtime.screen import Screen
 from paring.runtime.text import one_line
@@ -76,6 +77,8 @@ class Progress:
     entropy_coef: float | None = None
     """The coefficient of the next step's bonus; None where no target moves it."""
     before: Examined | None = None
+    best: Best | None = None
+    """The step that does best on what is held out, of those that were measured; None where the run does not ask."""
 
     def count(self, update: Update, seconds: float) -> None:
         """A step has been made."""
@@ -84,6 +87,12 @@ class Progress:
         self.dropped += update.dropped
         self.dropped_in_a_row = self.dropped_in_a_row + 1 if update.dropped else 0
         self.seconds += seconds
+
+    def is_best(self, measured: Mapping[str, object]) -> bool:
+        """Whether the step just made did best of all that were measured; it is noted then."""
+        found = Best.of(self.step, measured)
+        self.best = found if found.beats(self.best) else self.best
+        return self.best is found
 
 
 @dataclass(frozen=True)
@@ -141,14 +150,13 @@ def restore(
             remove_staging(place)
         newest, damaged = checkpoint.load_newest(folder.checkpoints)
         if newest is None:
-            _check_never_saved(folder)
+            check_never_saved(folder, load_run(folder.existing_recipe()).save.every)
             return None
         found.append(newest)
         damages.extend(damaged)
         return asdict(_ToldCheckpoint(str(newest.path), newest.step, newest.state, list(newest.tensors)))
 
-    told = world.from_first(read)
-    if told is None:
+    if (told := world.from_first(read)) is None:
         if journal is not None:
             journal.rewind(0)
         screen.note(f"{folder.path} has no checkpoint yet: starting from step 0")
@@ -187,18 +195,24 @@ def _whole(told: _ToldCheckpoint, own: Mapping[str, dict[str, Tensor]], world: W
 
 def _fitted(newest: Checkpoint, trained: Trained) -> State:
     """Put a checkpoint's tensors in their places; its state. Raises ValueError where it does not fit."""
+    held = restore_adapters(trained.policy.adapters, newest)
     with _fitting(newest.path):
-        held = TypeAdapter(State).validate_python(newest.state)
-        if held.progress.step != newest.step:
-            raise ValueError(f"state.json is of step {held.progress.step}")
-        # The ranks first: tensors and moments are of the shapes that the ranks had become.
-        adapters = trained.policy.adapters
-        _check_ranks(adapters, held.ranks)
-        set_ranks(adapters, held.ranks)
-        load_state(adapters, newest.tensors["adapter"])
         for name, one in trained.earlier.items():
             one.load_tensors(newest.tensors.get(name, {}))
         trained.optimiser.load_state(newest.tensors["optimiser"])
+        return held
+
+
+def restore_adapters(adapters: Adapters, saved: Checkpoint) -> State:
+    """Put a checkpoint's ranks and numbers into the adapters; its state. Raises ValueError where it does not fit."""
+    with _fitting(saved.path):
+        held = TypeAdapter(State).validate_python(saved.state)
+        if held.progress.step != saved.step:
+            raise ValueError(f"state.json is of step {held.progress.step}")
+        # The ranks first: tensors and moments are of the shapes that the ranks had become.
+        _check_ranks(adapters, held.ranks)
+        set_ranks(adapters, held.ranks)
+        load_state(adapters, saved.tensors["adapter"])
         return held
 
 
@@ -209,7 +223,7 @@ def resumed(folder: RunFolder, run: AnyRun, *, allow_changed: bool = False) -> A
     begun = load_run(folder.existing_recipe())
     left_open = [name for name in ("dtype", "kernel") if getattr(run.model, name) == "auto"]
     run = replace(run, model=replace(run.model, **{name: getattr(begun.model, name) for name in left_open}))
-    done = next((step for step, _ in checkpoint.newest_first(folder.checkpoints)), 0)
+    done = next((step for step, _ in newest_first(folder.checkpoints)), 0)
     changed = [line for line in changed_inputs(folder, run, done) if not allow_changed]
     refuse_changed(folder, changed)
     return run
@@ -234,17 +248,3 @@ def _check_ranks(adapters: Adapters, ranks: Mapping[str, int]) -> None:
     for module, rank in ranks.items():
         if not 0 <= rank <= most:
             raise ValueError(f"the rank of {module} is {rank}, of {most} in all")
-
-
-def _check_never_saved(folder: RunFolder) -> None:
-    """Raises ValueError where the journal tells of a step after a checkpoint was due: to begin at 0 would empty it."""
-    every = load_run(folder.existing_recipe()).save.every
-    dropped, due = 0, False
-    for row in read_rows(folder.metrics) if folder.metrics.is_file() else ():
-        if due:
-            raise ValueError(
-                f"{folder.path}: {folder.metrics.name} tells of step {row['step']}, and {folder.checkpoints} holds no "
-                "checkpoint: put the checkpoints back, or begin a new run with --out"
-            )
-        due = every > 0 and row["step"] % every == 0 and row.get("dropped_steps", 0) == dropped
-        dropped = row.get("dropped_steps", 0)

@@ -9,8 +9,9 @@ import stat
 import pytest
 import torch
 
-from paring.runtime.checkpoint import CheckpointNotSaved, load_newest, newest_first, save
+from paring.runtime.checkpoint import CheckpointNotSaved, load_newest, save
 from paring.runtime.files import sha256_of
+from paring.runtime.kept import newest_first
 
 
 def bytes_of(tensor: torch.Tensor) -> bytes:
@@ -142,7 +143,7 @@ def test_an_old_checkpoint_that_cannot_be_removed_is_a_warning(tmp_path, checkpo
     def refuse(path):
         raise PermissionError(13, "not yours")
 
-    monkeypatch.setattr("paring.runtime.checkpoint.remove_folder", refuse)
+    monkeypatch.setattr("paring.runtime.kept.remove_folder", refuse)
     with pytest.warns(UserWarning, match="step-000001 could not be removed"):
         checkpoints.save(3, keep=2)
     assert load_newest(tmp_path)[0].step == 3
