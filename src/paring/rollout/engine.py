@@ -61,6 +61,12 @@ class Rollout:
     """Optimiser steps each time: the problems are divided among them."""
     sync_every: Count = 1
     """The policy that samples is refreshed every so many steps; 1: it is always the one that is trained."""
+    ahead: Annotated[int, Field(ge=0, le=64)] = 0
+    """Steps whose answers are sampled before they are trained on: step n learns answers of the policy before step
+    n - ahead. Servers sample them while the steps between train (docs/asynchronous.md)."""
+    old_logprobs: Literal["recomputed", "sampler"] = "recomputed"
+    """The log-probs of the policy that sampled, for ratios and clips: recomputed by training, with the adapters of that
+    policy; or those at which the engine drew the tokens, which takes no pass."""
     redraws: Annotated[int, Field(ge=0, le=1000)] | None = None
     """How often problems without signal are replaced by others in a step, at most, whatever the objective; without it
     as the objective has it."""
@@ -91,6 +97,17 @@ class Rollout:
 
     def __post_init__(self) -> None:
         self._check_servers()
+        if self.ahead and self.sync_every > 1:
+            raise ValueError(
+                f"ahead = {self.ahead} and sync_every = {self.sync_every}: both make the policy that samples older; "
+                "leave one out"
+            )
+        restricted = self.top_p < 1 or self.top_k or self.min_p
+        if self.old_logprobs == "sampler" and self.engine == "served" and restricted:
+            raise ValueError(
+                "old_logprobs = sampler: with top_p, top_k or min_p servers give the log-probs of what is left, and "
+                "training those of the whole distribution; take recomputed"
+            )
         if self.truncate_ratio == "off" and self.correction != "tis":
             raise ValueError(
                 f"correction = {self.correction} needs truncate_ratio, the bound of its weights; 2 is usual"

@@ -1,34 +1,47 @@
-"""An engine that refreshes its copy of the adapters every so many steps, and so samples from an older policy."""
+"""An engine that samples with the adapters of some steps ago: of its last refresh, or of a fixed number of steps."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from paring.adapters.attach import Adapters
-from paring.adapters.earlier import EarlierAdapters
+from paring.adapters.earlier import EarlierAdapters, PastAdapters
 from paring.rollout.engine import Engine, Sampling
 from paring.types import Group, Key, Problem
 
 
-class LaggedEngine(EarlierAdapters):
-    """Samples with the adapters as they were when it was last refreshed, `age` steps ago. A step is all calls with the
-    same `key.step`. With `every` = 1 the policy samples itself."""
+class LaggedEngine:
+    """Samples with the adapters as they were `age` steps ago. A step is all calls with the same `key.step`.
 
-    def __init__(self, engine: Engine, adapters: Adapters, every: int) -> None:
-        super().__init__(adapters, every)
+    every, ahead    of Rollout (`sync_every` and `ahead`); with 1 and 0 the policy samples itself"""
+
+    def __init__(self, engine: Engine, adapters: Adapters, every: int = 1, ahead: int = 0) -> None:
         self.engine = engine
+        self.earlier = PastAdapters(adapters, ahead) if ahead else EarlierAdapters(adapters, every)
+        self.name = "samplers" if ahead else "sampler"
+        """That of the copies in a checkpoint."""
+
+    @property
+    def age(self) -> int:
+        """How many steps old the policy that samples is, in the step that began last."""
+        return self.earlier.age
+
+    @property
+    def older(self) -> Callable[[], AbstractContextManager[None]] | None:
+        """See EarlierAdapters."""
+        return self.earlier.older
 
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
         """See Engine."""
-        self.begin(key.step)
+        self.earlier.begin(key.step)
         with self.older() if self.older else nullcontext():
             return self.engine.sample(problems, group_size, sampling, key)
 
     @contextmanager
     def steady(self) -> Iterator[None]:
         """If what is done here does not come to its end, the engine is again as it was before."""
-        before = self.tensors()
+        before = self.earlier.tensors()
         try:
             yield
         except BaseException:
-            self.load_tensors(before)
+            self.earlier.load_tensors(before)
             raise

@@ -31,7 +31,8 @@ METRICS: dict[str, str] = {
     "truncated": "Share of the answers cut off at the length limit, 0 to 1; they can hardly be right.",
     "answers": "Mean number of answers of a conversation with an environment; absent where no environment replies.",
     "redrawn": "Problems without signal that others replaced (rollout.redraws; DAPO's dynamic sampling).",
-    "staleness": "Steps since the policy that sampled was the one trained; 0 with rollout.sync_every = 1.",
+    "staleness": "Steps since the policy that sampled was the one trained: with rollout.ahead so many, fewer in the "
+    "first steps; with rollout.sync_every up to so many less one; else 0.",
     "kl": "KL divergence from the reference (k3), in nats a token: of all answers trained on where the objective has a "
     "KL term, else of one in 16, the first answers to the first problems; 0 at the start, it should grow slowly.",
     "kl_sampling": "KL divergence of the policy from the one that sampled (k3), in nats a token trained on, before the "
@@ -57,11 +58,14 @@ METRICS: dict[str, str] = {
     "seconds": "Seconds this step took in all.",
     "seconds_rollout": "Seconds spent on sampling answers.",
     "seconds_score": "Seconds spent on checking answers.",
+    "seconds_wait": "Seconds that training waited for the answers of this step, and gave the policy to servers; with "
+    "rollout.ahead the rest of seconds_rollout and seconds_score passed while earlier steps trained.",
     "seconds_reference": "Seconds of the reference's log-probs, and of a teacher's; none without KL term or before the "
     "first update.",
     "seconds_training": "Seconds spent on forward, backward and update.",
     "seconds_evaluate": "Seconds spent on evaluation.",
-    "seconds_publish": "Seconds spent on giving the adapter to a server and on proving it there; a part of rollout.",
+    "seconds_publish": "Seconds spent on giving the adapter to a server and on proving it there; a part of rollout, "
+    "or with rollout.ahead of wait.",
     "canary_gap": "Largest difference of a test prompt's log-probs on the servers from the trainer's, in nats.",
     "asked_again": "Questions put to servers once more in this step, since one was away, slow or wrong.",
     "threads": "CPU threads that torch used; another number changes the last bits of every sum.",
@@ -75,7 +79,8 @@ METRICS: dict[str, str] = {
     "gates_at_zero": "Share of the L1RA components whose gate is 0: the next rank event removes them, 0 to 1.",
     "adapter_parameters": "Parameters that the adapter has when it is published, gates folded into the factors.",
     "mismatch": "How far apart the log-probs of sampling and of training are, both of the policy that sampled: mean "
-    "distance in nats a token trained on, before the last update; rounding where both are fp32.",
+    "distance in nats a token trained on, before the last update; rounding where both are fp32; absent with "
+    "rollout.old_logprobs = sampler, which recomputes none.",
     "mismatch_max": "The largest such difference of a token, in nats.",
     "mismatch_kl": "KL divergence of training's policy from the sampler's (k3) by these log-probs, in nats a token.",
     "importance_weight": "Mean importance weight of the tokens trained on, with rollout.truncate_ratio; 1 where the "

@@ -164,10 +164,27 @@ _active: Interruption | None = None
 """Signals belong to the process, so there is one."""
 
 
+_own = threading.local()
+"""The event by which each thread is given up."""
+
+
 def check_interrupted() -> None:
     """For loops that wait in threads other than the main one, where no signal is raised. Raises Interrupted."""
     if _active is not None and _active.requested is not None:
         raise Interrupted(_active.requested)
+    given_up: threading.Event | None = getattr(_own, "given_up", None)
+    if given_up is not None and given_up.is_set():
+        raise Interrupted("given up")
+
+
+@contextmanager
+def given_up_by(event: threading.Event) -> Iterator[None]:
+    """In the thread that is here, waits are given up as well once the event is set."""
+    _own.given_up = event
+    try:
+        yield
+    finally:
+        _own.given_up = None
 
 
 @contextmanager

@@ -27,6 +27,9 @@ _leave = os._exit
 """The way out of the process, which is another one while code of the user's runs."""
 
 
+_one_at_a_time = threading.RLock()
+"""What is put back afterwards belongs to the process: calls from several threads follow one another."""
+
 _left: list[threading.Thread] = []
 """Threads that code of the user's has left running."""
 
@@ -42,6 +45,12 @@ def guarded(what: str, *, seconds: float | None = None) -> Iterator[None]:
     signals are put back; its output is bounded; that it takes long, or leaves threads behind, is said.
 
     Raises ValueError where it would end the process, and TimeoutError where its time is up."""
+    with _one_at_a_time, _guarded(what, seconds):
+        yield
+
+
+@contextmanager
+def _guarded(what: str, seconds: float | None) -> Iterator[None]:
     process, place, leave = os.getpid(), _working_folder(), os._exit
 
     def refused(code: int) -> NoReturn:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from paring.evaluation.measuring import trait_shares
 from paring.maths.advantages import Outcome, without_signal
-from paring.rollout.engine import Rollout
+from paring.rollout.engine import Engine, Rollout
 from paring.runtime.machine import Stopwatch
 from paring.runtime.text import count_words
 from paring.tasks.base import judged
@@ -154,20 +154,24 @@ class Collected:
         ]
 
 
-def collect(setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch, world: World = ALONE) -> Collected:
+def collect(
+    setup: Setup, rollout: Rollout, key: Key, watch: Stopwatch, world: World = ALONE, *, engine: Engine | None = None
+) -> Collected:
     """The groups of step `key.step`. Under redraws, problems whose answers are all right, or all wrong, or get the same
     reward, are replaced by others of the training split; those that are still so in the end stay. Which others is a
     function of (seed, step) alone, and none is sampled twice in a step. Each process of the world samples and judges
-    its share, or the first one all of it where servers sample, and knows all groups in the end. Raises as
-    Engine.sample."""
-    setup.sampler.begin(key.step)  # also on a process that samples nothing
+    its share, or the first one all of it where servers sample, and knows all groups in the end. `engine`: what samples
+    in place of the setup's sampler. Raises as Engine.sample."""
+    if engine is None:
+        setup.sampler.earlier.begin(key.step)  # also on a process that samples nothing
+    sampler = engine or setup.sampler
     share = world.by_first if rollout.engine == "served" else world.shared
     group_size = 1 if setup.objective.from_solutions else rollout.group_size
     by_verdict = rollout.redraw_by == "correct"
 
     def answered(problems: Sequence[Problem]) -> list[Answered]:
         with watch("rollout"):
-            groups = setup.sampler.sample(problems, group_size, rollout.sampling, key)
+            groups = sampler.sample(problems, group_size, rollout.sampling, key)
         with watch("score"):
             scores = judged(setup.task, groups)
         return [

@@ -69,7 +69,8 @@ class Run(_AnyMethod):
     def record_bytes(self) -> float:
         """The most that is kept of a rollout's forward pass for the update. 0 where that needs another one: an older
         policy has sampled, servers do, or dropout acts."""
-        of_use = self.rollout.sync_every == 1 and self.rollout.engine == "local" and not self.adapter.dropout
+        is_older = self.rollout.sync_every > 1 or self.rollout.ahead > 0
+        of_use = not is_older and self.rollout.engine == "local" and not self.adapter.dropout
         return self.rollout.record_gb * 1e9 if of_use else 0.0
 
 

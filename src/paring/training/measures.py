@@ -58,7 +58,7 @@ class Measures:
         for sums, value_BT in ((self.entropies, logp.entropy_BT), (self.teacher_kls, apart_BT)):
             if value_BT is not None:
                 sums.append(torch.stack([(value_BT * mask_BT).sum(), mask_BT.sum()]))
-        if logp.sampled_BT is not None:
+        if logp.sampled_BT is not None and logp.old_BT is not logp.sampled_BT:
             self.mismatches.append(logp.old_BT - logp.sampled_BT)
         if self.correction:
             log_ratio_BT = self.objective.log_mismatch(logp)
@@ -67,8 +67,8 @@ class Measures:
 
     def as_plain(self, world: World = ALONE) -> dict[str, float]:
         """Measures of all processes, by the names of the journal's glossary; `kl` only where there is a KL term,
-        `entropy_exact` and `teacher_kl` where they were computed, `mismatch` where something was sampled, and the
-        weights' with a correction."""
+        `entropy_exact` and `teacher_kl` where they were computed, `mismatch` where old log-probs were recomputed of
+        what was sampled, and the weights' with a correction."""
         held = (self.losses, self.clip_fractions, self.kls, self.log_ratios, self.masks)
         sums = (self.entropies, self.teacher_kls)
         of_sampling = (self.mismatches, self.weights, self.bounded)

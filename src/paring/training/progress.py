@@ -122,7 +122,8 @@ class Trained:
     @property
     def earlier(self) -> dict[str, EarlierAdapters]:
         """The copies of the adapters, by their names in a checkpoint."""
-        return {name: one for name, one in vars(self).items() if isinstance(one, EarlierAdapters)}
+        copies = {} if self.sampler is None else {self.sampler.name: self.sampler.earlier}
+        return copies if self.teacher is None else copies | {"teacher": self.teacher}
 
 
 def save(folder: RunFolder, trained: Trained, progress: Progress, journal: Journal, world: World, *, keep: int) -> None:

@@ -12,10 +12,10 @@ from paring.runtime.gpu import stopwatch
 from paring.runtime.memory import give_back_freed_memory
 from paring.runtime.screen import Screen
 from paring.tracking.listeners import OnStep
-from paring.training.collecting import collect
 from paring.training.config import Run
 from paring.training.loop import Loop, Step
 from paring.training.optim import Optimiser, learning_rate
+from paring.training.pipeline import Pipeline
 from paring.training.progress import Examined, Progress, Trained
 from paring.training.rank_events import optimiser_of, rank_metrics
 from paring.training.result import Result
@@ -49,15 +49,16 @@ def train(
     teacher = setup.teaching.earlier if setup.teaching else None
     trained = Trained(setup.policy, optimiser, setup.sampler, teacher)
     opened = Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step, world=world)
+    rollouts = Pipeline(setup, run, world)
     with opened as loop:
-        with setup.at_work():
+        with setup.at_work(), rollouts.at_work():
             loop.leave_out(setup.skipped)
             for note in setup.notes:
                 screen.note(note)
             title = f"{run.objective.kind} on {run.task.name}: {in_words(setup.policy)}"
             loop.begin(title, f"problems of {run.task.name}", lambda: Examined.of(*test()))
             for number in loop.steps():
-                step = rl_step(run, setup, optimiser, number, screen.phase, loop.progress, world)
+                step = rl_step(run, setup, optimiser, number, screen.phase, loop.progress, rollouts)
                 loop.record(step, "validation accuracy", lambda: validate()[0])
             if not loop.is_over:
                 return loop.interrupted()
@@ -77,13 +78,14 @@ def rl_step(
     number: int,
     notice: Callable[[str], None] | None = None,
     progress: Progress | None = None,
-    world: World = ALONE,
+    rollouts: Pipeline | None = None,
 ) -> Step:
     """One rollout and the update made from it: the algorithm itself (arXiv 2603.18756, sec. 3). `notice` gets the name
-    of each phase as it begins; `progress` holds the entropy bonus from step to step."""
-    watch, key, objective = stopwatch(setup.policy.device, notice), Key(run.seed, number), setup.objective
-    with setup.sampler.steady(), world.waiting():
-        collected = collect(setup, run.rollout, key, watch, world)
+    of each phase as it begins; `progress` holds the entropy bonus from step to step; `rollouts` are those of the run,
+    made in this process alone where they are left out."""
+    watch, objective = stopwatch(setup.policy.device, notice), setup.objective
+    rollouts = rollouts or Pipeline(setup, run)
+    world, collected = rollouts.world, rollouts.collected(number, watch)
     if setup.teaching:
         setup.teaching.begin(number)
     give_back_freed_memory()
@@ -101,7 +103,7 @@ def rl_step(
         run.rollout,
         tokens_per_pass=run.optimiser.tokens_per_pass,
         lr=lr,
-        seed=key.number(),
+        seed=Key(run.seed, number).number(),
         watch=watch,
         older=setup.sampler.older,
         world=world,

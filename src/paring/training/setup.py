@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -17,7 +17,6 @@ from paring.maths.objective import Objective
 from paring.policy.chat import prompt_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
-from paring.policy.recording import Recording
 from paring.policy.tokens import check_rows, embedding_rows
 from paring.rollout.engine import Rollout, check_length
 from paring.rollout.gap import SamplingGap, is_exact, sampling_gap
@@ -34,6 +33,7 @@ from paring.tasks.own_data import OwnData
 from paring.training.config import AnyRun, Run
 from paring.training.draws import problems_of_run
 from paring.training.run_engine import RunEngine, engine_of
+from paring.training.sampler import check_sampler, sampler_of
 from paring.training.start import attach_adapters
 from paring.training.teaching import Teaching, open_teaching
 from paring.types import Json, Key, Problem
@@ -78,7 +78,7 @@ class Setup:
 
     def serving_metrics(self) -> dict[str, float]:
         """Metrics of the servers for the journal; nothing without any."""
-        return self.engine.take_measures() if isinstance(self.engine, ServedEngine) else {}
+        return self.engine.tally.taken() if isinstance(self.engine, ServedEngine) else {}
 
     @property
     def first_metrics(self) -> dict[str, Json]:
@@ -96,11 +96,7 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
     ask_for_large_pages()  # before an objective of the user's own is tried on tensors
     objective = run.objective.opened()
     objective.check(run.rollout.group_size)
-    if objective.from_solutions and run.rollout.importance:
-        raise ValueError(
-            f"rollout.truncate_ratio = {run.rollout.truncate_ratio}: {run.objective.kind} learns from worked "
-            'solutions, which no policy has sampled, so they have no weights: leave it "off"'
-        )
+    check_sampler(run, objective)
     problems, tested = training_problems(run.task, run.rollout.only), run.task.problems("test")
     validated = run.task.problems("validation") if run.evaluate.every or run.evaluate.validation_at_end else []
     if not problems or not tested:
@@ -139,14 +135,7 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
         notes.append(str(gap))
     if objective.from_solutions:
         Teacher(policy).sample(drawn, 1, run.rollout.sampling, Key(run.seed, 0))
-        # The solutions come from no policy, so none can be older than the one trained.
-        sampler = LaggedEngine(Teacher(policy), policy.adapters, every=1)
-    else:
-        if isinstance(engine, LocalEngine):
-            recording = Recording(run.record_bytes) if run.record_bytes else None
-            sampler = LaggedEngine(replace(engine, recording=recording), policy.adapters, run.rollout.sync_every)
-        else:
-            sampler = LaggedEngine(engine, policy.adapters, run.rollout.sync_every)
+    sampler = sampler_of(run, objective, policy, engine)
     left_out, skipped = frozenset(long), [*skipped, *long.values()]
     given = policy, run.task, run.rewards, problems, objective, engine, sampler
     return Setup(*given, skipped, left_out, gap, notes, teaching)

@@ -20,6 +20,11 @@ def check_processes(run: AnyRun, processes: int) -> None:
             f'rollout.engine = "served" with {processes} processes and no servers: only a process alone starts one; '
             "name some in rollout.servers"
         )
+    if isinstance(run, Run) and run.rollout.engine == "served" and run.rollout.ahead and processes > 1:
+        raise ValueError(
+            f"rollout.ahead = {run.rollout.ahead} with servers trains in one process, and these are {processes}: start "
+            "one, or set rollout.ahead=0"
+        )
 
 
 def check_number(run: AnyRun, processes: int) -> None:

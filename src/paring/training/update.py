@@ -116,7 +116,8 @@ def improve(
 
     The first step's own log-probs serve as the old ones, since the policy that sampled is the policy then, and as the
     reference's as long as no adapter changes anything. Those of later minibatches are taken before the first step.
-    Where an older policy has sampled, `with older():` gives it back for a pass of its own. What lies below the first
+    Where an older policy has sampled, `with older():` gives it back for a pass of its own; `rollout.old_logprobs` may
+    take those of the engine in place of all these. What lies below the first
     adapter is computed once. A step with a loss or gradient that is not finite is dropped, and with it the rest of the
     rollout's steps. Until the policy has moved, its forward pass is that of the rollout, where that was recorded.
     `seed` is of the adapters' dropout; `watch` takes the time of the phases "reference" and "training". Each process of
@@ -127,14 +128,15 @@ def improve(
         for places in divided(len(worth.groups), rollout.minibatches)
     ]
     passes = [one for minibatch in minibatches for one in minibatch.passes]
+    given = rollout.old_logprobs == "sampler"
     with watch("training"):
-        if objective.kl_coef or rollout.optimiser_steps > 1 or older:
+        if objective.kl_coef or rollout.optimiser_steps > 1 or (older and not given):
             for one in passes:
                 one.trunk = policy.trunk(one.batch)
-        with older() if older else nullcontext():
-            for one in passes if older else passes[len(minibatches[0].passes) :]:
-                one.old_BT = _fixed(policy, one, temperature, replay=not older)
-    if objective.kl_coef and (older or not policy.is_its_reference):
+        with older() if older and not given else nullcontext():
+            for one in passes if older or given else passes[len(minibatches[0].passes) :]:
+                one.old_BT = one.sampled_BT if given else _fixed(policy, one, temperature, replay=not older)
+    if objective.kl_coef and (older or given or not policy.is_its_reference):
         with watch("reference"), policy.reference():
             for one in passes:
                 one.reference_BT = _fixed(policy, one, temperature)

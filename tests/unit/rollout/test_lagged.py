@@ -66,7 +66,7 @@ def test_a_refresh_out_of_turn_begins_a_new_age(make_policy):
         ages.append(engine.age)
         train_a_step(policy)
         if step == 1:
-            engine.refresh()
+            engine.earlier.refresh()
     assert ages == [0, 1, 0, 1, 2, 0, 1]
 
 
@@ -77,19 +77,19 @@ def test_a_checkpoint_holds_it(make_policy, refreshed):
     sample(engine, 1)
     train_a_step(policy)
     if refreshed:
-        engine.refresh()
-    again.load_tensors({name: value.clone() for name, value in engine.tensors().items()})
+        engine.earlier.refresh()
+    again.earlier.load_tensors({name: value.clone() for name, value in engine.earlier.tensors().items()})
     train_a_step(resumed)
     assert same(sample(again, 2), sample(engine, 2))
     assert again.age == engine.age == (0 if refreshed else 1)
-    assert again.tensors()["age"] == engine.tensors()["age"]
+    assert again.earlier.tensors()["age"] == engine.earlier.tensors()["age"]
 
 
 def test_on_policy_nothing_is_remembered(make_policy):
     engine = lagged(make_policy(), 1)
     sample(engine, 1)
-    assert engine.tensors() == {} and engine.older is None
-    engine.load_tensors({})
+    assert engine.earlier.tensors() == {} and engine.older is None
+    engine.earlier.load_tensors({})
     assert engine.older is None
 
 

@@ -55,6 +55,13 @@ class ServerTally:
     publish_seconds: float = 0.0
     largest_gap: float = 0.0
 
+    def taken(self) -> dict[str, float]:
+        """By the names of the glossary, since the last call: a rollout under way goes on counting."""
+        seconds, again = {"seconds_publish": self.publish_seconds}, {"asked_again": float(self.repeated)}
+        measures = seconds | {"canary_gap": self.largest_gap} | again
+        self.repeated, self.publish_seconds, self.largest_gap = 0, 0.0, 0.0
+        return measures
+
 
 class Asking(Generic[Q, A]):
     """One set of questions, each asked by `ask(member, question, stop)`, which raises ServerFault where it fails.

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,13 +36,15 @@ class Version:
     users: int = 0
 
     @contextmanager
-    def used(self) -> Iterator[None]:
-        """Within it no server is to forget this version."""
-        self.users += 1
+    def used(self, lock: AbstractContextManager[object]) -> Iterator[None]:
+        """Within it no server is to forget this version. `lock`: held while versions are forgotten."""
+        with lock:
+            self.users += 1
         try:
             yield
         finally:
-            self.users -= 1
+            with lock:
+                self.users -= 1
 
     def restore(self) -> None:
         """Put the folder back where somebody has removed it. Raises EngineFailed where the disk refuses."""

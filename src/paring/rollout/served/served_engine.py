@@ -45,7 +45,7 @@ class ServedEngine:
         self.vocabulary = len(self.policy.head.weight_VD)
         self.canary = canary_prompt(self.vocabulary, self.context)
         self._versions: dict[str, Version] = {}
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     @property
     def reproduces(self) -> Reproduces:
@@ -62,7 +62,7 @@ class ServedEngine:
     def version(self, rank: int = 0) -> Version:
         """The adapters of this moment, loaded and proved by one server at least. `rank`: see Shelf.write."""
         start = time.perf_counter()
-        with self._lock:
+        with self.lock:
             name = self.shelf.name_of(self.policy, rank) if self.policy.adapters else ""
             version = self._versions.pop(name, None)
             if version is None:
@@ -89,7 +89,8 @@ class ServedEngine:
             found = self._completions(version, member, question, count, stop)
             return [end(reply) for reply in found]
 
-        self._versions.setdefault(version.name, version)
+        with self.lock:
+            self._versions.setdefault(version.name, version)
         given: dict[int, list[Continuation]] = {}
         for _ in range(TRIES):
             missing = [place for place in range(len(questions)) if place not in given]
@@ -123,16 +124,10 @@ class ServedEngine:
 
     def withdraw(self) -> None:
         """Let servers forget all that was published, and remove it."""
-        with self._lock:
+        with self.lock:
             for name in [name for name in self._versions if name]:
                 self._forget(name)
         self.shelf.clear_away()
-
-    def take_measures(self) -> dict[str, float]:
-        """What the journal says of the servers, since the last call."""
-        tally, self.tally = self.tally, ServerTally()
-        seconds, again = {"seconds_publish": tally.publish_seconds}, {"asked_again": float(tally.repeated)}
-        return seconds | {"canary_gap": tally.largest_gap} | again
 
     def _round(
         self, questions: Sequence[Q], ask: Callable[[Member, Q, threading.Event], A]
@@ -237,7 +232,7 @@ class PublishedPolicy:
             completion_question(prompt, count, sampling, seed_of(key, problem, group_size), policy.ends)
             for problem, prompt in zip(problems, prompts, strict=True)
         ]
-        with self.version.used():
+        with self.version.used(self.engine.lock):
             limit = sampling.max_new_tokens, policy.ends, stops
             answers = self.engine.answers(self.version, questions, count, lambda one: up_to_its_end(one, *limit))
         groups = []
