@@ -125,6 +125,25 @@ def test_its_time_is_limited_in_another_thread_too():
     assert len(seen) == 1
 
 
+def test_calls_from_two_threads_follow_one_another():
+    """What is put back afterwards belongs to the process."""
+    leave, inside, most = os._exit, [], []
+
+    def called():
+        with guarded("my.py"):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.05)
+            inside.pop()
+
+    threads = [threading.Thread(target=called) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1] and os._exit is leave
+
+
 def test_what_catches_its_end_ends_the_process_and_says_so():
     program = (
         "import time\nfrom paring.settings import guard\nguard.GRACE_SECONDS = 0.5\n"

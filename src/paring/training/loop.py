@@ -202,9 +202,13 @@ class Loop:
         metrics |= {"threads": torch.get_num_threads(), "dropped_steps": progress.dropped, "updates": progress.updates}
         if run.evaluate.every and progress.step % run.evaluate.every == 0:
             self.screen.phase("evaluation")
-            measured = measure()
-            metrics |= {"evaluation": measured.as_plain(), "seconds_evaluate": measured.seconds}
-            self.screen.note(f"step {progress.step}: {figure} {measured}")
+            try:
+                measured = measure()
+            except Interrupted:  # the step is made, and must be on record where it is saved
+                self.screen.note(f"step {progress.step}: its evaluation is given up")
+            else:
+                metrics |= {"evaluation": measured.as_plain(), "seconds_evaluate": measured.seconds}
+                self.screen.note(f"step {progress.step}: {figure} {measured}")
         if isinstance(run, Run):
             answers = run.rollout.problems * run.rollout.group_size
             if collapse := progress.watch.observe(metrics, run.collapse, answers=answers):

@@ -132,8 +132,7 @@ def save(folder: RunFolder, trained: Trained, progress: Progress, journal: Journ
     adapters = trained.policy.adapters
     earlier = {name: held for name, one in trained.earlier.items() if (held := one.tensors())}
     tensors = {"adapter": state(adapters)} | earlier | {"optimiser": trained.optimiser.state()}
-    held = asdict(State.of(progress, adapters, world))
-    checkpoint.save(folder.checkpoints, progress.step, tensors, held, keep=keep)
+    checkpoint.save(folder.checkpoints, progress.step, tensors, asdict(State.of(progress, adapters, world)), keep=keep)
 
 
 def restore(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from paring.adapters.attach import state
+from paring.adapters.attach import load_state, set_ranks, state
 from paring.rollout.lagged import LaggedEngine
 from paring.types import Key
 
@@ -32,8 +32,8 @@ class Seen:
         return []
 
 
-def lagged(policy, every):
-    return LaggedEngine(Seen(policy), policy.adapters, every)
+def lagged(policy, every, ahead=0):
+    return LaggedEngine(Seen(policy), policy.adapters, every, ahead)
 
 
 def sample(engine, step):
@@ -83,6 +83,54 @@ def test_a_checkpoint_holds_it(make_policy, refreshed):
     assert same(sample(again, 2), sample(engine, 2))
     assert again.age == engine.age == (0 if refreshed else 1)
     assert again.earlier.tensors()["age"] == engine.earlier.tensors()["age"]
+
+
+@pytest.mark.parametrize(("ahead", "ages"), [(1, [0, 1, 1, 1, 1]), (3, [0, 1, 2, 3, 3])])
+def test_ahead_the_lag_is_fixed_whatever_the_ranks(make_policy, ahead, ages):
+    policy = make_policy()
+    engine, history = lagged(policy, 1, ahead), []
+    for step, age in enumerate(ages, start=1):
+        history.append(values(policy))
+        for _ in range(2):
+            assert same(sample(engine, step), history[step - 1 - age])
+            assert engine.age == age
+        later = [engine.earlier.of_step(step + more) for more in range(ahead + 1)]
+        wanted = [history[max(0, step + more - 1 - ahead)] for more in range(ahead + 1)]
+        assert all(map(same, later, wanted)), "what is sampled now for the steps to come"
+        assert same(values(policy), history[-1])
+        train_a_step(policy)
+        if step == 2:
+            set_ranks(policy.adapters, {path: 1 + place for place, path in enumerate(policy.adapters)})
+            engine.earlier.refresh()
+
+
+def test_ahead_a_checkpoint_holds_the_policies_of_the_last_steps(make_policy):
+    policy = make_policy()
+    engine = lagged(policy, 1, 2)
+    for step in range(1, 7):
+        sample(engine, step)
+        train_a_step(policy)
+        held = {name: value.clone() for name, value in engine.earlier.tensors().items()}
+        assert len(held) == min(step, 2) * len(values(policy))
+        resumed = make_policy()
+        load_state(resumed.adapters, values(policy))
+        again, longer = lagged(resumed, 1, 2), lagged(policy, 1, 2)
+        for other in (again, longer):
+            other.earlier.load_tensors(held)
+        assert same(sample(again, step + 1), sample(longer, step + 1))
+        assert again.age == min(step, 2)
+
+
+def test_ahead_a_rollout_that_does_not_end_leaves_the_sampler_as_it_was(make_policy):
+    engine = lagged(make_policy(), 1, 2)
+    for step in (1, 2, 3):
+        sample(engine, step)
+    before = engine.earlier.tensors()
+    with pytest.raises(RuntimeError), engine.steady():
+        sample(engine, 4)
+        raise RuntimeError
+    after = engine.earlier.tensors()
+    assert before.keys() == after.keys() and all(after[name] is value for name, value in before.items())
 
 
 def test_on_policy_nothing_is_remembered(make_policy):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from paring.runtime.interruption import Interrupted, Interruption, waiting
+from paring.runtime.interruption import Interrupted, Interruption, check_interrupted, given_up_by, waiting
 
 
 @pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143)])
@@ -74,6 +74,19 @@ def test_a_wait_is_given_up_and_other_work_is_not():
         assert interruption.requested == "SIGTERM"
         with pytest.raises(Interrupted), waiting():
             raise AssertionError("a wait does not begin once the end is asked for")
+
+
+def test_a_thread_is_given_up_and_others_are_not():
+    event = threading.Event()
+    with given_up_by(event):
+        check_interrupted()
+        event.set()
+        with pytest.raises(Interrupted, match="given up"):
+            check_interrupted()
+        others = threading.Thread(target=check_interrupted)
+        others.start()
+        others.join()
+    check_interrupted()
 
 
 def test_a_save_is_asked_for_by_signal_or_by_file_and_ends_nothing(tmp_path, capfd):

@@ -60,13 +60,14 @@ def update(
     minibatches=1,
     truncate_ratio="off",
     correction="tis",
+    old_logprobs="recomputed",
     **others,
 ):
     """One update with a gradient that is not clipped."""
     optimiser = optimiser or Optimiser(parameters_by_name(policy.adapters), Adam(max_grad_norm=1e9))
     worth = Worth(groups, advantage_PG, torch.ones_like(advantage_PG, dtype=torch.bool), longest=1)
     sizes = {"problems": len(groups), "group_size": 3, "max_new_tokens": 9}
-    weights = {"truncate_ratio": truncate_ratio, "correction": correction}
+    weights = {"truncate_ratio": truncate_ratio, "correction": correction, "old_logprobs": old_logprobs}
     rollout = Rollout(**sizes, temperature=TEMPERATURE, updates=updates, minibatches=minibatches, **weights)
     plain = {"tokens_per_pass": 10_000, "lr": 0.01, "seed": 0, "watch": Stopwatch()}
     return improve(policy, optimiser, worth, objective, rollout, **plain | others)
@@ -445,6 +446,28 @@ def test_tokens_that_were_half_as_likely_to_be_sampled_weigh_twice(
     assert found.measures["mismatch_kl"] == pytest.approx(2 - 1 - math.log(2), abs=1e-5)
     assert found.measures.get("importance_weight", 1) == pytest.approx(factor, abs=1e-5)
     assert found.measures.get("importance_bounded", 0) == (factor == 1.5)
+
+
+@pytest.mark.parametrize("updates", [1, 2])
+def test_old_log_probs_are_those_of_the_sampler_where_these_are_taken(make_policy, groups, updates):
+    """Sampled half as likely as they are: each ratio is 2, beyond the clip, and no pass of the older policy is made."""
+    policy, objective = make_policy(), Grpo(kl_coef=0.1)
+
+    def older():
+        raise AssertionError("no pass of the older policy")
+
+    taken = {"old_logprobs": "sampler", "older": older, "lr": 0.0, "updates": updates}
+    found = update(policy, as_sampled(policy, groups, math.log(2)), objective, **taken)
+    assert found.measures["ratio_low"] == pytest.approx(2, abs=1e-4) == found.measures["ratio_max"]
+    rises = sum(
+        len(own.tokens)
+        for one, row in zip(groups, ADVANTAGE_PG.tolist(), strict=True)
+        for own, advantage in zip(one.completions, row, strict=True)
+        if advantage > 0
+    )
+    assert found.measures["clip_fraction"] == pytest.approx(rises / 33)
+    assert not {"mismatch", "mismatch_max", "mismatch_kl"} & found.measures.keys()
+    assert found.measures["kl"] == pytest.approx(update(policy, groups, objective, lr=0.0).measures["kl"], abs=1e-6)
 
 
 def test_an_objective_that_learns_from_an_advantage_of_0_leaves_nothing_out(make_policy, groups):
