@@ -17,7 +17,7 @@ from paring.training.method import preview, train
 
 BYTES = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "samples.jsonl", "ranks.jsonl")
 MOVING = {"optimiser.lr": 0.003, "optimiser.warmup": 0, "evaluate.limit": 4, "save.every": 1}
-GATED = {"adapter.kind": "l1ra", "adapter.rank": 4, "adapter.events": 3, "adapter.shrink": 60.0, "adapter.reach": 3.0}
+GATED = {"adapter.kind": "l1ra", "adapter.rank": 4, "adapter.events": 2, "adapter.shrink": 60.0, "adapter.reach": 3.0}
 REDRAWN = {"objective.kind": "dapo", "rollout.redraws": 2, "rollout.ahead": 1, "steps": 4, "evaluate.every": 2}
 WEIGHED = {"rollout.ahead": 2, "rollout.truncate_ratio": 2.0, "steps": 5}
 
