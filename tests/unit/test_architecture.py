@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "paring.policy": {"paring.types", "paring.settings", "paring.maths", "paring.adapters", "paring.runtime"},
     "paring.rollout": {"paring.types", "paring.settings", "paring.maths", "paring.adapters", "paring.runtime"}
     | {"paring.policy"},
-    "paring.integrations": {"paring.settings", "paring.adapters"},
+    "paring.integrations": {"paring.settings", "paring.adapters", "paring.maths"},
     # What is read from run folders needs no torch: a report is made where a folder was copied to.
     "paring.ranks": {"paring.types", "paring.runtime"},
     "paring.reporting": {"paring.types", "paring.settings", "paring.runtime", "paring.maths", "paring.ranks"},
