@@ -40,7 +40,7 @@ class ObjectiveTrainer(GRPOTrainer):
     """GRPOTrainer, but the advantages and the loss are those of `objective`. All else is TRL's: generation, rewards,
     processes, saving, resuming, callbacks; with an L1raConfig, L1raCallback moves the ranks.
 
-    objective    an Objective, such as Rgra(kl_coef=0.005); its `redraws` have no effect. The reference of its KL term is
+    objective    an Objective, such as Rgra(kl_coef=0.005); its `redraws` have no effect. Its reference is
                  TRL's: the base where TRL makes the adapter (peft_config), else the adapter as it was given
     correct_at   an answer counts as right where its weighted sum of rewards is at least this, which TRL does not know.
                  It matters to objectives that ask what is right, such as nsr

@@ -42,7 +42,7 @@ OBJECTIVES = [
     Gspo(),
     Rec(ratio=True),
     Nsr(clip=0.2, count="trained"),
-    ClipCov(share=0.99, cov_low=-9.0, cov_high=9.0),
+    ClipCov(share=0.9, cov_low=0.3),
     KlCov(share=0.1),
     Gdpo(),
 ]
