@@ -1,37 +1,25 @@
 """TRL's GRPOTrainer with any of our objectives in place of its loss. For TRL 1.16 (docs/elsewhere.md)."""
 
-from collections.abc import Mapping, Sequence
-from copy import copy
-from dataclasses import MISSING, fields
+from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 try:
-    from trl import GRPOConfig, GRPOTrainer, __version__
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("paring.integrations.trl needs TRL: pip install 'paring[trl]'", name="trl") from error
 
+from paring.integrations.trl_settings import checked, correction_of
 from paring.maths.advantages import Outcome
-from paring.maths.mismatch import Correction, CorrectionKind
 from paring.maths.objective import LogProbs, Objective, Totals
 from paring.maths.selection import TokensOfBatch
 
 VERSION = "1.16"
 """What is replaced here is not TRL's public interface, and another version may have another."""
-SAID_BY_THE_OBJECTIVE = (
-    *("loss_type", "epsilon", "epsilon_high", "delta", "importance_sampling_level", "scale_rewards"),
-    *("multi_objective_aggregation", "off_policy_mask_threshold", "use_bias_correction_kl"),
-    *("top_entropy_quantile", "entropy_coef", "use_adaptive_entropy"),
-)
-"""Settings of GRPOConfig that have no effect here."""
-CORRECTIONS: Mapping[str, CorrectionKind] = {
-    "token_truncate": "tis",
-    "sequence_truncate": "sequence-tis",
-    "sequence_mask": "mis",
-    "token_mask": "icepop",
-}
 Inputs = dict[str, Any]
 """A batch of TRL's by name."""
 
@@ -59,28 +47,43 @@ class ObjectiveTrainer(GRPOTrainer):
         correct_at: float = 1.0,
         **others: Any,
     ) -> None:
-        if not __version__.startswith(f"{VERSION}."):
-            raise ValueError(f"TRL {__version__}: ObjectiveTrainer fits TRL {VERSION}, whose inner parts it replaces")
+        if not (found := version("trl")).startswith(f"{VERSION}."):
+            raise ValueError(f"TRL {found}: ObjectiveTrainer fits TRL {VERSION}, whose inner parts it replaces")
         self.objective, self.correct_at = objective.opened(), correct_at
         config = checked(args or GRPOConfig(), self.objective)
         self.correction = correction_of(config)
         self._window: tuple[int, Totals] | None = None
+        self.sizes = config.num_generations or 0, config.num_generations_eval or config.num_generations or 0
+        self.rollout_passes, self.longest = config.steps_per_generation or 1, config.max_completion_length or 1
         super().__init__(model, reward_funcs, config, **others)
+
+    @property
+    def trains(self) -> bool:
+        assert self.model is not None
+        return self.model.training
+
+    def _gathered(self, own: Tensor) -> Tensor:
+        """The tensors of all processes, one after the other."""
+        whole = self.accelerator.gather(own)
+        assert isinstance(whole, Tensor)
+        return whole
 
     def _calculate_rewards(
         self, inputs: list[Inputs], prompts: list[Any], completions: list[Any], completion_ids_list: list[list[int]]
     ) -> Tensor:
         """TRL's rewards of all processes, [B, functions]; kept with the length and the end of each completion."""
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+        ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
         facts_B2 = torch.tensor([[len(ids), ids[-1] in ends] for ids in completion_ids_list], device=rewards.device)
-        self._scored = rewards.double(), self.accelerator.gather(facts_B2)
+        self._scored = rewards.double(), self._gathered(facts_B2)
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[Inputs]) -> Inputs:
         """TRL's rollout, with our advantages, and which completions the loss is a mean over."""
         output = super()._generate_and_score_completions(inputs)
-        size = self.num_generations if self.model.training else self.num_generations_eval
+        if "pixel_values" in output:
+            raise ValueError("the prompts have images: ObjectiveTrainer trains on text alone; leave the images out")
+        size = self.sizes[0 if self.trains else 1]
         own = len(output["completion_ids"])
         first = self.accelerator.process_index * own
         if size < 2:
@@ -110,13 +113,11 @@ class ObjectiveTrainer(GRPOTrainer):
         reward_PG = torch.where(scorable_PG, reward_PG, mean_P1)
         correct_PG = (reward_PG >= self.correct_at) & scorable_PG
         length_PG, ended_PG = facts_B2[:, 0].view(-1, size), facts_B2[:, 1].view(-1, size).bool()
-        longest = self.max_completion_length
-        return Outcome(reward_PG, correct_PG, length_PG, longest, ended_PG, parts_PG), scorable_PG
+        return Outcome(reward_PG, correct_PG, length_PG, self.longest, ended_PG, parts_PG), scorable_PG
 
     def _compute_loss(self, model: nn.Module, inputs: Inputs) -> Tensor:
         """The micro-batch's part of the objective's loss, times the processes, whose gradients TRL averages."""
-        mode = "train" if self.model.training else "eval"
-        totals = self._totals_of_step(model) if mode == "train" else totals_of([inputs], self.max_completion_length)
+        totals = self._totals_of_step(model) if self.trains else totals_of([inputs], self.longest)
         policy_BT, entropy_BT, aux_loss = self._scores(model, inputs, aux=self.aux_loss_enabled)
         mask_BT = mask_of(inputs).to(policy_BT.dtype)
         old_BT = inputs.get("old_per_token_logps")
@@ -138,7 +139,7 @@ class ObjectiveTrainer(GRPOTrainer):
                 d_BT = logp.reference_BT - policy_BT
                 figures["kl"] = ((d_BT.exp() - d_BT - 1) * mask_BT).sum() / own.tokens
             for name, figure in figures.items():
-                self._metrics[mode][name].append(self.accelerator.gather(figure).mean().item())
+                self._metrics["train" if self.trains else "eval"][name].append(self._gathered(figure).mean().item())
         if aux_loss is not None:
             loss = loss + self.router_aux_loss_coef * aux_loss / self.current_gradient_accumulation_steps
         return loss
@@ -157,13 +158,13 @@ class ObjectiveTrainer(GRPOTrainer):
         objective picks tokens, where it does."""
         assert self._buffered_inputs is not None
         passes = self.args.gradient_accumulation_steps
-        first = self._step % self.args.steps_per_generation // passes * passes
+        first = self._step % self.rollout_passes // passes * passes
         step = self._step // passes
         if self._window is None or self._window[0] != step:
             batches = self._buffered_inputs[first : first + passes]
-            own = totals_of(batches, self.max_completion_length)
-            counts = torch.tensor([own.sequences, own.tokens], device=self.accelerator.device)
-            sequences, tokens = self.accelerator.reduce(counts, reduction="sum").tolist()
+            own = totals_of(batches, self.longest)
+            counts = torch.tensor([[own.sequences, own.tokens]], device=self.accelerator.device)
+            sequences, tokens = self._gathered(counts).sum(0).tolist()
             self._window = step, Totals(max(1, sequences), max(1, tokens), own.longest)
             if self.objective.surveys:
                 self._pick(model, batches)
@@ -208,40 +209,3 @@ def totals_of(batches: Sequence[Inputs], longest: int) -> Totals:
     """The size of what the loss is a mean over."""
     counts = [(int(one["selected"].sum()), int(mask_of(one)[one["selected"]].sum())) for one in batches]
     return Totals(sum(sequences for sequences, _ in counts), sum(tokens for _, tokens in counts), longest)
-
-
-def checked(config: GRPOConfig, objective: Objective) -> GRPOConfig:
-    """The settings with the objective's KL coefficient. Raises ValueError as ObjectiveTrainer."""
-    if objective.from_solutions:
-        raise ValueError("an objective that learns worked solutions samples nothing: use TRL's SFTTrainer")
-    if objective.entropy_target != "off":
-        raise ValueError("entropy_target moves its weight in paring's own loop alone: give a fixed entropy_coef")
-    for one in fields(config):
-        default = one.default if one.default_factory is MISSING else one.default_factory()
-        if one.name in SAID_BY_THE_OBJECTIVE and (value := getattr(config, one.name)) != default:
-            raise ValueError(f"{one.name}={value!r}: the objective says what the loss is; leave it at {default!r}")
-    if config.beta not in (0.0, objective.kl_coef):
-        raise ValueError(f"beta={config.beta}: the objective's kl_coef is {objective.kl_coef}; leave beta at 0")
-    if config.steps_per_generation % config.gradient_accumulation_steps:
-        raise ValueError(
-            f"steps_per_generation={config.steps_per_generation}: an optimiser step of "
-            f"{config.gradient_accumulation_steps} micro-batches would have answers of several rollouts, whose size is "
-            "not known beforehand; make it a multiple of gradient_accumulation_steps"
-        )
-    if objective.surveys and config.world_size > 1:
-        raise ValueError("an objective that picks tokens out of a whole step does so in one process; train in one")
-    objective.check(config.num_generations)
-    config = copy(config)
-    config.beta = objective.kl_coef
-    return config
-
-
-def correction_of(config: GRPOConfig) -> Correction | None:
-    """Our weights by TRL's settings of them. Raises ValueError for a lower bound that ours have not."""
-    if not (config.use_vllm and config.vllm_importance_sampling_correction):
-        return None
-    kind = CORRECTIONS[config.vllm_importance_sampling_mode]
-    least, most = config.vllm_importance_sampling_clip_min, config.vllm_importance_sampling_clip_max
-    if least and kind != "icepop":
-        raise ValueError(f"vllm_importance_sampling_clip_min={least}: only token_mask has a lower bound here")
-    return Correction(kind, float("inf") if most is None else most, least or 0.0)

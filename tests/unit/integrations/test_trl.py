@@ -225,7 +225,7 @@ def test_what_the_objective_says_otherwise_is_refused_before_any_work(tmp_path, 
 
 
 def test_trl_s_weights_for_vllm_are_ours(monkeypatch):
-    from paring.integrations.trl import correction_of
+    from paring.integrations.trl_settings import correction_of
     from paring.maths.mismatch import Correction
 
     config = GRPOConfig(bf16=False, use_cpu=True)
