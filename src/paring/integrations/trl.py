@@ -89,8 +89,11 @@ class ObjectiveTrainer(GRPOTrainer):
         if size < 2:
             return output | {"selected": torch.ones(own, dtype=torch.bool, device=output["advantages"].device)}
         outcome, scorable_PG = self._outcome(size)
-        advantage_B = (self.objective.advantage(outcome) * scorable_PG).flatten()
-        selected_B = (self.objective.selected(outcome) & scorable_PG).flatten()
+        learned_PG = scorable_PG
+        if self.mask_truncated_completions and outcome.ended_PG is not None:
+            learned_PG = scorable_PG & outcome.ended_PG
+        advantage_B = (self.objective.advantage(outcome) * learned_PG).flatten()
+        selected_B = (self.objective.selected(outcome) & learned_PG).flatten()
         for _ in range(min(len(advantage_B), len(self._logs["advantages"]))):
             self._logs["advantages"].pop()
         self._logs["advantages"].extend(advantage_B.tolist())

@@ -8,6 +8,7 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from paring.maths.mismatch import Correction, CorrectionKind
 from paring.maths.objective import Objective
+from paring.maths.objectives import Distillation
 
 SAID_BY_THE_OBJECTIVE = (
     *("loss_type", "epsilon", "epsilon_high", "delta", "importance_sampling_level", "scale_rewards"),
@@ -27,6 +28,10 @@ def checked(config: GRPOConfig, objective: Objective) -> GRPOConfig:
     """The settings with the objective's KL coefficient. Raises ValueError as ObjectiveTrainer."""
     if objective.from_solutions:
         raise ValueError("an objective that learns worked solutions samples nothing: use TRL's SFTTrainer")
+    if isinstance(objective, Distillation):
+        raise ValueError(
+            "distillation asks its teacher in paring's own loop alone: use `paring train`, or TRL's GKDTrainer"
+        )
     if objective.entropy_target != "off":
         raise ValueError("entropy_target moves its weight in paring's own loop alone: give a fixed entropy_coef")
     for one in fields(config):
