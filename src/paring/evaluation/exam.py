@@ -16,6 +16,7 @@ from paring.policy.tokens import check_rows, embedding_rows
 from paring.rollout.engine import Engine
 from paring.settings.options import OptionError
 from paring.tasks.base import Task, judged
+from paring.tasks.mixture import for_accuracy
 from paring.tasks.own_data import with_system
 from paring.tasks.styles import NEXT_QUESTION, own_answer, prompt, style_of
 from paring.types import Json, Key, Problem
@@ -122,7 +123,7 @@ class Exam:
                 replace(group, completions=tuple(replace(one, text=own_answer(one.text)) for one in group.completions))
                 for group in groups
             ]
-        items = items_of(groups, judged(self.task, cut))
+        items = items_of(groups, judged(for_accuracy(self.task), cut))
         if not isinstance(self.task, BenchmarkTask):
             return labelled(self.task, items)
         rows = [self.task.row_of[problem.id] for problem in problems]

@@ -13,6 +13,7 @@ from paring.rollout.engine import Engine, Sampling
 from paring.runtime.text import accuracy_words, percent, percent_interval
 from paring.settings.declare import Count, CountOrZero, settings
 from paring.tasks.base import Task, judged
+from paring.tasks.mixture import for_accuracy
 from paring.types import Json, Key, Problem, Score, Split
 
 NO_ANSWER = "no answer"
@@ -120,7 +121,7 @@ def measure(
 ) -> tuple[Evaluation, list[Item]]:
     """Answer the first `limit` problems of a split, of which there is at least one, and judge the answers. `left_out`:
     ids of problems that are not put. `divide`: has each of several processes answer a share."""
-    start = time.perf_counter()
+    start, task = time.perf_counter(), for_accuracy(task)
     problems = [problem for problem in task.problems(split) if problem.id not in left_out][:limit]
 
     def answered(share: Sequence[Problem]) -> list[Item]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Protocol
-from urllib.parse import urlsplit
 
 from pydantic import Field, Strict
 
 from paring.maths.mismatch import Correction, CorrectionKind
+from paring.runtime.client import check_address
 from paring.settings.complaints import RunFailed
 from paring.settings.declare import LARGEST, Count, CountOrZero, NotNegative, Positive, Share, settings
 from paring.types import Group, Key, Problem
@@ -128,7 +128,7 @@ class Rollout:
         if len(set(self.servers)) < len(self.servers):
             raise ValueError(f"servers = {list(self.servers)}: one stands there twice; name each once")
         for url in self.servers:
-            check_address(url)
+            check_address(url, "servers", key="VLLM_API_KEY in the environment")
 
     @property
     def optimiser_steps(self) -> int:
@@ -182,20 +182,6 @@ class Engine(Protocol):
         Raises ValueError where a prompt leaves no room for an answer in the model's context, NotFinite, and
         EngineFailed."""
         ...
-
-
-def check_address(url: str) -> None:
-    """Raises ValueError where this is no address of a server."""
-    try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        has_more, has_password = bool(parts.query or parts.fragment), bool(parts.username or parts.password)
-    except ValueError:
-        is_address = has_more = has_password = False
-    if has_password:
-        raise ValueError("servers: an address holds no password; set VLLM_API_KEY in the environment")
-    if not is_address or has_more:
-        raise ValueError(f"servers: {url!r} is no address; write one like http://node3:8000")
 
 
 def check_length(problem: Problem, prompt: int, max_new_tokens: int, context: int) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
+from paring.tasks.judging import with_judge
 from paring.tasks.own_calls import filled
+from paring.tasks.own_data import TaskData
 from paring.types import Group, Problem, Score, Split
 
 
@@ -46,9 +48,18 @@ class GroupTask(Task, Protocol):
 
 
 def judged(task: Task, groups: Sequence[Group]) -> list[list[Score]]:
-    """The task's score of each completion, [P][G]; of conversations those that their environments gave."""
+    """The task's score of each completion, [P][G], with the part of its judge where it has one; of conversations those
+    that their environments gave."""
     if groups and all(group.problem.environment for group in groups):
         return [_of_conversations(group) for group in groups]
+    scores = _scored(task, groups)
+    judge = task.judge if isinstance(task, TaskData) else None
+    if judge is None or not isinstance(task, TaskData):
+        return scores
+    return with_judge(judge, task.judge_questions(judge, groups), scores)
+
+
+def _scored(task: Task, groups: Sequence[Group]) -> list[list[Score]]:
     if isinstance(task, GroupTask):
         return task.score_groups(groups)
     pairs = [(group.problem, completion.text) for group in groups for completion in group.completions]

@@ -8,7 +8,7 @@ from paring.runtime.faults import RowFault
 from paring.runtime.rows import Row, checked_row
 from paring.runtime.sources import Source
 from paring.settings.declare import Count, CountOrZero, settings
-from paring.tasks.own_data import DataRows, OwnData, read_rows_of, with_system
+from paring.tasks.own_data import DataRows, TaskData, read_rows_of, with_system
 from paring.tasks.reasoning import corrects_itself, has_equation
 from paring.tasks.splits import digest, hash_order
 from paring.tasks.styles import STYLES, prompt
@@ -26,7 +26,7 @@ CALCULATION = re.compile(r"<<[^<>]*>>")
 
 
 @settings
-class Gsm8k(OwnData):
+class Gsm8k(TaskData):
     """GSM8K as the RGRA paper trains on it (arXiv 2603.18756, sec. 4).
 
     The paper states: 1,800 problems drawn at random from the training set, 0.1 for the format and 1.0 for the

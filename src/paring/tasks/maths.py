@@ -8,7 +8,7 @@ from typing import Literal
 from paring.runtime.faults import RowFault
 from paring.runtime.rows import check_text, field_of
 from paring.settings.declare import settings
-from paring.tasks.own_data import DataRows, OwnData, read_rows_of
+from paring.tasks.own_data import DataRows, TaskData, read_rows_of
 from paring.tasks.reasoning import corrects_itself, has_equation
 from paring.tasks.splits import digest, three_splits
 from paring.tasks.styles import STYLES, prompt
@@ -19,7 +19,7 @@ from paring.verifier.extraction import last_box, marked_answer
 
 
 @settings
-class Maths(OwnData):
+class Maths(TaskData):
     """Your own problems, judged by the rules of docs/verifier.md: in training as in evaluation. Rows like {"question",
     "answer"} (tasks/own_data.py). The answer is a text, a number, or a list of those, of which any is right; of a
     worked solution it is what follows `####`, or else what the last box holds.
@@ -49,6 +49,10 @@ class Maths(OwnData):
         if split == "test" and rows.tested is not None:
             return rows.tested
         return three_splits(rows.trained, lambda problem: problem.id, rows.tested, self.data)[split]
+
+    def reference(self, problem: Problem) -> str:
+        """Any of these is right."""
+        return "\n".join(json.loads(problem.gold))
 
     def skipped(self) -> list[RowFault]:
         """The rows that are left out. Raises as `problems`."""

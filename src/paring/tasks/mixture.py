@@ -11,14 +11,14 @@ from pydantic import Field
 from paring.runtime.faults import RowFault
 from paring.settings.declare import settings
 from paring.tasks.arithmetic import Arithmetic
-from paring.tasks.base import judged
+from paring.tasks.base import Task, judged
 from paring.tasks.chains import Chains
 from paring.tasks.countdown import Countdown
 from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.higher_lower import HigherLower
 from paring.tasks.maths import Maths
-from paring.tasks.own_data import OwnData
+from paring.tasks.own_data import OwnData, TaskData
 from paring.tasks.own_task import OwnTask
 from paring.tasks.questions import Questions
 from paring.tasks.reasoning_gym import ReasoningGym
@@ -144,6 +144,15 @@ def own_data_of(task: object, problems: Sequence[Problem]) -> Iterator[tuple[Own
         one = task.by_label[label] if isinstance(task, Mixture) else task
         if isinstance(one, OwnData):
             yield one, own
+
+
+def for_accuracy(task: Task) -> Task:
+    """The task as a measurement of accuracies needs it: without judges that say nothing of what is right."""
+    if isinstance(task, Mixture):
+        return replace(task, tasks=tuple(replace(part, task=for_accuracy(part.task)) for part in task.tasks))
+    if isinstance(task, TaskData) and task.judge is not None and task.judge.correct_at is None:
+        return replace(task, judge=None)
+    return task
 
 
 def _own(problem: Problem) -> Problem:

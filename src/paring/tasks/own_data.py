@@ -7,7 +7,8 @@ from typing import Generic, TypeVar
 from paring.runtime.faults import Faults, RowFault, Rule
 from paring.runtime.sources import Source
 from paring.settings.declare import settings
-from paring.types import Message, Turn
+from paring.tasks.judge import Judge
+from paring.types import Group, JsonObject, Message, Problem, Turn
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Turn)
@@ -48,6 +49,27 @@ class OwnData:
         return ()
 
 
+@settings
+class TaskData(OwnData):
+    """The data of a task. `judge`: a language model that scores each answer beside the task's own check."""
+
+    judge: Judge | None = None
+
+    def reference(self, problem: Problem) -> str:
+        """What the judge is shown of a problem's right answer; nothing where it is empty."""
+        return problem.gold
+
+    def judge_questions(self, judge: Judge, groups: Sequence[Group]) -> list[list[JsonObject]]:
+        """What the judge is asked of each completion, [P][G]."""
+        return [
+            [
+                judge.question(group.problem.messages, self.reference(group.problem), completion.text)
+                for completion in group.completions
+            ]
+            for group in groups
+        ]
+
+
 @dataclass(frozen=True)
 class DataRows(Generic[T]):
     """Rows to train on, those held out or None where the data have none, and the faults of all."""
@@ -74,6 +96,8 @@ def read_rows_of(
     held-out rows alone are read, where there are any.
 
     Raises FileNotFoundError or ValueError with the place where data are missing or, unless they are skipped, broken."""
+    if isinstance(own, TaskData) and own.judge is not None:
+        own.judge.check()
     source = Source(own.data, f"{section}.data", own.hub_config, own.revision)
     faults = Faults(f"{section}.broken", own.broken)
     tested, test_split = None, own.test_split or "test"

@@ -7,7 +7,7 @@ from unicodedata import normalize
 from paring.runtime.faults import RowFault
 from paring.runtime.rows import Row, checked_row
 from paring.settings.declare import settings
-from paring.tasks.own_data import DataRows, OwnData, read_rows_of, with_system
+from paring.tasks.own_data import DataRows, TaskData, read_rows_of, with_system
 from paring.tasks.splits import digest, three_splits
 from paring.types import Message, Problem, Score, Split
 from paring.verifier.extraction import marked_answer, tagged_answer
@@ -18,7 +18,7 @@ LONGEST_ANSWER = 400
 
 
 @settings
-class Questions(OwnData):
+class Questions(TaskData):
     """Your own data: rows like {"question": "How many legs has a spider?", "answer": "8"} (tasks/own_data.py).
 
     question_field    the name of the field that holds the question

@@ -3,9 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from paring.runtime.faults import RowFault
 from paring.runtime.rows import check_text, field_of, message_of
@@ -13,7 +11,7 @@ from paring.runtime.sources import Source
 from paring.settings.declare import NotNegative, settings
 from paring.settings.own_code import function_in
 from paring.tasks.own_calls import CallFailed, Failed, Seconds, called, filled, rewards_in
-from paring.tasks.own_data import DataRows, OwnData, read_rows_of, with_system
+from paring.tasks.own_data import DataRows, TaskData, read_rows_of, with_system
 from paring.tasks.splits import digest, three_splits
 from paring.types import Completion, Group, Message, Problem, Score, Split
 
@@ -23,7 +21,7 @@ RewardFunction = Callable[..., object]
 
 
 @settings
-class RewardFunctions(OwnData):
+class RewardFunctions(TaskData):
     """Rows with a `prompt`, and functions `reward(completions, **columns) -> list[float | None]`.
 
     data         as for every task (tasks/own_data.py); each row has a prompt, a text or a list of turns like {"role",
@@ -31,7 +29,7 @@ class RewardFunctions(OwnData):
     prompt_field   the name of the column that holds the prompt
     system       a system prompt in the place of the rows' own; empty: none
     reward       a function in a Python file, such as "my.py:reward", or a list of them. The file is run, as any
-                 program of yours is: give only files that you trust
+                 program of yours is: give only files that you trust. None: the `judge` alone scores
     weights      as many weights as functions; by default each weighs 1
     correct_at   an answer counts as correct if its weighted sum of rewards is at least this: TRL has no such notion,
                  and accuracies need one
@@ -45,7 +43,7 @@ class RewardFunctions(OwnData):
     name: Literal["reward-functions"] = "reward-functions"
     prompt_field: str = "prompt"
     system: str | None = None
-    reward: str | Annotated[tuple[str, ...], Field(min_length=1)]
+    reward: str | tuple[str, ...] = ()
     weights: tuple[NotNegative, ...] = ()
     correct_at: float = 1.0
     seconds: Seconds = 600.0
@@ -54,6 +52,8 @@ class RewardFunctions(OwnData):
     def __post_init__(self) -> None:
         if self.weights and len(self.weights) != len(self._paths):
             raise ValueError(f"weights has {len(self.weights)} numbers for {len(self._paths)} functions: one for each")
+        if not self._paths and (self.judge is None or self.judge.correct_at is None):
+            raise ValueError("reward: give a function or a list of them, or a judge with correct_at")
 
     def problems(self, split: Split) -> Sequence[Problem]:
         """The problems of a split. The functions are looked up too, so that a wrong name is found before any work.
@@ -69,6 +69,14 @@ class RewardFunctions(OwnData):
         """The rows that are left out. Raises as `problems`."""
         return self._rows().faults.found
 
+    def reference(self, problem: Problem) -> str:
+        """The columns of its row, apart from the prompt."""
+        columns = {name: value for name, value in _row_of(problem).items() if name not in ("prompt", self.prompt_field)}
+        return "\n".join(
+            f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+            for name, value in columns.items()
+        )
+
     def score(self, problem: Problem, text: str) -> Score:
         """One answer alone, whose tokens are not known. Raises as `score_groups` does."""
         return self.score_groups([Group(problem, (), (Completion((), (), text, True),))])[0][0]
@@ -81,6 +89,8 @@ class RewardFunctions(OwnData):
         so that its advantage is 0, and is not correct; where there are no others, 0. (TRL leaves it out of the group's
         deviation too, which here it lowers a little.)
         Raises ValueError where a function fails or does not give a finite number or None for each completion."""
+        if not self._paths:
+            return [[Score({}, False) for _ in group.completions] for group in groups]
         columns = _columns(groups)
         count = sum(len(group.completions) for group in groups)
         functions = zip(self._paths, self._functions(), strict=True)

@@ -28,8 +28,9 @@ from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.machine import all_cpus, most_threads, threads_for
 from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
 from paring.tasks.base import Task
+from paring.tasks.judge import PART
 from paring.tasks.mixture import Mixture, by_label, own_data_of
-from paring.tasks.own_data import OwnData
+from paring.tasks.own_data import OwnData, TaskData
 from paring.training.config import AnyRun, Run
 from paring.training.draws import problems_of_run
 from paring.training.run_engine import RunEngine, engine_of
@@ -217,6 +218,8 @@ def _check_weights(task: Task, weights: Mapping[str, float], problems: Sequence[
     """A task gives the same parts whatever the text, so those of an empty one are all; `problems`: one of each task."""
     scores = [task.score(problem, "") for problem in problems] if weights else []
     parts = dict.fromkeys(name for score in scores for name in score.parts)
+    if any(isinstance(own, TaskData) and own.judge is not None for own, _ in own_data_of(task, problems)):
+        parts[PART] = None
     for name in weights:
         if name not in parts:
             known = ", ".join(parts)

@@ -17,10 +17,10 @@ from paring.policy.model import Policy
 from paring.rollout.engine import EngineFailed, Sampling
 from paring.rollout.served import fleet, routes
 from paring.rollout.served.canary import WrongPolicy
-from paring.rollout.served.client import Server
 from paring.rollout.served.connecting import connect
 from paring.rollout.served.published import Shelf
 from paring.rollout.served.reference_server import Listening, Reference
+from paring.runtime.client import Server
 from paring.runtime.interruption import Interrupted, Interruption
 from paring.settings.complaints import NotFinite
 from paring.tasks.arithmetic import Arithmetic

@@ -3,15 +3,13 @@
 import math
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import TypeVar, cast
 
 from paring.rollout.engine import Sampling
 from paring.rollout.served.canary import Continuation
-from paring.rollout.served.client import Malformed, plain
 from paring.rollout.stopping import Stops
+from paring.runtime.client import Malformed, field_of, plain
 from paring.types import Json, JsonObject, Key, Problem
 
-T = TypeVar("T")
 MOST_A_TOKEN = 1000
 """Bytes of an answer for each of its tokens, at most: its text, its number, its log-prob."""
 ABOVE_ZERO = 1e-3
@@ -68,11 +66,3 @@ def up_to_its_end(reply: Continuation, most: int, ends: frozenset[int], stops: S
     if not is_ended or not ends.isdisjoint(tokens[:-1]):
         raise Malformed(f"an answer of {len(tokens)} tokens that stops without an end, or goes on after it")
     return Continuation(tokens, logprobs)
-
-
-def field_of(value: object, name: str, kind: type[T]) -> T:
-    """The field of a JSON object, which must be of this type. Raises Malformed."""
-    found = cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
-    if type(found) is not kind:  # a boolean is no integer
-        raise Malformed(f"an answer without {name}, as vLLM's completions have it")
-    return cast(T, found)

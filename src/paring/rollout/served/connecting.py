@@ -11,11 +11,11 @@ from paring.policy.loading import base_name
 from paring.policy.model import Policy
 from paring.rollout.engine import EngineFailed
 from paring.rollout.served import routes
-from paring.rollout.served.client import Away, Server, ServerFault
 from paring.rollout.served.fleet import Member
 from paring.rollout.served.launching import KEY, ChildServer, ServerPlan, free_port
 from paring.rollout.served.published import Shelf
 from paring.rollout.served.served_engine import ServedEngine
+from paring.runtime.client import Away, Server, ServerFault
 
 ASK_SECONDS, PAUSE, NOTE_SECONDS = 10.0, 0.5, 30.0
 IN_FP32, IN_LESS = 1e-3, 0.1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from paring.rollout.engine import EngineFailed
-from paring.rollout.served.client import Away, Malformed, Refused, Server, ServerFault, Stopped
+from paring.runtime.client import Away, Malformed, Refused, Server, ServerFault, Stopped
 from paring.runtime.interruption import check_interrupted, waiting
 
 Q = TypeVar("Q")

@@ -3,9 +3,9 @@
 from threading import Event
 
 from paring.rollout.engine import EngineFailed
-from paring.rollout.served.answers import MOST_A_TOKEN, field_of, replies
+from paring.rollout.served.answers import MOST_A_TOKEN, replies
 from paring.rollout.served.canary import Continuation
-from paring.rollout.served.client import MOST_BYTES, Malformed, Refused, Server, ServerFault
+from paring.runtime.client import MOST_BYTES, Malformed, Refused, Server, ServerFault, field_of
 from paring.types import JsonObject
 
 HEALTH_SECONDS = 5.0

@@ -14,10 +14,10 @@ from paring.rollout.local import completion_of
 from paring.rollout.served import routes
 from paring.rollout.served.answers import completion_question, seed_of, up_to_its_end
 from paring.rollout.served.canary import TOKENS, Continuation, canary_prompt, canary_question, check_gap, gap, scored
-from paring.rollout.served.client import Malformed, Refused, ServerFault
 from paring.rollout.served.fleet import TRIES, Asking, Member, ServerTally
 from paring.rollout.served.published import Shelf, Version
 from paring.rollout.stopping import stops_of
+from paring.runtime.client import Malformed, Refused, ServerFault
 from paring.types import Group, JsonObject, Key, Problem
 
 Q = TypeVar("Q")

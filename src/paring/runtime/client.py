@@ -6,15 +6,17 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from io import BytesIO
 from threading import Event
-from typing import cast
+from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 from paring.runtime.text import one_line, visible
 from paring.types import Json
 
+T = TypeVar("T")
 SLICE_SECONDS = 0.25
 """How often a wait looks whether it is to end."""
 CONNECT_SECONDS = 5.0
@@ -30,7 +32,12 @@ class ServerFault(Exception):
 
 
 class Away(ServerFault):
-    """The server cannot be reached, or does not answer in time: the same question may be answered later."""
+    """The server cannot be reached, or does not answer in time: the same question may be answered later. `after`: the
+    seconds after which the server asks to be asked again, where it says so."""
+
+    def __init__(self, words: str, after: float | None = None) -> None:
+        super().__init__(words)
+        self.after = after
 
 
 class Malformed(ServerFault):
@@ -81,9 +88,9 @@ class Server:
             headers |= {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
             body = None if question is None else json.dumps(question, allow_nan=False).encode()
             connection.request(method, urlsplit(self.url).path.rstrip("/") + path, body, headers)
-            status, content = _received(connection, deadline, most, stop)
+            status, content, after = _received(connection, deadline, most, stop)
         if status in GATEWAY:
-            raise Away(f"HTTP {status}")
+            raise Away(f"HTTP {status}", _seconds(after))
         if status != 200:
             raise Refused(status, self._words(content))
         return content
@@ -122,9 +129,11 @@ class Server:
             raise Away(f"its answer breaks off ({type(error).__name__})") from error
 
 
-def _received(connection: HTTPConnection, deadline: float, most: int, stop: Event | None) -> tuple[int, bytes]:
-    """Status and content of an answer, which ends with its connection. http.client knows no deadline for a whole
-    answer, so it is given what was received."""
+def _received(
+    connection: HTTPConnection, deadline: float, most: int, stop: Event | None
+) -> tuple[int, bytes, str | None]:
+    """Status, content and Retry-After of an answer, which ends with its connection. http.client knows no deadline for a
+    whole answer, so it is given what was received."""
     sock, whole = connection.sock, bytearray()
     sock.settimeout(SLICE_SECONDS)
     while True:
@@ -143,7 +152,18 @@ def _received(connection: HTTPConnection, deadline: float, most: int, stop: Even
             raise Malformed(f"an answer of more than {most:,} bytes, which no question of ours can have")
     with closing(HTTPResponse(cast("ssl.SSLSocket", Received(bytes(whole))))) as response:
         response.begin()
-        return response.status, response.read()
+        return response.status, response.read(), response.getheader("Retry-After")
+
+
+def _seconds(after: str | None) -> float | None:
+    """A Retry-After in seconds from now: it is a number of them, or a date. None without one that can be read."""
+    text = (after or "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -162,3 +182,25 @@ def plain(content: bytes) -> object:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise Malformed("an answer that is no JSON") from error
+
+
+def field_of(value: object, name: str, kind: type[T]) -> T:
+    """The field of a JSON object, which must be of this type. Raises Malformed."""
+    found = cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
+    if type(found) is not kind:  # a boolean is no integer
+        raise Malformed(f"an answer without {name}, as OpenAI's API has it")
+    return cast(T, found)
+
+
+def check_address(url: str, setting: str, *, key: str) -> None:
+    """Raises ValueError where this is no address of a server. `key`: where its key belongs."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        has_more, has_password = bool(parts.query or parts.fragment), bool(parts.username or parts.password)
+    except ValueError:
+        is_address = has_more = has_password = False
+    if has_password:
+        raise ValueError(f"{setting}: an address holds no password; set {key}")
+    if not is_address or has_more:
+        raise ValueError(f"{setting}: {url!r} is no address; write one like http://node3:8000")
