@@ -211,7 +211,7 @@ def test_a_function_that_cannot_be_used_is_named(folder, name, complaint):
         ({"reward": "{folder}/my.py:wrong"}, "has no function wrong"),
         ({"reward": "{folder}/my.py:not_a_function"}, "has no function not_a_function"),
         ({"weights": (1.0, 2.0)}, "weights has 2 numbers for 1 functions"),
-        ({"reward": ()}, "at least 1 item"),
+        ({"reward": ()}, "give a function or a list of them, or a judge with correct_at"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named(folder, settings, complaint):
