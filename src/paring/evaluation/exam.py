@@ -10,7 +10,7 @@ from paring.evaluation.benchmarks.benchmark import AnyBenchmark, Flaw
 from paring.evaluation.benchmarks.benchmark_task import BenchmarkTask
 from paring.evaluation.items import Item, items_of, labelled
 from paring.evaluation.request import Long, Request
-from paring.policy.chat import prompt_tokens
+from paring.policy.chat import prompts_tokens
 from paring.policy.model import Policy
 from paring.policy.tokens import check_rows, embedding_rows
 from paring.rollout.engine import Engine
@@ -75,7 +75,7 @@ class Exam:
         """With answers of at most `longest` tokens; None: of what the context leaves, up to LONGEST_ANSWER, or
         LONGEST_THOUGHT where the model's chat template knows thoughts. Problems that do not fit the context with their
         answer are left out if `long` is "skip". Raises OptionError where it is "stop", or where none fits."""
-        prompts = [prompt_tokens(policy.tokenizer, problem.messages) for problem in self.problems]
+        prompts = prompts_tokens(policy.tokenizer, [problem.messages for problem in self.problems])
         for problem, tokens in zip(self.problems, prompts, strict=True):
             check_rows(tokens, embedding_rows(policy.model), policy.tokenizer, f"problem {problem.id}: its prompt")
         lengths = [len(tokens) for tokens in prompts]

@@ -31,6 +31,17 @@ def prompt_tokens(
     return text_tokens(tokenizer, text, special=tokenizer.chat_template is None)
 
 
+def prompts_tokens(
+    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Sequence[Turn]]
+) -> list[tuple[int, ...]]:
+    """`prompt_tokens` of each conversation, tokenised together, which is many times faster."""
+    if not conversations:
+        return []
+    texts = [rendered(tokenizer, messages, (), prompt=True) for messages in conversations]
+    tokens = tokenizer(texts, add_special_tokens=tokenizer.chat_template is None, verbose=False)["input_ids"]
+    return [tuple(one) for one in tokens]
+
+
 def conversation_tokens(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Turn],

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from paring.policy.chat import prompt_tokens, reply_tokens
+from paring.policy.chat import prompts_tokens, reply_tokens
 from paring.policy.model import Policy
 from paring.rollout.engine import Sampling, check_length
 from paring.types import Completion, Environment, Group, Key, Message, Problem, Score
@@ -31,7 +31,7 @@ def sampled_with_replies(
     answer is rendered a second time. A conversation ends where the environment ends it. It is cut off (`ended` is
     false) after an answer that is, where a reply leaves no room for an answer in the `context`, and after the most
     answers that it may have. Raises as `Engine.sample`, and what environments raise."""
-    prompts = [prompt_tokens(policy.tokenizer, problem.messages) for problem in problems]
+    prompts = prompts_tokens(policy.tokenizer, [problem.messages for problem in problems])
     for problem, prompt in zip(problems, prompts, strict=True):
         check_length(problem, len(prompt), sampling.max_new_tokens, context)
     groups = answers(problems, prompts, group_size, sampling, key) if problems else []

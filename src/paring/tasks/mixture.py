@@ -26,6 +26,8 @@ from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
 from paring.types import Group, Problem, Score, Split
 
+Generated = Arithmetic | Chains | CountdownTiny | SumsAndProducts | Countdown
+"""Tasks whose problems are made from numbers, in splits that share none."""
 OneTask = (
     Arithmetic
     | Chains
@@ -138,9 +140,11 @@ def by_label(task: object, problems: Sequence[Problem]) -> Mapping[str, Sequence
     return parts
 
 
-def own_data_of(task: object, problems: Sequence[Problem]) -> Iterator[tuple[OwnData, Sequence[Problem]]]:
-    """The tasks with data of the user's own, each with its problems."""
-    for label, own in by_label(task, problems).items():
+def own_data_of(task: object, splits: Sequence[Sequence[Problem]]) -> Iterator[tuple[OwnData, Sequence[Problem]]]:
+    """The tasks with data of the user's own, each with its problems of all splits."""
+    if not isinstance(task, Mixture | OwnData):
+        return
+    for label, own in by_label(task, [problem for split in splits for problem in split]).items():
         one = task.by_label[label] if isinstance(task, Mixture) else task
         if isinstance(one, OwnData):
             yield one, own

@@ -94,7 +94,7 @@ def others_of_step(problems: Sequence[Problem], drawn: Sequence[Problem], *, see
     taken = {problem.id for problem in drawn}
     # The third word sets these orders apart from those of the epochs.
     order = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, step, 1]))).permutation(len(problems))
-    return (problem for problem in (problems[int(place)] for place in order) if problem.id not in taken)
+    yield from (problem for problem in (problems[int(place)] for place in order) if problem.id not in taken)
 
 
 @lru_cache(maxsize=1 << 14)

@@ -9,7 +9,7 @@ from paring.adapters.allocators import Allocated, Allocator
 from paring.adapters.fixed_ranks import stated_ranks
 from paring.adapters.kinds import Adapter, L1ra, Lora
 from paring.adapters.peft_reading import read_peft_folder
-from paring.policy.chat import prompt_tokens
+from paring.policy.chat import prompts_tokens
 from paring.policy.model import Policy
 from paring.rollout.engine import Reproduces, Sampling
 from paring.rollout.local import LocalEngine
@@ -57,7 +57,7 @@ def engine_of(
         return LocalEngine(policy, rows=rollout.rows)
     if not asks:
         return FirstEngine()
-    longest = max(len(prompt_tokens(policy.tokenizer, problem.messages)) for problem in problems)
+    longest = max(map(len, prompts_tokens(policy.tokenizer, [problem.messages for problem in problems])))
     return connect(
         policy,
         shelf_of(run, folder),

@@ -14,7 +14,7 @@ from paring.adapters.fixed_ranks import stated_ranks
 from paring.adapters.kinds import Lora, check_events
 from paring.evaluation.pass_rates import training_problems
 from paring.maths.objective import Objective
-from paring.policy.chat import prompt_tokens
+from paring.policy.chat import prompts_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.policy.tokens import check_rows, embedding_rows
@@ -29,7 +29,7 @@ from paring.runtime.machine import all_cpus, most_threads, threads_for
 from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
 from paring.tasks.base import Task
 from paring.tasks.judge import PART
-from paring.tasks.mixture import Mixture, by_label, own_data_of
+from paring.tasks.mixture import Generated, Mixture, by_label, own_data_of
 from paring.tasks.own_data import OwnData, TaskData
 from paring.training.config import AnyRun, Run
 from paring.training.draws import problems_of_run
@@ -40,6 +40,8 @@ from paring.training.teaching import Teaching, open_teaching
 from paring.types import Json, Key, Problem
 
 NOTE_SECONDS = 2.0
+TOGETHER = 256
+"""Prompts that are tokenised at once."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
     validated = run.task.problems("validation") if run.evaluate.every or run.evaluate.validation_at_end else []
     if not problems or not tested:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
-    _check_splits(run.task, problems, [*tested, *validated])
+    if not isinstance(run.task, Generated):
+        _check_splits(run.task, problems, [*tested, *validated])
     _check_weights(run.task, run.rewards, [own[0] for own in by_label(run.task, problems).values()])
     policy, notes = load_policy(run)
     policy = check_decodes(policy)
@@ -110,7 +113,7 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
         notes.append(f"problems are drawn from the {len(problems):,} of {run.rollout.only}")
     skipped = list(run.task.skipped()) if isinstance(run.task, OwnData | Mixture) else []
     long: dict[str, RowFault] = {}
-    for own, theirs in own_data_of(run.task, [*problems, *tested, *validated]):
+    for own, theirs in own_data_of(run.task, (problems, tested, validated)):
         if own.long == "skip":
             long |= _too_long(policy, theirs, run.rollout.max_new_tokens, note)
     problems, tested, validated = (_without(part, long) for part in (problems, tested, validated))
@@ -123,13 +126,14 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
         if redraws(run.rollout, objective)
         else problems_of_run(run.task, problems, run.rollout.problems, **place)
     )
-    if faults := list(_too_long(policy, [*drawn, *held_out], run.rollout.max_new_tokens, note).values()):
+    put = [*drawn, *held_out]
+    if faults := list(_too_long(policy, put, run.rollout.max_new_tokens, note).values()):
         remedy = "; task.long=skip leaves such prompts out" if isinstance(run.task, OwnData | Mixture) else ""
         raise ValueError(f"{faults[0] if len(faults) == 1 else faults_in_words(faults)}{remedy}")
     teaching = open_teaching(objective, policy, run)
     if teaching and (faults := list(_too_long(teaching.policy, drawn, run.rollout.max_new_tokens, note).values())):
         raise ValueError(f"the teacher: {faults[0] if len(faults) == 1 else faults_in_words(faults)}")
-    engine = engine_of(run, policy, [*drawn, *held_out], folder, note, asks=asks)
+    engine = engine_of(run, policy, put, folder, note, asks=asks)
     gap = None
     if not objective.from_solutions and not is_exact(policy) and isinstance(engine, LocalEngine):
         gap = sampling_gap(engine, policy, drawn, run.rollout.max_new_tokens)
@@ -184,18 +188,21 @@ def _too_long(
 ) -> dict[str, RowFault]:
     """A fault, by the problem's id, for each prompt that leaves no room for an answer."""
     faults: dict[str, RowFault] = {}
+    rows, context = embedding_rows(policy.model), policy.context
     said = time.monotonic()
-    for place, problem in enumerate(problems):
+    for start in range(0, len(problems), TOGETHER):
         if time.monotonic() - said > NOTE_SECONDS:
             said = time.monotonic()
-            note(f"checking that prompts fit: {place:,} of {len(problems):,} done")
-        prompt = prompt_tokens(policy.tokenizer, problem.messages)
-        check_rows(prompt, embedding_rows(policy.model), policy.tokenizer, f"problem {problem.id}: its prompt")
-        try:
-            check_length(problem, len(prompt), max_new_tokens, policy.context)
-        except ValueError as error:
-            words = str(error).removeprefix(f"problem {problem.id}: ")
-            faults[problem.id] = RowFault(problem.place or f"problem {problem.id}", "too long", words)
+            note(f"checking that prompts fit: {start:,} of {len(problems):,} done")
+        chunk = problems[start : start + TOGETHER]
+        prompts = prompts_tokens(policy.tokenizer, [problem.messages for problem in chunk])
+        for problem, prompt in zip(chunk, prompts, strict=True):
+            check_rows(prompt, rows, policy.tokenizer, f"problem {problem.id}: its prompt")
+            try:
+                check_length(problem, len(prompt), max_new_tokens, context)
+            except ValueError as error:
+                words = str(error).removeprefix(f"problem {problem.id}: ")
+                faults[problem.id] = RowFault(problem.place or f"problem {problem.id}", "too long", words)
     return faults
 
 
