@@ -4,7 +4,14 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from paring.policy.chat import answer_text, answer_tokens, conversation_tokens, opened_text, prompt_tokens
+from paring.policy.chat import (
+    answer_text,
+    answer_tokens,
+    conversation_tokens,
+    opened_text,
+    prompt_tokens,
+    prompts_tokens,
+)
 from paring.policy.loading import EMBEDDED
 from paring.policy.rendering import closing_tokens
 from paring.policy.templates import Template, set_template, template_names
@@ -343,3 +350,10 @@ def test_a_template_may_be_a_file(spelling, tmp_path):
     assert tokenizer.chat_template == LINES
     with pytest.raises(ValueError, match="there is no such file; give one, or a template that ships: chatml, "):
         set_template(tokenizer, Template("chatlm", {}, "2024-07-06"))
+
+
+def test_prompts_made_into_tokens_together_are_those_of_each():
+    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
+    conversations = [[{"role": "user", "content": text}] for text in ("1+2=", "", "99-19+3=", "1+2=")]
+    assert prompts_tokens(tokenizer, conversations) == [prompt_tokens(tokenizer, one) for one in conversations]
+    assert prompts_tokens(tokenizer, []) == []
