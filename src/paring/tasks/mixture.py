@@ -1,7 +1,7 @@
 """Several tasks in one run, each drawn by its weight and reported apart."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise, zip_longest
 from typing import Annotated, Literal
@@ -140,11 +140,11 @@ def by_label(task: object, problems: Sequence[Problem]) -> Mapping[str, Sequence
     return parts
 
 
-def own_data_of(task: object, splits: Sequence[Sequence[Problem]]) -> Iterator[tuple[OwnData, Sequence[Problem]]]:
-    """The tasks with data of the user's own, each with its problems of all splits."""
+def own_data_of(task: object, problems: Iterable[Problem]) -> Iterator[tuple[OwnData, Sequence[Problem]]]:
+    """The tasks with data of the user's own, each with its problems."""
     if not isinstance(task, Mixture | OwnData):
         return
-    for label, own in by_label(task, [problem for split in splits for problem in split]).items():
+    for label, own in by_label(task, list(problems)).items():
         one = task.by_label[label] if isinstance(task, Mixture) else task
         if isinstance(one, OwnData):
             yield one, own

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -113,7 +114,7 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
         notes.append(f"problems are drawn from the {len(problems):,} of {run.rollout.only}")
     skipped = list(run.task.skipped()) if isinstance(run.task, OwnData | Mixture) else []
     long: dict[str, RowFault] = {}
-    for own, theirs in own_data_of(run.task, (problems, tested, validated)):
+    for own, theirs in own_data_of(run.task, chain(problems, tested, validated)):
         if own.long == "skip":
             long |= _too_long(policy, theirs, run.rollout.max_new_tokens, note)
     problems, tested, validated = (_without(part, long) for part in (problems, tested, validated))
