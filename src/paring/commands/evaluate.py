@@ -14,7 +14,8 @@ def evaluate(
     subject: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run, model or PEFT adapter.")],
     overrides: TaskSettings = None,
     task: Annotated[
-        str | None, typer.Option(help="Tasks or benchmarks, such as gsm8k,math500:100; of a run, by default its own.")
+        str | None,
+        typer.Option(help="Tasks, benchmarks or labels of a run's tasks: gsm8k,math500:100; by default the run's own."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many problems of each.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Answers to each problem.")] = 1,
@@ -22,6 +23,9 @@ def evaluate(
     top_p: Annotated[float, typer.Option(min=0, max=1, help="Draw among the likeliest tokens of this mass.")] = 1.0,
     top_k: Annotated[int, typer.Option(min=0, help="Draw among the k likeliest tokens; 0: all.")] = 0,
     min_p: Annotated[float, typer.Option(min=0, max=1, help="... among those of this share of the likeliest.")] = 0.0,
+    stop: Annotated[
+        list[str] | None, typer.Option(metavar="STRING", help="Ends an answer; may be given several times.")
+    ] = None,
     max_new_tokens: Annotated[
         int | None,
         typer.Option(min=1, help="Longest answer: of a run its own, else 4096, or 32768 of a model that thinks."),
@@ -62,6 +66,7 @@ def evaluate(
         top_p=top_p,
         top_k=top_k,
         min_p=min_p,
+        stop=tuple(stop or ()),
         max_new_tokens=max_new_tokens,
         system=system,
         template_arguments=parsed(template_arguments),

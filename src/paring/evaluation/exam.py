@@ -48,7 +48,8 @@ class About:
 class Exam:
     """A task, those of its test problems that are put, in a style, the number of worked examples before each, the
     longest answer, and the strings that end one. `longest`: the longest by default, where the task says so. `too_long`:
-    ids of problems that are left out because they do not fit the context."""
+    ids of problems that are left out because they do not fit the context. `label`: the name of one of a run's several
+    tasks."""
 
     task: Task
     problems: Sequence[Problem]
@@ -60,10 +61,11 @@ class Exam:
     stop: tuple[str, ...] = ()
     keep_stop: bool = False
     too_long: tuple[str, ...] = ()
+    label: str = ""
 
     @property
     def name(self) -> str:
-        return self.task.name
+        return self.label or self.task.name
 
     def identity(self) -> dict[str, Json]:
         """An evaluation goes on only where these are the same: the digest is of prompts and golds."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from paring.evaluation.benchmarks.benchmark_task import Broken
-from paring.rollout.engine import Sampling
+from paring.rollout.engine import Sampling, Stop
 from paring.settings.complaints import RecipeError, complaints
 from paring.settings.declare import Count, CountOrZero, NotNegative, settings
 from paring.settings.options import OptionError
@@ -23,6 +23,7 @@ class Request:
     task_settings    of the tasks, over those of the run where a task is its own
     limit            problems of each task, the first ones; None: all
     top_p, top_k, min_p   as for a rollout
+    stop             strings that end an answer, in the place of the run's; those of a prompt's style end one too
     max_new_tokens   None: for a run's own task as in the run, else what exam.py gives the model
     system           the system prompt, in the place of the style's or the task's; empty: none
     template_arguments   of the chat template, over those of the run
@@ -44,6 +45,7 @@ class Request:
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     top_k: CountOrZero = 0
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    stop: Stop = ()
     max_new_tokens: Count | None = None
     system: str | None = None
     template_arguments: dict[str, bool | int | float | str] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from paring.maths.pairing import Paired
+from paring.reporting.by_task import accuracy_words_of, last_of, tasks_as_plain, tasks_of
 from paring.reporting.contests import Measure, own_interval
 from paring.reporting.contrasts import over_problems
 from paring.reporting.runs import RunRecord, finite, mapping, mean, read_run
@@ -46,6 +47,7 @@ class Compared:
             "after": {side: run.evaluation("after") for side, run in sides},
             "test": tested,
             "final": {side: _final(run) for side, run in sides},
+            "tasks": {side: tasks_as_plain(run) for side, run in sides},
             "collapse": {side: run.ended("collapse") for side, run in sides},
             "parameters": {side: _parameters(run) for side, run in sides},
             **{cost: {side: run.ended(cost) for side, run in sides} for cost in COSTS},
@@ -56,7 +58,13 @@ class Compared:
         runs = self.first, self.second
         finals = [_final(run) for run in runs]
         rows = [(name, *(_measured(run, name) for run in runs)) for name in ("accuracy", "loss")]
+        tasks = tasks_of(runs)
+        rows += [(f"accuracy: {task}", *(accuracy_words_of(run, task) for run in runs)) for task in tasks]
         rows += [(f"{name}, last steps", *(_number(final.get(name)) for final in finals)) for name in FINAL]
+        rows += [
+            (f"reward, last steps: {task}", *(_number(last_of(run, "reward", task, LAST_STEPS)) for run in runs))
+            for task in tasks
+        ]
         rows.append(("parameters", *(_number(_parameters(run)) for run in runs)))
         rows += [(cost.replace("_", " "), *(_number(run.ended(cost)) for run in runs)) for cost in COSTS]
         table = Table(("after training", "first", "second"), [row for row in rows if set(row[1:]) != {"-"}])

@@ -111,10 +111,11 @@ class RunRecord:
         )
         return bool(course) and course == theirs and ends == others and self.items == other.items
 
-    def series(self, metric: str) -> Iterator[tuple[int, float]]:
-        """Step and value wherever the value is a finite number."""
+    def series(self, metric: str, task: str = "") -> Iterator[tuple[int, float]]:
+        """Step and value wherever the value is a finite number; with a `task` that of one of several."""
         for row in self.rows:
-            step, value = finite(row.get("step")), finite(row.get(metric))
+            own = mapping(mapping(row.get("tasks")).get(task)) if task else row
+            step, value = finite(row.get("step")), finite(own.get(metric))
             if step is not None and value is not None:
                 yield int(step), value
 

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from paring.reporting.by_task import task_table
 from paring.reporting.chart import Gallery, charts_of, look
 from paring.reporting.differing import ABSENT, NOT_A_DIFFERENCE, differing, shared, written
 from paring.reporting.exchanges import exchanges_of, first_and_last
@@ -46,6 +47,7 @@ def sections_of(findings: Findings, *, detail: float = 1.0) -> list[Section]:
     sections = [
         Section("answer", "Answer", findings.answer, "lead"),
         Section("results", "Results", result_passages(findings)),
+        Section("tasks", "Tasks", _tasks(gathered)),
         Section("curves", "Curves", _curves(gathered, max(2, round(detail * POINTS)))),
         Section("samples", "Samples", _samples(gathered, round(detail * CHARACTERS))),
         Section("ranks", "Ranks", _ranks(gathered)),
@@ -55,6 +57,17 @@ def sections_of(findings: Findings, *, detail: float = 1.0) -> list[Section]:
     ]
     held = [replace(section, passages=[passage for passage in section.passages if passage]) for section in sections]
     return [section for section in held if section.passages]
+
+
+def _tasks(gathered: Gathered) -> list[Passage]:
+    """Each of several tasks apart, described and not tested."""
+    note = (
+        "Accuracies on the held-out problems of each task, means over an arm’s runs, with the interval of a single run "
+        "over its problems; “change” is in points from before training. Reward and length are means of the last tenth "
+        "of the steps that sampled the task."
+    )
+    table = task_table(gathered.arms)
+    return [Passage(sentences=[note], table=table)] if table else []
 
 
 def _curves(gathered: Gathered, points: int) -> list[Passage]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from statistics import fmean, median
 
+from paring.reporting.by_task import tasks_of
 from paring.reporting.gathering import Arm, Gathered
 from paring.reporting.runs import RunRecord, finite
 from paring.runtime.glossary import METRICS
@@ -92,15 +93,17 @@ class Figure:
 
 
 def figures_of(gathered: Gathered, *, points: int) -> list[Figure]:
-    """A figure for each metric that any run has, of at most `points` points a curve."""
+    """A figure for each metric that any run has, and for the reward of each of several tasks. A curve has at most
+    `points` points."""
     longest = max((run.step for run in gathered.runs), default=0)
     width = max(1, ceil(longest / points))
     styles = styles_of(gathered)
     figures = []
-    for metric, title in SHOWN.items():
+    of_tasks = [("reward", f"Reward: {task}", task) for task in tasks_of(gathered.runs)]
+    for metric, title, task in (*((metric, title, "") for metric, title in SHOWN.items()), *of_tasks):
         panels: dict[str, tuple[Curve, ...]] = {}
         for arm in gathered.arms:
-            curve = _curve(arm, metric, width, styles[arm.label])
+            curve = _curve(arm, metric, width, styles[arm.label], task)
             if curve.points:
                 panels[arm.place] = (*panels.get(arm.place, ()), curve)[:MOST_CURVES]
         if panels:
@@ -141,12 +144,12 @@ def last_tenth(runs: Sequence[RunRecord], metric: str) -> float | None:
     return fmean(means) if means else None
 
 
-def _curve(arm: Arm, metric: str, width: int, style: int) -> Curve:
+def _curve(arm: Arm, metric: str, width: int, style: int, task: str = "") -> Curve:
     """In bins of `width` steps; the first is that of the steps 1 to `width`."""
     binned: list[dict[int, float]] = []
     for run in arm.runs:
         bins: dict[int, list[float]] = {}
-        for step, value in _series(run, metric):
+        for step, value in _series(run, metric, task):
             bins.setdefault((step - 1) // width, []).append(value)
         if bins:
             binned.append({number: fmean(values) for number, values in bins.items()})
@@ -159,5 +162,5 @@ def _curve(arm: Arm, metric: str, width: int, style: int) -> Curve:
     return Curve(arm.label, style, tuple(points), len(binned), tuple(step for step in steps if step is not None))
 
 
-def _series(run: RunRecord, metric: str) -> Sequence[tuple[int, float]]:
-    return () if metric == "loss" and run.samples_answers else tuple(run.series(metric))
+def _series(run: RunRecord, metric: str, task: str = "") -> Sequence[tuple[int, float]]:
+    return () if metric == "loss" and run.samples_answers else tuple(run.series(metric, task))

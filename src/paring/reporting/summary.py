@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from math import isfinite
 
 from paring.maths.estimates import Difference
+from paring.reporting.by_task import tasks_as_plain
 from paring.reporting.contests import Contest
 from paring.reporting.contrasts import Contrast, Effect, Test
 from paring.reporting.declared import DeclaredTest
@@ -144,6 +145,7 @@ def _arm(arm: Arm, names: list[str]) -> dict[str, object]:
                 "folder": str(run.folder),
                 **{name: getattr(run, name) for name in ("seed", "state", "step", "steps", "collapse", "missing")},
                 **{name: run.ended(name) for name in ("training_seconds", "versions")},
+                **({"tasks": tasks} if (tasks := tasks_as_plain(run)) else {}),
             }
             for run in arm.runs
         ],

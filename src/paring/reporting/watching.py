@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from paring.reporting.by_task import tasks_in_words
 from paring.reporting.runs import RunRecord, finite, mapping, read_run
 from paring.runtime.folder import RunFolder
 from paring.runtime.kept import best_of
@@ -154,8 +155,7 @@ def _listed(path: Path, now: float) -> Listed:
 def _what(recipe: JsonObject) -> str:
     if recipe.get("method") == "sft":
         return f"sft on {Path(str(mapping(recipe.get('data')).get('path', 'data'))).name}"
-    kind, task = mapping(recipe.get("objective")).get("kind", "rgra"), mapping(recipe.get("task")).get("name", "task")
-    return f"{kind} on {task}"
+    return f"{mapping(recipe.get('objective')).get('kind', 'rgra')} on {tasks_in_words(recipe.get('task'))}"
 
 
 def _result(run: RunRecord) -> str:

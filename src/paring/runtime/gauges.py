@@ -1,13 +1,13 @@
 """Which metrics a person watches, how each is written and when it is marked, and how long the run will take."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
 from paring.runtime.glossary import HEALTHY, Metrics, is_number
-from paring.runtime.text import duration
+from paring.runtime.text import duration, one_line
 from paring.types import Json
 
 
@@ -76,6 +76,23 @@ def trend(values: Sequence[float], width: int) -> str:
 def gauges_for(metrics: Metrics) -> list[Gauge]:
     """The gauges of these metrics. Where there is a reward the loss is left out: it would measure no progress."""
     return [gauge for gauge in GAUGES if gauge.name in metrics and not (gauge.name == "loss" and "reward" in metrics)]
+
+
+MOST_TASKS = 8
+"""Tasks that are shown apart."""
+
+
+def gauges_by_task(metrics: Metrics) -> list[tuple[str, list[str]]]:
+    """With several tasks, the label of each and its reward and accuracy as texts."""
+    tasks = metrics.get("tasks")
+    if not isinstance(tasks, Mapping):
+        return []
+    shown = [gauge for gauge in GAUGES if gauge.name in ("reward", "accuracy")]
+    parts = [(label, part) for label, part in tasks.items() if isinstance(part, Mapping)]
+    return [
+        (one_line(label, 40), [one_line(gauge.text(part[gauge.name]), 20) for gauge in shown if gauge.name in part])
+        for label, part in parts[:MOST_TASKS]
+    ]
 
 
 class Pace:

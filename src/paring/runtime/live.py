@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from paring.runtime.gauges import TRENDS, Pace, gauges_for, trend
+from paring.runtime.gauges import TRENDS, Pace, gauges_by_task, gauges_for, trend
 from paring.runtime.glossary import Metrics, is_number
 from paring.runtime.text import duration
 
@@ -84,8 +84,12 @@ class LiveDisplay:
                 gauge = labels[name]
                 low, high = gauge.text(min(values)), gauge.text(max(values))
                 courses.add_row("", Text(gauge.label), Text(trend(values, TREND_WIDTH)), Text(f"{low} to {high}"))
+        tasks = Table.grid(padding=(0, 2))
+        for label, texts in gauges_by_task(self._metrics):
+            tasks.add_row("", Text(label), *(Text(text, justify="right") for text in texts))
         sample = Text(self._sample, style="dim", no_wrap=True, overflow="ellipsis")
-        return Group(self._title, progress, health, courses, *([sample] if self._sample else []))
+        shown = [self._title, progress, health, *([tasks] if tasks.row_count else []), courses]
+        return Group(*shown, *([sample] if self._sample else []))
 
     def _remember(self, metrics: Metrics) -> None:
         self._metrics = metrics

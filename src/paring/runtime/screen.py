@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
-from paring.runtime.gauges import Pace, gauges_for
+from paring.runtime.gauges import Pace, gauges_by_task, gauges_for
 from paring.runtime.glossary import Metrics
 from paring.runtime.text import one_line, visible
 
@@ -124,6 +124,7 @@ class PlainLines:
             alarm = gauge.mark(value) == "!"
             if alarm or gauge.name in _IN_EVERY_LINE:
                 parts.append(f"{'! ' if alarm else ''}{gauge.label} {gauge.text(value)}")
+        parts += [f"{label}: {' '.join(texts)}" for label, texts in gauges_by_task(metrics)]
         if "seconds" in metrics:
             parts.append(f"{metrics['seconds']:.2f} s")
         self.note("  ".join([*parts, self._pace.left_text()]))

@@ -16,11 +16,12 @@ from paring.runtime.sources import Source
 from paring.settings.options import OptionError
 from paring.tasks.base import Task
 from paring.tasks.gsm8k import Gsm8k
+from paring.tasks.mixture import Mixture
 from paring.tasks.own_data import OwnData
 from paring.tasks.own_task import OwnTask
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.styles import STYLES, Boxed, Style, style_of
-from paring.training.config import Run, load_run, task_named, task_names
+from paring.training.config import AnyTask, Run, load_run, task_named, task_names
 from paring.verifier import Verifier
 
 
@@ -44,12 +45,28 @@ def exams_of(request: Request, run: Run | None, style: Style, verifier: Verifier
         if request.style == lm_eval.STYLE:
             exams.append(_as_lm_eval(name, benchmark, request, limit))
             continue
-        task = _task(name, benchmark, request, run, style, verifier)
-        exams.append(exam_of(task, limit=limit, shots=request.shots, benchmark=benchmark, system=request.system))
+        own = None if run is None else own_task(run, benchmark.name if benchmark else name) or own_task(run, name)
+        if benchmark is not None and own is not None and own.name != benchmark.name:
+            benchmark = None  # a label that is called as a benchmark is
+        task = _task(name, benchmark, request, run, own, style, verifier)
+        exam = exam_of(task, limit=limit, shots=request.shots, benchmark=benchmark, system=request.system)
+        exams.append(replace(exam, label=name) if run is not None and name in labels_of(run) else exam)
     chosen = [exam.name for exam in exams]
     if repeated := {name for name in chosen if chosen.count(name) > 1}:
         raise OptionError(lambda name: f"{name('task')}: {', '.join(sorted(repeated))} stands there twice")
     return exams
+
+
+def labels_of(run: Run) -> list[str]:
+    """The names of the tasks of a run with several; none for a single one."""
+    return list(run.task.by_label) if isinstance(run.task, Mixture) else []
+
+
+def own_task(run: Run, name: str) -> AnyTask | None:
+    """The task of this name that a run trained on, by its label where it trained on several."""
+    if isinstance(run.task, Mixture) and name in run.task.by_label:
+        return run.task.by_label[name]
+    return run.task if name == run.task.name else None
 
 
 def known_tasks() -> list[str]:
@@ -126,20 +143,28 @@ def _trained_on(request: Request, run: Run | None) -> list[OwnData]:
     """The data of the runs that are measured."""
     folder = None if request.compare is None else Path(request.compare).expanduser()
     runs = [run, None if folder is None or not (folder / "run.toml").is_file() else load_run(folder / "run.toml")]
-    return [one.task for one in runs if isinstance(one, Run) and isinstance(one.task, OwnData)]
+    tasks = [one.task for one in runs if isinstance(one, Run)]
+    single = [part for task in tasks for part in (task.by_label.values() if isinstance(task, Mixture) else (task,))]
+    return [task for task in single if isinstance(task, OwnData)]
 
 
 def _task(
-    name: str, benchmark: AnyBenchmark | None, request: Request, run: Run | None, style: Style, verifier: Verifier
+    name: str,
+    benchmark: AnyBenchmark | None,
+    request: Request,
+    run: Run | None,
+    own: AnyTask | None,
+    style: Style,
+    verifier: Verifier,
 ) -> Task:
-    """The run's own task, with its own settings; else a task of a recipe; else a benchmark. Settings of the request
+    """The run's `own` task, with its own settings; else a task of a recipe; else a benchmark. Settings of the request
     stand over all others."""
-    name, settings = benchmark.name if benchmark else name, request.task_settings
+    name, settings = own.name if own else benchmark.name if benchmark else name, request.task_settings
     if name == GSM8K.name:  # trained on too, it takes the style and the data of benchmarks
         given = {} if request.data is None else {"data": str(GSM8K.file(request.data).parent), "test": None}
         settings = {"style": style.kind} | given | settings
-    if run is not None and name == run.task.name:
-        held = {key: value for key, value in asdict(run.task).items() if value is not None}
+    if own is not None:
+        held = {key: value for key, value in asdict(own).items() if value is not None}
         return _all_as_test(task_named(name, held | settings), _trained_on(request, run))
     if name in task_names():
         return _all_as_test(task_named(name, settings), _trained_on(request, run))
@@ -152,7 +177,7 @@ def _task(
                 )
             )
         return BenchmarkTask(benchmark, style, request.data, request.broken, verifier)
-    known = known_tasks()
+    known = sorted({*known_tasks(), *(labels_of(run) if run else ())})
     near = get_close_matches(name.lower().replace("-", "_"), known, n=1) or get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise OptionError(lambda option: f"{option('task')} {name!r}: unknown; {hint}Choices: {', '.join(known)}")

@@ -24,7 +24,7 @@ from paring.runtime.lock import run_lock
 from paring.runtime.machine import versions
 from paring.runtime.screen import Screen
 from paring.settings.options import OptionError
-from paring.subjects.choosing import exams_of, style_for
+from paring.subjects.choosing import exams_of, own_task, style_for
 from paring.subjects.evaluation_folder import begin
 from paring.subjects.opening import Subject, base_of, open_subject
 from paring.tasks.base import Task
@@ -43,6 +43,7 @@ def evaluate(
     top_p: float = 1.0,
     top_k: int = 0,
     min_p: float = 0.0,
+    stop: Sequence[str] = (),
     max_new_tokens: int | None = None,
     seed: int = 0,
     system: str | None = None,
@@ -75,6 +76,7 @@ def evaluate(
         top_p=top_p,
         top_k=top_k,
         min_p=min_p,
+        stop=tuple(stop),
         max_new_tokens=max_new_tokens,
         system=system,
         template_arguments=dict(template_arguments or {}),
@@ -153,11 +155,14 @@ def _exams(request: Request, task: Task | None, subject: Subject, verifier: Veri
 
 
 def _fitted(exam: Exam, request: Request, subject: Subject) -> Exam:
-    """A run answers its own task as it trained: up to its longest answer, or to one of its stop strings."""
+    """A run answers its own tasks as it trained: up to its longest answer, or to one of its stop strings."""
     longest, run = request.max_new_tokens or exam.longest, subject.run
-    if run is not None and run.task.name == exam.name:
+    stop, keep_stop = request.stop, exam.keep_stop
+    if run is not None and own_task(run, exam.name) is not None:
         longest = longest or run.rollout.max_new_tokens
-        exam = replace(exam, stop=exam.stop or run.rollout.stop, keep_stop=run.rollout.keep_stop)
+        if not (stop or exam.stop):
+            stop, keep_stop = run.rollout.stop, run.rollout.keep_stop
+    exam = replace(exam, stop=tuple(dict.fromkeys((*exam.stop, *stop))), keep_stop=keep_stop)
     return exam.fitted(subject.policy, longest, request.long)
 
 
