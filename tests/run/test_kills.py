@@ -33,10 +33,11 @@ def reward(completions, **columns): return [crc32(text.encode()) % 1000 / 1000 f
 """
 KINDS = {
     "rl": ["steps=2"],
-    "l1ra": ["steps=3", "adapter.kind=l1ra", "adapter.rank=3", "adapter.events=2"],
+    "l1ra": ["steps=3", "adapter.kind=l1ra", "adapter.rank=3", "adapter.events=2", "save.samples_every=2"],
     "distilled": [
         "steps=2",
         "rollout.sync_every=2",
+        "save.compress=true",
         "objective.kind=distillation",
         "objective.teacher=self",
         "objective.every=2",

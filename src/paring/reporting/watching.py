@@ -5,13 +5,16 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from paring.reporting.by_task import tasks_in_words
 from paring.reporting.runs import RunRecord, finite, mapping, read_run
-from paring.runtime.folder import RunFolder
+from paring.runtime.folder import PACKED, RunFolder
 from paring.runtime.kept import best_of
+from paring.runtime.members import members
 from paring.runtime.screen import Screen
 from paring.runtime.tables import Table
 from paring.runtime.text import duration, percent
@@ -74,10 +77,10 @@ def watch(
     folder = RunFolder(path)
     recipe = folder.read_recipe()
     steps, rows, is_shown = int(finite(recipe.get("steps")) or 0), _Tail(folder.metrics), False
-    samples, seen = _Tail(folder.samples), -1
+    samples, seen = [_Tail(folder.plain_samples), _Tail(folder.packed_samples)], -1
     while True:
         ended, at_work = folder.result.is_file(), _is_at_work(path)
-        new, answers = list(rows.read()), list(samples.read())
+        new, answers = list(rows.read()), [row for tail in samples for row in tail.read()]
         if rows.begun_again:
             is_shown = False
         if new and not is_shown:
@@ -111,16 +114,26 @@ class _Tail:
             if file.seek(0, os.SEEK_END) < self._end:
                 self._end, self.begun_again = 0, True
             file.seek(self._end)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return  # still being written
-                self._end += len(line)
+            for line in self._lines(file):
                 try:
                     row = json.loads(line)
                 except (ValueError, RecursionError):
                     continue  # `paring report` names what is damaged
                 if isinstance(row, dict):
                     yield row
+
+    def _lines(self, file: BinaryIO) -> Iterator[bytes]:
+        """The whole lines that are new; what is still being written comes with the next look."""
+        if self._path.suffix == PACKED:
+            with suppress(ValueError):
+                for content, self._end in members(file):
+                    yield from content.splitlines()
+            return
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            self._end += len(line)
+            yield line
 
 
 def _show(row: JsonObject, screen: Screen) -> None:

@@ -24,16 +24,21 @@ from torch import Tensor
 from paring.runtime.files import staged_folder, standing, sync
 from paring.runtime.kept import newest_first, rotate, step_name
 from paring.runtime.manifest import Unusable, checked_names, json_bytes, manifest_of, read_json
-from paring.settings.declare import CountOrZero, settings
+from paring.settings.declare import Count, CountOrZero, settings
 
 
 @settings
 class Save:
-    """The `save` section: a checkpoint every so many steps, and one at the end or when interrupted."""
+    """The `save` section: a checkpoint every so many steps, and one at the end or when interrupted; and what is kept of
+    the answers."""
 
     every: CountOrZero = 25
     """0: only at the end."""
     keep: Annotated[int, Field(ge=2, description="one must be left if the other is damaged")] = 2
+    samples_every: Count = 1
+    """The answers of every so many steps are kept, and those of the first."""
+    compress: bool = False
+    """The answers are kept in samples.jsonl.gz in the place of samples.jsonl: 3 % of its size in the quickstart."""
     best: Literal["off", "validation"] = "off"
     """`validation`: the checkpoint that does best there is kept beside the newest, and saved where it is found; needs
     `evaluate.every`."""

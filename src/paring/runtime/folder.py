@@ -12,6 +12,8 @@ from paring.types import Json
 
 STUDY_RECORD = "study.json"
 """The record of a study, in its folder."""
+PACKED = ".gz"
+"""The ending of a compressed file of rows."""
 PUBLISHED = "paring-"
 """How the name of an adapter's folder begins that is published for servers."""
 
@@ -26,7 +28,8 @@ class RunFolder:
         self.adapter = path / "adapter"
         self.starts = path / "starts.jsonl"
         self.metrics = path / "metrics.jsonl"
-        self.samples = path / "samples.jsonl"
+        self.plain_samples = path / "samples.jsonl"
+        self.packed_samples = path / f"samples.jsonl{PACKED}"
         self.ranks = path / "ranks.jsonl"
         self.items = path / "items.jsonl"
         self.skipped = path / "skipped.jsonl"
@@ -34,6 +37,11 @@ class RunFolder:
         self.inputs = path / "inputs.json"
         self.changes = path / "changes.jsonl"
         self.save_now = path / "save-now"
+
+    @property
+    def samples(self) -> Path:
+        """The answers that the run sampled, in the form in which they are kept."""
+        return self.packed_samples if self.packed_samples.is_file() else self.plain_samples
 
     def begin(self, recipe: str) -> None:
         """Write the resolved recipe into the folder, which is there and locked. Raises ValueError if it holds anything

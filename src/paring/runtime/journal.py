@@ -7,21 +7,27 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from paring.runtime.files import sync
-from paring.runtime.folder import RunFolder
+from paring.runtime.folder import PACKED, RunFolder
 from paring.runtime.glossary import METRICS, Metrics, UnknownMetric
+from paring.runtime.members import members, packed
 from paring.types import Json
 
 
 class Journal:
     """Appends to `folder`/metrics.jsonl, samples.jsonl and, where `ranks` can move, ranks.jsonl. The folder must
-    exist; a line torn by a kill is cut off."""
+    exist; a line torn by a kill is cut off.
 
-    def __init__(self, folder: Path, *, ranks: bool = False):
+    `samples_every`: the answers of every so many steps are kept, and those of the first; `compress`: they go to
+    samples.jsonl.gz in the place of samples.jsonl."""
+
+    def __init__(self, folder: Path, *, ranks: bool = False, samples_every: int = 1, compress: bool = False):
         names = RunFolder(folder)
-        self._metrics, self._samples = _Lines(names.metrics), _Lines(names.samples)
+        self._every = samples_every
+        self._metrics = _Lines(names.metrics)
+        self._samples = _Lines(names.packed_samples if compress else names.plain_samples)
         self._ranks = _Lines(names.ranks) if ranks else None
         self._files = [file for file in (self._metrics, self._samples, self._ranks) if file is not None]
         sync(folder)
@@ -34,8 +40,10 @@ class Journal:
         self._metrics.append([metrics])
 
     def samples(self, rows: Sequence[Mapping[str, Json]]) -> None:
-        """Write the answers of one step, each row with its "step". A text may hold every character. Raises OSError."""
-        self._samples.append(rows)
+        """Write the answers of one step, each row with its "step", where that step's are kept. A text may hold every
+        character. Raises OSError."""
+        if rows and (rows[0]["step"] == 1 or rows[0]["step"] % self._every == 0):
+            self._samples.append(rows)
 
     def ranks(self, event: Mapping[str, Json]) -> None:
         """Write a rank event, with its "step". Raises OSError."""
@@ -51,7 +59,7 @@ class Journal:
         """Raises ValueError where a step up to `step` lacks its metrics, or the last one its `answers`."""
         self._metrics.check_whole(step)
         if answers:
-            self._samples.check_reaches(step)
+            self._samples.check_reaches(max(step - step % self._every, min(step, 1)))
 
     def sync(self) -> None:
         """Wait until all rows are on the disk. Before a checkpoint is saved, so that its record is there too."""
@@ -92,14 +100,15 @@ class _Lines:
         # Unbuffered: what a failed write has left behind is in the file, where it can be cut off, and nowhere else.
         self.raw = open(path, "ab", buffering=0)
         self._last_step = 0
-        self.raw.truncate(_end_of_last_line(path))
+        self.raw.truncate(_end_of_whole(path))
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:
             assert row["step"] >= self._last_step, f"step {row['step']} after step {self._last_step}"
             self._last_step = row["step"]
         end = os.fstat(self.raw.fileno()).st_size
-        data = memoryview(b"".join(map(_line, rows)))
+        lines = b"".join(map(_line, rows))
+        data = memoryview(packed(lines) if self.path.suffix == PACKED else lines)
         try:
             while data:
                 data = data[self.raw.write(data) :]
@@ -166,25 +175,45 @@ def _strict(value: Json, name: str, nonfinite: list[str]) -> Json:
 
 
 def _rows_and_ends(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Each row and the offset in bytes at which its line ends."""
-    end = 0
+    """Each row and the offset in bytes at which its line, or the member that holds it, ends."""
+    for number, (line, end) in enumerate(_lines_and_ends(path), start=1):
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("it holds no object")
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}, line {number}: damaged, restore it or remove the line ({error})") from error
+        yield row, end
+
+
+def _lines_and_ends(path: Path) -> Iterator[tuple[bytes, int]]:
     with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
+        if path.suffix == PACKED:
+            for content, end in _members(file, path):
+                for line in content.split(b"\n")[:-1]:
+                    yield line, end
+            return
+        end = 0
+        for line in file:
             if not line.endswith(b"\n"):
                 return
             end += len(line)
-            try:
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError("it holds no object")
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{path}, line {number}: damaged, restore it or remove the line ({error})") from error
-            yield row, end
+            yield line, end
 
 
-def _end_of_last_line(path: Path) -> int:
-    """The offset behind the last line break, searched from the end in blocks: the file may be large."""
+def _members(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, int]]:
+    try:
+        yield from members(file)
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged, restore it or remove it ({error})") from error
+
+
+def _end_of_whole(path: Path) -> int:
+    """The offset behind the last line break, searched from the end in blocks: the file may be large. Of a compressed
+    file that behind its last whole member."""
     with open(path, "rb") as file:
+        if path.suffix == PACKED:
+            return max((end for _, end in _members(file, path)), default=0)
         end = file.seek(0, os.SEEK_END)
         while end > 0:
             start = max(0, end - 65536)

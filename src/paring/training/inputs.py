@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from shlex import quote
 
+from paring.runtime.checkpoint import Save
 from paring.runtime.files import write_durably
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import append_row
@@ -152,3 +153,10 @@ def _digest(path: Path) -> str:
             file.seek(size - _END_BYTES)
             found.update(file.read())
     return found.hexdigest()
+
+
+def check_goes_on(begun: Save, now: Save) -> None:
+    """Raises ValueError where the record of answers would change its form on the way."""
+    for name in ("samples_every", "compress"):
+        if (old := getattr(begun, name)) != getattr(now, name):
+            raise ValueError(f"save.{name}: the run keeps its answers as it began: leave it at {str(old).lower()}")

@@ -33,7 +33,8 @@ def begun(run: AnyRun, folder: RunFolder, *, resume: bool) -> Iterator[Journal]:
     if not resume:
         remove_staging(folder.path)
         folder.begin(to_toml(run))
-    with closing(Journal(folder.path, ranks=isinstance(run.adapter, Moving))) as journal:
+    kept = {"samples_every": run.save.samples_every, "compress": run.save.compress}
+    with closing(Journal(folder.path, ranks=isinstance(run.adapter, Moving), **kept)) as journal:
         yield journal
 
 

@@ -156,8 +156,9 @@ class Loop:
         self.progress.count(step.update, step.seconds)
         measured = self._show(step, figure, measure)
         run, number, dropped = self.run, self.progress.step, self.progress.dropped_in_a_row
-        finds_best = run.save.best == "validation" and measured is not None and not dropped
-        is_best = finds_best and self.progress.is_best(measured.as_plain())
+        is_best = False
+        if run.save.best == "validation" and measured is not None and not dropped:
+            is_best = self.progress.is_best(measured.as_plain())
         if isinstance(run.adapter, Moving) and run.adapter.is_event(number, run.steps):
             self._move_ranks(run.adapter, step.probe())
         if dropped == MOST_DROPS_IN_A_ROW:

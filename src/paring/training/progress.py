@@ -27,7 +27,7 @@ from paring.runtime.screen import Screen
 from paring.runtime.text import one_line
 from paring.training.collapse import Watch
 from paring.training.config import AnyRun, load_run
-from paring.training.inputs import changed_inputs, refuse_changed
+from paring.training.inputs import changed_inputs, check_goes_on, refuse_changed
 from paring.training.optim import Optimiser, Update
 from paring.training.world import ALONE, World
 from paring.types import Json
@@ -223,9 +223,9 @@ def resumed(folder: RunFolder, run: AnyRun, *, allow_changed: bool = False) -> A
     begun = load_run(folder.existing_recipe())
     left_open = [name for name in ("dtype", "kernel") if getattr(run.model, name) == "auto"]
     run = replace(run, model=replace(run.model, **{name: getattr(begun.model, name) for name in left_open}))
+    check_goes_on(begun.save, run.save)
     done = next((step for step, _ in newest_first(folder.checkpoints)), 0)
-    changed = [line for line in changed_inputs(folder, run, done) if not allow_changed]
-    refuse_changed(folder, changed)
+    refuse_changed(folder, [line for line in changed_inputs(folder, run, done) if not allow_changed])
     return run
 
 

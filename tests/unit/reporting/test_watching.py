@@ -10,6 +10,7 @@ import pytest
 
 from paring.reporting.watching import runs_in, runs_table, watch
 from paring.runtime.folder import RunFolder
+from paring.runtime.members import members, packed
 from paring.runtime.screen import Screen
 
 
@@ -108,3 +109,17 @@ def test_a_run_says_how_it_was_started(finished_run):
     [start] = [json.loads(line) for line in RunFolder(finished_run).starts.read_text().splitlines()]
     assert start["host"] == socket.gethostname() and start["pid"] == os.getpid()
     assert start["versions"]["torch"] and start["command"] and "T" in start["time"]
+
+
+def test_compressed_answers_are_shown_too(begun):
+    folder = RunFolder(begun)
+    folder.packed_samples.write_bytes(packed(folder.plain_samples.read_bytes()))
+    folder.plain_samples.unlink()
+    leave(begun)
+    shown = io.StringIO()
+    watch(begun, Screen(shown), forever=False)
+    plain = io.StringIO()
+    folder.plain_samples.write_bytes(b"".join(content for content, _ in members(folder.packed_samples.open("rb"))))
+    folder.packed_samples.unlink()
+    watch(begun, Screen(plain), forever=False)
+    assert shown.getvalue() == plain.getvalue() and "step 2/5" in shown.getvalue()
