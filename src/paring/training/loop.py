@@ -156,9 +156,8 @@ class Loop:
         self.progress.count(step.update, step.seconds)
         measured = self._show(step, figure, measure)
         run, number, dropped = self.run, self.progress.step, self.progress.dropped_in_a_row
-        is_best = False
-        if run.save.best == "validation" and measured is not None and not dropped:
-            is_best = self.progress.is_best(measured.as_plain())
+        keeps_best = run.save.best == "validation" and not dropped
+        is_best = keeps_best and measured is not None and self.progress.is_best(measured.as_plain())
         if isinstance(run.adapter, Moving) and run.adapter.is_event(number, run.steps):
             self._move_ranks(run.adapter, step.probe())
         if dropped == MOST_DROPS_IN_A_ROW:
