@@ -20,6 +20,7 @@ from paring.commands.push import push
 from paring.commands.ranks import ranks
 from paring.commands.recipes import recipes
 from paring.commands.report import report
+from paring.commands.rerun import rerun
 from paring.commands.runs import runs
 from paring.commands.samples import samples
 from paring.commands.shared import TakesSettings, in_words
@@ -35,7 +36,7 @@ COMMANDS = (
     *(train, study, runs, watch, compare, report, samples, ranks),
     *(evaluate, filter_command, ask, chat, export, push),
     *(verify, reward_check, plan, launch, recipes, fetch),
-    *(doctor, gc),
+    *(rerun, doctor, gc),
 )
 HELP = "Train language models by reinforcement learning on verifiable rewards, or supervised, on low-rank adapters."
 

@@ -27,6 +27,7 @@ COMMANDS = (
     "verify",
     "reward-check",
     "runs",
+    "rerun",
     "watch",
     "ask",
     "chat",
@@ -62,7 +63,7 @@ def test_the_version(paring):
 def test_shells_can_complete_commands():
     environment = os.environ | {"_PARING_COMPLETE": "complete_bash", "COMP_WORDS": "paring re", "COMP_CWORD": "1"}
     ended = subprocess.run([sys.executable, "-m", "paring"], capture_output=True, text=True, env=environment)
-    assert set(ended.stdout.split()) == {"recipes", "report", "reward-check"}
+    assert set(ended.stdout.split()) == {"recipes", "report", "rerun", "reward-check"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

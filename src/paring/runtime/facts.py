@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from os import getpid
 from pathlib import Path
 
-from paring.runtime.machine import all_cpus, versions
+from paring.runtime.machine import all_cpus, cpu_kind, versions
 from paring.types import Json
 
 SOURCE = Path(__file__).parents[3]
@@ -25,6 +25,7 @@ def facts_of_this_process() -> dict[str, Json]:
         "host": socket.gethostname(),
         "pid": getpid(),
         "system": platform.platform(),
+        "cpu": cpu_kind(),
         "cpus": all_cpus(),
         "commit": commit_of(SOURCE),
         "versions": dict(versions()),

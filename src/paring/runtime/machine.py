@@ -11,6 +11,8 @@ from pathlib import Path
 
 SMALL_MODEL = 5_000_000
 """Parameters below which a second thread gains nothing."""
+VECTORS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
+"""Instructions by their names in /proc/cpuinfo."""
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
@@ -35,6 +37,16 @@ def main_memory(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     bound = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
     return whole if bound == "max" else min(whole, int(bound))
+
+
+def cpu_kind(record: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name and those of its vector instructions that decide how products round, as far as the system
+    says."""
+    text = record.read_text(encoding="utf-8", errors="replace") if record.is_file() else ""
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+    flags = fields.get("flags", fields.get("Features", "")).split()
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    return " ".join([name, *(flag for flag in VECTORS if flag in flags)])
 
 
 def versions() -> dict[str, str]:

@@ -33,4 +33,4 @@ def test_without_git_there_is_no_commit(tmp_path, monkeypatch):
 
 def test_facts_are_plain():
     facts = facts_of_this_process()
-    assert list(facts) == ["time", "command", "folder", "host", "pid", "system", "cpus", "commit", "versions"]
+    assert list(facts) == ["time", "command", "folder", "host", "pid", "system", "cpu", "cpus", "commit", "versions"]
