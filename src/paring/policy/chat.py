@@ -8,15 +8,14 @@ from transformers import PreTrainedTokenizerBase
 
 from paring.policy.packing import Labelled
 from paring.policy.rendering import MARK, QUESTION, TemplateRefuses, closing_tokens, end_of, rendered, text_tokens
-from paring.policy.turns import OPENED, is_learned, missing_piece, spellings, thought_of, tool_name
+from paring.policy.thoughts import EMPTY_THOUGHT, SHOWN, Opening, after_opening, opening, thought_of
+from paring.policy.turns import is_learned, is_shown, missing_piece, spellings, tool_name
 from paring.runtime.text import one_line
 from paring.types import Json, Turn
 
 HALF_A_TAG = re.compile(r"[<\[][^<>\[\]]*\Z")
 LONGEST_HEADER, SHORTEST_HEADER = 200, 3
 """Characters of a prompt's end by which an answer is found where earlier turns have changed."""
-SHOWN = 300
-"""Characters of a text in an error."""
 LAST_TOKENS = 32
 """Tokens of a prompt in which the beginning of an answer is looked for."""
 
@@ -84,15 +83,22 @@ def answer_tokens(
     Raises ValueError where the rendering does not go on from the prompt, or does not show all of the turn: the model
     would learn another answer than the data's, or answers to prompts that it will not get."""
     faults: list[ValueError] = []
-    for spelt in spellings(messages):
+    for spelt in spellings(messages, str(tokenizer.chat_template)):
         try:
             prompt = rendered(tokenizer, spelt[:-1], tools, prompt=True)
             whole = rendered(tokenizer, spelt, tools, prompt=False)
-            if not whole.startswith(prompt):
+            opened = _opened(prompt, messages[:-1])
+            if whole.startswith(prompt):
+                added = whole[len(prompt) :]
+            else:
                 unanswered = rendered(tokenizer, spelt[:-1], tools, prompt=False)
-                whole = prompt + _continuation(prompt, whole, unanswered, messages[-1])
+                added = _continuation(prompt, whole, unanswered, messages[-1], opened)
             _check_tools(tools, prompt)
-            return _learned(tokenizer, prompt, whole[len(prompt) :], messages[-1], ends)
+            if added and opened is not None:
+                added = after_opening(opened, added, messages[-1])
+            example = _learned(tokenizer, prompt, added, messages[-1], ends)
+            _check_context(messages[:-1], prompt)
+            return example
         except ValueError as error:
             faults.append(error)
     # What a template drops says more than that it refuses another spelling.
@@ -106,6 +112,16 @@ def _check_tools(tools: Sequence[Json], prompt: str) -> None:
             raise ValueError(
                 f"the tool {name!r} does not reappear in the prompt: the model's chat template leaves tools out. "
                 "Choose another by model.chat_template, or remove the tools from the row"
+            )
+
+
+def _check_context(before: Sequence[Turn], prompt: str) -> None:
+    """Raises ValueError for a turn of others than the assistant that the prompt does not show."""
+    for turn in before:
+        if turn["role"] != "assistant" and not is_shown(turn, prompt):
+            raise ValueError(
+                f"the {turn['role']}'s turn {one_line(str(turn['content']), SHOWN)!r} does not reappear in the prompt: "
+                "the model's chat template leaves it out. Choose another by model.chat_template, or remove the turn"
             )
 
 
@@ -143,29 +159,27 @@ def answer_text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], promp
 def opened_text(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]) -> str:
     """The part of the answer with which a prompt ends, such as `<think>`: it is judged with the completion."""
     text = tokenizer.decode(list(prompt[-LAST_TOKENS:]), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    found = OPENED.search(str(text))
-    return found[0] if found else ""
+    found = opening(str(text))
+    return found.text if found else ""
 
 
-def _continuation(prompt: str, whole: str, unanswered: str, answer: Turn) -> str:
+def _opened(prompt: str, before: Sequence[Turn]) -> Opening | None:
+    """What the template begins of the answer in a prompt: not what the last turn ends with."""
+    asked = str(before[-1].get("content") or "").strip() if before else ""
+    return None if asked and prompt.rstrip().endswith(asked) else opening(prompt)
+
+
+def _continuation(prompt: str, whole: str, unanswered: str, answer: Turn, opened: Opening | None) -> str:
     """The text after the prompt, where the rendering of an answer does not begin with it. `unanswered`: the
     rendering without the answer. Either the prompt goes further and begins the answer for the model, by a tag or an
     empty thought that the template does not write itself; or the template changes earlier turns once they are answered.
     The model is given the prompt, so the answer is put there.
 
     Raises ValueError where the answer cannot be found in the rendering."""
-    opened = OPENED.search(prompt)
-    head = prompt[: opened.start()] if opened else _shared(prompt, whole)
+    head = prompt[: opened.start] if opened else _shared(prompt, whole)
     if not (whole.startswith(head) and head.startswith(unanswered)):
         return _after_the_header(prompt, whole, answer)
-    rest = whole[len(head) :]
-    if opened is None or opened["closed"]:
-        return rest
-    # The model has to write thought, closing tag and answer.
-    tag = opened["mark"] or f"<{opened['tag']}>"
-    if rest.lstrip().startswith(tag):
-        return rest.lstrip().removeprefix(tag).lstrip()
-    return f"{thought_of(answer)}\n{tag[0]}/{tag[1:]}\n\n{rest.lstrip()}"
+    return whole[len(head) :]
 
 
 def _after_the_header(prompt: str, whole: str, answer: Turn) -> str:
@@ -204,6 +218,11 @@ def _learned(
         raise ValueError(
             f"{one_line(missing, SHOWN)} does not reappear in what is learned, {one_line(shown, SHOWN)!r}: the model's "
             "chat template drops or changes it. Set model.template_arguments, or choose another model.chat_template"
+        )
+    if thought_of(answer) and EMPTY_THOUGHT.search(opened_text(tokenizer, before) + shown):
+        raise ValueError(
+            f"an empty thought stands beside the turn's own in what is learned, {one_line(shown, SHOWN)!r}. Set "
+            "model.template_arguments, or choose another model.chat_template"
         )
     if end is None:
         content = answer.get("content")

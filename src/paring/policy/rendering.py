@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import product
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -14,6 +15,9 @@ FAILURES = (TemplateError, TypeError, ValueError, LookupError, AttributeError, A
 MARK = "paringmark"
 QUESTION: Turn = {"role": "user", "content": "paringquestion"}
 CALL: Json = [{"type": "function", "id": "paringid9", "function": {"name": MARK, "arguments": {MARK: MARK}}}]
+TOOLS: Sequence[Json] = (
+    {"type": "function", "function": {"name": "paringtool", "description": "", "parameters": {"type": "object"}}},
+)
 
 
 class TemplateRefuses(ValueError):
@@ -80,11 +84,11 @@ def _closing(tokenizer: PreTrainedTokenizerBase, template: str) -> frozenset[int
     answer: Turn = {"role": "assistant", "content": MARK}
     call: Turn = {"role": "assistant", "content": "", "tool_calls": CALL}
     for turn in (answer, call):
-        for spelt in spellings([QUESTION, turn]):
+        for spelt, tools in product(spellings([QUESTION, turn], template), ((), TOOLS)):
             try:
-                _, mark, tail = rendered(tokenizer, spelt, (), prompt=False).rpartition(MARK)
+                _, mark, tail = rendered(tokenizer, spelt, tools, prompt=False).rpartition(MARK)
             except ValueError:
-                continue  # not every template takes such a turn
+                continue  # not every template takes such a turn, and some take none without tools
             tokens = text_tokens(tokenizer, tail.rstrip()) if mark else ()
             # A call may end in special tokens of its own: the last of all ends it.
             run = _first_run(tokens, special) if turn is answer else tokens

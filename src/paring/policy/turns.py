@@ -4,19 +4,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from paring.policy.thoughts import REASONING, thought_spellings
 from paring.types import Json, Turn
 
-REASONING = ("reasoning_content", "reasoning", "thinking", "thought")
-"""The names under which data hold the reasoning of a turn."""
-ALIASES = ("reasoning_content", "thinking")
-"""The names under which templates look for it."""
 OURS = ("weight", "train")
 """What decides whether a turn is learned, and is no part of it."""
-OPENED = re.compile(
-    r"(?:<(?P<tag>think|thinking|thought|reasoning|reason|scratchpad|answer)>|(?P<mark>\[THINK\]))"
-    r"\s*(?P<closed>(?:</(?P=tag)>|\[/THINK\])\s*)?\Z"
-)
-"""The part of an answer with which a prompt ends: a tag, perhaps closed at once."""
+SWITCH = re.compile(r"/(?:no_)?think\b|/system_override\b")
+"""Words of a system prompt that some templates obey and leave out."""
 
 
 def is_learned(turn: Turn) -> bool:
@@ -24,22 +18,14 @@ def is_learned(turn: Turn) -> bool:
     return turn["role"] == "assistant" and bool(turn.get("weight", 1)) and bool(turn.get("train", True))
 
 
-def spellings(turns: Sequence[Turn]) -> Iterator[list[dict[str, Json]]]:
-    """The conversation as templates take it. They differ in tool calls: arguments as an object or as JSON, and the
-    content of a turn that only calls as an empty text or as none at all. The first spelling is the usual one."""
+def spellings(turns: Sequence[Turn], template: str) -> Iterator[list[dict[str, Json]]]:
+    """The conversation as templates take it, the usual spelling first. They differ in thoughts, and in tool calls:
+    arguments as an object or as JSON, and the content of a turn that only calls as an empty text or as none at all."""
     calls = any(turn.get("tool_calls") for turn in turns)
-    for as_text in (False, True) if calls else (False,):
-        for absent in ("", None) if calls else ("",):
-            yield [_spelt(turn, as_text=as_text, absent=absent) for turn in turns]
-
-
-def thought_of(turn: Turn) -> str:
-    """The reasoning of a turn: of a field of its own, or from its content up to `</think>`."""
-    given = next((turn[name] for name in REASONING if isinstance(turn.get(name), str)), None)
-    if isinstance(given, str):
-        return given.strip()
-    thought, closed, _ = _content(turn).partition("</think>")
-    return thought.rpartition("<think>")[2].strip() if closed else ""
+    for spelt in thought_spellings(turns, template):
+        for as_text in (False, True) if calls else (False,):
+            for absent in ("", None) if calls else ("",):
+                yield [_spelt(turn, as_text=as_text, absent=absent) for turn in spelt]
 
 
 def tool_name(tool: Json) -> str:
@@ -57,6 +43,12 @@ def missing_piece(turn: Turn, rendered: str, ends: Sequence[str]) -> str | None:
     return None
 
 
+def is_shown(turn: Turn, prompt: str) -> bool:
+    """Whether a prompt shows the content of a turn, white space and switches of the thought aside."""
+    content, shown = _content(turn), _squeezed(SWITCH.sub("", prompt))
+    return any(_squeezed(SWITCH.sub("", form)) in shown for form in _forms(content))
+
+
 def _spelt(turn: Turn, *, as_text: bool, absent: str | None) -> dict[str, Json]:
     spelt: dict[str, Json] = {key: value for key, value in turn.items() if key not in OURS}
     content = turn.get("content")
@@ -65,8 +57,7 @@ def _spelt(turn: Turn, *, as_text: bool, absent: str | None) -> dict[str, Json]:
         spelt["content"] = content or absent
     elif content is None:
         spelt["content"] = ""
-    thought = next((turn[name] for name in REASONING if turn.get(name)), None)
-    return spelt | ({} if thought is None else dict.fromkeys(ALIASES, thought))
+    return spelt
 
 
 def _call(call: Mapping[str, Json], *, as_text: bool) -> dict[str, Json]:
@@ -89,6 +80,8 @@ def _pieces(turn: Turn, ends: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     for name in REASONING:
         if isinstance(given := turn.get(name), str):
             yield f"its {name}", [given]
+    if isinstance(calls := turn.get("function_calls"), str):
+        yield "its function_calls", [calls]
     for call in _calls(turn):
         function = _function(call)
         yield "the tool call", [str(function.get("name", ""))]

@@ -9,7 +9,7 @@ from paring.runtime.data_files import check_is_file, line_values
 from paring.runtime.faults import RowFault
 from paring.types import Message
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
+ROLES = ("system", "developer", "user", "assistant", "tool", "environment")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ def turn_of(turn: object, what: str, place: str) -> Turn:
         held = {"role": held.pop("from"), "content": held.pop("value", None), **held}
     if held.get("role") in CALLS:
         held |= {"role": "assistant", "content": None, "tool_calls": [{"function": read_json(held.get("content"))}]}
+    if "function_call" in held and "tool_calls" not in held:  # as OpenAI's older chats have a call
+        held["tool_calls"] = [{"function": read_json(held.pop("function_call"))}]
     role = held.get("role")
     held["role"] = SPEAKERS.get(role, role) if isinstance(role, str) else role
     if "role" not in turn and "from" not in turn:
@@ -34,9 +36,10 @@ def turn_of(turn: object, what: str, place: str) -> Turn:
         held["tool_calls"] = _checked_calls(read_json(held["tool_calls"]), what, place)
     _check_marks(held, what, place)
     content = content_of(held.get("content"))
-    if held.get("tool_calls") or (held["role"] == "assistant" and any(held.get(name) for name in REASONING)):
+    calls = held.get("tool_calls") or held.get("function_calls")
+    if calls or (held["role"] == "assistant" and any(held.get(name) for name in REASONING)):
         if content is None or (isinstance(content, str) and not content.strip()):
-            return {**held, "content": None if held.get("tool_calls") else ""}
+            return {**held, "content": None if calls else ""}
     if "content" not in turn and "value" not in turn and content is None:
         raise RowFault(place, "not a conversation", f'{what} must be an object with "role" and "content"')
     return {**held, "content": check_text(content, f"{what}: content", place)}

@@ -180,11 +180,99 @@ def test_an_empty_thought_that_only_prompts_have_is_read_and_not_learned(spellin
         learned(spelling(template), [USER, ANSWER | THOUGHT])
 
 
+OPENS, CLOSES = (GENERATION.replace("<|a|>", f"<|a|>{tags}") for tags in ("<think>", "<think></think>"))
+
+
+@pytest.mark.parametrize(
+    ("before", "added", "learned_of_it"),
+    [
+        ("", OPENS, "</think>"),  # the answer's rendering has no tag
+        ("</think>", OPENS, "</think>"),  # as GLM-4.7 closes a thought that was never opened
+        ("<think></think>", OPENS, "</think>"),
+        ("", CLOSES, ""),
+        ("</think>", CLOSES, ""),  # as DeepSeek-V3.2's
+        ("<think></think>", CLOSES, ""),
+        ("</think>", GENERATION.replace("<|a|>", "<|a|></think>"), ""),
+        ("", GENERATION.replace("<|a|>", "<|a|><think:x>"), "</think:x>"),
+        ("", GENERATION.replace("<|a|>", "<|a|>[THINK]"), "[/THINK]"),
+        ("", GENERATION.replace("<|a|>", "<|a|><|channel>thought"), "<channel|>"),
+    ],
+)
+def test_the_thought_that_a_prompt_opens_is_closed_once(spelling, before, added, learned_of_it):
+    template = "{% for m in messages %}<|{{ m.role[0] }}|>{% if m.role == 'assistant' %}" + before + "{% endif %}"
+    template += "{{ m.content }}<|end|>{% endfor %}" + added
+    tokenizer = spelling(template)
+    [text] = learned(tokenizer, [USER, ANSWER])
+    behind = text.removeprefix(tokenizer.decode(prompt_tokens(tokenizer, [USER])))
+    assert "".join(behind.split()) == f"[{learned_of_it}Justseven.<|end|>]"
+
+
+@pytest.mark.parametrize("answer", [ANSWER | THOUGHT, ANSWER | {"content": "<think>I count.</think>Just seven."}])
+def test_a_thought_behind_one_that_the_prompt_has_closed_is_refused(spelling, answer):
+    for template in (SIMPLE, THINKING.replace("opening", "''")):
+        closed = template.replace("<|a|>", "<|a|><think>\n\n</think>\n\n") if template is SIMPLE else template
+        closed = closed.replace("'<|a|>' + ''", "'<|a|><think>\\n\\n</think>\\n\\n'")
+        with pytest.raises(ValueError, match=r"'I count\.' does not reappear in what is learned.*enable_thinking=true"):
+            learned(spelling(closed), [USER, answer])
+
+
+FIELD = SIMPLE.replace("{{ m.content }}", "{{ '((' ~ m.reasoning ~ '))' if m.reasoning }}{{ m.content }}")
+IN_PARTS = (
+    """{%- for m in messages -%}{{- '<|' + m.role[0] + '|>' -}}{%- if m.content is string -%}{{- m.content -}}
+{%- else -%}{%- for block in m.content -%}
+{{- '((' + block.thinking + '))' if block['type'] == 'thinking' else block.text -}}{%- endfor -%}{%- endif -%}
+{{- '<|end|>' -}}{%- endfor -%}"""
+    + GENERATION
+)
+WITHIN = "{% if not messages %}<think>{% endif %}" + SIMPLE
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize(
+    ("template", "thought"),
+    [(FIELD, "((I count.))"), (IN_PARTS, "((I count.))"), (WITHIN, "<think>\nI count.\n</think>\n\n")],
+)
+def test_a_thought_is_spelt_as_the_template_takes_it(spelling, template, thought, inline):
+    answer = ANSWER | (
+        {"content": "<think>\nI count.\n</think>\n\nJust seven."} if inline else {"thinking": "I count."}
+    )
+    [text] = learned(spelling(template), [USER, answer])
+    assert text == f"<|u|>How many?<|end|><|a|>[{thought}Just seven.<|end|>]"
+
+
+def test_no_empty_thought_stands_beside_the_turn_s_own(spelling):
+    """As Kimi-K2's, which writes a field's thought, or an empty one before the content."""
+    template = SIMPLE.replace(
+        "{{ m.content }}", "{% if m.role == 'assistant' %}<think></think>{% endif %}{{ m.content }}"
+    )
+    with pytest.raises(ValueError, match="an empty thought stands beside the turn's own"):
+        learned(spelling(template), [USER, ANSWER | {"content": "<think>I count.</think>Just seven."}])
+
+
+def test_a_template_that_takes_no_chat_without_tools_has_an_end(spelling):
+    template = "{%- for tool in tools -%}{{- tool.function.name -}}{%- endfor -%}" + SIMPLE
+    tokenizer = spelling(template, eos="<|eos|>")
+    assert learned(tokenizer, [USER, ANSWER], tools=[TOOL])[0].endswith("[Just seven.<|end|>]")
+    assert tokenizer.convert_tokens_to_ids("<|end|>") in closing_tokens(tokenizer)
+
+
+@pytest.mark.parametrize("role", ["system", "tool"])
+def test_a_turn_that_the_prompt_does_not_show_is_refused(spelling, role):
+    """As OLMo's, which skips turns of the role tool."""
+    template = SIMPLE.replace("messages %}", f"messages if m.role != '{role}' %}}")
+    told = {"role": role, "content": "Be brief."}
+    with pytest.raises(ValueError, match=f"the {role}'s turn 'Be brief.' does not reappear in the prompt"):
+        learned(spelling(template), [told, USER, ANSWER])
+    switched = SIMPLE.replace("{{ m.content }}", "{{ m.content | replace('/no_think', '') }}")
+    assert learned(spelling(switched), [{"role": "system", "content": "/no_think Be brief."}, USER, ANSWER])
+
+
 @pytest.mark.parametrize(
     ("template", "answer", "dropped"),
     [
         (SIMPLE, ANSWER | THOUGHT, "its reasoning_content 'I count.'"),
         (SIMPLE, ANSWER | {"tool_calls": [CALL]}, "the tool call 'count_it'"),
+        (SIMPLE, ANSWER | {"function_calls": "count_it()"}, "its function_calls 'count_it()'"),
         (SIMPLE.replace("{{ m.content }}", "{{ m.content[:4] }}"), ANSWER, "the content 'Just seven.'"),
         (DROPPING.replace("<think>\\n", ""), ANSWER | {"content": "<think>Hm</think>7"}, "the thought 'Hm'"),
         (SIMPLE, ANSWER | {"content": "Just<|end|>seven."}, "the content 'Just<|end|>seven.'"),

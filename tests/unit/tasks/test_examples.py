@@ -169,6 +169,13 @@ def test_turns_keep_what_a_template_may_read():
     ]
     read = ChatRows().conversation({"messages": turns, "tools": json.dumps([{"name": "add"}])}, "x")
     assert list(read.messages) == turns and read.tools == ({"name": "add"},)
+    for older in ({"function_call": {"name": "add", "arguments": "{}"}}, {"function_calls": "add()"}):
+        turns = [QUESTION, {"role": "assistant", "content": None} | older]
+        answer = ChatRows().conversation({"messages": turns}, "x").messages[1]
+        assert answer.get("tool_calls", answer.get("function_calls")) in (
+            [{"function": older.get("function_call")}],
+            "add()",
+        )
     shared = [{"from": "human", "value": "q"}, {"from": "function_call", "value": '{"name": "add", "arguments": {}}'}]
     read = ShareGptRows().conversation({"conversations": shared}, "x")
     assert read.messages[1]["tool_calls"] == [{"function": {"name": "add", "arguments": {}}}]
