@@ -3,12 +3,17 @@
 import shutil
 
 import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 from paring import train
 from paring.adapters.attach import ranks_of
+from paring.policy.loading import EMBEDDED
 from paring.ranks.reading import read_ranks
 from paring.ranks.words import as_text
 from paring.runtime.journal import read_rows
+from paring.subjects.export import export
 from paring.subjects.opening import open_subject
 
 KINDS = {
@@ -66,3 +71,24 @@ def test_lora_plus_is_resumed_too(small_run, tmp_path):
     run = small_run({"optimiser.lr": 0.003, "adapter.b_rate": 8.0})
     train(run, tmp_path / "run")
     goes_on_to_the_same_bytes(run, tmp_path)
+
+
+def test_dora_learns_is_resumed_and_read_by_peft(small_run, tmp_path):
+    """It is sampled with folded into weights, trained through its modules, and exported both ways."""
+    run = small_run({"optimiser.lr": 0.01, "optimiser.warmup": 0, "adapter.kind": "dora", "objective.kl_coef": 0.01})
+    train(run, tmp_path / "run")
+    goes_on_to_the_same_bytes(run, tmp_path)
+    rows = list(read_rows(tmp_path / "run" / "metrics.jsonl"))
+    assert rows[0]["kl"] == 0 < rows[-1]["kl"]
+    policy = open_subject(str(tmp_path / "run")).policy
+    assert any(not one.changes_nothing for one in policy.adapters.values())
+    policy.model.set_attn_implementation("eager")
+    token_BN = torch.randint(1, 100, (3, 20), generator=torch.Generator().manual_seed(0))
+    expected = policy.model(token_BN).logits
+    reader = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(EMBEDDED), tmp_path / "run" / "adapter")
+    merged = AutoModelForCausalLM.from_pretrained(export(tmp_path / "run", tmp_path / "merged", merged=True))
+    for other in (reader.eval(), merged.eval()):
+        torch.testing.assert_close(other(token_BN).logits, expected, rtol=0, atol=1e-4)
+    again = small_run({"adapter.start": str(tmp_path / "run" / "adapter")})
+    with pytest.raises(ValueError, match="is a DoRA adapter, which kind = 'lora' cannot go on from"):
+        train(again, tmp_path / "again-from")

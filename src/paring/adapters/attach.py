@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from paring.adapters.dora import DoraLinear
 from paring.adapters.first_rows import Draw
-from paring.adapters.kinds import Adapter, Gated, Lora
-from paring.adapters.linear import features_of
+from paring.adapters.kinds import Adapter, Dora, Gated, Lora
+from paring.adapters.linear import features_of, has_dense_weight
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.ranks import RankPlan
 from paring.adapters.targets import targeted_modules
@@ -30,19 +31,29 @@ def attach(model: nn.Module, adapter: Adapter, *, seed: int) -> dict[str, LowRan
         raise ValueError("the model has adapters already: detach or merge them before attaching others")
     modules = targeted_modules(model, adapter.targets)
     ranks = ranks_to_attach(adapter, modules)
+    if isinstance(adapter, Dora):
+        _check_dense({path: modules[path] for path in ranks})
     model.requires_grad_(False)
     for path, rank in ranks.items():
-        low_rank = LowRankLinear(
-            modules[path],
-            rank=rank,
-            scale=adapter.scale,
-            generator=_generator(seed, path),
-            draw=adapter.draw,
-            gated=isinstance(adapter, Gated),
-            dropout=adapter.dropout,
-        )
-        model.set_submodule(path, low_rank)
+        own = {"scale": adapter.scale, "draw": adapter.draw, "dropout": adapter.dropout}
+        generator = _generator(seed, path)
+        if isinstance(adapter, Dora):
+            layer = DoraLinear(modules[path], rank=rank, generator=generator, **own)
+        else:
+            gated = isinstance(adapter, Gated)
+            layer = LowRankLinear(modules[path], rank=rank, generator=generator, gated=gated, **own)
+        model.set_submodule(path, layer)
     return adapters_of(model)
+
+
+def _check_dense(modules: Mapping[str, nn.Module]) -> None:
+    """Raises ValueError where a weight cannot be read, whose rows DoRA measures."""
+    odd = [f"{path} ({type(module).__name__})" for path, module in modules.items() if not has_dense_weight(module)]
+    if odd:
+        raise ValueError(
+            f'adapter.kind = "dora" measures the rows of the weights, which must be dense: not so {first_five(odd)}; '
+            'load the model without quantisation, or use adapter.kind = "lora"'
+        )
 
 
 def ranks_to_attach(adapter: Adapter, modules: Mapping[str, nn.Module]) -> dict[str, int]:
@@ -100,8 +111,8 @@ def ranks_of(adapters: Adapters) -> dict[str, int]:
 
 
 def published_parameters(adapters: Adapters) -> int:
-    """Parameters of the adapters when they are published: those of A and B, for gates are folded into them."""
-    return sum(adapter.A_RI.numel() + adapter.B_OR.numel() for adapter in adapters.values())
+    """Parameters of the adapters when they are published: those of A, B and m, for gates are folded into them."""
+    return sum(one.numel() for name, one in parameters_by_name(adapters).items() if not name.endswith(".c"))
 
 
 def set_ranks(adapters: Adapters, ranks: Mapping[str, int]) -> None:
@@ -134,8 +145,8 @@ def apply_plan(adapters: Adapters, plan: RankPlan, draw: Draw, *, seed: int, ste
 
 
 def state(adapters: Adapters) -> dict[str, Tensor]:
-    """`<path>.A` [rank, in], `<path>.B` [out, rank] and, of the gated, `<path>.c` [rank] of each adapter: the live
-    values, to be cloned if kept."""
+    """`<path>.A` [rank, in], `<path>.B` [out, rank] and, of the gated, `<path>.c` [rank], of DoRA `<path>.m` [out] of
+    each adapter: the live values, to be cloned if kept."""
     return {name: parameter.detach() for name, parameter in parameters_by_name(adapters).items()}
 
 
@@ -180,14 +191,16 @@ def first_five(complaints: list[str]) -> str:
 
 
 def parameters_by_name(adapters: Adapters) -> dict[str, nn.Parameter]:
-    """`<path>.A`, `<path>.B` and, of the gated, `<path>.c` of each adapter, in the model's order: all that is
-    trained."""
+    """`<path>.A`, `<path>.B` and, of the gated, `<path>.c`, of DoRA `<path>.m` of each adapter, in the model's order:
+    all that is trained."""
     parameters = {}
     for path, adapter in adapters.items():
         parameters[f"{path}.A"] = adapter.A_RI
         parameters[f"{path}.B"] = adapter.B_OR
         if adapter.c_R is not None:
             parameters[f"{path}.c"] = adapter.c_R
+        if isinstance(adapter, DoraLinear):
+            parameters[f"{path}.m"] = adapter.m_O
     return parameters
 
 

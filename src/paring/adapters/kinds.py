@@ -68,6 +68,38 @@ class Lora:
 
 
 @settings
+class Dora:
+    """DoRA (arXiv 2402.09353): W' = m (W + s B A) / |W + s B A|, where m, one number a row, is trained beside A and B.
+    The weights of the base must be dense."""
+
+    kind: Literal["dora"] = "dora"
+    rank: Count = 8
+    alpha: Positive = 16.0
+    dropout: Share = 0.0
+    scaling: Literal["plain", "rank-stabilised"] = "plain"
+    targets: Targets = "all-linear"
+    init_a: FirstA = "uniform"
+    b_rate: Positive = 1.0
+    """LoRA+ (arXiv 2402.12354): B learns at so many times the learning rate of A and m; 1: DoRA."""
+
+    @property
+    def first_rank(self) -> int:
+        """The rank of every module, throughout."""
+        return self.rank
+
+    @property
+    def draw(self) -> Draw:
+        """How the rows of A begin."""
+        return drawn_as(self.init_a, self.rank)
+
+    @property
+    def scale(self) -> float:
+        """s in W + s B A."""
+        rule = plain_scale if self.scaling == "plain" else rank_stabilised_scale
+        return rule(self.alpha, self.rank)
+
+
+@settings
 class L1raReference:
     """L1RA as its reference code has it (raul-singh/L1RA, branch dev), so that its behaviour can be studied.
 
@@ -185,7 +217,7 @@ class Sora:
         """Any adapter can be started from."""
 
 
-Adapter = Annotated[Lora | L1ra | L1raReference | Sora | Adalora | Allocated, Field(discriminator="kind")]
+Adapter = Annotated[Lora | Dora | L1ra | L1raReference | Sora | Adalora | Allocated, Field(discriminator="kind")]
 Gated = L1ra | L1raReference | Sora
 Moving = Gated | Allocator
 """The kinds whose ranks move."""

@@ -1,6 +1,6 @@
 """Linear layers that can be the base of an adapter: dense, of a subclass, quantised, or with a transposed weight."""
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -59,3 +59,11 @@ def is_plain_product(base: nn.Linear) -> bool:
         return False
     apart = (y_NO - expected_NO).float().abs().max()
     return bool(apart <= 16 * torch.finfo(weight.dtype).eps * expected_NO.float().abs().max())
+
+
+def has_dense_weight(base: nn.Module) -> "TypeGuard[nn.Linear | Transposed]":
+    """Whether its weight is plain numbers, which can be read and written: a dense nn.Linear, of a subclass too, or
+    Conv1D."""
+    if is_dense(base) or (isinstance(base, Transposed) and type(base.weight) is nn.Parameter):
+        return True
+    return isinstance(base, nn.Linear) and is_plain_product(base)

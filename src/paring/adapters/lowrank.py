@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from paring.adapters.first_rows import Draw, uniform_rows
-from paring.adapters.linear import Transposed, features_of, is_dense, is_plain_product
+from paring.adapters.linear import Transposed, features_of, has_dense_weight, is_dense
 from paring.maths.products import frozen_linear, product
 
 
@@ -101,6 +101,11 @@ class LowRankLinear(nn.Module):
         branch = functional.dropout(x, self.dropout, self.training).to(product_dtype(x, self.A_RI.dtype))
         return _WithUpdate.apply(y, branch, self.A_RI, self.gated_OR, self.scale)
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the function is the base's."""
+        return not self.B_OR.any()
+
     def delta_OI(self) -> Tensor:
         """s B diag(c) A, what the adapter adds to W: [out, in], in fp32."""
         return self.scale * (self.gated_OR.float() @ self.A_RI.float())
@@ -136,9 +141,7 @@ class LowRankLinear(nn.Module):
         """The base, where it is a dense nn.Linear, of a subclass too, or Conv1D: the adapter merges into such alone.
         Raises ValueError where it is not."""
         base = self.base
-        if is_dense(base) or (isinstance(base, Transposed) and type(base.weight) is nn.Parameter):
-            return base
-        if isinstance(base, nn.Linear) and is_plain_product(base):
+        if has_dense_weight(base):
             return base
         raise ValueError(
             f"an adapter merges into a dense nn.Linear only (or a Conv1D), and this base is a {type(base).__name__}, "

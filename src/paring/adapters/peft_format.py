@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from paring.adapters.attach import Adapters
+from paring.adapters.dora import DoraLinear
 from paring.adapters.lowrank import LowRankLinear
 
 CONFIG = "adapter_config.json"
@@ -72,12 +73,15 @@ def write_peft_folder(
     pattern = {f"^{re.escape(names[path])}": rank for path, rank in ranks.items() if rank != largest}
     config = _config(names, largest, scale, pattern, first.dropout, base_model)
     # PEFT merges into the transpose where this says so; it takes one answer for all modules.
+    config["use_dora"] = isinstance(first, DoraLinear)
     config["fan_in_fan_out"] = all(one.is_transposed for one in adapters.values())
     (folder / CONFIG).write_bytes(f"{json.dumps(config, indent=2, sort_keys=True)}\n".encode())
     tensors = {}
     for path, (A_RI, B_OR) in factors.items():
         tensors[f"base_model.model.{path}.lora_A.weight"] = A_RI.contiguous()
         tensors[f"base_model.model.{path}.lora_B.weight"] = B_OR.contiguous()
+        if isinstance(one := adapters[path], DoraLinear):
+            tensors[f"base_model.model.{path}.lora_magnitude_vector"] = one.m_O.detach().contiguous()
     # Not save_file, which gives the file mode 0600 whatever the umask.
     (folder / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
 
@@ -117,6 +121,5 @@ def _config(
         # Whole paths: a shorter name could also match a module that has no adapter here.
         "target_modules": sorted(path for path, name in names.items() if name == path),
         "task_type": "CAUSAL_LM",
-        "use_dora": False,
         "use_rslora": False,
     } | by_parameter

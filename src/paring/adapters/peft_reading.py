@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from paring.adapters.attach import attach, first_five, load_state, set_ranks
-from paring.adapters.kinds import Gated, Lora
+from paring.adapters.kinds import Dora, Gated, Lora
 from paring.adapters.linear import features_of
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import CONFIG, WEIGHTS
@@ -21,12 +21,14 @@ from paring.adapters.targets import linear_modules
 
 LORA = TypeAdapter(Lora)
 TENSOR = re.compile(r"base_model\.model\.(?P<path>.+)\.lora_(?P<matrix>[AB])\.weight")
+MAGNITUDE = re.compile(r"base_model\.model\.(?P<path>.+)\.lora_magnitude_vector")
 
 # Keys of adapter_config.json that do not change what the tensors compute: which modules were chosen (the tensors show
 # it better than target_modules does), how A was drawn, which tool wrote the file for what.
 WITHOUT_EFFECT = frozenset(
     "auto_mapping base_model_name_or_path eva_config exclude_modules fan_in_fan_out inference_mode layers_pattern "
-    "layers_to_transform megatron_core peft_version qalora_group_size revision target_modules task_type".split()
+    "layers_to_transform megatron_core peft_version qalora_group_size revision target_modules task_type "
+    "use_dora".split()
 )
 SCALING = frozenset({"r", "lora_alpha", "lora_dropout", "use_rslora"})
 PATTERNS = frozenset({"rank_pattern", "alpha_pattern"})
@@ -37,18 +39,21 @@ ACCEPTED = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (Tru
 
 @dataclass(frozen=True, slots=True)
 class PeftLora:
-    """A PEFT LoRA folder. By module path: `tensors` (A_RI, B_OR) and `scales`, s in y = W x + s B A x."""
+    """A PEFT LoRA folder. By module path: `tensors` (A_RI, B_OR) and `scales`, s in y = W x + s B A x; of DoRA also
+    `magnitudes` m_O."""
 
     folder: Path
     dropout: float
     tensors: dict[str, tuple[Tensor, Tensor]]
     scales: dict[str, float]
     base_model: str | None
+    magnitudes: dict[str, Tensor] = field(default_factory=dict)
 
     def renamed(self, rename: Callable[[str], str]) -> "PeftLora":
         """The same with other paths."""
         tensors, scales = ({rename(path): one for path, one in held.items()} for held in (self.tensors, self.scales))
-        return replace(self, tensors=tensors, scales=scales)
+        magnitudes = {rename(path): one for path, one in self.magnitudes.items()}
+        return replace(self, tensors=tensors, scales=scales, magnitudes=magnitudes)
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -68,7 +73,13 @@ def read_peft_folder(folder: Path) -> PeftLora:
     of its tensors, or if the folder holds anything that y = W x + s B A x cannot represent.
     """
     config = _read_config(folder / CONFIG)
-    tensors = _read_tensors(folder)
+    tensors, magnitudes = _read_tensors(folder)
+    is_dora = bool(config.get("use_dora"))
+    if magnitudes.keys() != (tensors.keys() if is_dora else set()):
+        raise ValueError(
+            f"{folder}: {CONFIG} says use_dora = {str(is_dora).lower()}, and {WEIGHTS} has the magnitudes of "
+            f"{len(magnitudes)} of {len(tensors)} modules"
+        )
     base_model = config.get("base_model_name_or_path")
     try:
         settings = {path: _settings_of(config, path) for path in tensors}
@@ -87,6 +98,7 @@ def read_peft_folder(folder: Path) -> PeftLora:
         tensors,
         {path: one.scale for path, one in settings.items()},
         base_model if isinstance(base_model, str) else None,
+        magnitudes,
     )
 
 
@@ -114,7 +126,7 @@ def attach_from_peft(model: nn.Module, stored: PeftLora, settings: Gated | None 
     if settings is not None:
         settings.check_start({path: (ranks[path], sum(have)) for path, have in stored.features.items()})
     # Neither seed nor rank matters: every value is overwritten.
-    own = Lora() if settings is None else replace(settings, start=None)
+    own = (Dora() if stored.magnitudes else Lora()) if settings is None else replace(settings, start=None)
     adapters = attach(model, replace(own, dropout=stored.dropout, targets=tuple(stored.tensors)), seed=0)
     set_ranks(adapters, ranks)
     tensors: dict[str, Tensor] = {}
@@ -124,6 +136,8 @@ def attach_from_peft(model: nn.Module, stored: PeftLora, settings: Gated | None 
         root = sqrt(stored.scales[path] / adapter.scale)
         A_RI, B_OR = stored.tensors[path]
         tensors |= {f"{path}.A": A_RI * root, f"{path}.B": B_OR * root}
+        if path in stored.magnitudes:
+            tensors[f"{path}.m"] = stored.magnitudes[path]
         tensors |= {} if adapter.c_R is None else {f"{path}.c": A_RI.new_ones(ranks[path])}
     load_state(adapters, tensors)
     return adapters
@@ -185,8 +199,8 @@ def _read_config(path: Path) -> dict[str, object]:
     return config
 
 
-def _read_tensors(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """Module path -> (A_RI, B_OR), in the order of the paths."""
+def _read_tensors(folder: Path) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
+    """Module path -> (A_RI, B_OR), in the order of the paths; and of DoRA -> m_O."""
     path = folder / WEIGHTS
     if not path.is_file():
         pickled = sorted(file.name for file in folder.glob("*.bin"))
@@ -197,7 +211,11 @@ def _read_tensors(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from error
     by_path: dict[str, dict[str, Tensor]] = {}
+    magnitudes: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
+        if (magnitude := MAGNITUDE.fullmatch(name)) is not None and tensor.ndim == 1:
+            magnitudes[magnitude["path"]] = tensor
+            continue
         match = TENSOR.fullmatch(name)
         if match is None or tensor.ndim != 2:
             raise ValueError(f"{path}: {name} {list(tensor.shape)} is not a matrix A or B of a linear module's LoRA")
@@ -205,4 +223,4 @@ def _read_tensors(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     lone = [module for module, pair in by_path.items() if len(pair) != 2]
     if lone or not by_path:
         raise ValueError(f"{path}: a matrix A or B is missing of {first_five(lone) or 'every module'}")
-    return {module: (pair["A"], pair["B"]) for module, pair in sorted(by_path.items())}
+    return {module: (pair["A"], pair["B"]) for module, pair in sorted(by_path.items())}, magnitudes

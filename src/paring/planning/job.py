@@ -16,7 +16,7 @@ from paring.policy.loading import DTYPES, precision
 from paring.runtime.machine import main_memory
 from paring.training.config import AnyRun, Run
 
-Kind = Literal["full", "lora", "l1ra", "l1ra-reference", "sora", "adalora", "allocated"]
+Kind = Literal["full", "lora", "dora", "l1ra", "l1ra-reference", "sora", "adalora", "allocated"]
 KINDS: tuple[Kind, ...] = ("full", "lora", "l1ra", "l1ra-reference")
 PROMPT = 128
 """Tokens of a prompt, by default: GSM8K's questions have 60 to 150."""
@@ -189,7 +189,7 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         state_itemsize=4 if shapes.written_out and not on_gpu else dtype.itemsize,
         quantisation=model.quantisation if kind != "full" else "none",
         copies=COPIES[kernel()] if folds else 0,
-        record_bytes=run.record_bytes if isinstance(run, Run) and folds else 0.0,
+        record_bytes=run.record_bytes if isinstance(run, Run) and folds and kind != "dora" else 0.0,
         steps=run.rollout.optimiser_steps if isinstance(run, Run) else 1,
         on_gpu=on_gpu,
         fused=on_gpu and work.largest_pass(run.optimiser.tokens_per_pass, packed=shapes.packed).tokens > TILE,

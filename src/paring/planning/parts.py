@@ -36,7 +36,8 @@ def trained(shapes: Shapes, job: Job) -> int:
     """Numbers that are trained, at the most that the kind of adapter can come to."""
     if job.kind == "full":
         return shapes.parameters
-    return sum(rank * (module.rank_cost + job.is_gated) for module, rank in most_ranks(job).items())
+    lengths = sum(module.outputs for module in job.targets) if job.kind == "dora" else 0
+    return lengths + sum(rank * (module.rank_cost + job.is_gated) for module, rank in most_ranks(job).items())
 
 
 def most_ranks(job: Job) -> dict[Linear, int]:
@@ -44,7 +45,7 @@ def most_ranks(job: Job) -> dict[Linear, int]:
     where they start, too, at slack x rank: what moves costs no more, but for the few gates that more ranks on cheap
     modules have. With a budget of ranks, all of them on the widest modules, up to the cap."""
     ranks = {module: job.first_rank_of(module) for module in job.targets}
-    if job.budget == "parameters" or job.kind in ("lora", "sora", "adalora"):
+    if job.budget == "parameters" or job.kind in ("lora", "dora", "sora", "adalora"):
         return ranks
     # The reference knows no cap, and a cap of 0 is eight times the rank (adapters/l1ra.py).
     greatest = inf if job.kind == "l1ra-reference" else max(*ranks.values(), job.cap or 8 * job.rank)
@@ -185,14 +186,16 @@ def attention_keeps(shapes: Shapes, job: Job, row: PackedRow) -> int:
 
 def adapter_inputs(shapes: Shapes, job: Job) -> int:
     """Bytes of a token, all layers together: the input of every module that is trained, and A x. In fp32 modules that
-    read the same tensor share it, and on a GPU in all types; on a CPU each adapter has its own fp32 copy in others."""
+    read the same tensor share it, and on a GPU in all types; on a CPU each adapter has its own fp32 copy in others.
+    DoRA keeps the outputs as well, before they are multiplied."""
     if job.kind == "full":
         return job.state_itemsize * sum(inputs for _, inputs, _ in {module.source for module in shapes.linear})
     ranks = most_ranks(job)
+    outputs = job.state_itemsize * sum(module.outputs for module in job.targets) if job.kind == "dora" else 0
     if job.state_itemsize == FP32 or job.on_gpu:
         shared = sum(inputs for _, inputs, _ in {module.source for module in job.targets})
-        return job.state_itemsize * (sum(ranks.values()) + shared)
-    inner = FP32 * sum(ranks.values())
+        return outputs + job.state_itemsize * (sum(ranks.values()) + shared)
+    inner = outputs + FP32 * sum(ranks.values())
     return inner + FP32 * sum(module.inputs for module in job.targets)
 
 

@@ -181,7 +181,7 @@ class Policy:
     @property
     def is_its_reference(self) -> bool:
         """Whether no adapter changes anything yet, so that the reference's log-probs are the policy's own."""
-        return not any(adapter.B_OR.any() for adapter in self.adapters.values())
+        return all(adapter.changes_nothing for adapter in self.adapters.values())
 
     def reference(self) -> AbstractContextManager[None]:
         """Within it, the policy is its reference: the base with the adapters switched off."""

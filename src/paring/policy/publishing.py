@@ -9,12 +9,15 @@ from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from paring.adapters.attach import Adapters, detach, first_five
+from paring.adapters.dora import DoraLinear
+from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import Layout, taken_for_experts, write_peft_folder
 from paring.adapters.peft_reading import PeftLora, read_peft_folder
 from paring.policy.attention import use_own
@@ -22,8 +25,11 @@ from paring.policy.bases import BaseIdentity, reference
 from paring.policy.wrappers import path_in_checkpoint, path_in_model, wrapper_of
 from paring.runtime.machine import versions
 
-Factors = tuple[Tensor, Tensor, float]
-"""A_RI, B_OR and s of an adapter in y = W x + s B A x."""
+if TYPE_CHECKING:
+    from peft.tuners.lora import LoraLayer
+
+Factors = tuple[Tensor, Tensor, float, Tensor | None]
+"""A_RI, B_OR and s of an adapter in y = W x + s B A x, and m_O of DoRA."""
 SAME_UPDATE = 1e-2
 """Of its own size: above the rounding to bf16, which some readers do, and below any wrong scale."""
 
@@ -66,7 +72,7 @@ def publish(
 
     The adapters of a text part are named as in the wrapper that its checkpoint holds: readers load that."""
     adapters = {path_in_checkpoint(model, path): adapter for path, adapter in adapters.items()}
-    own = {path: (one.A_RI.detach(), one.gated_OR.detach(), one.scale) for path, one in adapters.items()}
+    own = {path: _factors(one) for path, one in adapters.items()}
     doubtful, has_peft = taken_for_experts(model, adapters), find_spec("peft") is not None
     forms = [frozenset[str](), doubtful] if doubtful and has_peft else [doubtful]
     name = reference(base, target)
@@ -103,7 +109,7 @@ def probe_logits(model: nn.Module, vocabulary: int) -> Tensor:
 
 def _read_by_us(folder: Path, own: Mapping[str, Factors]) -> ReadBack:
     stored = read_peft_folder(folder)
-    read = {path: (*pair, stored.scales[path]) for path, pair in stored.tensors.items()}
+    read = {path: (*pair, stored.scales[path], stored.magnitudes.get(path)) for path, pair in stored.tensors.items()}
     apart, fault = _updates_apart(own, read)
     return ReadBack(f"paring {versions()['paring']}", apart, fault, updates=True)
 
@@ -130,7 +136,7 @@ def _read_by_peft(model: PreTrainedModel, folder: Path, own: Mapping[str, Factor
             except Exception as error:
                 return ReadBack(reader, float("nan"), f"PEFT fails ({type(error).__name__}: {error})".split("\n")[0])
             layers = {path: one for path, one in peft.get_base_model().named_modules() if isinstance(one, LoraLayer)}
-            read = {path: _factors_of(one.lora_A, one.lora_B, one.scaling) for path, one in layers.items()}
+            read = {path: _factors_of(one) for path, one in layers.items()}
             _, fault = _updates_apart(own, read)
     finally:
         model.set_attn_implementation(attention)
@@ -138,9 +144,17 @@ def _read_by_peft(model: PreTrainedModel, folder: Path, own: Mapping[str, Factor
     return ReadBack.of_logits(reader, got, expected, bound(torch.float32 if is_exact else torch.bfloat16), fault)
 
 
-def _factors_of(A: nn.ModuleDict, B: nn.ModuleDict, scaling: Mapping[str, float]) -> Factors:
+def _factors(adapter: LowRankLinear) -> Factors:
+    magnitude_O = adapter.m_O.detach() if isinstance(adapter, DoraLinear) else None
+    return adapter.A_RI.detach(), adapter.gated_OR.detach(), adapter.scale, magnitude_O
+
+
+def _factors_of(layer: "LoraLayer") -> Factors:
     """Those of a layer of PEFT, which keeps them by the name of the adapter; its one adapter is the default."""
-    return A["default"].get_parameter("weight"), B["default"].get_parameter("weight"), scaling["default"]
+    A_RI, B_OR = (held["default"].get_parameter("weight") for held in (layer.lora_A, layer.lora_B))
+    magnitudes = layer.lora_magnitude_vector
+    magnitude_O = magnitudes["default"].get_parameter("weight") if "default" in magnitudes else None
+    return A_RI, B_OR, layer.scaling["default"], magnitude_O
 
 
 @contextmanager
@@ -190,9 +204,10 @@ def _apart(own: Factors | None, read: Factors | None) -> float:
 
 
 def _tried(factors: Factors | None) -> Tensor | None:
-    """s B A x for four fixed inputs x: fp32 [out, 4]."""
+    """s B A x for four fixed inputs x: fp32 [out, 4]; of DoRA with m beside it, [out, 5]."""
     if factors is None:
         return None
-    A_RI, B_OR, scale = factors
+    A_RI, B_OR, scale, magnitude_O = factors
     x_IN = torch.randn(A_RI.shape[1], 4, generator=torch.Generator().manual_seed(0))
-    return scale * (B_OR.float().cpu() @ (A_RI.float().cpu() @ x_IN))
+    tried_O4 = scale * (B_OR.float().cpu() @ (A_RI.float().cpu() @ x_IN))
+    return tried_O4 if magnitude_O is None else torch.cat([tried_O4, magnitude_O.float().cpu()[:, None]], dim=1)

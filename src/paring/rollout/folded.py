@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
+from paring.adapters.dora import DoraLinear
 from paring.adapters.lowrank import LowRankLinear
 from paring.maths.products import PackedLinear
 from paring.policy.decoder import Decoder, Layer, ModuleLayer, Rotary, head_norms
@@ -35,7 +36,9 @@ def sampler(policy: Policy, recording: Recording | None = None, *, tokens: int =
     decoder = policy.hidden
     # The exact type: linear modules of quantised models derive from nn.Linear.
     is_dense = all(type(module) is nn.Linear for module in policy.model.modules() if isinstance(module, nn.Linear))
-    if not isinstance(decoder, Decoder) or not is_dense or policy.device.type != "cpu":
+    # Rows that are measured cannot stand beside weights in half precision: they are folded, or modules.
+    measured = policy.model.dtype != torch.float32 and any(isinstance(m, DoraLinear) for m in policy.adapters.values())
+    if not isinstance(decoder, Decoder) or not is_dense or policy.device.type != "cpu" or measured:
         return Sampler(policy.hidden, policy.logits)
     head = PackedLinear(policy.head.weight_VD, policy.head.bias_V)
     layers = [FoldedLayer(layer, number, recording) for number, layer in enumerate(decoder.layers)]
@@ -128,7 +131,9 @@ def _part(module: nn.Module, *, paired: int | None = None) -> _Part:
     assert isinstance(base, nn.Linear), type(base).__name__
     weight_OI, bias_O, scale = base.weight, base.bias, 1.0
     A_RI, B_OR = weight_OI.new_empty(0, weight_OI.shape[1]), weight_OI.new_empty(len(weight_OI), 0)
-    if isinstance(module, LowRankLinear) and module.enabled:
+    if isinstance(module, DoraLinear) and module.enabled:
+        weight_OI = weight_OI + module.delta_OI()
+    elif isinstance(module, LowRankLinear) and module.enabled:
         A_RI, B_OR, scale = module.A_RI, module.gated_OR, module.scale
     if paired is not None:
         weight_OI, B_OR = _paired(weight_OI, paired), _paired(B_OR, paired)

@@ -92,6 +92,7 @@ FOREIGN = (
     ForeignName(_PEFT, "lora_dropout", ("adapter.dropout",)),
     ForeignName(_PEFT, "target_modules", ("adapter.targets",)),
     ForeignName(_PEFT, "lora_target_modules", ("adapter.targets",)),
+    ForeignName(_PEFT, "use_dora", ("adapter.kind",), '"dora"'),
     ForeignName(_PEFT, "loraplus_lr_ratio", ("adapter.b_rate",)),
     ForeignName(_PEFT, "use_rslora", ("adapter.scaling",), '"rank-stabilised"'),
     ForeignName(_PEFT, "init_lora_weights", ("adapter.init_a",), '"gaussian" is "normal" here'),
@@ -126,7 +127,6 @@ NOT_OFFERED = {
     "ppo": 'PPO has a critic, which no objective here has; "grpo" clips the same ratio without one',
     "kto": "KTO learns from judged answers of a data set, which a run here does not have",
     "orpo": "ORPO learns from pairs of answers, which a run here does not have",
-    "dora": "there is no DoRA here",
     "qlora": 'QLoRA is adapter.kind = "lora" with model.quantisation = "4bit"',
     "rslora": 'rsLoRA is adapter.kind = "lora" with adapter.scaling = "rank-stabilised"',
 }

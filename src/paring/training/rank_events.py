@@ -9,7 +9,7 @@ from torch.nn import functional
 from paring.adapters.attach import Adapters, parameters_by_name, published_parameters
 from paring.adapters.gates import GateRule
 from paring.adapters.gradient_scores import GradientWatch
-from paring.adapters.kinds import Adapter, Allocator, Gated, L1ra, Lora, Moving
+from paring.adapters.kinds import Adapter, Allocator, Dora, Gated, L1ra, Lora, Moving
 from paring.adapters.moving import move_ranks
 from paring.adapters.ranks import RankEvent
 from paring.policy.model import Policy
@@ -40,7 +40,7 @@ def optimiser_of(run: AnyRun, policy: Policy, updates: int) -> Optimiser:
         run.optimiser,
         gate_rule(run.adapter, updates),
         watch_of(run.adapter),
-        b_rate=run.adapter.b_rate if isinstance(run.adapter, Lora) else 1.0,
+        b_rate=run.adapter.b_rate if isinstance(run.adapter, Lora | Dora) else 1.0,
     )
 
 

@@ -141,7 +141,7 @@ class Result:
         if self.values is None:
             return f"interrupted, and saved; go on with:  paring train --resume {name}"
         lines, commands = _of_sft(name, self.values) if self.values.method else _of_rl(name, self.values)
-        if self.values.adapter.kind != "lora":
+        if self.values.adapter.kind not in ("lora", "dora"):
             ranks = self.values.adapter.ranks.values()
             count = f"{sum(ranks)} in all, {self.values.adapter.parameters:,} parameters"
             lines.append(f"ranks {min(ranks)} to {max(ranks)}, {count}")

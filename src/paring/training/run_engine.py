@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paring.adapters.allocators import Allocated, Allocator
 from paring.adapters.fixed_ranks import stated_ranks
-from paring.adapters.kinds import Adapter, L1ra, Lora
+from paring.adapters.kinds import Adapter, Dora, L1ra, Lora
 from paring.adapters.peft_reading import read_peft_folder
 from paring.policy.chat import prompts_tokens
 from paring.policy.model import Policy
@@ -55,6 +55,8 @@ def engine_of(
     rollout = run.rollout
     if rollout.engine == "local":
         return LocalEngine(policy, rows=rollout.rows)
+    if isinstance(run.adapter, Dora):
+        raise ValueError('adapter.kind = "dora": vLLM serves no DoRA; set rollout.engine = "local", or train LoRA')
     if not asks:
         return FirstEngine()
     longest = max(map(len, prompts_tokens(policy.tokenizer, [problem.messages for problem in problems])))
@@ -88,7 +90,7 @@ def largest_rank(adapter: Adapter, policy: Policy) -> int:
 
 def planned_rank(adapter: Adapter) -> int:
     """The same from the recipe alone, before there are adapters. Raises ValueError where its files cannot be read."""
-    if isinstance(adapter, Allocator):
+    if isinstance(adapter, Allocator | Dora):
         return _with_growth(adapter, adapter.first_rank)
     if adapter.start is not None:
         return _with_growth(adapter, max(read_peft_folder(Path(adapter.start).expanduser()).ranks.values()))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from paring.adapters.kinds import Dora
 from paring.maths.objective import Objective
 from paring.policy.model import Policy
 from paring.policy.recording import Recording
@@ -17,7 +18,9 @@ def sampler_of(run: Run, objective: Objective, policy: Policy, engine: Engine) -
     if objective.from_solutions:
         return LaggedEngine(Teacher(policy), policy.adapters)
     if isinstance(engine, LocalEngine):
-        engine = replace(engine, recording=Recording(run.record_bytes) if run.record_bytes else None)
+        # A recording is replayed through A and B alone.
+        records = run.record_bytes and not isinstance(run.adapter, Dora)
+        engine = replace(engine, recording=Recording(run.record_bytes) if records else None)
     return LaggedEngine(engine, policy.adapters, run.rollout.sync_every, run.rollout.ahead)
 
 

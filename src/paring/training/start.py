@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from paring.adapters.attach import attach, targeted_modules
-from paring.adapters.kinds import Adapter, Allocator, Gated, Lora
+from paring.adapters.kinds import Adapter, Allocator, Dora, Gated, Lora
 from paring.adapters.linear import features_of
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import CONFIG
@@ -27,11 +27,16 @@ def attach_adapters(base: PreTrainedModel, run: AnyRun) -> tuple[dict[str, LowRa
 
     Raises ValueError, among others where the folder's adapter was trained on another base."""
     adapter = run.adapter
-    if isinstance(adapter, Allocator) or adapter.start is None:
+    if isinstance(adapter, Allocator | Dora) or adapter.start is None:
         _check_rank(base, adapter)
         return attach(base, adapter, seed=run.seed), []
     folder = Path(adapter.start).expanduser()
     stored = read_published(base, folder)
+    if stored.magnitudes:
+        raise ValueError(
+            f"adapter.start = {str(folder)!r} is a DoRA adapter, which kind = {adapter.kind!r} cannot go on from: "
+            "merge it (paring export --merged) and start from the merged model"
+        )
     notes = _overridden(adapter, stored, base)
     adapters = attach_from_peft(base, stored, adapter if isinstance(adapter, Gated) else None)
     if (note := check_base(base, folder, run.model.path, stored.base_model)) is not None:

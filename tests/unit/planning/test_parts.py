@@ -10,7 +10,7 @@ from transformers import GemmaConfig, GemmaForCausalLM
 
 from paring.adapters import lowrank
 from paring.adapters.attach import attach, parameters_by_name
-from paring.adapters.kinds import L1ra, Lora
+from paring.adapters.kinds import Dora, L1ra, Lora
 from paring.planning import parts
 from paring.planning.estimate import PART_NAMES, estimate
 from paring.planning.job import Batches, Job, Machine, PackedRow, Rollouts
@@ -103,6 +103,13 @@ def test_other_papers_rules_at_their_dearest(shapes, job):
     ranks = replace(job, kind="allocated", budget="ranks", floor=0)
     assert parts.trained(shapes, ranks) == 56 * 80
     assert sorted(parts.most_ranks(ranks).values()) == [0] * 12 + [24, 32]
+
+
+def test_dora_trains_a_number_a_row_and_keeps_outputs(shapes, job):
+    dora = replace(job, kind="dora")
+    # The outputs of a layer's seven modules: 32 + 16 + 16 + 32 + 48 + 48 + 32.
+    assert parts.trained(shapes, dora) == 3_712 + 2 * 224
+    assert parts.adapter_inputs(shapes, dora) == parts.adapter_inputs(shapes, job) + 4 * 2 * 224
 
 
 def test_the_largest_pass():
@@ -214,11 +221,12 @@ def packed_as(work: Rollouts):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
-@pytest.mark.parametrize("kind", ["lora", "l1ra"])
+@pytest.mark.parametrize("kind", ["lora", "l1ra", "dora"])
 def test_activations_are_what_autograd_keeps(tiny, family, dtype, kind):
     model = tiny(family).to(dtype)
     meta = on_meta(model.config)
-    attach(model, Lora(rank=4) if kind == "lora" else L1ra(rank=4, slack=1.0), seed=0)
+    made = {"lora": Lora(rank=4), "l1ra": L1ra(rank=4, slack=1.0), "dora": Dora(rank=4)}
+    attach(model, made[kind], seed=0)
     model.set_attn_implementation("paring")
     job = Job(kind, 4, targets_of(meta, "all-linear"), WORK, tokens_per_pass=2048, itemsize=dtype.itemsize)
     kept = kept_bytes(model, packed_as(WORK))
