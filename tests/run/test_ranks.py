@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from paring import train
 from paring.adapters.attach import ranks_of
+from paring.commands.ranks import ranks
 from paring.policy.loading import EMBEDDED
 from paring.ranks.reading import read_ranks
 from paring.ranks.words import as_plain
@@ -202,3 +203,15 @@ def test_the_result_tells_the_ranks(run_of_kind):
         "ranks": last["ranks"],
         "coverage": run_coverage,
     }
+
+
+def test_the_map_of_a_lora_run_is_what_its_adapters_do(finished_run, capsys):
+    """Measured on answers that the policy gives: large where an update is, nothing where there is none."""
+    ranks(finished_run, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert [row["end"] for row in found["modules"]] == [8] * 21 and found["tokens"] > 100
+    assert all(row["worth"] > 0 and row["null"] > 0 for row in found["modules"])
+    ranks(finished_run, as_json=True)
+    assert json.loads(capsys.readouterr().out) == found
+    ranks(finished_run)
+    assert "lora: 21 modules, 168 ranks, 43,776 parameters; measured on" in capsys.readouterr().out

@@ -266,5 +266,5 @@ def test_two_runs_beside_each_other(paring, finished_run):
     assert found["test"]["difference"] == 0.0
 
 
-def test_ranks_of_a_run_that_has_none_to_show(refused, finished_run):
-    assert "trains lora adapters of rank 8, which keep their rank" in refused("ranks", finished_run)
+def test_figures_of_ranks_that_are_fixed(refused, finished_run, tmp_path):
+    assert "--figures shows ranks that move" in refused("ranks", finished_run, "--figures", tmp_path / "figures")

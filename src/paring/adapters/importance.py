@@ -36,6 +36,17 @@ class Seen:
     inputs: int = 0
     places: float = 1
 
+    def __add__(self, other: "Seen") -> "Seen":
+        """The sums over both passes."""
+        return Seen(
+            self.inner_RR + other.inner_RR,
+            self.outer_RR + other.outer_RR,
+            self.x2 + other.x2,
+            self.d2 + other.d2,
+            self.inputs + other.inputs,
+            self.places + other.places,
+        )
+
     def only(self, places: Sequence[int]) -> "Seen":
         """The same sums of the components at these places."""
         chosen = list(places)

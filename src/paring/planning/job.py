@@ -140,6 +140,11 @@ class Job:
         """Whether adapters have gates."""
         return self.kind in ("l1ra", "l1ra-reference", "sora")
 
+    @property
+    def looks(self) -> bool:
+        """Whether rank events look at what components do, by a pass of their own."""
+        return self.is_gated or self.kind in ("adalora", "allocated")
+
     def first_rank_of(self, module: Linear) -> int:
         """The rank of a module at the start."""
         return self.ranks.get(module.path, max(self.rank, round(self.slack * self.rank)))

@@ -131,10 +131,11 @@ def rollout_working(shapes: Shapes, job: Job) -> int:
 
 def activations(shapes: Shapes, job: Job) -> int:
     """All that the layers of the largest pass keep for their backward. Where `activation_bytes` bounds it, the layers
-    that are computed again keep their input, and one of them at a time all. A replay holds one layer alone."""
+    that are computed again keep their input, and one of them at a time all. A replay holds one layer alone, but the
+    pass of a rank event is none."""
     row = job.largest_pass
     layer = layer_keeps(shapes, job, row)
-    if job.steps == 1 and 0 < whole_recording(shapes, job) <= job.record_bytes:
+    if job.steps == 1 and not job.looks and 0 < whole_recording(shapes, job) <= job.record_bytes:
         # Every backward pass goes through the recording. Beside the layer stand its outputs as they are taken from it,
         # queries and keys twice (policy/replay.py).
         heads = (2 * shapes.heads + 3 * shapes.key_heads) * shapes.head_size

@@ -68,6 +68,16 @@ def test_the_null_is_the_mean_over_updates_of_the_same_norm(adapter, x_NI):
     assert seen_of(adapter, x_NI).null(adapter) == pytest.approx(float(expected), rel=0.05)
 
 
+def test_sums_of_two_passes_are_those_of_both(adapter, x_NI):
+    both, parts = seen_of(adapter, x_NI), [seen_of(adapter, x_NI[:10]), seen_of(adapter, x_NI[10:])]
+    for one, size in zip(parts, (10, TOKENS - 10), strict=True):
+        one.places = size
+    added = parts[0] + parts[1]
+    assert (added.inputs, added.places) == (TOKENS, TOKENS)
+    assert added.worth_R() == pytest.approx(both.worth_R(), rel=1e-3)
+    assert added.null(adapter) == pytest.approx(both.null(adapter), rel=1e-3)
+
+
 def test_some_components_alone(adapter, x_NI):
     X_II, D_OO = second_moments(adapter, x_NI)
     alone_OI = 0.5 * torch.outer(adapter.B_OR[:, 1] * adapter.c_R[1], adapter.A_RI[1]).detach()

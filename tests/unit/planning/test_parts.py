@@ -251,6 +251,13 @@ def test_activations_of_another_architecture_are_a_rougher_guess():
     assert parts.activations(shapes_of(meta), job) == pytest.approx(kept_bytes(model, packed_as(WORK)), rel=0.2)
 
 
+def test_a_replay_holds_one_layer_but_a_rank_event_makes_a_pass(shapes, job):
+    recorded = replace(job, record_bytes=parts.whole_recording(shapes, job))
+    assert parts.activations(shapes, recorded) < parts.activations(shapes, job)
+    moving = replace(job, kind="adalora")
+    assert parts.activations(shapes, replace(recorded, kind="adalora")) == parts.activations(shapes, moving)
+
+
 def test_bounded_activations(shapes, job):
     whole = parts.activations(shapes, job)
     layer = parts.layer_keeps(shapes, job, job.largest_pass)
