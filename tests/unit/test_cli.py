@@ -243,7 +243,7 @@ def rank_run(tmp_path):
 def test_ranks_for_people_and_scripts(paring, rank_run):
     shown = paring("ranks", rank_run).stdout
     assert "ranks 2 -> 1 (-1), 1 unassigned" in shown
-    assert "step 5: 1 gate at zero in 1 module; none given, 1 unassigned; no KL\n\nnext:\n" in shown
+    assert "step 5: 1 component removed from 1 module; none given, 1 unassigned; no KL\n\nnext:\n" in shown
     assert f"  paring ranks '{rank_run}' --figures DIR  heat map" in shown
     read = json.loads(paring("ranks", rank_run, "--json").stdout)
     assert (read["all"]["change"], read["figures"]) == (-1, [])
