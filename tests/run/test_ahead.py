@@ -14,6 +14,7 @@ from paring.settings.complaints import RunFailed
 from paring.tasks.arithmetic import Arithmetic
 from paring.training import pipeline, rl
 from paring.training.method import preview, train
+from paring.training.shares import check_processes
 
 BYTES = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "samples.jsonl", "ranks.jsonl")
 MOVING = {"optimiser.lr": 0.003, "optimiser.warmup": 0, "evaluate.limit": 4, "save.every": 1}
@@ -83,6 +84,13 @@ def test_a_killed_run_goes_on_to_the_same_bytes(paring_child, whole, tmp_path, c
 def test_what_cannot_be_is_said_before_any_work(small_run, changes, words):
     with pytest.raises(ValueError, match=words):
         preview(small_run(changes))
+
+
+def test_servers_sample_ahead_for_one_process_alone(small_run):
+    run = small_run({"rollout.ahead": 1, "rollout.engine": "served", "rollout.servers": ("http://one:8000",)})
+    check_processes(run, 1)
+    with pytest.raises(ValueError, match="rollout.ahead = 1 with servers trains in one process, and these are 2"):
+        check_processes(run, 2)
 
 
 @pytest.fixture(scope="module")

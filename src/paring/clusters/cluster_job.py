@@ -93,7 +93,7 @@ class ClusterJob:
             )
         elif self.servers:
             self.server_plan().command(self.vllm)  # refuses a rank that no server takes
-        (check_number if self.servers else check_processes)(run, self.trainers)
+        (check_number if self.servers else check_processes)(self.recipe, self.trainers)
 
     @property
     def train_nodes(self) -> int:
@@ -144,6 +144,7 @@ class ClusterJob:
             str(DTYPES[run.model.dtype]).removeprefix("torch."),
             self.context or run.rollout.max_new_tokens + PROMPT,
             planned_rank(run.adapter),
+            run.rollout.versions,
             host="0.0.0.0",
             port=self.port,
             on_gpu=True,

@@ -136,6 +136,11 @@ class Rollout:
         return self.updates * self.minibatches
 
     @property
+    def versions(self) -> int:
+        """Adapters that are in use at once: of the rollouts under way, and of what is measured."""
+        return self.ahead + 2
+
+    @property
     def importance(self) -> Correction | None:
         """The weights of answers that another policy has sampled; None: they have none."""
         if self.truncate_ratio == "off":

@@ -68,7 +68,7 @@ def engine_of(
         rank=largest_rank(run.adapter, policy),
         tolerance=None if rollout.canary == "auto" else rollout.canary,
         patience=rollout.patience,
-        keep=rollout.ahead + 2,
+        keep=rollout.versions,
         note=note,
     )
 
