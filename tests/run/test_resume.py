@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from paring.runtime.journal import read_rows
+from paring.runtime.manifest import manifest_of
 
 SAME_BYTES = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "samples.jsonl", "run.toml")
 LOOP = "paring.training.rl:"
@@ -244,3 +245,16 @@ def test_a_finished_run_is_shown_again_and_left_as_it_is(paring_child, uninterru
     assert again.output.splitlines()[0] == f"{uninterrupted} has come to its end already"
     assert "held-out problems" in again.output
     assert {path: path.stat().st_mtime_ns for path in uninterrupted.rglob("*") if path.is_file()} == before
+
+
+def test_other_threads_and_versions_are_said(paring_child, cut_short):
+    newest = cut_short / "checkpoints/step-000004"
+    held = json.loads((newest / "state.json").read_text())
+    held |= {"threads": 64, "versions": held["versions"] | {"torch": "1.0"}}
+    (newest / "state.json").write_text(json.dumps(held))
+    (newest / "manifest.json").unlink()
+    (newest / "manifest.json").write_bytes(manifest_of(newest, 4))
+    resumed = paring_child("train", "--resume", cut_short)
+    assert resumed.code == 0, resumed.output
+    assert "not the same machine, so the last bits may differ: versions: " in resumed.output
+    assert "threads: 64 -> 1" in resumed.output

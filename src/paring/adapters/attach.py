@@ -154,7 +154,8 @@ def state(adapters: Adapters) -> dict[str, Tensor]:
 def load_state(adapters: Adapters, tensors: Mapping[str, Tensor]) -> None:
     """Copy `tensors`, named as by `state`, into the adapters.
 
-    Raises ValueError, nothing copied, listing up to five tensors that are missing, unknown or of another shape.
+    Raises ValueError, nothing copied, listing up to five tensors that are missing, unknown, of another shape, or no
+    floating-point numbers.
     """
     parameters = parameters_by_name(adapters)
     mismatches = [f"{name} is missing" for name in parameters if name not in tensors]
@@ -164,6 +165,7 @@ def load_state(adapters: Adapters, tensors: Mapping[str, Tensor]) -> None:
         for name, parameter in parameters.items()
         if name in tensors and tensors[name].shape != parameter.shape
     ]
+    mismatches += [f"{name} is {tensor.dtype}" for name, tensor in tensors.items() if not tensor.is_floating_point()]
     if mismatches:
         raise ValueError(f"the tensors do not fit the adapters ({first_five(mismatches)})")
     for name, parameter in parameters.items():

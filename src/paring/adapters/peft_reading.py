@@ -18,6 +18,7 @@ from paring.adapters.linear import features_of
 from paring.adapters.lowrank import LowRankLinear
 from paring.adapters.peft_format import CONFIG, WEIGHTS
 from paring.adapters.targets import linear_modules
+from paring.settings.complaints import reason_of
 
 LORA = TypeAdapter(Lora)
 TENSOR = re.compile(r"base_model\.model\.(?P<path>.+)\.lora_(?P<matrix>[AB])\.weight")
@@ -84,7 +85,9 @@ def read_peft_folder(folder: Path) -> PeftLora:
     try:
         settings = {path: _settings_of(config, path) for path in tensors}
     except ValueError as error:
-        raise ValueError(f"{folder / CONFIG}: r, lora_alpha or lora_dropout cannot be used: {error}") from error
+        raise ValueError(
+            f"{folder / CONFIG}: r, lora_alpha or lora_dropout cannot be used: {reason_of(error)}"
+        ) from error
     wrong = [
         f"{path} (rank {settings[path].rank}, tensors of {A_RI.shape[0]} and {B_OR.shape[1]})"
         for path, (A_RI, B_OR) in tensors.items()
@@ -184,7 +187,7 @@ def _read_config(path: Path) -> dict[str, object]:
         raise ValueError(f"{path} does not exist: a PEFT folder holds {CONFIG} and {WEIGHTS}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise ValueError(f"{path} does not say peft_type LORA: only plain LoRA adapters can be read")

@@ -3,21 +3,46 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
 from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
 from paring.runtime.text import visible
+from paring.settings.complaints import reason_of
 
 LONGEST_TEXT = 2000
+
+
+class _Turn(TypedDict):
+    role: str
+    content: str
+
+
+class _Row(TypedDict):
+    """The part of a row that is shown."""
+
+    problem: str
+    prompt: list[_Turn]
+    gold: str
+    completion: str
+    tokens: int
+    ended: bool
+    reward: float
+    reward_parts: dict[str, float]
+    advantage: float
 
 
 def choose(run: Path, *, step: int | None, worst: bool, limit: int) -> list[dict[str, Any]]:
     """Rows of samples.jsonl: of a step, by default the last; `worst` puts the lowest reward first.
 
     Raises ValueError where the run has no answers, or none of that step."""
-    path = RunFolder(run).samples
+    folder = RunFolder(run)
+    folder.check_plain()
+    path = folder.samples
     if not path.is_file():
         raise ValueError(f"{run} holds no {path.name}: give the folder of a run that has made a step")
-    rows = list(read_rows(path))
+    rows = [_with_step(row, path, number) for number, row in enumerate(read_rows(path), start=1)]
     if not rows:
         raise ValueError(
             f"{path} is empty: the run has made no step yet, or is a supervised one, which samples no answers"
@@ -26,9 +51,27 @@ def choose(run: Path, *, step: int | None, worst: bool, limit: int) -> list[dict
     chosen = [row for row in rows if row["step"] == chosen_step]
     if not chosen:
         raise ValueError(f"step {chosen_step}: {path} holds the steps {rows[0]['step']} to {rows[-1]['step']}")
+    for row in chosen:
+        _check(row, path)
     if worst:
         chosen.sort(key=lambda row: row["reward"])
     return chosen[:limit]
+
+
+def _with_step(row: dict[str, Any], path: Path, number: int) -> dict[str, Any]:
+    if type(row.get("step")) is not int:
+        raise ValueError(f"{path}, line {number}: damaged, restore it or remove the line (it has no step)")
+    return row
+
+
+def _check(row: dict[str, Any], path: Path) -> None:
+    try:
+        TypeAdapter(_Row).validate_python(row, strict=True)
+    except ValidationError as error:
+        raise ValueError(
+            f"{path}: a row of step {row['step']} is damaged, restore it or remove the line "
+            f"({visible(reason_of(error))})"
+        ) from error
 
 
 def as_text(rows: list[dict[str, Any]]) -> str:

@@ -17,11 +17,12 @@ from paring.runtime.kept import best_of
 from paring.runtime.members import members
 from paring.runtime.screen import Screen
 from paring.runtime.tables import Table
-from paring.runtime.text import duration, percent
+from paring.runtime.text import duration, one_line, percent
 from paring.types import Json, JsonObject
 
 DEEPEST = 3
 """Folders below the one that is named in which runs are looked for."""
+LONGEST_FAULT = 100
 PAUSE = 0.5
 """Seconds between two looks at a run."""
 
@@ -153,8 +154,8 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
 def _listed(path: Path, now: float) -> Listed:
     try:
         run = read_run(path)
-    except ValueError:
-        return Listed(path, "", "its recipe is damaged", 0, 0, "", "", max(0.0, now - path.stat().st_mtime))
+    except ValueError as error:
+        return Listed(path, "", one_line(str(error), LONGEST_FAULT), 0, 0, "", "", max(0.0, now - path.stat().st_mtime))
     folder = RunFolder(path)
     changed = max(one.stat().st_mtime for one in (folder.recipe, folder.metrics, folder.result) if one.is_file())
     at_work = _is_at_work(path)

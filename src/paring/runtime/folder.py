@@ -1,7 +1,8 @@
 """The folder of a run: the names of its files, begun once, never mixed with another run, read by every command."""
 
 import json
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
@@ -56,10 +57,23 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
 
     def existing_recipe(self) -> Path:
-        """The file of the resolved recipe. Raises ValueError if there is no run here."""
+        """The file of the resolved recipe. Raises ValueError if there is no run here, or one that is not plain."""
         if not self.recipe.is_file():
             raise ValueError(f"{self.path} holds no run: there is no {self.recipe.name} in it")
+        self.check_plain()
         return self.recipe
+
+    def check_plain(self) -> None:
+        """Raises ValueError for a link or a special file, such as a pipe, in the place of anything that is the run's:
+        neither is followed."""
+        folders = (self.checkpoints, self.adapter)
+        for path in (*vars(self).values(), self.path / ".lock"):
+            if path not in (self.path, *folders):
+                check_plain(path, stat.S_ISREG)
+        for folder in folders:
+            check_plain(folder, stat.S_ISDIR)
+            for path in folder.rglob("*") if folder.is_dir() else ():
+                check_plain(path, lambda mode: stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
     def read_recipe(self) -> dict[str, Json]:
         """The resolved recipe. Raises ValueError where there is no run, or the file is damaged."""
@@ -102,6 +116,21 @@ class RunFolder:
             f"{self.result}: damaged ({why}). Remove it, and  paring train --resume {quote(str(self.path))}  writes it "
             "again from the newest checkpoint"
         )
+
+
+def check_plain(path: Path, is_plain: Callable[[int], bool] = stat.S_ISREG) -> None:
+    """Raises ValueError where something stands there that is not of the kind that is expected: links are not followed,
+    and a pipe or a device might never end."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if not is_plain(mode):
+        kinds = {stat.S_ISLNK: "a link", stat.S_ISDIR: "a folder", stat.S_ISREG: "a file", stat.S_ISFIFO: "a pipe"}
+        what = next((words for is_kind, words in kinds.items() if is_kind(mode)), "a device or a socket")
+        raise ValueError(f"{path} is {what}, and is not read: remove it, or put the run's own back")
 
 
 @contextmanager

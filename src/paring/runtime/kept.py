@@ -37,7 +37,7 @@ class Best:
         return self.value > other.value if self.figure == "accuracy" else self.value < other.value
 
     def __str__(self) -> str:
-        value = f"{percent(self.value)} %" if self.figure == "accuracy" else f"{self.value:.4f}"
+        value = f"{percent(self.value)} %" if self.figure == "accuracy" else f"{self.value:.4g}"
         return f"{self.figure} {value} at step {self.step}"
 
 
@@ -60,7 +60,11 @@ def best_of(folder: Path) -> Best | None:
         with suppress(Unusable):
             state = read_json(standing(target) / "state.json")
             match state:
-                case {"progress": {"best": {"step": int(step), "figure": str(figure), "value": float(value)}}}:
+                case {
+                    "progress": {
+                        "best": {"step": int(step), "figure": "accuracy" | "loss" as figure, "value": float(value)}
+                    }
+                } if step > 0:
                     return Best(step, figure, value)
                 case _:
                     return None

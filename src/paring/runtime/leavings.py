@@ -8,7 +8,7 @@ from pathlib import Path
 from paring.runtime.files import is_leftover
 from paring.runtime.folder import STUDY_RECORD, RunFolder
 from paring.runtime.kept import best_of, newest_first
-from paring.runtime.lock import RunIsBusy, run_lock
+from paring.runtime.lock import run_lock
 
 _MARKS = ("run.toml", "study.toml", "evaluation.json", STUDY_RECORD)
 """The files by which a folder is known as ours."""
@@ -31,7 +31,8 @@ class Leaving:
 
 def collect(place: Path, *, remove: bool) -> tuple[list[Leaving], list[str]]:
     """What is left in the runs, studies and evaluations under `place`, which is removed where `remove` says so; and
-    the folders that were left out since a process works there, in words. Links are not followed.
+    the folders that were left out since a process works there, or a file is not plain, in words. Links are not
+    followed.
 
     Raises ValueError where there is no such folder."""
     if not place.is_dir():
@@ -41,11 +42,12 @@ def collect(place: Path, *, remove: bool) -> tuple[list[Leaving], list[str]]:
     for folder in sorted(_ours(place)):
         try:
             with run_lock(folder):
+                RunFolder(folder).check_plain()
                 here = list(_left_in(RunFolder(folder)))
                 for leaving in here if remove else ():
                     leaving.remove()
                 found += here
-        except RunIsBusy as error:
+        except ValueError as error:  # RunIsBusy among them
             busy.append(str(error))
     return found, busy
 

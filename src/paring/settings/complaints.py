@@ -61,6 +61,16 @@ class RecipeError(ValueError):
         super().__init__("\n".join(f"{source}: {fault}" for fault in faults))
 
 
+def reason_of(error: Exception) -> str:
+    """The words of an error on one line; where pydantic found faults in something that is no recipe, of the first."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    fault = error.errors()[0]
+    return f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}"
+
+
 def complaints(
     error: "ValidationError",
     data: "Mapping[str, Json]",

@@ -13,6 +13,7 @@ from paring.runtime.files import remove_folder
 from paring.runtime.folder import RunFolder, check_free, free_folder
 from paring.runtime.screen import Screen
 from paring.runtime.text import one_line, visible
+from paring.settings.complaints import reason_of
 from paring.tracking.listeners import OnStep
 from paring.tracking.trackers import check_trackers
 from paring.training import rl, setup, sft, sft_setup
@@ -91,7 +92,7 @@ def _values_of(folder: RunFolder, ended: Mapping[str, Json]) -> Values:
     try:
         return Values.from_plain(ended)
     except ValueError as error:
-        raise folder.damaged_result(one_line(str(error), LONGEST_FAULT)) from error
+        raise folder.damaged_result(one_line(reason_of(error), LONGEST_FAULT)) from error
 
 
 def preview(run: AnyRun) -> str:

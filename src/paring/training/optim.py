@@ -172,8 +172,9 @@ class Optimiser:
             raise ValueError(f"the optimiser's state does not fit this run: {len(odd)} names differ, such as {odd[0]}")
         for key, value in tensors.items():
             name, _, slot = key.rpartition("/")
-            if value.dim() and value.shape != self.named[name].shape:
-                raise ValueError(f"optimiser state {key} {tuple(value.shape)} belongs to no parameter of this run")
+            if value.shape != (() if slot == "step" else self.named[name].shape) or not value.is_floating_point():
+                held = f"{tuple(value.shape)} of {value.dtype}"
+                raise ValueError(f"optimiser state {key} {held} belongs to no parameter of this run")
             self.adamw.state[self.named[name]][slot] = self._placed(key, value)
 
     def _placed(self, key: str, value: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from paring.runtime.kept import Best, check_never_saved, newest_first
 from paring.runtime.machine import versions
 from paring.runtime.screen import Screen
 from paring.runtime.text import one_line
+from paring.settings.complaints import reason_of
 from paring.training.collapse import Watch
 from paring.training.config import AnyRun, load_run
 from paring.training.inputs import changed_inputs, check_goes_on, refuse_changed
@@ -231,12 +232,11 @@ def resumed(folder: RunFolder, run: AnyRun, *, allow_changed: bool = False) -> A
 
 @contextmanager
 def _fitting(path: Path) -> Iterator[None]:
-    """What a checkpoint's content makes fail, as a ValueError that names it: its hashes are right, so it was written
-    for another model or recipe, or by another program."""
+    """What a checkpoint's content makes fail, as a ValueError that names it: it was written for another run."""
     try:
         yield
     except _MISFITS as error:
-        words = one_line(f"{type(error).__name__}: {error}", LONGEST_WORDS)
+        words = one_line(f"{type(error).__name__}: {reason_of(error)}", LONGEST_WORDS)
         raise ValueError(
             f"{path} does not fit this run ({words}): put the run's own checkpoint back, or begin a new run with --out"
         ) from error

@@ -175,9 +175,10 @@ def test_missing_broken_and_pickled_files_are_refused(written, tmp_path):
     (folder / WEIGHTS).rename(folder / "adapter_model.bin")
     with pytest.raises(ValueError, match=r"adapter_model\.bin is a pickle"):
         read_peft_folder(folder)
-    (folder / CONFIG).write_text("[1")
-    with pytest.raises(ValueError, match="is not JSON"):
-        read_peft_folder(folder)
+    for damaged in ("[1", '{"a":' * 100_000):
+        (folder / CONFIG).write_text(damaged)
+        with pytest.raises(ValueError, match="is not JSON"):
+            read_peft_folder(folder)
 
 
 def test_tensors_that_are_no_lora_of_that_rank_are_refused(written):

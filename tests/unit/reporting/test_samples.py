@@ -1,5 +1,7 @@
 """The answers of a run, chosen and shown; what a model wrote cannot reach the terminal."""
 
+import json
+
 import pytest
 
 from paring.reporting.samples import LONGEST_TEXT, as_text, choose
@@ -80,3 +82,22 @@ def test_hostile_text_is_shown_escaped(place):
 
 def test_a_long_text_is_cut():
     assert len(as_text([row(1, 0.0, "x" * 100_000)])) < LONGEST_TEXT + 500
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"step": "2"}, "line 1: damaged.*no step"),
+        ({"step": True}, "line 1: damaged.*no step"),
+        ({"prompt": 7}, "prompt: Input should be a valid list"),
+        ({"prompt": [{"role": 1, "content": ""}]}, "prompt.0.role: Input should be a valid string"),
+        ({"reward_parts": [1]}, "reward_parts: Input should be a valid dictionary"),
+        ({"reward_parts": {"\x1b[2J": "b"}}, r"reward_parts.\\x1b"),
+        ({"completion": None}, "completion: Input should be a valid string"),
+        ({"reward": "x"}, "reward: Input should be a valid number"),
+    ],
+)
+def test_a_row_of_another_kind_is_named(tmp_path, change, words):
+    (tmp_path / "samples.jsonl").write_text(json.dumps(row(2, 1.0) | change) + "\n")
+    with pytest.raises(ValueError, match=words):
+        choose(tmp_path, step=None, worst=True, limit=9)

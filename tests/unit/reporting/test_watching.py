@@ -60,10 +60,8 @@ def test_states_of_runs(begun, finished_run):
 def test_a_damaged_run_does_not_hide_the_others(begun):
     (begun.parent / "bad").mkdir()
     (begun.parent / "bad" / "run.toml").write_text("= =")
-    assert {one.folder.name: one.state for one in runs_in(begun.parent)} == {
-        "one": "running",
-        "bad": "its recipe is damaged",
-    }
+    states = {one.folder.name: one.state for one in runs_in(begun.parent)}
+    assert states.keys() == {"one", "bad"} and states["one"] == "running" and "run.toml: damaged" in states["bad"]
 
 
 def test_watching_shows_what_is_new_and_ends_with_the_run(begun):
