@@ -11,7 +11,9 @@ from paring.verifier.integers import CURRENCY, GROUPED, PLAIN
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BOX_OF_ONE = re.compile(r"\\(?:boxed|fbox)(?:\s+|(?=[^\sA-Za-z{]))([-+(.0-9][^\s{}$\\]*|[A-Za-z](?![A-Za-z]))")
-_BOX_OR_BRACE = re.compile(rf"{_BOX.pattern}|\\\\(?!boxed|fbox)|\\[{{}}]|[{{}}]")
+_ANY_BOX = re.compile(r"\\(?:boxed|fbox)")
+_BOX_OR_BRACE = re.compile(r"\\(?:(?:boxed|fbox)\s*\{|\\(?!boxed|fbox)|[{}])|\{|\}")
+"""Each branch begins with another character, which makes the search several times faster."""
 MOST_READ = 200_000
 """Characters at the end of a text in which its answer is looked for."""
 _NUMBER = re.compile(
@@ -114,31 +116,41 @@ def marked_answer(text: str) -> str | None:
 
 def _ending(text: str) -> str:
     """The part of a text in which its answer may stand."""
-    read = text[-MOST_READ:]
-    thought = read.find("</think>", max(read.rfind("<think>"), 0))
-    ending = read[thought + len("</think>") :] if thought >= 0 else read
-    turn = (
-        _INVENTED_TURN.search(ending) if any(mark in ending for mark in ("Human", "User", "user", "[INST]")) else None
-    )
-    is_answered = turn is not None and (_last_box(ending[: turn.start()]) or _last_pair(ending[: turn.start()]))
-    return ending[: turn.start()] if turn is not None and is_answered else ending
+    ending = text[-MOST_READ:]
+    # One character is looked for much faster than a word.
+    thought = ending.find("</think>", max(ending.rfind("<think>"), 0)) if "/" in ending else -1
+    ending = ending[thought + len("</think>") :] if thought >= 0 else ending
+    turn = _INVENTED_TURN.search(ending) if _may_go_on(ending) else None
+    if turn is None:
+        return ending
+    before = ending[: turn.start()]
+    return before if _last_box(before) or _last_pair(before) else ending
+
+
+def _may_go_on(text: str) -> bool:
+    """Whether a turn of the user's may be in a text."""
+    if ":" in text and (("H" in text and "Human" in text) or ("U" in text and "User" in text)):
+        return True
+    return ("<" in text and "user" in text) or ("[" in text and "[INST]" in text)
 
 
 def _last_pair(text: str) -> tuple[int, int] | None:
     """Start and end of what the last complete pair of answer tags holds, in any case: the innermost of nested ones."""
-    if "<" not in text:
+    closings = [closing.start() for closing in _CLOSING.finditer(text)] if "/" in text else []
+    if not closings:
         return None
-    closings = [closing.start() for closing in _CLOSING.finditer(text)]
-    openings = [opening.end() for opening in _OPENING.finditer(text) if closings and opening.end() <= closings[-1]]
+    openings = [opening.end() for opening in _OPENING.finditer(text, 0, closings[-1])]
     return (openings[-1], next(end for end in closings if end >= openings[-1])) if openings else None
 
 
 def _last_box(text: str) -> tuple[int, int] | None:
     """Start and end of the content of the last complete box: the last to begin of all boxes that are closed. A box
     without braces holds the number or letter that follows it."""
-    boxes = _boxes(text)
-    last = max(boxes, default=None)
-    for bare in _BOX_OF_ONE.finditer(text, last[1] if last else 0):
+    first = _ANY_BOX.search(text)
+    if first is None:
+        return None
+    last = max(_boxes(text, first.start()), default=None)
+    for bare in _BOX_OF_ONE.finditer(text, last[1] if last else first.start()):
         last = bare.span(1)
     return last
 
@@ -152,17 +164,18 @@ def _outer_boxes(text: str) -> list[tuple[int, int]]:
     return outer
 
 
-def _boxes(text: str) -> list[tuple[int, int]]:
-    """Start and end of the content of each box with braces that is closed."""
-    first = _BOX.search(text)
-    boxes = []
-    openings: list[tuple[int, bool]] = []
-    for brace in _BOX_OR_BRACE.finditer(text, first.start()) if first else ():
-        token = brace[0]
+def _boxes(text: str, first: int = 0) -> list[tuple[int, int]]:
+    """Start and end of the content of each box with braces that is closed. No box begins before `first`."""
+    begins = _BOX.search(text, first)
+    boxes: list[tuple[int, int]] = []
+    openings: list[int] = []  # 0: of no box
+    for brace in _BOX_OR_BRACE.finditer(text, begins.start()) if begins else ():
+        token = brace.group()
         if token == "}":
-            if openings:
-                start, is_box = openings.pop()
-                boxes += [(start, brace.start())] if is_box else []
-        elif token == "{" or len(token) > 2:
-            openings.append((brace.end(), len(token) > 2))
+            if openings and (start := openings.pop()):
+                boxes.append((start, brace.start()))
+        elif token == "{":
+            openings.append(0)
+        elif len(token) > 2:
+            openings.append(brace.end())
     return boxes

@@ -38,6 +38,7 @@ _SUBSTITUTIONS = [
     (re.compile(r"\^ ?\{ ?\\circ ?\}|\^ ?\\circ(?![A-Za-z])"), "°"),
     (re.compile(r"\{,\}"), ","),
 ]
+_BLANK = re.compile(r"[~\s]")
 _RELATION = re.compile(r"[<>]=|(?<![0-9)\]}!])!=")  # 5!=120 is a factorial
 _RELATIONS = {"<=": r"\le ", ">=": r"\ge ", "!=": r"\ne "}
 _TEXT = re.compile(rf"\\(?:{_TEXT_COMMANDS}) ?\{{([^{{}}]*)\}}")
@@ -82,8 +83,11 @@ def tidy(text: str) -> str:
     if _PLAIN_NUMBER.fullmatch(text):  # most answers
         return text.replace(r"\dfrac", r"\frac")
     text = undecorated(plain(text))
-    for pattern, replacement in _SUBSTITUTIONS:
-        text = pattern.sub(replacement, text)
+    if "\\" in text or "$" in text or "{,}" in text:
+        for pattern, replacement in _SUBSTITUTIONS:
+            text = pattern.sub(replacement, text)
+    elif "~" in text or not text.isprintable():
+        text = _BLANK.sub(" ", text)
     text = (
         _RELATION.sub(lambda sign: _RELATIONS[sign[0]], text)
         .replace("**", "^")
@@ -93,7 +97,8 @@ def tidy(text: str) -> str:
     text = _TEXT.sub(_text, text)
     text = _FUNCTION.sub(r"\\\1 ", text).replace(r"\exp ", "e^")
     text = re.sub(r" +", " ", _prefixed(text) if r"\over" in text or r"\choose" in text else text)
-    text = _OR.sub(r" \\lor ", _AND.sub(",", text))
+    if "and" in text or "or" in text or not text.isascii():
+        text = _OR.sub(r" \\lor ", _AND.sub(",", text))
     text = re.sub(r",(?:\s*,)+", ",", text) if "," in text else text
     text = grouped(re.sub(r" +", " ", _WRITTEN_OUT.sub(_summed, text) if "ldots" in text else text))
     text = re.sub(r"\\(frac|sqrt|binom|dot|overline|mathbb) \{", r"\\\1{", text)
@@ -153,6 +158,11 @@ def closings(text: str) -> dict[int, int]:
 
 def split_outside(text: str, separator: re.Pattern[str]) -> list[str]:
     """The pieces, stripped, between separators that stand outside of all brackets."""
+    if separator.search(text) is None:
+        return [text.strip()]
+    if _BRACKET.search(text) is None:
+        cuts = [0, *(end for cut in separator.finditer(text) for end in cut.span()), len(text)]
+        return [text[start:end].strip() for start, end in zip(cuts[::2], cuts[1::2], strict=True)]
     pieces, depth, start = [], 0, 0
     for token in _brackets_and(separator.pattern).finditer(text):
         if token["open"]:

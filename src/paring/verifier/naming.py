@@ -7,6 +7,7 @@ indices, bars and ratios of those. `x + y` and `mn` are quantities: what was ask
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from paring.verifier.latex import split_outside, without_text
@@ -44,6 +45,9 @@ _NO_NAMES = {
 }
 _SIGNS = set("+-/:*") | {r"\cdot", r"\times"}
 _SEVERAL_ANSWERS = re.compile(r"(?<![0-9]),|,(?![0-9]{3}(?![0-9]))|;|\\lor ")
+LONGEST_NAME = 200
+"""Characters of a side of an equation that may be a name."""
+_NUMBER = re.compile("[-+0-9., ]*")
 _BINDS = re.compile(r"\\(?:sum|prod|int|lim|max|min)(?![A-Za-z])")
 
 
@@ -67,6 +71,8 @@ def is_quantity(side: str) -> bool:
     """Whether a side is something whose value was asked for: `f(2)`, `x + y`, `\\frac{AB}{CD}`. Not `2x`, not `x^2`."""
     if _BINDS.match(side):
         return True
+    if len(side) > LONGEST_NAME or _NUMBER.fullmatch(side):
+        return False
     form = _form(side)
     if len(set(re.findall(r"\\[A-Za-z]+|[A-Za-z]", form))) > 1:
         form = _POWER.sub("", form)
@@ -101,6 +107,7 @@ def chain(text: str) -> Chain | None:
     )
 
 
+@lru_cache(maxsize=8)  # of one answer: it is asked for several times
 def _end_of_name(text: str) -> int:
     if _MAY_NAME.search(text) is None:
         return 0
@@ -118,7 +125,7 @@ def _first_side(text: str) -> tuple[str, str, str]:
 
 
 def _is_name(side: str) -> bool:
-    signs = _signs_between_names(_form(side))
+    signs = _signs_between_names(_form(side)) if len(side) <= LONGEST_NAME else None
     return signs is not None and (not signs or signs in ([":"], ["/"]))
 
 

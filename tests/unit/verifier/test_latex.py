@@ -1,9 +1,11 @@
 """One spelling for each meaning."""
 
+import re
+
 import pytest
 
 from paring.verifier.characters import is_hidden, plain
-from paring.verifier.latex import compact, tidy
+from paring.verifier.latex import compact, split_outside, tidy
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,16 @@ def test_ordinary_text_hides_nothing(text):
 
 def test_digits_that_only_look_like_some_stay_what_they_are():
     assert plain("①٣") == "①٣"
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        (" a b ", ["a b"]),
+        (" a = b=c =", ["a", "b", "c", ""]),
+        ("(a = b) = c", ["(a = b)", "c"]),
+        ("a = b) = [c", ["a", "b)", "[c"]),
+    ],
+)
+def test_pieces_stand_between_separators_outside_of_brackets(text, pieces):
+    assert split_outside(text, re.compile("=")) == pieces
