@@ -60,7 +60,7 @@ def test_a_bad_value_is_shown_with_its_bound(key, value, expected):
         ("rollout.lr", "rollout.lr: unknown; did you mean optimiser.lr?"),
         ("group_size", "group_size: unknown; did you mean rollout.group_size?"),
         ("task.xyz", "task.xyz: unknown; known here: name"),
-        ("save.xyz", "save.xyz: unknown; known here: every, keep"),
+        ("save.xyz", "save.xyz: unknown; known here: every, keep, samples_every, compress, best"),
         ("objective.clip_low", "objective.clip_low: exists, but not for the kind that is chosen in [objective]"),
         ("task.largest", "task.largest: exists, but not for the kind that is chosen in [task]"),
     ],
@@ -116,9 +116,8 @@ def test_an_unknown_kind_comes_with_the_choices():
         "objective.kind = 'grp': unknown; did you mean 'grpo'? Choices: rgra, grpo, grpo-positive, "
     )
     assert fault("objective.kind", "RGRA").startswith("objective.kind = 'RGRA': unknown; did you mean 'rgra'?")
-    assert fault("adapter.kind", "dora").startswith(
-        "adapter.kind = 'dora': unknown; there is no DoRA here. Choices: lora, l1ra"
-    )
+    said = 'QLoRA is adapter.kind = "lora" with model.quantisation = "4bit". Choices: lora, dora, '
+    assert fault("adapter.kind", "qlora").startswith(f"adapter.kind = 'qlora': unknown; {said}")
 
 
 def test_all_faults_are_told_at_once():

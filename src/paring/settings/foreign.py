@@ -97,7 +97,6 @@ FOREIGN = (
     ForeignName(_PEFT, "use_rslora", ("adapter.scaling",), '"rank-stabilised"'),
     ForeignName(_PEFT, "init_lora_weights", ("adapter.init_a",), '"gaussian" is "normal" here'),
     ForeignName(_PEFT, "rank_pattern", ("adapter.ranks",)),
-    ForeignName(_PEFT, "use_dora", (), "there is no DoRA; adapter.kind is lora, l1ra or l1ra-reference"),
     ForeignName(_PEFT, "peft_type", ("adapter.kind",)),
     ForeignName(_VERL, "n", ("rollout.group_size",)),
     ForeignName(_VERL, "max_response_length", ("rollout.max_new_tokens",)),
