@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-models test-kills lint smollm2 bench clean
+.PHONY: demo test test-models test-kills test-verl lint smollm2 bench clean
 
 demo: $(VENV)/core
 	$(VENV)/bin/paring train quickstart
@@ -21,6 +21,11 @@ test-kills: $(VENV)/dev
 # Tiny models of every family, each held to the contract (about ten minutes); rewrites the table of docs/models.md.
 test-models: $(VENV)/dev
 	$(VENV)/bin/python tools/write_models.py --date $(or $(DATE),$(shell date +%F))
+
+# Our advantages and losses against verl's own functions, in an environment with verl (some minutes, once).
+test-verl:
+	$(PYTHON) tools/verl_environment.py .venv-verl
+	.venv-verl/bin/python -m pytest tests/unit/integrations/test_verl.py
 
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .

@@ -159,7 +159,7 @@ class Objective:
     ) -> Tensor:
         """The micro-batch's part of the loss, a scalar. advantage_B: [B]; mask_BT: 1.0 where there is a token.
         `correction`: the gains, but not entropies and KL terms, are weighted by how likely their tokens were drawn."""
-        gain_BT = self._masked_gain(logp, advantage_B[:, None], mask_BT)
+        gain_BT = self.masked_gain(logp, advantage_B[:, None], mask_BT)
         if correction is not None:
             gain_BT = correction.weight(self.log_mismatch(logp), mask_BT) * gain_BT
         if self.top_entropy < 1:
@@ -176,7 +176,8 @@ class Objective:
             gain_BT = gain_BT - self.kl_coef * kl_BT
         return -REDUCERS[self.reduce](gain_BT, mask_BT, totals)
 
-    def _masked_gain(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
+    def masked_gain(self, logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor) -> Tensor:
+        """The gain of each token, [B, T], which is 0 in completions that have `drifted` too far."""
         gain_BT = self.gain(logp, advantage_B1, mask_BT)
         if self.sequence_mask == "off":
             return gain_BT
@@ -202,7 +203,7 @@ class Objective:
             with torch.enable_grad():
                 leaf_BT = policy_BT.clone().requires_grad_()
                 logp = LogProbs(leaf_BT, old_BT, policy_BT)
-                gain_BT = self._masked_gain(logp, advantage_B1, torch.ones_like(leaf_BT))
+                gain_BT = self.masked_gain(logp, advantage_B1, torch.ones_like(leaf_BT))
                 return torch.autograd.grad(gain_BT.sum() + 0 * leaf_BT.sum(), leaf_BT)[0]
 
         return not torch.equal(slope_BT(policy_BT), slope_BT(far_BT))
