@@ -74,8 +74,7 @@ def drifted(logp: LogProbs, advantage_B1: Tensor, mask_BT: Tensor, limit: float)
 class Objective:
     """loss = -reduce_bt [ gain_bt + entropy_coef H_bt - kl_coef kl_bt ]
 
-    A kind of objective derives from this and says how it differs. What stands here without an annotation is no
-    setting: a kind that lets it be set declares it as a field of its own, and another cannot be given it."""
+    A kind derives from this. What has no annotation here is a setting only of kinds that declare it as a field."""
 
     kl_coef = 0.0
     """beta, the weight of the KL divergence from the reference; 0: no reference is needed."""
