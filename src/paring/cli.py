@@ -23,6 +23,7 @@ from paring.commands.report import report
 from paring.commands.rerun import rerun
 from paring.commands.runs import runs
 from paring.commands.samples import samples
+from paring.commands.serve import serve
 from paring.commands.shared import TakesSettings, in_words
 from paring.commands.study import study
 from paring.commands.talk import ask, chat
@@ -34,7 +35,7 @@ from paring.settings.guard import end_in_time
 
 COMMANDS = (
     *(train, study, runs, watch, compare, report, samples, ranks),
-    *(evaluate, filter_command, ask, chat, export, push),
+    *(evaluate, filter_command, ask, chat, serve, export, push),
     *(verify, reward_check, plan, launch, recipes, fetch),
     *(rerun, doctor, gc),
 )
@@ -47,7 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in COMMANDS:
-    takes_settings = TakesSettings if command in (train, plan, launch, evaluate, filter_command) else None
+    takes_settings = TakesSettings if command in (train, plan, launch, serve, evaluate, filter_command) else None
     app.command("eval" if command is evaluate else None, cls=takes_settings)(in_words(command))
 
 

@@ -45,6 +45,9 @@ def evaluate(
     long: Annotated[str, typer.Option(help="Problems too long for the context: stop or skip.")] = "stop",
     rows: Annotated[int, typer.Option(min=1, help="Answers decoded at once.")] = 32,
     checkpoint: Checkpoint = None,
+    server: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="A vLLM server that answers; may be given several times.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Keep everything here; go on with it, or add to it.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -78,6 +81,7 @@ def evaluate(
         seed=seed,
         rows=rows,
         checkpoint=checkpoint,
+        server=tuple(server or ()),
     )
     done = evaluate_on(request, out)
     if done.results is None:

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 
 from paring.evaluation.benchmarks.benchmark_task import Broken
 from paring.rollout.engine import Sampling, Stop
+from paring.runtime.client import check_address
 from paring.settings.complaints import RecipeError, complaints
 from paring.settings.declare import Count, CountOrZero, NotNegative, settings
 from paring.settings.options import OptionError
@@ -33,6 +34,7 @@ class Request:
     data             DIR of DIR/benchmark/test.jsonl; None: the run's own data for its own task, else the hub
     checkpoint       of the subject, a run: "best" or the number of a step; None: its end, or its newest
     rows             answers decoded at once; the answers on record grow by so many
+    server           addresses of vLLM servers that answer; none: this process does
     """
 
     subject: str
@@ -57,6 +59,11 @@ class Request:
     seed: CountOrZero = 0
     checkpoint: str | None = None
     rows: Count = 32
+    server: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for url in self.server:
+            check_address(url, "server", key="VLLM_API_KEY in the environment")
 
     def sampling(self, max_new_tokens: int, stop: tuple[str, ...] = (), *, keep_stop: bool = False) -> Sampling:
         """How an answer of at most so many tokens is drawn, which ends with one of the strings `stop`."""

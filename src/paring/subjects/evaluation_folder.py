@@ -26,7 +26,7 @@ def begin(
     """Make the folder, or see that it holds this very evaluation, perhaps with fewer answers or tasks. `tasks`: what
     identifies each, by name. Raises OptionError otherwise."""
     record = {
-        "request": asdict(request) | {"data": None},
+        "request": _on_record(request),
         "tasks": tasks,
         "subject": subject,
         "other": other,
@@ -49,9 +49,14 @@ def begin(
         ) from error
 
 
+def _on_record(request: Request) -> dict[str, Json]:
+    """Which servers answer does not matter, but whether servers do: they draw in another way."""
+    return asdict(request) | {"data": None, "server": bool(request.server)}
+
+
 def _check(folder: Path, held: dict[str, Json], now: dict[str, Json]) -> None:
     """Raises OptionError where the folder cannot become what is asked for now."""
-    asked, answered = _section(now, "request"), asdict(Request(subject="")) | _section(held, "request")
+    asked, answered = _section(now, "request"), _on_record(Request(subject="")) | _section(held, "request")
     old, new = (_without(request, _FREE) for request in (answered, asked))
     tasks, wanted = _section(held, "tasks"), _section(now, "tasks")
     if missing := sorted(tasks.keys() - wanted.keys()):

@@ -44,6 +44,10 @@ class ServerPlan:
     """The share of the GPU's memory that it takes; None: vLLM's default."""
     gpus: int = 1
     """The GPUs that its base is divided among."""
+    adapter: tuple[str, str] | None = None
+    """The name and the folder of the only adapter that it has; None: it takes adapters while it runs."""
+    chat_template: str | None = None
+    """Jinja, in the place of the tokenizer's own."""
 
     def command(self, start: Sequence[str] | None = None) -> list[str]:
         """The line that starts it. `start`: its first words, by default those of `vllm_command`. Raises ValueError
@@ -65,13 +69,16 @@ class ServerPlan:
         }
         options |= {} if self.gpu_share is None else {"gpu-memory-utilization": self.gpu_share}
         options |= {} if self.gpus == 1 else {"tensor-parallel-size": self.gpus}
+        options |= {} if self.adapter is None else {"lora-modules": "=".join(self.adapter)}
+        options |= {} if self.chat_template is None else {"chat-template": self.chat_template}
         flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         model = [self.model] if start[-1] == "serve" else ["--model", self.model]
         return [*start, *model, "--enable-lora", *([] if self.on_gpu else ["--enforce-eager"]), *flags]
 
     def environment(self) -> dict[str, str]:
         """What must stand in its environment."""
-        both = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "VLLM_NO_USAGE_STATS": "1"}
+        both = {"VLLM_NO_USAGE_STATS": "1"}
+        both |= {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"} if self.adapter is None else {}
         on_cpu = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
         return both if self.on_gpu else both | on_cpu
 
@@ -90,16 +97,21 @@ def vllm_command() -> list[str]:
     return ["vllm", "serve"]
 
 
+def check_installed(command: str, otherwise: str) -> None:
+    """Raises ValueError where there is no such command. `otherwise`: what can be done without it."""
+    if shutil.which(command) is None:
+        raise ValueError(
+            f"{command} is not installed here. Install vLLM, or name the command that starts it in {COMMAND} "
+            f"(docs/serving.md); {otherwise}"
+        )
+
+
 class ChildServer:
     """A server that this process starts, on a free port of this machine alone, and that does not outlive it."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], port: int) -> None:
         """Raises ValueError where there is no such command."""
-        if shutil.which(command[0]) is None:
-            raise ValueError(
-                f"{command[0]} is not installed here, and rollout.servers names no server. Install vLLM, name the "
-                f"command that starts it in {COMMAND}, or start a server elsewhere (docs/serving.md)"
-            )
+        check_installed(command[0], "or start a server elsewhere, and name it in rollout.servers")
         self.url, self.key = f"http://127.0.0.1:{port}", os.environ.get(KEY) or secrets.token_hex(16)
         self._command = [sys.executable, "-m", "paring.rollout.served.server_guard", *command]
         paths = [str(Path(__file__).parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
