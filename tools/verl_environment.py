@@ -13,7 +13,20 @@ VERL = "verl==0.9.1"
 TORCH = "torch==2.13.0"
 NEEDED = (
     *("transformers<5.11", "tensordict<0.16,>=0.15", "torchdata", "ray[default]", "hydra-core", "codetiming"),
-    *("pybind11", "pylatexenc", "datasets", "pandas", "packaging", "psutil", "peft", "pytest"),
+    *(
+        "pybind11",
+        "pylatexenc",
+        "datasets",
+        "pandas",
+        "packaging",
+        "psutil",
+        "orjson",
+        "msgpack",
+        "cloudpickle",
+        "httpx",
+        "peft",
+        "pytest",
+    ),
 )
 
 
