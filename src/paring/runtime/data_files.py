@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TypeAlias
@@ -55,6 +55,8 @@ def _values(file: IO[bytes], path: Path) -> Values:
     suffix = (Path(path.stem) if path.suffix == ".gz" else path).suffix
     head = file.read(4096)
     file.seek(0)
+    if head.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise DataError(f"{path}: UTF-16, as Excel and PowerShell write; save the file as UTF-8")
     begin = head.removeprefix(BOM_UTF8).lstrip()
     if head.startswith(PARQUET) or head.startswith(ARROW) or suffix in (".parquet", ".arrow"):
         return _table_values(file, path, parquet=head.startswith(PARQUET) or suffix == ".parquet")

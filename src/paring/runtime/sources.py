@@ -69,7 +69,14 @@ class Source:
 
 
 def _folder_values(folder: Path, split: str, fields: Sequence[str]) -> Values:
-    for path in _files_of(folder, split) or [folder / f"{split}.jsonl"]:
+    files = _files_of(folder, split)
+    others = sorted(path.name for path in folder.iterdir() if path.is_file() and is_data_name(path))
+    if not files and others:
+        raise FileNotFoundError(
+            f"{folder}: no file of the split {split!r}; there are: {', '.join(others[:5])}. Name a file "
+            f"itself, such as {folder / others[0]}"
+        )
+    for path in files or [folder / f"{split}.jsonl"]:
         yield from file_values(path, fields)
 
 

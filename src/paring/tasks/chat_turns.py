@@ -7,6 +7,7 @@ from paring.runtime.rows import ROLES, check_text, content_of
 from paring.types import Json, Turn
 
 SPEAKERS = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
+SPEAKERS |= dict.fromkeys(("bard", "bing", "claude", "ai"), "assistant")
 SPEAKERS |= {"observation": "tool", "function_response": "tool", "function": "tool", "ipython": "tool"}
 """Roles as ShareGPT and its followers write them."""
 CALLS = ("function_call", "tool_call")
@@ -20,17 +21,17 @@ def turn_of(turn: object, what: str, place: str) -> Turn:
         raise RowFault(place, "not a conversation", f'{what} must be an object with "role" and "content"')
     held: dict[str, Json] = {str(key): value for key, value in turn.items() if value is not None}
     if "from" in held and "role" not in held:
-        held = {"role": held.pop("from"), "content": held.pop("value", None), **held}
+        held = {"role": held.pop("from"), "content": held.pop("value", held.pop("text", None)), **held}
+    if isinstance(role := held.get("role"), str):
+        held["role"] = SPEAKERS.get(role.strip().lower(), role.strip().lower())
     if held.get("role") in CALLS:
         held |= {"role": "assistant", "content": None, "tool_calls": [{"function": read_json(held.get("content"))}]}
     if "function_call" in held and "tool_calls" not in held:  # as OpenAI's older chats have a call
         held["tool_calls"] = [{"function": read_json(held.pop("function_call"))}]
-    role = held.get("role")
-    held["role"] = SPEAKERS.get(role, role) if isinstance(role, str) else role
     if "role" not in turn and "from" not in turn:
         raise RowFault(place, "not a conversation", f'{what} must be an object with "role" and "content"')
-    if held["role"] not in ROLES:
-        words = f"{what}: role {held['role']!r} must be one of {', '.join(ROLES)}"
+    if held.get("role") not in ROLES:
+        words = f"{what}: role {held.get('role')!r} must be one of {', '.join(ROLES)}"
         raise RowFault(place, "not a conversation", words)
     if "tool_calls" in held:
         held["tool_calls"] = _checked_calls(read_json(held["tool_calls"]), what, place)
@@ -40,7 +41,7 @@ def turn_of(turn: object, what: str, place: str) -> Turn:
     if calls or (held["role"] == "assistant" and any(held.get(name) for name in REASONING)):
         if content is None or (isinstance(content, str) and not content.strip()):
             return {**held, "content": None if calls else ""}
-    if "content" not in turn and "value" not in turn and content is None:
+    if content is None and not {"content", "value", "text"} & turn.keys():
         raise RowFault(place, "not a conversation", f'{what} must be an object with "role" and "content"')
     return {**held, "content": check_text(content, f"{what}: content", place)}
 

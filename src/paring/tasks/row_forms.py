@@ -12,9 +12,11 @@ from paring.settings.declare import settings
 from paring.tasks.chat_turns import read_json, turn_of
 from paring.types import Json, Turn
 
-ASKED = ("prompt", "question", "query", "input", "problem", "instruction")
-TOLD = ("completion", "response", "solution", "answer", "output", "target")
+ASKED = ("prompt", "question", "query", "input", "problem", "instruction", "user")
+TOLD = ("completion", "response", "solution", "answer", "output", "target", "assistant")
 """Names of columns that are a prompt and its completion."""
+INPUTS, OUTPUTS = ("input", "context"), ("output", "response")
+"""Names of columns that stand beside an instruction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +46,35 @@ class AutoRows:
 
     def conversation(self, value: object, place: str) -> Conversation:
         """Raises RowFault with the place if the columns are of no form, or as that form does."""
-        columns = {name for name, held in value.items() if held is not None} if isinstance(value, dict) else set()
+        row = value if isinstance(value, dict) else {}
+        # Columns are known in any case: `Prompt` is a prompt.
+        columns = {str(name).strip().lower(): str(name) for name, held in row.items() if held is not None}
         for name in ("messages", "conversations", "conversation"):
             if name in columns:
-                return ChatRows(messages=name).conversation(value, place)
-        if {"instruction", "output"} <= columns:
-            return AlpacaRows().conversation(value, place)
+                return ChatRows(messages=columns[name]).conversation(value, place)
+        if (told := next((name for name in OUTPUTS if name in columns), None)) and "instruction" in columns:
+            more = next((columns[name] for name in INPUTS if name in columns), "input")
+            form = AlpacaRows(instruction=columns["instruction"], input=more, output=columns[told])
+            return form.conversation(value, place)
         for prompt, completion in product(ASKED, TOLD):
-            if {prompt, completion} <= columns:
-                return PromptRows(prompt=prompt, completion=completion).conversation(value, place)
-        field_of(value, "completion" if columns & {*ASKED} else "prompt" if columns & {*TOLD} else "messages", place)
+            if {prompt, completion} <= columns.keys():
+                self._check_no_context(row, columns, prompt, completion, place)
+                return PromptRows(prompt=columns[prompt], completion=columns[completion]).conversation(value, place)
+        names = columns.keys()
+        field_of(value, "completion" if names & {*ASKED} else "prompt" if names & {*TOLD} else "messages", place)
         raise RowFault(place, "of no known form", "no form fits; choose data.rows.kind and its columns")
+
+    def _check_no_context(
+        self, row: dict[str, object], columns: dict[str, str], prompt: str, completion: str, place: str
+    ) -> None:
+        """Raises RowFault where a text that the question is about would be dropped in silence."""
+        about = columns.get("context", "")
+        if isinstance(held := row.get(about), str) and held.strip():
+            words = (
+                f"column {about!r} would not be read; choose data.rows.instruction={columns[prompt]} "
+                f"data.rows.input={about} data.rows.output={columns[completion]}"
+            )
+            raise RowFault(place, "with a column that would be lost", words)
 
 
 @settings
@@ -142,6 +162,8 @@ class AlpacaRows:
         return _conversation(value, turns, self.output, place)
 
 
+KINDS = {"prompts": ("prompt", "completion"), "chats": ("messages",), "alpaca": ("instruction", "input", "output")}
+"""The kind of rows that its settings show, where it is not named."""
 RowForm: TypeAlias = Annotated[
     AutoRows | PromptRows | ChatRows | ShareGptRows | AlpacaRows, Field(discriminator="kind")
 ]

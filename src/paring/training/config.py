@@ -26,6 +26,7 @@ from paring.tracking.trackers import TrackerName
 from paring.training.collapse import Collapse
 from paring.training.heldout import EvaluateLoss
 from paring.training.optim import Adam
+from paring.training.unsaid import leave_old_data, name_rows
 from paring.types import Json
 
 AnyTask = Annotated[OneTask | Mixture, Field(discriminator="name")]
@@ -117,10 +118,12 @@ def load_run(name_or_path: str | Path, **overrides: Json) -> AnyRun:
         override(given, key, value)
     _join_tasks(given, str(name_or_path))
     _name_own_task(given)
+    name_rows(given, data)
     if "tasks" in data and "task" in given:
         del data["tasks"]
     _join_tasks(data, str(name_or_path))
     recipe = deepcopy(data)
+    leave_old_data(data, given)
     for key, value in given.items():
         override(data, key, value)
     _drop_what_no_longer_applies(data, recipe, given)
@@ -153,6 +156,7 @@ def validate(data: Plain, *, source: str) -> AnyRun:
     kind = METHODS[method]
     _join_tasks(data, source)
     _name_own_task(data)
+    name_rows(data)
     try:
         # By way of JSON: there, strict types take an object for a settings class and an array for a tuple.
         return TypeAdapter(kind).validate_json(json.dumps(data, default=str))

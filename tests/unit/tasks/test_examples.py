@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from paring import load_run
+from paring.runtime.faults import RowFault
 from paring.tasks.examples import Examples
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.row_forms import AlpacaRows, AutoRows, ChatRows, PromptRows, ShareGptRows
@@ -91,7 +93,10 @@ def test_chats(tmp_path):
         ({"messages": []}, "field 'messages' must be a list of turns"),
         ({"messages": "hi"}, "field 'messages' must be a list of turns"),
         ({"messages": ["hi"]}, r'messages\[0\] must be an object with "role" and "content"'),
-        ({"messages": turns("user", "bard")}, r"messages\[1\]: role 'bard' must be one of system, developer, user"),
+        (
+            {"messages": turns("user", "narrator")},
+            r"messages\[1\]: role 'narrator' must be one of system, developer, user",
+        ),
         ({"messages": [{"role": "user", "content": None}]}, r"messages\[0\]: content is NoneType, a string"),
         ({"messages": [{"role": "user", "content": " "}]}, r"messages\[0\]: content is blank"),
         ({"messages": turns("assistant")}, r"messages\[0\] is the assistant's; a conversation begins with a question"),
@@ -212,3 +217,57 @@ def test_rows_that_cannot_be_used_are_left_out_and_counted(tmp_path):
     trained, tested, left_out = Examples(data=path, broken="skip", system="Be brief.").split_rows()
     assert len(trained) + len(tested) == 9 and trained[0].messages[0]["content"] == "Be brief."
     assert [fault.kind for fault in left_out] == ["not JSON", "without a field", "repeated"]
+
+
+VARIANTS = {
+    "roles in any case": ({"conversations": [{"from": "Human", "value": "q"}, {"from": "Bard", "value": "a"}]}, "q"),
+    "text for value": ({"conversation": [{"from": "human", "text": "q"}, {"from": "gpt", "text": "a"}]}, "q"),
+    "columns in any case": ({"Prompt": "q", "Completion": "a"}, "q"),
+    "user and assistant": ({"user": "q", "assistant": "a"}, "q"),
+    "an instruction with its context": ({"instruction": "q", "context": "c", "response": "a"}, "q\nc"),
+    "a context that is empty": ({"question": "q", "context": " ", "answer": "a"}, "q"),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_spellings_of_rows_that_are_known(name):
+    row, question = VARIANTS[name]
+    read = AutoRows().conversation(row, "x:1")
+    assert [(turn["role"], turn["content"]) for turn in read.messages] == [("user", question), ("assistant", "a")]
+
+
+def test_a_context_is_not_lost_in_silence():
+    words = r"column 'Context' would not be read; .* data.rows.instruction=question data.rows.input=Context .*=answer"
+    with pytest.raises(RowFault, match=words):
+        AutoRows().conversation({"question": "q", "Context": "c", "answer": "a"}, "x:1")
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [
+        ({"messages": "dialogue"}, "chats"),
+        ({"prompt": "q", "completion": "a"}, "prompts"),
+        ({"input": "ctx"}, "alpaca"),
+    ],
+)
+def test_a_setting_of_the_rows_says_their_kind(rows, kind):
+    given = {f"data.rows.{name}": value for name, value in rows.items()}
+    read = load_run("sft", **given).data.rows
+    assert read.kind == kind and {name: getattr(read, name) for name in rows} == rows
+    assert load_run("sft-gsm8k-lora", **given).data.rows.kind == kind
+
+
+def test_other_data_leave_the_configuration_of_the_recipe_s():
+    assert load_run("sft-gsm8k-lora").data.hub_config == "main"
+    other = load_run("sft-gsm8k-lora", **{"data.data": "org/other"}).data
+    assert (other.hub_config, other.rows.prompt) == (None, "question")
+    kept = load_run("sft-gsm8k-lora", **{"data.data": "org/other", "data.hub_config": "x"}).data
+    assert kept.hub_config == "x"
+
+
+def test_a_file_of_another_encoding_and_a_folder_of_another_name_are_one_error(tmp_path):
+    (tmp_path / "chats.jsonl").write_text('{"question": "q", "answer": "a"}\n' * 3, encoding="utf-16")
+    with pytest.raises(ValueError, match="UTF-16, as Excel and PowerShell write; save the file as UTF-8"):
+        Examples(data=str(tmp_path / "chats.jsonl")).split_rows()
+    with pytest.raises(FileNotFoundError, match=r"no file of the split 'train'; there are: chats.jsonl. Name a file"):
+        Examples(data=str(tmp_path)).split_rows()
