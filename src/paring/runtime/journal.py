@@ -42,7 +42,8 @@ class Journal:
     def samples(self, rows: Sequence[Mapping[str, Json]]) -> None:
         """Write the answers of one step, each row with its "step", where that step's are kept. A text may hold every
         character. Raises OSError."""
-        if rows and (rows[0]["step"] == 1 or rows[0]["step"] % self._every == 0):
+        step = rows[0]["step"] if rows else None
+        if isinstance(step, int) and (step == 1 or step % self._every == 0):
             self._samples.append(rows)
 
     def ranks(self, event: Mapping[str, Json]) -> None:
