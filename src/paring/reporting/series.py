@@ -19,6 +19,12 @@ SHOWN = {
     "loss": "Loss",
 }
 """Metrics that have a figure, with its title. The loss of reinforcement learning measures no progress and has none."""
+WHERE_OLDER = {
+    "staleness": "Age of the policy that sampled",
+    "kl_sampling": "KL from the policy that sampled",
+    "mismatch_kl": "Mismatch of sampling and training",
+}
+"""Metrics that have a figure where an older policy has sampled (rollout.ahead, rollout.sync_every)."""
 MOST_CURVES = 24
 """In one panel; up to this number they differ in colour or in dashes."""
 LOGARITHMIC_BEYOND = 20.0
@@ -99,8 +105,10 @@ def figures_of(gathered: Gathered, *, points: int) -> list[Figure]:
     width = max(1, ceil(longest / points))
     styles = styles_of(gathered)
     figures = []
+    is_older = any(age > 0 for run in gathered.runs for _, age in run.series("staleness"))
     of_tasks = [("reward", f"Reward: {task}", task) for task in tasks_of(gathered.runs)]
-    for metric, title, task in (*((metric, title, "") for metric, title in SHOWN.items()), *of_tasks):
+    of_all = SHOWN | (WHERE_OLDER if is_older else {})
+    for metric, title, task in (*((metric, title, "") for metric, title in of_all.items()), *of_tasks):
         panels: dict[str, tuple[Curve, ...]] = {}
         for arm in gathered.arms:
             curve = _curve(arm, metric, width, styles[arm.label], task)

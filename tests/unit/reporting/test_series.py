@@ -54,6 +54,12 @@ def test_a_metric_that_never_moves_has_one_value(make_run, tmp_path):
     assert figures["clip_fraction"].constant == 0.0 and figures["reward"].constant is None
 
 
+@pytest.mark.parametrize(("ages", "shown"), [([0, 0, 0], []), ([0, 1, 1], ["staleness"])])
+def test_the_age_of_the_policy_that_sampled_is_shown_where_it_is_older(make_run, tmp_path, ages, shown):
+    run = write_metric(make_run(tmp_path / "a"), "staleness", ages)
+    assert [figure.metric for figure in figures_of(gather([run]), points=9)] == shown
+
+
 def test_the_loss_is_shown_of_supervised_runs_only(make_run, tmp_path):
     sft = make_run(tmp_path / "sft", method="sft")
     rl = make_run(tmp_path / "rl")
