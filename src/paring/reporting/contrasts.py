@@ -111,7 +111,7 @@ def over_problems(first: Iterable[RunRecord], second: Iterable[RunRecord]) -> Pa
 def effects_of(gathered: Gathered, contests: Sequence[Contest]) -> list[Effect]:
     """One effect per setting that is the only difference between two arms: with several such pairs, or with one whose
     arms meet in no contest. A tuned value may differ beside it: each arm has its own best."""
-    tuned = {choice.key for choice in gathered.tuned}
+    tuned = {key for choice in gathered.tuned for key in choice.keys}
     effects = []
     for measure in dict.fromkeys(contest.measure for contest in contests):
         pairs_by_change: dict[tuple[str, tuple[str, str]], list[Pair]] = {}

@@ -33,16 +33,26 @@ class Arm:
 
 @dataclass(frozen=True)
 class Tuned:
-    """A value that a study chose for an arm on the validation split, and the score of each value it tried; `label`
-    and `place` are those of the arm."""
+    """The value that a study chose for an arm on the validation split, and the score of each value it tried; `label`
+    and `place` are those of the arm. A search has several `keys`, and its values are trials in words."""
 
     arm: str
     setting: Mapping[str, object]
-    key: str
-    value: str
+    keys: tuple[str, ...]
+    value: str | Mapping[str, object]
     scores: Mapping[str, float]
     label: str
     place: str
+
+    @property
+    def key(self) -> str:
+        """All keys in words."""
+        return ", ".join(self.keys)
+
+    @property
+    def choice(self) -> str:
+        """What was chosen, in words."""
+        return setting_words(self.value if isinstance(self.value, Mapping) else {self.key: self.value})
 
 
 @dataclass(frozen=True)
@@ -176,7 +186,7 @@ def _read_study(folder: Path) -> Gathered:
             for (name, setting), runs in cells.items()
             if runs
         )
-        tuned = tuple(_tuned(study["tune"]["key"], chosen) for chosen in study.get("chosen") or [])
+        tuned = tuple(_tuned(study["tune"], chosen) for chosen in study.get("chosen") or [])
         declared = tuple(_declared(name, plain) for name, plain in (study.get("contrasts") or {}).items())
         title, question = written(study["name"]) or folder.name, str(study.get("question") or "")
     except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
@@ -192,8 +202,10 @@ def _declared(name: str, plain: Mapping) -> Declared:
     return Declared(written(name), more, less, at, interaction, None if margin is None else margin / 100)
 
 
-def _tuned(key: str, chosen: Mapping) -> Tuned:
+def _tuned(tune: Mapping, chosen: Mapping) -> Tuned:
+    keys = [tune["key"]] if "key" in tune else list(tune["search"])
+    value = dict(chosen["value"]) if isinstance(chosen["value"], Mapping) else written(chosen["value"])
     arm, setting = written(chosen["arm"]), dict(chosen["setting"])
     scores = {written(value): finite(score) for value, score in chosen["scores"].items()}
     known = {value: score for value, score in scores.items() if score is not None}
-    return Tuned(arm, setting, written(key), written(chosen["value"]), known, arm, setting_words(setting))
+    return Tuned(arm, setting, tuple(map(written, keys)), value, known, arm, setting_words(setting))

@@ -121,7 +121,7 @@ def _tuned(gathered: Gathered) -> Passage:
     rows = [
         [
             f"{tuned.arm} ({setting_words(tuned.setting)})" if tuned.setting else tuned.arm,
-            f"{tuned.key} = {tuned.value}",
+            tuned.choice,
             ", ".join(f"{value}: {score:.3f}" for value, score in tuned.scores.items()),
         ]
         for tuned in gathered.tuned

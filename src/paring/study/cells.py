@@ -1,17 +1,15 @@
 """From a study to its runs: every arm, combination of axis values, tuned value and seed, each a checked run."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal
 
-from pydantic import JsonValue
-
 from paring.settings.complaints import RecipeError
 from paring.settings.recipes import override
-from paring.study.declaration import Settings, Study, recipe_of
+from paring.study.declaration import Study, recipe_of
+from paring.study.tuning import Settings, Trial, label
 from paring.training.config import AnyRun, Run, validate
 from paring.types import Json
 
@@ -57,22 +55,29 @@ def cells(study: Study) -> list[StudyCell]:
     return [StudyCell(arm, setting) for arm in study.arms for setting in settings]
 
 
-def tuning_runs(study: Study) -> list[PlannedRun]:
-    """The runs that a value is chosen by; none without a [tune] section. Raises RecipeError with all faults."""
+def first_trials(study: Study) -> dict[str, list[Trial]]:
+    """What each cell tries before any score is known, by str(cell)."""
+    return {str(cell): study.tune.tried([]) for cell in cells(study)} if study.tune else {}
+
+
+def tuning_runs(study: Study, trials: Mapping[str, Sequence[Trial]]) -> list[PlannedRun]:
+    """The runs of the trials of each cell, by str(cell); none without a [tune] section. Raises RecipeError with all
+    faults."""
     if study.tune is None:
         return []
-    parts = [(cell, value, seed) for cell in cells(study) for value in study.tune.values for seed in study.tune.seeds]
-    runs = _planned(study, "tune", parts)
+    tried = [(cell, trial) for cell in cells(study) for trial in trials[str(cell)]]
+    runs = _planned(study, "tune", [(cell, trial, seed) for cell, trial in tried for seed in study.tune.seeds])
     if not all(isinstance(planned.run, Run) for planned in runs):
         raise RecipeError(study.name, ['[tune] chooses by accuracy on the validation split: method = "rl" only'])
     return runs
 
 
-def final_runs(study: Study, chosen: Mapping[str, JsonValue]) -> list[PlannedRun]:
-    """The runs that answer the question. `chosen`: the tuned value by str(cell); where it is not known yet, the first
-    of the values stands in for it. Raises RecipeError with all faults."""
-    first = study.tune.values[0] if study.tune else None
-    parts = [(cell, chosen.get(str(cell), first), seed) for cell in cells(study) for seed in study.seeds]
+def final_runs(study: Study, chosen: Mapping[str, Settings]) -> list[PlannedRun]:
+    """The runs that answer the question. `chosen`: the tuned settings by str(cell); where they are not known yet, the
+    first trial stands in for them. Raises RecipeError with all faults."""
+    first = study.tune.tried([])[0].settings if study.tune else {}
+    tuned = {str(cell): Trial(chosen.get(str(cell), first), "", "") for cell in cells(study)}
+    parts = [(cell, tuned[str(cell)], seed) for cell in cells(study) for seed in study.seeds]
     return _planned(study, "final", parts)
 
 
@@ -82,21 +87,21 @@ def folder_of(study: Study, cell: StudyCell) -> str:
     parts = ["runs", cell.arm]
     for key, value in cell.setting.items():
         last = key.rpartition(".")[2]
-        labels = [_label(other) for other in study.axes[key]]
+        labels = [label(other) for other in study.axes[key]]
         # Two values may look alike once they are made fit for a path: then their places tell them apart.
         place = study.axes[key].index(value)
-        label = labels[place] if labels.count(labels[place]) == 1 else f"{labels[place]}-{place + 1}"
-        parts.append(f"{last if lasts.count(last) == 1 else key}-{label}")
+        name = labels[place] if labels.count(labels[place]) == 1 else f"{labels[place]}-{place + 1}"
+        parts.append(f"{last if lasts.count(last) == 1 else key}-{name}")
     return "/".join(parts)
 
 
-def _planned(study: Study, stage: Stage, parts: list[tuple[StudyCell, JsonValue, int]]) -> list[PlannedRun]:
-    """A run for each (cell, tuned value, seed), or the faults of all of them, each once."""
+def _planned(study: Study, stage: Stage, parts: list[tuple[StudyCell, Trial, int]]) -> list[PlannedRun]:
+    """A run for each (cell, trial, seed), or the faults of all of them, each once."""
     runs: list[PlannedRun] = []
     faults: dict[str, str] = {}
-    for cell, value, seed in parts:
+    for cell, trial, seed in parts:
         try:
-            runs.append(_one(study, stage, cell, value, seed))
+            runs.append(_one(study, stage, cell, trial, seed))
         except RecipeError as error:
             for fault in error.faults:
                 faults.setdefault(fault, error.source)
@@ -105,14 +110,12 @@ def _planned(study: Study, stage: Stage, parts: list[tuple[StudyCell, JsonValue,
     return runs
 
 
-def _one(study: Study, stage: Stage, cell: StudyCell, value: JsonValue, seed: int) -> PlannedRun:
-    overrides = _layered(study, cell)
+def _one(study: Study, stage: Stage, cell: StudyCell, trial: Trial, seed: int) -> PlannedRun:
+    overrides = _layered(study, cell) | trial.settings
     folder = folder_of(study, cell)
-    if study.tune is not None:
-        overrides[study.tune.key] = value
-        if stage == "tune":
-            overrides["evaluate.validation_at_end"] = True
-            folder += f"/tune-{study.tune.key.rpartition('.')[2]}-{_label(value)}"
+    if stage == "tune":
+        overrides["evaluate.validation_at_end"] = True
+        folder += f"/{trial.folder}"
     overrides["seed"] = seed
     folder += f"/seed-{seed}"
     data = deepcopy(recipe_of(study, str(cell.setting.get("recipe", study.recipe))))
@@ -133,8 +136,3 @@ def _layered(study: Study, cell: StudyCell) -> Settings:
             layered = {key: value for key, value in layered.items() if not key.startswith(section)}
         layered |= layer
     return layered
-
-
-def _label(value: JsonValue) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-.") or "empty"

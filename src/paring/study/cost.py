@@ -108,6 +108,7 @@ def cost_table(course: Course, jobs: Jobs, probing: Jobs | None = None) -> str:
         print(f"probing {cell} ...", file=sys.stderr)
         planned = [planned for planned in course.runs if planned.cell == cell]
         probe = probed(planned[-1], probing)
+        planned += [planned[0]] * course.to_come(cell)  # trials that are not proposed yet
         steps = sum(one.run.steps for one in planned)
         seconds = sum(probe.seconds(one.run) for one in planned)
         memory = plan_memory(planned[-1].run).own.peak
@@ -115,7 +116,8 @@ def cost_table(course: Course, jobs: Jobs, probing: Jobs | None = None) -> str:
         rows.append(row(str(cell), len(planned), steps, probe.tokens * steps, f"{probe.step:.3g}", seconds, memory))
     steps, tokens, seconds, memory = zip(*costs, strict=True)
     slots = jobs.slots
-    rows.append(row("all", len(course.runs), sum(steps), sum(tokens), "", sum(seconds) / slots, slots * max(memory)))
+    runs = len(course.runs) + course.to_come()
+    rows.append(row("all", runs, sum(steps), sum(tokens), "", sum(seconds) / slots, slots * max(memory)))
     table = Table(
         ("", "runs", "steps", "tokens", "s a step", "time", "memory GB"),
         rows,

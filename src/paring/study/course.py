@@ -12,9 +12,10 @@ from paring.maths.seeds import accuracy_interval
 from paring.runtime.files import write_durably
 from paring.runtime.tables import Table
 from paring.runtime.text import percent, percent_interval
-from paring.study.cells import PlannedRun, StudyCell, cells, final_runs, tuning_runs
-from paring.study.declaration import Settings, Study, contrasts_as_plain
+from paring.study.cells import PlannedRun, StudyCell, cells, final_runs, first_trials, tuning_runs
+from paring.study.declaration import Study, contrasts_as_plain
 from paring.study.study_folder import RunResult, StudyFolder, result_of
+from paring.study.tuning import Settings, Trial
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Course:
 
     study: Study
     folder: StudyFolder
+    trials: dict[str, list[Trial]] = field(init=False)
+    """What each cell has tried or is to try next, by str(cell)."""
     tuning: list[PlannedRun] = field(init=False)
     final: list[PlannedRun] = field(init=False)
     chosen: dict[str, TunedValue] = field(default_factory=dict)
@@ -53,7 +56,8 @@ class Course:
     """By the run's folder."""
 
     def __post_init__(self) -> None:
-        self.tuning = tuning_runs(self.study)
+        self.trials = first_trials(self.study)
+        self.tuning = tuning_runs(self.study, self.trials)
         self.final = final_runs(self.study, {})
 
     def recall(self) -> None:
@@ -83,7 +87,7 @@ class Course:
             "arms": list(study.arms),
             "axes": study.axes,
             "seeds": study.seeds,
-            "tune": asdict(study.tune) if study.tune else None,
+            "tune": study.tune.as_plain() if study.tune else None,
             "contrasts": contrasts_as_plain(study),
             "runs": [planned.as_plain() | {"error": errors.get(planned.folder)} for planned in self.runs],
             "chosen": [asdict(value) for value in self.chosen.values()],
@@ -110,30 +114,56 @@ class Course:
         """Choose the value of every cell whose tuning runs have all finished or failed; the new choices in words. A
         cell without a finished run, or with a broken one, gets no choice, and its final runs do not begin."""
         words, tune = [], self.study.tune
-        for cell in cells(self.study):
-            runs = [planned for planned in self.tuning if planned.cell == cell]
-            broken = [run for run in runs if run.folder in self.troubles and self.troubles[run.folder].kind == "broken"]
-            if tune is None or str(cell) in self.chosen or broken or not all(map(self.is_over, runs)):
+        for cell in cells(self.study) if tune else []:
+            assert tune is not None
+            scores, trials = self._tried(cell), self.trials[str(cell)]
+            best = max((one for one in scores if one is not None), default=None)
+            if str(cell) in self.chosen or len(scores) < tune.count or best is None:
                 continue
-            scores = [self._score([run for run in runs if run.overrides[tune.key] == value]) for value in tune.values]
-            best = max((score for score in scores if score is not None), default=None)
-            if best is None:
-                continue
-            names = [f"{value:g}" if isinstance(value, float) else str(value) for value in tune.values]
-            by_value = dict(zip(names, scores, strict=True))
-            self.chosen[str(cell)] = TunedValue(cell.arm, cell.setting, tune.values[scores.index(best)], by_value)
-            words.append(f"{cell}: chose {self._choice_words(cell)} by validation accuracy {by_value}")
+            by_trial = dict(zip([trial.words for trial in trials], scores, strict=True))
+            value = tune.value_of(trials[scores.index(best)])
+            self.chosen[str(cell)] = TunedValue(cell.arm, cell.setting, value, by_trial)
+            words.append(f"{cell}: chose {self._choice_words(cell)} by validation accuracy {by_trial}")
         self._settle()
         return words
+
+    def to_come(self, cell: StudyCell | None = None) -> int:
+        """Tuning runs of a cell, or of all, that are not planned yet: each is proposed from those before it."""
+        if self.study.tune is None:
+            return 0
+        known = [trials for name, trials in self.trials.items() if cell is None or name == str(cell)]
+        return sum(self.study.tune.count - len(trials) for trials in known) * len(self.study.tune.seeds)
+
+    def _tried(self, cell: StudyCell) -> list[float | None]:
+        """The scores of a cell's trials up to the first that is not over, or is broken; the trial that follows them is
+        planned."""
+        name, tune = str(cell), self.study.tune
+        assert tune is not None
+        scores: list[float | None] = []
+        while True:
+            for trial in self.trials[name][len(scores) :]:
+                runs = [one for one in self.tuning if one.cell == cell and one.folder.split("/")[-2] == trial.folder]
+                broken = any(run.folder in self.troubles and self.troubles[run.folder].kind == "broken" for run in runs)
+                if broken or not all(map(self.is_over, runs)):
+                    return scores
+                scores.append(self._score(runs))
+            following = tune.tried(scores)
+            if len(following) == len(self.trials[name]):
+                return scores
+            self.trials[name] = following
+            self.tuning = tuning_runs(self.study, self.trials)
 
     def _choice_words(self, cell: StudyCell) -> str:
         """`optimiser.lr = 0.001`; empty where nothing is chosen."""
         value = self.chosen.get(str(cell))
-        return f"{self.study.tune.key} = {value.value}" if value and self.study.tune else ""
+        tuned = self.study.tune.settings_of(value.value) if value and self.study.tune else {}
+        return ", ".join(f"{key} = {setting}" for key, setting in tuned.items())
 
     def _settle(self) -> None:
         """Final runs carry the values that are chosen."""
-        self.final = final_runs(self.study, {cell: value.value for cell, value in self.chosen.items()})
+        tune = self.study.tune
+        chosen = {cell: tune.settings_of(value.value) for cell, value in self.chosen.items()} if tune else {}
+        self.final = final_runs(self.study, chosen)
 
     def _score(self, runs: list[PlannedRun]) -> float | None:
         """The mean validation accuracy of the runs; None where one has none."""

@@ -8,32 +8,17 @@ from pathlib import Path
 from typing import Annotated
 
 import tomli_w
-from pydantic import Field, JsonValue, Strict, TypeAdapter, ValidationError
+from pydantic import Field, Strict, TypeAdapter, ValidationError
 
 from paring.settings.complaints import RecipeError, complaints
-from paring.settings.declare import CountOrZero, settings
+from paring.settings.declare import settings
 from paring.settings.recipes import flattened, read_recipe, toml_values
+from paring.study.tuning import Search, Seeds, Settings, Tune, Values
 from paring.types import Json
 
-Seeds = Annotated[tuple[CountOrZero, ...], Strict(False), Field(min_length=1)]
-Values = Annotated[tuple[JsonValue, ...], Strict(False), Field(min_length=1)]
 Arms = Annotated[tuple[str, ...], Strict(False), Field(min_length=1)]
-Settings = dict[str, JsonValue]
-"""Dotted keys of a run and their values; sections may be nested as in a recipe."""
-
 FOLDER = Path(__file__).parents[1] / "studies"
 ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-
-
-@settings
-class Tune:
-    """The `tune` section: for each arm and setting, the value of `key` with the best mean accuracy on the validation
-    split over `seeds` is chosen before the final seeds run."""
-
-    key: str = "optimiser.lr"
-    values: Values
-    seeds: Seeds = (1000,)
-    """None of the final seeds: a value chosen on a seed is not judged by it."""
 
 
 @settings
@@ -68,7 +53,7 @@ class Study:
     common: Settings = Field(default_factory=dict)
     arms: Annotated[dict[str, Settings], Field(min_length=1)]
     axes: dict[str, Values] = Field(default_factory=dict)
-    tune: Tune | None = None
+    tune: Annotated[Tune | Search, Field(discriminator="kind")] | None = None
     contrasts: dict[str, DeclaredContrast] = Field(default_factory=dict)
     overrides: Settings = Field(default_factory=dict)
     """Settings of every run from the command line."""
@@ -112,6 +97,8 @@ def load_study(study: str | Path, overrides: dict[str, Json] | None = None) -> S
                 contrast["at"] = _flat(contrast["at"])
     if isinstance(data["overrides"], dict):
         data["overrides"] |= flattened(overrides or {})
+    if isinstance(tune := data.get("tune"), dict):
+        data["tune"] = {"kind": "grid"} | tune | ({"search": _ranges(tune["search"])} if "search" in tune else {})
     data["name"] = data.get("name") or file.resolve().stem
     try:
         read = TypeAdapter(Study).validate_json(json.dumps(data, default=str))
@@ -131,6 +118,7 @@ def resolved(study: Study) -> dict[str, Json]:
     """The study as plain values, with the recipes as they are now: enough to make it again, and to see that a recipe
     has changed."""
     plain = {key: value for key, value in asdict(study).items() if value not in (None, "", {})}
+    plain |= {"tune": study.tune.as_plain()} if study.tune else {}
     plain |= {"contrasts": contrasts_as_plain(study)} if study.contrasts else {}
     names = map(str, study.axes.get("recipe", (study.recipe,)))
     plain["recipes"] = {name: recipe_of(study, name) for name in names}
@@ -160,12 +148,15 @@ def _faults(study: Study) -> list[str]:
     if "seed" in study.axes:
         faults.append("axes.seed: give it in seeds")
     if study.tune:
-        lists |= {"tune.values": study.tune.values, "tune.seeds": study.tune.seeds}
-        owners[study.tune.key] = "tune"
+        lists |= {"tune.seeds": study.tune.seeds}
+        lists |= {"tune.values": study.tune.values} if isinstance(study.tune, Tune) else {}
+        owners |= dict.fromkeys(study.tune.keys, "tune")
         if both := sorted({*study.seeds} & {*study.tune.seeds}):
             faults.append(f"tune.seeds = {list(study.tune.seeds)}: {both} are final seeds too; give others to [tune]")
-        if study.tune.key in study.axes:
-            faults.append(f"tune.key = {study.tune.key!r}: it is one of the axes already")
+        named = "tune.key = {!r}" if isinstance(study.tune, Tune) else "tune.search.{}"
+        faults += [
+            f"{named.format(key)}: it is one of the axes already" for key in study.tune.keys if key in study.axes
+        ]
     faults += [
         f"{key} = {list(values)}: one of them stands twice"
         for key, values in lists.items()
@@ -200,6 +191,19 @@ def _contrast_faults(study: Study, name: str, contrast: DeclaredContrast) -> lis
     if len(study.seeds) < 2:
         faults.append(f"contrasts.{name}: seeds = {list(study.seeds)}: a contrast is tested over two seeds or more")
     return faults
+
+
+def _ranges(search: Json) -> Json:
+    """Dotted keys and their values, which are lists, or the sections that have a `low`."""
+    if not isinstance(search, dict):
+        return search
+    flat: dict[str, Json] = {}
+    for key, value in search.items():
+        if isinstance(value, dict) and "low" not in value and isinstance(inner := _ranges(value), dict):
+            flat |= {f"{key}.{name}": one for name, one in inner.items()}
+        else:
+            flat[key] = value
+    return flat
 
 
 def _flat(section: Json) -> Json:

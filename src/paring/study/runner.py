@@ -48,7 +48,7 @@ def conduct(course: Course, jobs: Jobs, *, resume: bool = False, screen: StudySc
         course.choose()
         course.write()
         running: dict[Path, PlannedRun] = {}
-        screen.start(study.name, sum(planned.run.steps for planned in course.runs), tally(course, running))
+        screen.start(study.name, _steps(course), tally(course, running))
         try:
             while not interruption.requested and _begin(course, jobs, running):
                 _wait(course, jobs, running, screen)
@@ -81,12 +81,18 @@ def tally(course: Course, running: dict[Path, PlannedRun]) -> Tally:
     over = [planned for planned in course.runs if course.is_over(planned) and planned not in running.values()]
     without_result = sum(planned.folder in course.troubles for planned in over)
     return Tally(
-        runs=len(course.runs),
+        runs=len(course.runs) + course.to_come(),
         finished=len(over) - without_result,
         without_result=without_result,
         steps_done=sum(planned.run.steps for planned in over) + sum(step for step, _ in under_way.values()),
         running=under_way,
     )
+
+
+def _steps(course: Course) -> int:
+    """Steps of all runs, those included that are still to be proposed."""
+    to_come = course.to_come() * course.tuning[0].run.steps if course.tuning else 0
+    return sum(planned.run.steps for planned in course.runs) + to_come
 
 
 def steps_made(metrics: Path) -> int:

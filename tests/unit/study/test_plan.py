@@ -4,7 +4,7 @@ import pytest
 
 from paring.maths.objectives import Grpo, Rgra
 from paring.settings.complaints import RecipeError
-from paring.study.cells import StudyCell, cells, final_runs, tuning_runs
+from paring.study.cells import StudyCell, cells, final_runs, first_trials, tuning_runs
 from paring.study.declaration import Study, Tune
 
 
@@ -28,7 +28,7 @@ def test_arms_times_settings_times_seeds_in_this_order():
         "stage": "final",
         "overrides": {"rollout.updates": 4, "seed": 5},
     }
-    assert tuning_runs(made) == []
+    assert tuning_runs(made, first_trials(made)) == []
 
 
 def test_later_layers_win():
@@ -68,14 +68,14 @@ def test_the_recipe_may_be_an_axis():
 
 def test_tuning_runs_ask_for_the_validation_split_and_final_runs_take_what_was_chosen():
     made = study(tune=Tune(values=(1e-3, 3e-3), seeds=(7,)), axes={"rollout.updates": (1, 4)}, seeds=(0,))
-    tuned = tuning_runs(made)
+    tuned = tuning_runs(made, first_trials(made))
     assert [planned.folder for planned in tuned[:2]] == [
         "runs/rgra/updates-1/tune-lr-0.001/seed-7",
         "runs/rgra/updates-1/tune-lr-0.003/seed-7",
     ]
     assert [planned.run.optimiser.lr for planned in tuned] == [1e-3, 3e-3] * 2
     assert all(planned.run.evaluate.validation_at_end and planned.stage == "tune" for planned in tuned)
-    final = final_runs(made, {"rgra updates=4": 3e-3})
+    final = final_runs(made, {"rgra updates=4": {"optimiser.lr": 3e-3}})
     assert [planned.run.optimiser.lr for planned in final] == [1e-3, 3e-3]
     assert not any(planned.run.evaluate.validation_at_end for planned in final)
 
@@ -112,4 +112,4 @@ def test_supervised_runs_cannot_be_tuned_by_accuracy():
         recipe="sft-gsm8k-lora", arms={"lora": {}}, tune=Tune(values=(1e-3,)), overrides={"data.data": "nothing"}
     )
     with pytest.raises(RecipeError, match="evaluate.validation_at_end|accuracy on the validation split"):
-        tuning_runs(made)
+        tuning_runs(made, first_trials(made))

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from paring.maths.advantages import Outcome, standardised
 from paring.maths.objectives import OwnObjective
 from paring.study import runner
-from paring.study.cells import final_runs, tuning_runs
+from paring.study.cells import final_runs, first_trials, tuning_runs
 from paring.study.course import Course
 from paring.study.declaration import load_study, study_file, study_names
 from paring.study.runner import conduct
@@ -25,7 +25,7 @@ PAPER = ["grpo", "grpo-positive", "rgra", "reinforce", "raft", "sft"]
 @pytest.mark.parametrize("name", study_names())
 def test_all_runs_of_a_shipped_study_are_valid(name):
     study = load_study(name)
-    runs = [*tuning_runs(study), *final_runs(study, {})]
+    runs = [*tuning_runs(study, first_trials(study)), *final_runs(study, {})]
     assert len({planned.folder for planned in runs}) == len(runs)
     assert study.question.endswith("?") and study_file(name).read_text().startswith("# ")
 
@@ -37,7 +37,7 @@ def test_the_dynamics_are_of_six_arms_at_two_difficulties_with_one_and_four_upda
     assert {(planned.run.task.name, planned.run.rollout.updates) for planned in final} == {
         (task, updates) for task in ("arithmetic", "chains") for updates in (1, 4)
     }
-    assert len(tuning_runs(study)) == 6 * 2 * 2 * 3
+    assert len(tuning_runs(study, first_trials(study))) == 6 * 2 * 2 * 3
     assert not set(study.seeds) & set(study.tune.seeds)
 
 
