@@ -9,7 +9,7 @@ from typing import Literal
 from paring.settings.complaints import RecipeError
 from paring.settings.recipes import override
 from paring.study.declaration import Study, recipe_of
-from paring.study.tuning import Settings, Trial, label
+from paring.study.tuning import Settings, TuningTrial, label
 from paring.training.config import AnyRun, Run, validate
 from paring.types import Json
 
@@ -55,12 +55,12 @@ def cells(study: Study) -> list[StudyCell]:
     return [StudyCell(arm, setting) for arm in study.arms for setting in settings]
 
 
-def first_trials(study: Study) -> dict[str, list[Trial]]:
+def first_trials(study: Study) -> dict[str, list[TuningTrial]]:
     """What each cell tries before any score is known, by str(cell)."""
     return {str(cell): study.tune.tried([]) for cell in cells(study)} if study.tune else {}
 
 
-def tuning_runs(study: Study, trials: Mapping[str, Sequence[Trial]]) -> list[PlannedRun]:
+def tuning_runs(study: Study, trials: Mapping[str, Sequence[TuningTrial]]) -> list[PlannedRun]:
     """The runs of the trials of each cell, by str(cell); none without a [tune] section. Raises RecipeError with all
     faults."""
     if study.tune is None:
@@ -76,7 +76,7 @@ def final_runs(study: Study, chosen: Mapping[str, Settings]) -> list[PlannedRun]
     """The runs that answer the question. `chosen`: the tuned settings by str(cell); where they are not known yet, the
     first trial stands in for them. Raises RecipeError with all faults."""
     first = study.tune.tried([])[0].settings if study.tune else {}
-    tuned = {str(cell): Trial(chosen.get(str(cell), first), "", "") for cell in cells(study)}
+    tuned = {str(cell): TuningTrial(chosen.get(str(cell), first), "", "") for cell in cells(study)}
     parts = [(cell, tuned[str(cell)], seed) for cell in cells(study) for seed in study.seeds]
     return _planned(study, "final", parts)
 
@@ -95,7 +95,7 @@ def folder_of(study: Study, cell: StudyCell) -> str:
     return "/".join(parts)
 
 
-def _planned(study: Study, stage: Stage, parts: list[tuple[StudyCell, Trial, int]]) -> list[PlannedRun]:
+def _planned(study: Study, stage: Stage, parts: list[tuple[StudyCell, TuningTrial, int]]) -> list[PlannedRun]:
     """A run for each (cell, trial, seed), or the faults of all of them, each once."""
     runs: list[PlannedRun] = []
     faults: dict[str, str] = {}
@@ -110,7 +110,7 @@ def _planned(study: Study, stage: Stage, parts: list[tuple[StudyCell, Trial, int
     return runs
 
 
-def _one(study: Study, stage: Stage, cell: StudyCell, trial: Trial, seed: int) -> PlannedRun:
+def _one(study: Study, stage: Stage, cell: StudyCell, trial: TuningTrial, seed: int) -> PlannedRun:
     overrides = _layered(study, cell) | trial.settings
     folder = folder_of(study, cell)
     if stage == "tune":

@@ -15,7 +15,7 @@ from paring.runtime.text import percent, percent_interval
 from paring.study.cells import PlannedRun, StudyCell, cells, final_runs, first_trials, tuning_runs
 from paring.study.declaration import Study, contrasts_as_plain
 from paring.study.study_folder import RunResult, StudyFolder, result_of
-from paring.study.tuning import Settings, Trial
+from paring.study.tuning import Settings, TuningTrial
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Course:
 
     study: Study
     folder: StudyFolder
-    trials: dict[str, list[Trial]] = field(init=False)
+    trials: dict[str, list[TuningTrial]] = field(init=False)
     """What each cell has tried or is to try next, by str(cell)."""
     tuning: list[PlannedRun] = field(init=False)
     final: list[PlannedRun] = field(init=False)

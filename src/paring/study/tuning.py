@@ -20,7 +20,7 @@ Settings = dict[str, JsonValue]
 
 
 @dataclass(frozen=True)
-class Trial:
+class TuningTrial:
     """Settings that are tried, the name of their folder, and in words."""
 
     settings: Settings = field(hash=False)
@@ -48,12 +48,12 @@ class Tune:
         """How many trials each arm has at each setting."""
         return len(self.values)
 
-    def tried(self, scores: Sequence[float | None]) -> list[Trial]:
+    def tried(self, scores: Sequence[float | None]) -> list[TuningTrial]:
         """All trials, whatever the scores of the first."""
         last = self.key.rpartition(".")[2]
-        return [Trial({self.key: value}, f"tune-{last}-{label(value)}", in_words(value)) for value in self.values]
+        return [TuningTrial({self.key: value}, f"tune-{last}-{label(value)}", in_words(value)) for value in self.values]
 
-    def value_of(self, trial: Trial) -> JsonValue:
+    def value_of(self, trial: TuningTrial) -> JsonValue:
         """The chosen trial as it is recorded."""
         return trial.settings[self.key]
 
@@ -108,7 +108,7 @@ class Search:
         """How many trials each arm has at each setting."""
         return self.trials
 
-    def tried(self, scores: Sequence[float | None]) -> list[Trial]:
+    def tried(self, scores: Sequence[float | None]) -> list[TuningTrial]:
         """The trials whose scores are given, in their order, None for one that failed; and the next, if there is one.
         Raises ModuleNotFoundError without the extra."""
         try:
@@ -119,20 +119,20 @@ class Search:
             ) from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=self.seed))
-        trials: list[Trial] = []
+        trials: list[TuningTrial] = []
         for score in [*scores, None][: self.trials]:
             asked = study.ask()
             proposed: Settings = {key: _suggested(asked, key, values) for key, values in self.search.items()}
             words = ", ".join(f"{key} = {in_words(value)}" for key, value in proposed.items())
             number = len(trials) + 1
-            trials.append(Trial(proposed, f"trial-{number}", f"{number}: {words}"))
+            trials.append(TuningTrial(proposed, f"trial-{number}", f"{number}: {words}"))
             if score is None:
                 study.tell(asked, state=optuna.trial.TrialState.FAIL)
             else:
                 study.tell(asked, score)
         return trials
 
-    def value_of(self, trial: Trial) -> JsonValue:
+    def value_of(self, trial: TuningTrial) -> JsonValue:
         """The chosen trial as it is recorded."""
         return dict(trial.settings)
 
