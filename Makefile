@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-models test-kills test-verl lint smollm2 bench clean
+.PHONY: demo test test-models test-kills test-verl test-vllm lint smollm2 bench clean
 
 demo: $(VENV)/core
 	$(VENV)/bin/paring train quickstart
@@ -26,6 +26,12 @@ test-models: $(VENV)/dev
 test-verl:
 	$(PYTHON) tools/verl_environment.py .venv-verl
 	.venv-verl/bin/python -m pytest tests/unit/integrations/test_verl.py
+
+# Real vLLM servers on a CPU, in an environment of their own (3.4 GB, once; then some ten minutes).
+test-vllm: $(VENV)/dev
+	$(PYTHON) tools/vllm_environment.py .venv-vllm
+	PARING_TEST_VLLM="$(CURDIR)/.venv-vllm/bin/python -m vllm.entrypoints.openai.api_server" \
+		$(VENV)/bin/python -m pytest -s tests/run/test_vllm.py
 
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .
