@@ -7,11 +7,12 @@ import torch
 from safetensors.torch import load_file
 
 from paring import load_run, train
-from paring.adapters.attach import attach
+from paring.adapters.attach import attach, set_ranks, state
 from paring.adapters.kinds import Lora
 from paring.adapters.peft_format import WEIGHTS, write_peft_folder
 from paring.policy.bases import FILE
 from paring.policy.loading import EMBEDDED, Model, load_base
+from paring.policy.packing import Shared, pack
 from paring.policy.publishing import probe_logits, publish
 from paring.runtime.journal import read_rows
 from paring.subjects.opening import open_subject
@@ -133,3 +134,64 @@ def test_folders_of_earlier_versions_open(start, tmp_path):
     policy, notes = load_policy(load_run("quickstart", **changes))
     assert notes == [] and len(policy.adapters) == 21
     assert load_file(tmp_path / WEIGHTS)
+
+
+def trained_from(start, small_run, folder, reference, **more):
+    """The KL that the journal has at each step of a run from this folder."""
+    changes = {"adapter.start": str(start[0]), "adapter.reference": reference, "objective.kl_coef": 0.02, **more}
+    train(small_run(changes), folder)
+    return [row["kl"] for row in read_rows(folder / "metrics.jsonl")]
+
+
+def test_the_reference_is_the_base_or_the_start(start, small_run, tmp_path):
+    """From the base the start is away; from the start a run is at 0 until its first update."""
+    from_base = trained_from(start, small_run, tmp_path / "base", "base")
+    from_start = trained_from(start, small_run, tmp_path / "start", "start")
+    assert from_base[0] > 0.01 and from_start[0] == 0 < from_start[1] < 0.01
+    weights = [load_file(tmp_path / name / "adapter" / WEIGHTS) for name in ("base", "start")]
+    assert any(not torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_the_start_s_log_probs_are_the_reference_whatever_the_ranks_become(start, small_run, tmp_path):
+    changes = {
+        "adapter.kind": "l1ra",
+        "adapter.start": str(start[0]),
+        "adapter.reference": "start",
+        "adapter.events": 2,
+    }
+    policy, _ = load_policy(small_run(changes))
+    batch = pack([Shared([5, 6, 7], [[1, 2, 3]])], policy.device)
+    expected_BT = policy.log_probs(batch, temperature=1.0).detach()
+    assert policy.is_its_reference
+    set_ranks(policy.adapters, dict.fromkeys(policy.adapters, 5))
+    for adapter in policy.adapters.values():
+        adapter.B_OR.data.normal_()
+    assert not policy.is_its_reference
+    before = {name: value.clone() for name, value in state(policy.adapters).items()}
+    with policy.reference():
+        torch.testing.assert_close(policy.log_probs(batch, temperature=1.0).detach(), expected_BT, rtol=0, atol=0)
+    assert all(torch.equal(value, before[name]) for name, value in state(policy.adapters).items())
+
+
+def test_a_run_held_to_its_start_is_resumed_to_the_same_bytes(start, small_run, tmp_path):
+    more = {"adapter.kind": "l1ra", "adapter.rank": 4, "adapter.events": 2, "adapter.shrink": 60.0}
+    trained_from(start, small_run, tmp_path / "whole", "start", **more)
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    for name in ("result.json", "adapter", "checkpoints/step-000004"):
+        place = tmp_path / "cut" / name
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    train(load_run(tmp_path / "cut" / "run.toml"), tmp_path / "cut", resume=True)
+    written = [(tmp_path / name / "adapter" / WEIGHTS).read_bytes() for name in ("whole", "cut")]
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "expected"),
+    [
+        ("quickstart", {"adapter.reference": "start"}, 'reference = "start": there is no `start`'),
+        ("sft-gsm8k-lora", {"adapter.start": "x", "adapter.reference": "start"}, "supervised runs have no KL term"),
+    ],
+)
+def test_a_reference_that_is_not_there_is_refused(recipe, changes, expected):
+    with pytest.raises(ValueError, match=expected):
+        load_run(recipe, **changes)

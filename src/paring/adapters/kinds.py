@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from paring.adapters.allocators import Adalora, Allocated, Allocator
+from paring.adapters.beginning import Beginning
 from paring.adapters.budgets import Start, check_budget
 from paring.adapters.first_rows import Draw, FirstA, drawn_as
 from paring.adapters.fixed_ranks import RankTable, module_ranks, stated_ranks
@@ -18,12 +19,11 @@ from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, S
 
 
 @settings
-class Lora:
+class Lora(Beginning):
     """Low-rank adapters of one rank on all targets (LoRA, arXiv 2106.09685), or of the rank that `ranks` gives each.
 
     The scale is that of `rank`, whatever the rank of a module.
-    `start` is a PEFT LoRA folder to start from; peft_reading.attach_from_peft reads it. Its ranks, scales, dropout and
-    targets then hold."""
+    With `start` the scales are those of the folder (peft_reading.attach_from_peft)."""
 
     kind: Literal["lora"] = "lora"
     rank: Count = 8
@@ -37,11 +37,11 @@ class Lora:
     are not named have `rank`, and rank 0 is no adapter. Or a file that `paring ranks RUN --json` wrote."""
     most_parameters: CountOrZero = 0
     """Refuses `ranks` that come to more parameters of adapters; 0: any number."""
-    start: str | None = None
     b_rate: Positive = 1.0
     """LoRA+ (arXiv 2402.12354): B learns at so many times the learning rate of A; 1: LoRA."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.ranks is not None and self.start is not None:
             raise ValueError("ranks and start: the folder to start from has ranks of its own; leave one of them out")
         if self.most_parameters and self.ranks is None:
@@ -100,7 +100,7 @@ class Dora:
 
 
 @settings
-class L1raReference:
+class L1raReference(Beginning):
     """L1RA as its reference code has it (raul-singh/L1RA, branch dev), so that its behaviour can be studied.
 
     Differences from L1ra: gates by AdamE's rule with its dead zone; removed below a threshold, the last component kept
@@ -121,8 +121,6 @@ class L1raReference:
     """eta_c, the gates' learning rate; constant, without warm-up."""
     prune_below: NotNegative = 1e-6
     """prune_threshold; what removes is this plus l1 x the matrices' learning rate."""
-    start: str | None = None
-    """As in L1ra."""
 
     @property
     def first_rank(self) -> int:
@@ -159,7 +157,7 @@ class L1raReference:
 
 
 @settings
-class Sora:
+class Sora(Beginning):
     """SoRA (arXiv 2311.11696): y = W x + s B diag(c) A x, where L1 shrinks all gates alike, and components whose gates
     are 0 at an event are removed. None is given to another module.
 
@@ -177,8 +175,6 @@ class Sora:
     reach: Positive = 1.0
     """How far Adam can move a gate in the whole run: the gates' learning rate is reach / updates."""
     events: Annotated[Count, Field(description="rank events, evenly spaced, the last at the end of the run")] = 1
-    start: str | None = None
-    """A PEFT LoRA folder to start from. Its ranks, dropout and targets then hold."""
 
     @property
     def first_rank(self) -> int:

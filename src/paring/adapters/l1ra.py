@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from paring.adapters.beginning import Beginning
 from paring.adapters.budgets import Budget, Start, check_budget
 from paring.adapters.first_rows import Draw, FirstA, drawn_as
 from paring.adapters.gates import Proximal
@@ -15,7 +16,7 @@ from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, S
 
 
 @settings
-class L1ra:
+class L1ra(Beginning):
     """Low-rank adapters that find their own ranks: y = W x + s B diag(c) A x      (L1RA, arXiv 2509.04884)
 
     All start above `rank`, with gates c = 1 and s = alpha / rank for good. At rank events each component is measured by
@@ -49,10 +50,9 @@ class L1ra:
     """The least rank of a module. At 0 it may lose all, and then it gets none again."""
     cap: CountOrZero = 0
     """The greatest rank of a module; 0: eight times `rank`. Never above the module's smaller side."""
-    start: str | None = None
-    """A PEFT LoRA folder to start from. Its ranks, dropout and targets then hold; `rank` sets the budget alone."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.floor > self.rank:
             raise ValueError(f"floor = {self.floor} is above rank = {self.rank}: the budget could not pay it")
         if self.cap and self.cap < self.first_rank:

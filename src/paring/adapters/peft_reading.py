@@ -129,7 +129,9 @@ def attach_from_peft(model: nn.Module, stored: PeftLora, settings: Gated | None 
     if settings is not None:
         settings.check_start({path: (ranks[path], sum(have)) for path, have in stored.features.items()})
     # Neither seed nor rank matters: every value is overwritten.
-    own = (Dora() if stored.magnitudes else Lora()) if settings is None else replace(settings, start=None)
+    own = Dora() if stored.magnitudes else Lora()
+    if settings is not None:
+        own = replace(settings, start=None, reference="base")
     adapters = attach(model, replace(own, dropout=stored.dropout, targets=tuple(stored.tensors)), seed=0)
     set_ranks(adapters, ranks)
     tensors: dict[str, Tensor] = {}

@@ -1,7 +1,7 @@
 """The policy: a frozen base, its adapters, its tokenizer; hidden states, logits and log-probs."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationMixin, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from paring.adapters.attach import switched_off
+from paring.adapters.attach import exchanged, state, switched_off
 from paring.adapters.lowrank import LowRankLinear
 from paring.maths.logprobs import Head, TeacherStates, token_divergences, token_entropies, token_logprobs
 from paring.policy.attention import TokenLayout, use_own
@@ -66,6 +66,8 @@ class Policy:
     """Why passes are not packed, in a short sentence; None: they are. Found by a probe where it is not given."""
     recomputes: bool = False
     """Whether each token is sampled by a pass over its whole sequence, without a cache."""
+    start: Mapping[str, Tensor] | None = None
+    """The tensors of the adapters as a run began with them, where its reference has them; None: the base alone."""
     hidden: Forward = field(init=False, repr=False, compare=False)
     """The model's forward pass up to its head, with a gradient."""
     head: Head = field(init=False, repr=False, compare=False)
@@ -180,12 +182,16 @@ class Policy:
 
     @property
     def is_its_reference(self) -> bool:
-        """Whether no adapter changes anything yet, so that the reference's log-probs are the policy's own."""
-        return all(adapter.changes_nothing for adapter in self.adapters.values())
+        """Whether the adapters are still those of the reference, so that its log-probs are the policy's own."""
+        if self.start is None:
+            return all(adapter.changes_nothing for adapter in self.adapters.values())
+        own = state(self.adapters)
+        return all(torch.equal(value, own[name]) for name, value in self.start.items())
 
     def reference(self) -> AbstractContextManager[None]:
-        """Within it, the policy is its reference: the base with the adapters switched off."""
-        return switched_off(self.model)
+        """Within it, the policy is its reference: the base with the adapters switched off, or as they were at the
+        start, whatever ranks they have come to."""
+        return switched_off(self.model) if self.start is None else exchanged(self.adapters, self.start)
 
     @contextmanager
     def training(self) -> Iterator[None]:

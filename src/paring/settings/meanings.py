@@ -11,7 +11,6 @@ SHARED = {
     "gaussian and L1RA's reference; orthogonal: rows that stand upright on one another, as long as those of uniform.",
     "adapter.rank": "Rank of each adapter, at the start.",
     "adapter.scaling": "plain: alpha / rank; rank-stabilised: alpha / sqrt(rank) (arXiv 2312.03732).",
-    "adapter.start": "A PEFT LoRA folder to start from.",
     "adapter.targets": "The modules that get an adapter: every linear layer but the head, or those of "
     "these names: whole paths, their last parts, or patterns with `*`.",
     "adapter.budget": "The conserved quantity: the sum of the ranks.",

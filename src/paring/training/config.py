@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import tomli_w
 from pydantic import Field, TypeAdapter, ValidationError
 
+from paring.adapters.beginning import Beginning
 from paring.adapters.kinds import Adapter, Lora
 from paring.evaluation.measuring import Evaluate
 from paring.maths.objectives import AnyObjective, Rgra
@@ -90,6 +91,8 @@ class SftRun(_AnyMethod):
 
     def __post_init__(self) -> None:
         _check_best(self.save, self.evaluate)
+        if isinstance(self.adapter, Beginning) and self.adapter.reference == "start":
+            raise ValueError('adapter.reference = "start": supervised runs have no KL term; leave it out')
 
 
 def _check_best(save: Save, evaluate: Evaluate | EvaluateLoss) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from paring.adapters import coverage
-from paring.adapters.attach import parameters_by_name
+from paring.adapters.attach import parameters_by_name, state
+from paring.adapters.beginning import Beginning
 from paring.adapters.fixed_ranks import stated_ranks
 from paring.adapters.kinds import Lora, check_events
 from paring.evaluation.pass_rates import training_problems
@@ -169,7 +170,9 @@ def load_policy(run: AnyRun) -> tuple[Policy, list[str]]:
     adapters, notes = attach_adapters(base, run)
     keep_freed_memory()
     torch.set_num_threads(run.threads or threads_for(base.num_parameters()))
-    return Policy(base, tokenizer, adapters, run.optimiser.activation_bytes), notes
+    begun = {name: value.clone() for name, value in state(adapters).items()}
+    start = begun if isinstance(run.adapter, Beginning) and run.adapter.reference == "start" else None
+    return Policy(base, tokenizer, adapters, run.optimiser.activation_bytes, start=start), notes
 
 
 def in_words(policy: Policy) -> str:
