@@ -10,6 +10,7 @@ from paring.evaluation.items import Item, Response, items_of, labelled
 from paring.maths.estimates import bootstrap_interval, wilson_interval
 from paring.maths.repeated import majority_at, pass_at
 from paring.rollout.engine import Engine, Sampling
+from paring.runtime.tables import Table
 from paring.runtime.text import accuracy_words, percent, percent_interval
 from paring.settings.declare import Count, CountOrZero, settings
 from paring.tasks.base import Task, judged
@@ -101,6 +102,15 @@ class Evaluation:
     def __str__(self) -> str:
         """Accuracy with its interval, in per cent."""
         return accuracy_words(self.accuracy, *self.interval)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the figures as a table; every text is escaped."""
+        rows = [["problems", str(self.problems)], [self.accuracy_name, str(self)], ["length", f"{self.length:.1f}"]]
+        several = {"pass": self.pass_at, "maj": self.maj_at}
+        rows += [[f"{name}@{k}", str(rate)] for name, rates in several.items() for k, rate in rates.items()]
+        rows += [[f"verdict: {why}", str(count)] for why, count in self.verdicts.items()]
+        rows += [[f"trait: {name}", percent(share)] for name, share in self.traits.items()]
+        return Table((self.task, self.split), rows, title=self.task).as_html()
 
 
 Divide = Callable[[Sequence[Problem], Callable[[Sequence[Problem]], list[Item]]], list[Item]]

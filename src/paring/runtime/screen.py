@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from paring.runtime.gauges import Pace, gauges_by_task, gauges_for
 from paring.runtime.glossary import Metrics
+from paring.runtime.notebook import NotebookTable, is_notebook
 from paring.runtime.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _IN_EVERY_LINE = {"reward", "accuracy", "loss", "length", "kl"}
 class Screen:
     """Shows the steps of a run on `file` (standard output unless given) or on a rich `console`.
 
-    The display is live on a terminal that can move its cursor (TERM is not dumb) and shows UTF-8. rich respects
-    NO_COLOR. Every text is taken as text, never as markup. `clock` counts seconds.
+    The display is live on a terminal that can move its cursor (TERM is not dumb) and shows UTF-8; in a notebook it is
+    a table below the cell. rich respects NO_COLOR. Every text is taken as text, never as markup. `clock` counts seconds.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Screen:
             shows_utf8 = (getattr(out, "encoding", None) or "").lower().replace("-", "") == "utf8"
             is_live = out.isatty() and shows_utf8 and os.environ.get("TERM", "dumb") != "dumb"
         self._out = out
-        if is_live:
+        if console is None and out in (sys.stdout, sys.stderr) and is_notebook():
+            self._display = NotebookTable()
+        elif is_live:
             from paring.runtime.live import LiveDisplay  # late: rich takes time to import, a pipe has no use for it
 
             self._display = LiveDisplay(console, out)

@@ -1,5 +1,6 @@
 """The end of a run: what result.json holds, and the words that a person reads."""
 
+import html
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,7 @@ from paring.adapters.coverage import coverage
 from paring.evaluation.measuring import PartRate
 from paring.policy.model import Policy
 from paring.runtime.machine import peak_memory_gb, versions
+from paring.runtime.tables import Table, plain_html
 from paring.runtime.text import accuracy_words, duration, next_steps, percent, visible
 from paring.training.collapse import CollapseEvent
 from paring.training.config import AnyRun, Run
@@ -23,6 +25,8 @@ from paring.training.progress import Examined, Progress, ShownAnswer
 from paring.types import Json
 
 LONGEST_ANSWER = 300
+FIGURES = ("accuracy", "length", "truncated", "loss", "perplexity")
+"""The figures of an evaluation that a notebook shows, where it has them."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,20 @@ class Result:
         commands[f"paring export {name} --to DIR"] = "the adapter for PEFT, vLLM, ... (--merged: a whole model)"
         commands[f"paring push {name} --to ORG/NAME"] = "put it on the Hugging Face hub"
         return "\n".join([*lines, f"written to {self.folder}", *next_steps(commands)])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the figures as a table, and what it says as text. Every text is escaped."""
+        if self.values is None:
+            return f"<p>{plain_html(str(self))}</p>"
+        before, after = self.values.before, self.values.after
+        figures = [
+            [name.replace("_", " "), *(f"{one[name]:.4g}" for one in (before, after))]
+            for name in FIGURES
+            if isinstance(before.get(name), int | float) and isinstance(after.get(name), int | float)
+        ]
+        table = Table(("", "before", "after"), figures, title=f"{self.folder}")
+        shown = "\n".join(html.escape(line) for line in str(self).splitlines())
+        return f"{table.as_html()}\n<details><summary>in words</summary><pre>{shown}</pre></details>"
 
 
 @dataclass(frozen=True)
