@@ -64,5 +64,12 @@ $(VENV)/dev: $(VENV)/core
 	$(PIP) --editable '.[dev]'
 	touch $@
 
+# The site of docs/ in build/site, by Material for MkDocs.
+.PHONY: docs
+docs: $(VENV)/core
+	$(PIP) --editable '.[docs]'
+	$(VENV)/bin/python tools/write_site.py
+	$(VENV)/bin/mkdocs build --strict
+
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

@@ -24,7 +24,8 @@ class Screen:
     """Shows the steps of a run on `file` (standard output unless given) or on a rich `console`.
 
     The display is live on a terminal that can move its cursor (TERM is not dumb) and shows UTF-8; in a notebook it is
-    a table below the cell. rich respects NO_COLOR. Every text is taken as text, never as markup. `clock` counts seconds.
+    a table below the cell. rich respects NO_COLOR. Every text is taken as text, never as markup. `clock` counts
+    seconds.
     """
 
     def __init__(
