@@ -24,6 +24,7 @@ from paring.tasks.questions import Questions
 from paring.tasks.reasoning_gym import ReasoningGym
 from paring.tasks.reward_functions import RewardFunctions
 from paring.tasks.sums_products import SumsAndProducts
+from paring.tasks.verifiers_task import VerifiersTask
 from paring.types import Group, Problem, Score, Split
 
 Generated = Arithmetic | Chains | CountdownTiny | SumsAndProducts | Countdown
@@ -41,6 +42,7 @@ OneTask = (
     | Questions
     | RewardFunctions
     | OwnTask
+    | VerifiersTask
 )
 BETWEEN = ":"
 """Stands between the label of a task and the id that a problem has in it."""
