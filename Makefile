@@ -68,7 +68,8 @@ $(VENV)/dev: $(VENV)/core
 .PHONY: docs
 docs: $(VENV)/core
 	$(PIP) --editable '.[docs]'
-	$(VENV)/bin/python tools/write_site.py
+	rm -rf build/docs && mkdir -p build && cp -r docs build/docs
+	$(VENV)/bin/python tools/write_site.py build/docs
 	$(VENV)/bin/mkdocs build --strict
 
 clean:

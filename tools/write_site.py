@@ -1,7 +1,11 @@
-"""Write docs/api.md from docstrings, and docs/llms.txt, the index for language models: python tools/write_site.py"""
+"""Write what only the site has: api.md, from docstrings, and llms.txt, the index for language models.
+
+python tools/write_site.py FOLDER
+"""
 
 import inspect
 import re
+import sys
 from pathlib import Path
 
 import paring
@@ -41,4 +45,4 @@ PAGES = {"api.md": api, "llms.txt": llms}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        (DOCS / name).write_text(page(), encoding="utf-8")
+        (Path(sys.argv[1]) / name).write_text(page(), encoding="utf-8")
