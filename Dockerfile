@@ -1,4 +1,4 @@
-# Two commands: docker build -t paring . && docker run --rm -v "$PWD/runs:/work/runs" paring train quickstart
+# Two commands: docker build -t paring . && docker run --rm -v "$PWD/runs:/home/runs" paring train quickstart
 FROM python:3.11-slim
 WORKDIR /package
 COPY pyproject.toml constraints.txt MANIFEST.in README.md LICENSE ./
@@ -7,6 +7,6 @@ COPY src src
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir --constraint constraints.txt --extra-index-url ${TORCH_INDEX} torch \
     && pip install --no-cache-dir --constraint constraints.txt .
-WORKDIR /work
+WORKDIR /home
 ENTRYPOINT ["paring"]
 CMD ["train", "quickstart"]
