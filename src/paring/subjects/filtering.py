@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
-from paring.adapters.kinds import Allocator
+from paring.adapters.beginning import Beginning
 from paring.evaluation.answering import answer
 from paring.evaluation.exam import Exam
 from paring.evaluation.pass_rates import PassRates, empty_tasks, pass_rate, rows_of, training_problems
@@ -61,7 +61,7 @@ class Filter:
     @property
     def subject(self) -> str:
         adapter = self.run.adapter
-        start = None if isinstance(adapter, Allocator) else adapter.start
+        start = adapter.start if isinstance(adapter, Beginning) else None
         return self.by or start or self.run.model.path
 
     def request(self) -> Request:
