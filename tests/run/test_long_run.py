@@ -26,9 +26,9 @@ def test_a_long_run_does_not_grow():
     setup = prepare(run)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser)
     held = []
-    for number in range(1, 76):
+    for number in range(1, 61):
         rl_step(run, setup, optimiser, number)
-        if number % 25 == 0:
+        if number % 20 == 0:
             give_back_freed_memory()  # what is held counts, not what the last step has left behind
             held.append(resident_mb())
     assert held[2] - held[1] < 5, held

@@ -70,7 +70,7 @@ def assert_same(folder, expected):
         pytest.param("paring.runtime.checkpoint:manifest_of", 2, id="in the second, before its manifest"),
         pytest.param("paring.runtime.checkpoint:rotate", 2, id="after the second was saved"),
         pytest.param(f"{LOOP}improve", 5, id="in the last step"),
-        pytest.param("paring.runtime.checkpoint:remove_folder", 1, id="before an old checkpoint is removed"),
+        pytest.param("paring.runtime.kept:remove_folder", 1, id="before an old checkpoint is removed"),
         pytest.param(f"{LOOP}measure", 2, id="in the evaluation after"),
         pytest.param(f"{SHELL}publish", 1, id="while the adapter is published"),
         pytest.param("paring.runtime.folder:RunFolder.write_result", 1, id="before the result is written"),
@@ -111,11 +111,11 @@ def test_an_interruption_saves_at_the_step_s_end_and_says_how_to_go_on(
 
 @pytest.mark.parametrize(
     ("at", "call", "saved"),
-    [("measure", 1, []), ("measure", 2, [4, 5]), ("collect", 4, [2, 3])],
+    [(f"{LOOP}measure", 1, []), (f"{LOOP}measure", 2, [4, 5]), ("paring.training.pipeline:collect", 4, [2, 3])],
 )
 def test_a_wait_is_given_up_and_what_was_made_is_saved(paring_child, recipe, uninterrupted, tmp_path, at, call, saved):
     folder = tmp_path / "run"
-    ended = paring_child(*recipe, "--out", folder, at=f"{LOOP}{at}", call=call, signal=signal.SIGHUP)
+    ended = paring_child(*recipe, "--out", folder, at=at, call=call, signal=signal.SIGHUP)
     assert ended.code == 129, ended.output
     assert "SIGHUP: saving, then ending; an update in hand is finished first" in ended.output
     assert (saved_steps(folder) if saved else []) == [f"step-{step:06d}" for step in saved]

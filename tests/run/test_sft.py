@@ -143,7 +143,7 @@ def test_what_was_learned_can_be_measured_and_exported(recipe, tmp_path):
         pytest.param("paring.runtime.checkpoint:manifest_of", 1, id="in the first checkpoint"),
         pytest.param(f"{LOOP}held_out_loss", 2, id="in the evaluation of step 3"),
         pytest.param(f"{LOOP}step_if_finite", 4, id="before the fourth update"),
-        pytest.param("paring.runtime.checkpoint:remove_folder", 1, id="before an old checkpoint is removed"),
+        pytest.param("paring.runtime.kept:remove_folder", 1, id="before an old checkpoint is removed"),
         pytest.param(f"{LOOP}held_out_loss", 3, id="in the evaluation after"),
         pytest.param(f"{SHELL}publish", 1, id="while the adapter is published"),
         pytest.param("paring.runtime.folder:RunFolder.write_result", 1, id="before the result is written"),

@@ -78,7 +78,7 @@ def test_peft_reads_models_of_experts_and_dense_layers(adapted, has_peft, tmp_pa
 def test_what_peft_reads_otherwise_is_said(adapted, tmp_path):
     family, model, adapters = adapted
     write_peft_folder(tmp_path, adapters, base_model="org/mixed")
-    own = {path: (one.A_RI, one.gated_OR, one.scale) for path, one in adapters.items()}
+    own = {path: (one.A_RI, one.gated_OR, one.scale, None) for path, one in adapters.items()}
     read = publishing._read_by_peft(model, tmp_path, own)
     if family == "qwen2_moe":
         assert read.fault is None
@@ -94,7 +94,8 @@ def test_a_wrong_scale_shows(tiny, with_adapters, tmp_path):
     model = tiny()
     adapters = with_adapters(model)
     own = {
-        path: (one.A_RI, one.B_OR, one.scale * (1.05 if "0.mlp.up" in path else 1)) for path, one in adapters.items()
+        path: (one.A_RI, one.B_OR, one.scale * (1.05 if "0.mlp.up" in path else 1), None)
+        for path, one in adapters.items()
     }
     write_peft_folder(tmp_path, adapters, base_model="org/tiny")
     for reading in (publishing._read_by_peft(model, tmp_path, own), publishing._read_by_us(tmp_path, own)):
