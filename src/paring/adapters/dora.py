@@ -48,7 +48,7 @@ class DoraLinear(LowRankLinear):
 
     @torch.no_grad()
     def delta_OI(self) -> Tensor:
-        """What the adapter adds to W: [out, in], in fp32."""
+        """The update that is added to W: [out, in], in fp32."""
         weight_OI = self._weight_OI()
         return self.gain_O[:, None] * (weight_OI + super().delta_OI()) - weight_OI
 

@@ -11,7 +11,7 @@ GRACE_SECONDS = 120
 
 @dataclass(frozen=True)
 class KubernetesOptions:
-    """What only Kubernetes is told: the claim of a volume for the shared folder, and the Secret whose entry
+    """Options of Kubernetes alone: the claim of a volume for the shared folder, and the Secret whose entry
     VLLM_API_KEY is the servers' key. Raises ValueError."""
 
     volume: str

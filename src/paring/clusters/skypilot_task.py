@@ -9,7 +9,7 @@ from paring.clusters.yaml_text import Tree, yaml_text
 
 @dataclass(frozen=True)
 class SkyOptions:
-    """What only SkyPilot is told: the kind of GPU, by its name, and a volume of SkyPilot's for the shared folder.
+    """Options of SkyPilot alone: the kind of GPU, by its name, and a volume of SkyPilot's for the shared folder.
 
     Raises ValueError."""
 

@@ -12,7 +12,7 @@ SAVING_SECONDS = 120
 
 @dataclass(frozen=True)
 class SlurmOptions:
-    """What only Slurm is told. `time`: as sbatch takes it, such as 12:00:00. Raises ValueError."""
+    """Options of Slurm alone. `time`: as sbatch takes it, such as 12:00:00. Raises ValueError."""
 
     partition: str | None = None
     account: str | None = None

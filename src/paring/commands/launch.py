@@ -28,7 +28,7 @@ def launch(
     shared: Annotated[str, typer.Option(help="A folder that all nodes see; the run lies in it.")] = "",
     out: Annotated[Path | None, typer.Option(help="A folder to write the file into; without it, it is shown.")] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the job and of the run's folder; by default the recipe's.")
+        str | None, typer.Option(help="The name of the job and of the run's folder; by default the recipe's.")
     ] = None,
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
     gpus: Annotated[int, typer.Option(min=1, help="GPUs of each.")] = 1,
@@ -39,7 +39,7 @@ def launch(
     context: Annotated[
         int | None, typer.Option(min=2, help="Tokens of prompt and answer; by default 1024 more than the answer's.")
     ] = None,
-    port: Annotated[int, typer.Option(min=1024, help="Of a node's first server.")] = 8000,
+    port: Annotated[int, typer.Option(min=1024, help="The port of a node's first server.")] = 8000,
     setup: Annotated[str, typer.Option(help="Shell lines for each node, such as `source venv/bin/activate`.")] = "",
     vllm: Annotated[str, typer.Option(help="The command that starts a server.")] = "vllm serve",
     image: Annotated[str | None, typer.Option(help="A container's image.")] = None,

@@ -20,7 +20,9 @@ T = TypeVar("T")
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as steps=50.")]
 TaskSettings = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as data=my.jsonl.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Checkpoint = Annotated[str | None, typer.Option(help="Of a run: best (save.best), or a step; by default its end.")]
+Checkpoint = Annotated[
+    str | None, typer.Option(help="A run's checkpoint: best (save.best), or a step; by default its end.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

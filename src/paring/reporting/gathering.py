@@ -51,7 +51,7 @@ class Tuned:
 
     @property
     def choice(self) -> str:
-        """What was chosen, in words."""
+        """The choice, in words."""
         return setting_words(self.value if isinstance(self.value, Mapping) else {self.key: self.value})
 
 

@@ -31,7 +31,7 @@ class Best:
         return cls(step, figure, float(str(measured[figure])))
 
     def beats(self, other: "Best | None") -> bool:
-        """Of equals the earlier is the best."""
+        """Whether this one is better; among equals the earlier stays the best."""
         if other is None:
             return True
         return self.value > other.value if self.figure == "accuracy" else self.value < other.value

@@ -56,7 +56,7 @@ def cells(study: Study) -> list[StudyCell]:
 
 
 def first_trials(study: Study) -> dict[str, list[TuningTrial]]:
-    """What each cell tries before any score is known, by str(cell)."""
+    """The trials of each cell before any score is known, by str(cell)."""
     return {str(cell): study.tune.tried([]) for cell in cells(study)} if study.tune else {}
 
 

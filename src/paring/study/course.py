@@ -47,7 +47,7 @@ class Course:
     study: Study
     folder: StudyFolder
     trials: dict[str, list[TuningTrial]] = field(init=False)
-    """What each cell has tried or is to try next, by str(cell)."""
+    """The trials that each cell has made or makes next, by str(cell)."""
     tuning: list[PlannedRun] = field(init=False)
     final: list[PlannedRun] = field(init=False)
     chosen: dict[str, TunedValue] = field(default_factory=dict)

@@ -147,7 +147,7 @@ def _shown(value: Json) -> str:
 
 
 def _notes(folder: RunFolder) -> Iterator[str]:
-    """What is not as it was when the run began, and may move the last bits."""
+    """Differences from the machine of the start that may move the last bits."""
     if folder.changes.is_file():
         yield f"inputs changed on the way ({folder.changes}); the rerun has the last of them from the beginning"
     first = next(iter(_rows(folder.starts)), {})

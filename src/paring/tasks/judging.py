@@ -116,7 +116,7 @@ def _share(judge: Judge, server: Server, question: JsonObject, kept: "Kept", nam
 
 
 def _name(judge: Judge, question: JsonObject) -> str:
-    """What a reply depends on, as a name."""
+    """All that a reply depends on, as a name."""
     whole = {"url": judge.url, "range": [judge.low, judge.high], **question}
     return sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

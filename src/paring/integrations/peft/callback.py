@@ -118,7 +118,7 @@ class L1raCallback(TrainerCallback):
         self._go_on(event, steps)
 
     def _go_on(self, event: RankEvent | None, steps: int) -> None:
-        """What the last rank event left behind: which components are new, and the weight of L1 on each."""
+        """The state after the last rank event: which components are new, and the weight of L1 on each."""
         if event is None:
             return
         weights = self.method.weights(event, steps) if isinstance(self.method, L1ra) else {}
