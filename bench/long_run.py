@@ -21,7 +21,7 @@ SECONDS_BETWEEN_LOOKS = 0.2
 
 @dataclass(frozen=True)
 class Look:
-    """What a process holds after a step: kilobytes in main memory, open descriptors, threads; bytes of its record."""
+    """A process after a step: kilobytes in main memory, open descriptors, threads; bytes of its record."""
 
     step: int
     resident_kb: int

@@ -21,9 +21,9 @@ from paring.tasks.chains import Chains
 LENGTH, ROWS, HELD_OUT = 32, 8, 64
 """Tokens of a row, rows of a step, rows of a measurement."""
 NORM = 5.0
-"""Of equal norm: the singular values of a planted update are so many times the root mean square of its weight's."""
+"""With equal norm, the singular values of a planted update are so many times the root mean square of its weight's."""
 FUNCTION = 0.03
-"""Of equal function: KL in nats a token of each planted component alone, to second order."""
+"""With equal function, this is the KL in nats a token of each planted component alone, to second order."""
 RANKS = {
     "scattered": (12, 8, 6, 4, 2, 2),
     "layer": (12, 8, 5, 4, 2, 2, 1),
@@ -36,7 +36,7 @@ RANKS = {
 
 @dataclass(frozen=True)
 class World:
-    """What all runs of a process share: the base, and a long row of the text that it was trained on."""
+    """Shared by all runs of a process: the base, and a long row of the text that it was trained on."""
 
     policy: Policy
     text_N: Tensor

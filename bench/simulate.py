@@ -106,7 +106,7 @@ def course(
 
 
 def measured(folder: Path) -> tuple[list[list[float]], list[float]]:
-    """Of each step of a run: the longest answer to each problem in tokens, and the seconds of training."""
+    """For each step of a run: the longest answer to each problem in tokens, and the seconds of training."""
     longest: defaultdict[int, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in _rows(folder / "samples.jsonl"):
         group = longest[row["step"]]

@@ -1,4 +1,4 @@
-"""What the gradients of a run say of components and modules: numbers that follow each step, and move with the ranks."""
+"""Sensitivities of components and modules by the gradients of a run: they follow each step, and move with the ranks."""
 
 from collections.abc import Mapping
 from math import sqrt

@@ -1,4 +1,4 @@
-"""What the components of an adapter do to the function, from the inputs of its module and the gradients that reach it.
+"""The effect of an adapter's components on the function, from the inputs of its module and the gradients that reach it.
 
 To second order, an update delta of a module's weight changes the policy by KL = 1/2 tr(delta' D delta X) nats a token,
 with X = E[x x'] over the module's inputs and D = E[d d'] over the gradients d of log-probs with respect to its outputs:

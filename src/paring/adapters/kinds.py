@@ -146,7 +146,7 @@ class L1raReference(Beginning):
         return True
 
     def plan(self, gates: Gates, *, matrices_lr: float) -> RankPlan:
-        """What moves, in a run whose matrices learn at this rate."""
+        """The part that moves ranks, in a run whose matrices learn at this rate."""
         return plan_as_reference(
             gates, budget=self.rank * len(gates), threshold=matrices_lr * self.l1 + self.prune_below
         )

@@ -28,7 +28,7 @@ AGGREGATIONS = {
     "constant": "seq-mean-token-sum-norm",
     "sum": "seq-mean-token-sum",
 }
-"""What verl calls our reducers."""
+"""Our reducers by the names of verl."""
 
 
 @dataclass(frozen=True)
