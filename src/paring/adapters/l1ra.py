@@ -103,7 +103,7 @@ class L1ra(Beginning):
         return Level(worth_R, fresh, self.price(inputs + outputs), max(most, len(worth_R)))
 
     def plan(self, levels: Levels, *, step: int, steps: int) -> RankPlan:
-        """What moves after step `step` of `steps`."""
+        """The moves after step `step` of `steps`."""
         return plan_by_water(levels, budget=self._budget(levels, step, steps), floor=self.floor)
 
     def weights(self, event: RankEvent, steps: int) -> dict[str, tuple[float, ...]]:

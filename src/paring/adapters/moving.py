@@ -79,7 +79,7 @@ def move_ranks(
 
 
 def _worth_of_kept(adapters: Adapters, seen: Mapping[str, Seen], plan: RankPlan) -> dict[str, tuple[float, ...]]:
-    """What the components that stay are worth, without those that go."""
+    """The worth of the components that stay, without those that go."""
     kept = {path: plan.moves[path].kept if path in plan.moves else range(one.rank) for path, one in adapters.items()}
     return {path: seen[path].only(places).worth_R() for path, places in kept.items()}
 

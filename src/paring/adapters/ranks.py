@@ -1,4 +1,4 @@
-"""What moves at a rank event: the plan, how the paper's code makes it, and the record of an event."""
+"""The moves of a rank event: the plan, how the paper's code makes it, and the record of an event."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -79,7 +79,7 @@ def nominated(levels: Levels, *, budget: int, floor: int) -> dict[str, tuple[flo
 
 @dataclass
 class _Pool:
-    """What is kept of each module, what is free of the budget, and the last component of each module in a heap."""
+    """The components kept of each module, the free part of the budget, and each module's last component in a heap."""
 
     levels: Levels
     floor: int

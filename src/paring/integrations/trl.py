@@ -19,7 +19,7 @@ from paring.maths.objective import LogProbs, Objective, Totals
 from paring.maths.selection import TokensOfBatch
 
 VERSION = "1.16"
-"""What is replaced here is not TRL's public interface, and another version may have another."""
+"""The methods replaced here are not TRL's public interface, and may differ in another version."""
 Inputs = dict[str, Any]
 """A batch of TRL's by name."""
 

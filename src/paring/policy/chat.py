@@ -164,7 +164,7 @@ def opened_text(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]) -> st
 
 
 def _opened(prompt: str, before: Sequence[Turn]) -> Opening | None:
-    """What the template begins of the answer in a prompt: not what the last turn ends with."""
+    """The beginning of the answer that the template writes into a prompt: not the end of the last turn."""
     asked = str(before[-1].get("content") or "").strip() if before else ""
     return None if asked and prompt.rstrip().endswith(asked) else opening(prompt)
 

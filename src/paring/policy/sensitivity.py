@@ -1,4 +1,4 @@
-"""What each adapter does to the policy: a pass forward and back over tokens that the policy draws itself."""
+"""The effect of each adapter on the policy: a pass forward and back over tokens that the policy draws itself."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -31,7 +31,7 @@ Spelling = Callable[[Turn], dict[str, Json]]
 
 @dataclass(frozen=True)
 class Opening:
-    """What a prompt begins of the answer: its text, and where it is; the tags, and whether both are there."""
+    """The beginning of the answer in a prompt: its text, and where it is; the tags, and whether both are there."""
 
     text: str
     start: int

@@ -1,4 +1,4 @@
-"""What adapters of fixed ranks do to the function, as people read it and as plain values."""
+"""The effect of adapters of fixed ranks on the function, as people read it and as plain values."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,6 @@ class FunctionMap:
 
 
 def _map(part: Part | Module) -> list[str]:
-    """What its updates do, what random ones of their norm would, and how many times as much it is."""
+    """The effect of its updates, that of random ones of their norm, and the ratio of the two."""
     worth, null = part.worth or 0.0, part.null or 0.0
     return [f"{worth:#.3g}", f"{null:#.3g}", f"{worth / null:.2f}" if null else "-"]

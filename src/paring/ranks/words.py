@@ -225,5 +225,5 @@ def _growth(part: Part) -> str:
 
 
 def _map(part: Part | Module) -> list[str]:
-    """What its updates do, and what random ones of their norm would."""
+    """The effect of its updates, and that of random ones of their norm."""
     return ["-" if value is None else f"{value:#.3g}" for value in (part.worth, part.null)]

@@ -28,7 +28,7 @@ _leave = os._exit
 
 
 _one_at_a_time = threading.RLock()
-"""What is put back afterwards belongs to the process: calls from several threads follow one another."""
+"""Everything that is put back afterwards belongs to the process: calls from several threads follow one another."""
 
 _left: list[threading.Thread] = []
 """Threads that code of the user's has left running."""

@@ -1,4 +1,4 @@
-"""What each adapter of a run does to the function, measured now: the map of adapters whose ranks are fixed."""
+"""The effect of each adapter of a run on the function, measured now: the map of adapters whose ranks are fixed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from paring.training.sft_setup import labelled
 from paring.types import Key
 
 PROBLEMS, ANSWERS = 8, 4
-"""Of a run by reinforcement: training problems, and the answers that the policy gives to each."""
+"""For a run by reinforcement: training problems, and the answers that the policy gives to each."""
 EXAMPLES = 32
 """Held-out examples of a supervised run."""
 

@@ -56,7 +56,7 @@ class TaskData(OwnData):
     judge: Judge | None = None
 
     def reference(self, problem: Problem) -> str:
-        """What the judge is shown of a problem's right answer; nothing where it is empty."""
+        """The part of a problem's right answer that the judge is shown; nothing where it is empty."""
         return problem.gold
 
     def judge_questions(self, judge: Judge, groups: Sequence[Group]) -> list[list[JsonObject]]:

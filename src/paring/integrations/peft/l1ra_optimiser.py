@@ -104,7 +104,7 @@ class Following:
         self.optimizer.state.clear()
 
     def _held(self, path: str) -> Iterator[tuple[dict[str, Any], str]]:
-        """What is held of each parameter of an adapter, where it can follow."""
+        """The state held for each parameter of an adapter, where it can follow."""
         one = self.adapters[path]
         assert one.c_R is not None, f"{path} has no gates"
         for parameter, last in zip((one.A_RI, one.B_OR, one.c_R), RANK_AXIS, strict=True):
