@@ -60,6 +60,15 @@ def reward(completions, **_):
     return [1.0 if "1" in text else 0.0 for text in completions]
 """
 
+JUDGED = """
+import os
+
+def reward(completions, **_):
+    with open({told!r}, "a") as file:
+        file.write("".join(os.environ.get("RANK", "-") + " " for _ in completions))
+    return [1.0 if "1" in text else 0.0 for text in completions]
+"""
+
 
 def rows(folder, name="metrics.jsonl"):
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
@@ -126,16 +135,28 @@ def test_two_processes_train_what_one_does(name, overrides, alone, paring_child,
     assert json.loads((two / "result.json").read_text())["processes"] == 2
 
 
-def test_the_first_process_asks_servers_for_all(paring_child, tmp_path):
+def test_each_process_asks_servers_for_its_problems(paring_child, tmp_path):
+    """The first one publishes; equal keys give equal tokens, whoever asks."""
+    judged = tmp_path / "judged"
+    (tmp_path / "reward.py").write_text(JUDGED.format(told=str(judged)))
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps({"prompt": f"{n}+1="}) + "\n" for n in range(24)))
+    task = [f"task.reward={tmp_path / 'reward.py'}:reward", f"task.data={tmp_path / 'data.jsonl'}"]
     with Listening(Reference()) as server:
-        served = [*RL, "rollout.engine=served", f"rollout.servers=['{server.url}']", "steps=2", "rollout.sync_every=2"]
+        served = [*RL, *EVERYTHING, *task, "rollout.engine=served", f"rollout.servers=['{server.url}']", "steps=3"]
         assert paring_child(*served, "--out", tmp_path / "one").code == 0
+        alone = judged.read_text().split()
+        judged.unlink()
         first, second = paring_child(*served, "--out", tmp_path / "two", ranks=2)
         assert (first.code, second.code, second.output) == (0, 0, ""), first.output + second.output
         assert not server.reference.loaded and not (tmp_path / "two" / "published").exists()
+    shares = judged.read_text().split()
+    assert len(shares) == len(alone) and abs(shares.count("0") - shares.count("1")) <= len(shares) / 4
     answers = [[row["completion"] for row in rows(tmp_path / run, "samples.jsonl")] for run in ("one", "two")]
     assert answers[0] == answers[1]
     assert apart(tmp_path / "one", tmp_path / "two") < 1e-5
+    one, two = (rows(tmp_path / run) for run in ("one", "two"))
+    assert [row["redrawn"] for row in one] == [row["redrawn"] for row in two] and any(row["redrawn"] for row in one)
+    assert all(0 < row["canary_gap"] < 1e-3 for row in two)
 
 
 def test_supervised(paring_child, tmp_path):

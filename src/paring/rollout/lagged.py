@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from paring.adapters.attach import Adapters
 from paring.adapters.earlier import EarlierAdapters, PastAdapters
 from paring.rollout.engine import Engine, Sampling
+from paring.rollout.served.published_policy import PublishedPolicy
+from paring.rollout.served.served_engine import ServedEngine
 from paring.types import Group, Key, Problem
 
 
@@ -30,10 +32,22 @@ class LaggedEngine:
         """See EarlierAdapters."""
         return self.earlier.older
 
+    def of_step(self, step: int) -> "LaggedEngine | PublishedPolicy":
+        """What samples the answers of step `step`. Each process of a run calls it, since servers are given the policy
+        by all of them together."""
+        self.earlier.begin(step)
+        if not isinstance(self.engine, ServedEngine):
+            return self
+        with self._as_it_was():
+            return self.engine.publish()
+
+    def _as_it_was(self) -> AbstractContextManager[None]:
+        return self.older() if self.older else nullcontext()
+
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
         """See Engine."""
         self.earlier.begin(key.step)
-        with self.older() if self.older else nullcontext():
+        with self._as_it_was():
             return self.engine.sample(problems, group_size, sampling, key)
 
     @contextmanager

@@ -160,12 +160,10 @@ def collect(
     """The groups of step `key.step`. Under redraws, problems whose answers are all right, or all wrong, or get the same
     reward, are replaced by others of the training split; those that are still so in the end stay. Which others is a
     function of (seed, step) alone, and none is sampled twice in a step. Each process of the world samples and judges
-    its share, or the first one all of it where servers sample, and knows all groups in the end. `engine`: what samples
-    in place of the setup's sampler. Raises as Engine.sample."""
-    if engine is None:
-        setup.sampler.earlier.begin(key.step)  # also on a process that samples nothing
-    sampler = engine or setup.sampler
-    share = world.by_first if rollout.engine == "served" else world.shared
+    its share, and knows all groups in the end. `engine`: what samples in place of the setup's sampler. Raises as
+    Engine.sample."""
+    with watch("rollout"):
+        sampler = engine or setup.sampler.of_step(key.step)
     group_size = 1 if setup.objective.from_solutions else rollout.group_size
     by_verdict = rollout.redraw_by == "correct"
 
@@ -181,7 +179,7 @@ def collect(
 
     def sampled(problems: Sequence[Problem]) -> tuple[list[Group], list[list[Score]]]:
         with nullcontext() if world.is_first else watch("rollout"):
-            found = share(problems, answered, plain=plain_answered, read=read_answered)
+            found = world.shared(problems, answered, plain=plain_answered, read=read_answered)
         return [group for group, _ in found], [scores for _, scores in found]
 
     place_of_step = {"seed": key.seed, "step": key.step}

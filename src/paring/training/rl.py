@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from paring.evaluation.items import Item
-from paring.evaluation.measuring import measure
+from paring.evaluation.measuring import Evaluation, measure
 from paring.maths.objective import Objective, steered
 from paring.runtime.folder import RunFolder
 from paring.runtime.gpu import stopwatch
@@ -23,7 +23,7 @@ from paring.training.setup import Setup, in_words, prepare
 from paring.training.shares import check_dropout, check_processes
 from paring.training.update import Worth, first_pass, improve
 from paring.training.world import ALONE, World
-from paring.types import Json, Key
+from paring.types import Json, Key, Split
 
 
 def train(
@@ -37,15 +37,18 @@ def train(
 ) -> Result:
     """Reinforcement learning in `folder`. See `method.train`."""
     world.together(lambda: check_processes(run, world.size))
-    setup = world.together(lambda: prepare(run, screen.note, folder=folder.path, asks=world.is_first))
+    setup = prepare(run, screen.note, folder=folder.path, world=world)
     world.together(lambda: check_dropout(setup.policy.adapters, world.size))
     optimiser = optimiser_of(run, setup.policy, run.steps * run.rollout.optimiser_steps)
     greedy = replace(run.rollout.sampling, temperature=0.0)
-    share = world.by_first if run.rollout.engine == "served" else world.shared
-    divide = partial(share, plain=Item.as_plain, read=lambda _, plain: Item.from_plain(plain))
-    measured = partial(measure, setup.engine, run.task, sampling=greedy, left_out=setup.left_out, divide=divide)
-    test = partial(measured, "test", limit=run.evaluate.limit)
-    validate = partial(measured, "validation", limit=run.evaluate.validation_limit)
+    divide = partial(world.shared, plain=Item.as_plain, read=lambda _, plain: Item.from_plain(plain))
+
+    def measured(split: Split, limit: int) -> tuple[Evaluation, list[Item]]:
+        engine = setup.measuring_engine()
+        return measure(engine, run.task, split, limit=limit, sampling=greedy, left_out=setup.left_out, divide=divide)
+
+    test = partial(measured, "test", run.evaluate.limit)
+    validate = partial(measured, "validation", run.evaluate.validation_limit)
     teacher = setup.teaching.earlier if setup.teaching else None
     trained = Trained(setup.policy, optimiser, setup.sampler, teacher)
     opened = Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step, world=world)
@@ -121,7 +124,7 @@ def rl_step(
         **update.measures,
         "learning_rate": lr,
         **rank_metrics(setup.policy.adapters),
-        **setup.serving_metrics(),
+        **setup.serving_metrics(world),
         **collected.speed(update, watch.seconds),
     }
     probe = partial(first_pass, setup.policy, worth, run.optimiser.tokens_per_pass)

@@ -1,7 +1,6 @@
 """The engine of a run: the policy in this process, or the servers that its recipe names."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
@@ -11,65 +10,40 @@ from paring.adapters.kinds import Adapter, Dora, L1ra, Lora
 from paring.adapters.peft_reading import read_peft_folder
 from paring.policy.chat import prompts_tokens
 from paring.policy.model import Policy
-from paring.rollout.engine import Reproduces, Sampling
 from paring.rollout.local import LocalEngine
 from paring.rollout.served.connecting import connect
 from paring.rollout.served.published import Shelf
 from paring.rollout.served.served_engine import ServedEngine
 from paring.training.config import Run
-from paring.types import Group, Key, Problem
+from paring.training.world import World
+from paring.types import Problem
+
+RunEngine = LocalEngine | ServedEngine
 
 
-@dataclass(frozen=True)
-class FirstEngine:
-    """Stands for the servers on all processes of a run but the first, which alone asks them."""
-
-    @property
-    def reproduces(self) -> Reproduces:
-        return "tokens"
-
-    def publish(self) -> "FirstEngine":
-        """See Engine."""
-        return self
-
-    def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
-        raise AssertionError("servers are asked by the first process alone")
-
-
-RunEngine = LocalEngine | ServedEngine | FirstEngine
-
-
-def engine_of(
-    run: Run,
-    policy: Policy,
-    problems: Sequence[Problem],
-    folder: Path,
-    note: Callable[[str], object],
-    *,
-    asks: bool = True,
-) -> RunEngine:
-    """The engine that samples and evaluates. `problems`: those that the run can put; `folder`: the run's; `asks`:
-    whether servers are asked by this process.
-
-    Servers are checked against the run first. Raises ValueError."""
+def servers_of(
+    run: Run, policy: Policy, problems: Sequence[Problem], folder: Path, note: Callable[[str], object], world: World
+) -> ServedEngine:
+    """The servers that sample and evaluate, checked against the run. `problems`: those that the run can put; `folder`:
+    the run's. All processes of the run call it. Raises ValueError."""
     rollout = run.rollout
-    if rollout.engine == "local":
-        return LocalEngine(policy, rows=rollout.rows)
-    if isinstance(run.adapter, Dora):
-        raise ValueError('adapter.kind = "dora": vLLM serves no DoRA; set rollout.engine = "local", or train LoRA')
-    if not asks:
-        return FirstEngine()
-    longest = max(map(len, prompts_tokens(policy.tokenizer, [problem.messages for problem in problems])))
+
+    def longest() -> int:
+        if isinstance(run.adapter, Dora):
+            raise ValueError('adapter.kind = "dora": vLLM serves no DoRA; set rollout.engine = "local", or train LoRA')
+        return max(map(len, prompts_tokens(policy.tokenizer, [problem.messages for problem in problems])))
+
     return connect(
         policy,
         shelf_of(run, folder),
         rollout.servers,
-        longest=longest + rollout.max_new_tokens,
+        longest=world.together(longest) + rollout.max_new_tokens,
         rank=largest_rank(run.adapter, policy),
         tolerance=None if rollout.canary == "auto" else rollout.canary,
         patience=rollout.patience,
         keep=rollout.versions,
         note=note,
+        meeting=world,
     )
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from paring.policy.chat import prompts_tokens
 from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.policy.tokens import check_rows, embedding_rows
-from paring.rollout.engine import Rollout, check_length
+from paring.rollout.engine import Engine, Rollout, check_length
 from paring.rollout.gap import SamplingGap, is_exact, sampling_gap
 from paring.rollout.lagged import LaggedEngine
 from paring.rollout.local import LocalEngine, check_decodes
@@ -30,15 +30,16 @@ from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.machine import all_cpus, most_threads, threads_for
 from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
 from paring.tasks.base import Task
-from paring.tasks.judge import PART
 from paring.tasks.mixture import Generated, Mixture, by_label, own_data_of
-from paring.tasks.own_data import OwnData, TaskData
+from paring.tasks.own_data import OwnData
 from paring.training.config import AnyRun, Run
 from paring.training.draws import problems_of_run
-from paring.training.run_engine import RunEngine, engine_of
+from paring.training.run_engine import RunEngine, servers_of
 from paring.training.sampler import check_sampler, sampler_of
 from paring.training.start import attach_adapters
+from paring.training.task_checks import check_splits, check_weights
 from paring.training.teaching import Teaching, open_teaching
+from paring.training.world import ALONE, World
 from paring.types import Json, Key, Problem
 
 NOTE_SECONDS = 2.0
@@ -81,9 +82,19 @@ class Setup:
         finally:
             self.engine.close()
 
-    def serving_metrics(self) -> dict[str, float]:
-        """Metrics of the servers for the journal; nothing without any."""
-        return self.engine.tally.taken() if isinstance(self.engine, ServedEngine) else {}
+    def measuring_engine(self) -> Engine:
+        """What answers one measurement, as the policy is. Each process of a run calls it, since servers are given the
+        policy by all of them together."""
+        return self.engine.publish() if isinstance(self.engine, ServedEngine) else self.engine
+
+    def serving_metrics(self, world: World) -> dict[str, float]:
+        """Metrics of the servers for the journal, over all processes; nothing without any."""
+        if not isinstance(self.engine, ServedEngine):
+            return {}
+        own = self.engine.tally.taken()
+        gaps = world.joined(torch.tensor([own["canary_gap"]], dtype=torch.float64))
+        [again] = world.sum(own["asked_again"])
+        return own | {"canary_gap": float(gaps.max()), "asked_again": again}
 
     @property
     def first_metrics(self) -> dict[str, Json]:
@@ -92,12 +103,21 @@ class Setup:
         return metrics | ({"notes": list(self.notes)} if self.notes else {})
 
 
-def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Path(), asks: bool = True) -> Setup:
+def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Path(), world: World = ALONE) -> Setup:
     """Read the data, load the model, attach the adapters, and check that every prompt of the run fits, and the servers
-    that sample, if any do; where that takes long, it is said by `note`. `folder`: the run's;
-    `asks`: whether servers are asked by this process.
+    that sample, if any do; where that takes long, it is said by `note`. `folder`: the run's; `world`: its processes,
+    all of which call it.
 
     Raises ValueError, or FileNotFoundError for data that is not there."""
+    setup, put = world.together(lambda: _checked(run, note))
+    if run.rollout.engine == "local":
+        return setup
+    engine = servers_of(run, setup.policy, put, folder, note, world)
+    return replace(setup, engine=engine, sampler=sampler_of(run, setup.objective, setup.policy, engine))
+
+
+def _checked(run: Run, note: Callable[[str], object]) -> tuple[Setup, list[Problem]]:
+    """All but the servers, and the problems that the run can put."""
     ask_for_large_pages()  # before an objective of the user's own is tried on tensors
     objective = run.objective.opened()
     objective.check(run.rollout.group_size)
@@ -107,8 +127,8 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
     if not problems or not tested:
         raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
     if not isinstance(run.task, Generated):
-        _check_splits(run.task, problems, [*tested, *validated])
-    _check_weights(run.task, run.rewards, [own[0] for own in by_label(run.task, problems).values()])
+        check_splits(run.task, problems, [*tested, *validated])
+    check_weights(run.task, run.rewards, [own[0] for own in by_label(run.task, problems).values()])
     policy, notes = load_policy(run)
     policy = check_decodes(policy)
     if run.rollout.only is not None:
@@ -135,9 +155,8 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
     teaching = open_teaching(objective, policy, run)
     if teaching and (faults := list(_too_long(teaching.policy, drawn, run.rollout.max_new_tokens, note).values())):
         raise ValueError(f"the teacher: {faults[0] if len(faults) == 1 else faults_in_words(faults)}")
-    engine = engine_of(run, policy, put, folder, note, asks=asks)
-    gap = None
-    if not objective.from_solutions and not is_exact(policy) and isinstance(engine, LocalEngine):
+    engine, gap = LocalEngine(policy, rows=run.rollout.rows), None
+    if not objective.from_solutions and not is_exact(policy) and run.rollout.engine == "local":
         gap = sampling_gap(engine, policy, drawn, run.rollout.max_new_tokens)
         notes.append(str(gap))
     if objective.from_solutions:
@@ -145,7 +164,7 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
     sampler = sampler_of(run, objective, policy, engine)
     left_out, skipped = frozenset(long), [*skipped, *long.values()]
     given = policy, run.task, run.rewards, problems, objective, engine, sampler
-    return Setup(*given, skipped, left_out, gap, notes, teaching)
+    return Setup(*given, skipped, left_out, gap, notes, teaching), put
 
 
 def redraws(rollout: Rollout, objective: Objective) -> int:
@@ -212,26 +231,3 @@ def _too_long(
 
 def _without(problems: Sequence[Problem], left_out: Mapping[str, RowFault]) -> Sequence[Problem]:
     return [problem for problem in problems if problem.id not in left_out] if left_out else problems
-
-
-def _check_splits(task: Task, problems: Sequence[Problem], held_out: Sequence[Problem]) -> None:
-    """Raises ValueError where a prompt is trained on and measured: the measurement would be of memory."""
-    trained = {str(problem.messages): problem.id for problem in problems}
-    shared = [problem.place or problem.id for problem in held_out if str(problem.messages) in trained]
-    if shared:
-        raise ValueError(
-            f"task {task.name}: {len(shared)} of {len(held_out)} held-out problems have prompts that are trained on "
-            f"({', '.join(shared[:5])}): give the splits different problems"
-        )
-
-
-def _check_weights(task: Task, weights: Mapping[str, float], problems: Sequence[Problem]) -> None:
-    """A task gives the same parts whatever the text, so those of an empty one are all; `problems`: one of each task."""
-    scores = [task.score(problem, "") for problem in problems] if weights else []
-    parts = dict.fromkeys(name for score in scores for name in score.parts)
-    if any(isinstance(own, TaskData) and own.judge is not None for own, _ in own_data_of(task, problems)):
-        parts[PART] = None
-    for name in weights:
-        if name not in parts:
-            known = ", ".join(parts)
-            raise ValueError(f"rewards.{name}: the rewards of task {task.name} have no such part, only {known}")

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from pydantic import TypeAdapter
 
 from paring.policy.model import Policy
 from paring.policy.packing import packed
@@ -24,6 +25,14 @@ class Continuation:
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
+
+    def as_plain(self) -> Json:
+        return {"tokens": list(self.tokens), "logprobs": list(self.logprobs)}
+
+    @classmethod
+    def from_plain(cls, plain: Json) -> "Continuation":
+        """The inverse of `as_plain`, which a process of this run has called."""
+        return TypeAdapter(cls).validate_python(plain, strict=False)
 
 
 class WrongPolicy(EngineFailed):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 
 from paring.policy.loading import base_name
 from paring.policy.model import Policy
@@ -13,9 +14,11 @@ from paring.rollout.engine import EngineFailed
 from paring.rollout.served import routes
 from paring.rollout.served.fleet import Member
 from paring.rollout.served.launching import KEY, ChildServer, ServerPlan, free_port
+from paring.rollout.served.meeting import NOBODY_ELSE, Meeting
 from paring.rollout.served.published import Shelf
 from paring.rollout.served.served_engine import ServedEngine
 from paring.runtime.client import Away, Server, ServerFault
+from paring.types import Json
 
 ASK_SECONDS, PAUSE, NOTE_SECONDS = 10.0, 0.5, 30.0
 IN_FP32, IN_LESS = 1e-3, 0.1
@@ -35,12 +38,14 @@ def connect(
     patience: float,
     keep: int = 2,
     note: Callable[[str], object] = str,
+    meeting: Meeting = NOBODY_ELSE,
 ) -> ServedEngine:
     """An engine that samples from `policy` by the servers at these addresses, or by one that is started here.
 
     longest    tokens of prompt and answer together, at most
     rank       the largest that an adapter of the run may come to have
     keep       versions that are in use at once
+    meeting    of the processes that train together, all of which connect; without addresses it is one alone
 
     Each server is given the adapters of this moment at that rank, and proved. Raises ValueError where one does not
     answer within `patience` seconds, speaks another API, has another base, no room or no adapters, or does not see the
@@ -51,15 +56,10 @@ def connect(
     if child is not None:
         note("starting vLLM on this machine, which takes a minute or so ...")
     key = os.environ.get(KEY) if child is None else child.key
+    servers = [Server(url, key) for url in urls or [child.url if child else ""]]
     try:
-        members = [_member(Server(url, key), child, patience, note) for url in urls or [child.url if child else ""]]
-        for member in members:
-            if member.context < longest:
-                raise ValueError(
-                    f"{member.server.url} holds {member.context} tokens, and a prompt with its answer takes up to "
-                    f"{longest}: start it with --max-model-len {longest}, or lower rollout.max_new_tokens"
-                )
-        engine = ServedEngine(policy, members, shelf, tolerance, patience, keep)
+        members = _members(servers, child, longest, patience, note, meeting)
+        engine = ServedEngine(policy, members, shelf, tolerance, patience, keep, meeting=meeting)
         with shelf.visiting():
             try:
                 engine.prove_all(rank)
@@ -91,6 +91,30 @@ def _started(policy: Policy, base: str, longest: int, rank: int, keep: int) -> C
     share = SHARED_GPU if on_gpu else None
     plan = ServerPlan(path, dtype, longest, rank, keep, port=port, on_gpu=on_gpu, gpu_share=share)
     return ChildServer(plan.command(), plan.environment(), port)
+
+
+def _members(
+    servers: Sequence[Server],
+    child: ChildServer | None,
+    longest: int,
+    patience: float,
+    note: Callable[[str], object],
+    meeting: Meeting,
+) -> list[Member]:
+    """The servers, once the first process has found all of them. Raises ValueError where one has too little room."""
+
+    def found() -> Json:
+        members = [_member(server, child, patience, note) for server in servers]
+        for member in members:
+            if member.context < longest:
+                raise ValueError(
+                    f"{member.server.url} holds {member.context} tokens, and a prompt with its answer takes up to "
+                    f"{longest}: start it with --max-model-len {longest}, or lower rollout.max_new_tokens"
+                )
+        return [[member.base, member.context] for member in members]
+
+    told = TypeAdapter(list[tuple[str, int]]).validate_python(meeting.from_first(found))
+    return [Member(server, *one, child=child) for server, one in zip(servers, told, strict=True)]
 
 
 def _member(server: Server, child: ChildServer | None, patience: float, note: Callable[[str], object]) -> Member:

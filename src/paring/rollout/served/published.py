@@ -86,7 +86,11 @@ class Shelf:
             write_peft_folder(staging, adapters, base_model=reference(self.base, folder), layout=layout)
             _pad(staging, rank)
             files = {path.name: path.read_bytes() for path in staging.iterdir()}
-        return Version(name, folder, f"{self.seen or self.place.resolve()}/{name}", files)
+        return Version(name, folder, self.seen_by_servers(name), files)
+
+    def seen_by_servers(self, name: str) -> str:
+        """The path of a version on the servers; of the base alone there is none."""
+        return f"{self.seen or self.place.resolve()}/{name}" if name else ""
 
     def names(self) -> list[str]:
         """The versions whose folders are there, also those that a killed process has left."""

@@ -4,21 +4,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import starmap
+from functools import partial
 from typing import TypeVar
 
 from paring.policy.model import Policy
-from paring.rollout.conversing import Prompts, sampled_with_replies
 from paring.rollout.engine import EngineFailed, Reproduces, Sampling
-from paring.rollout.local import completion_of
 from paring.rollout.served import routes
-from paring.rollout.served.answers import completion_question, seed_of, up_to_its_end
 from paring.rollout.served.canary import TOKENS, Continuation, canary_prompt, canary_question, check_gap, gap, scored
 from paring.rollout.served.fleet import TRIES, Asking, Member, ServerTally
+from paring.rollout.served.meeting import NOBODY_ELSE, Meeting
 from paring.rollout.served.published import Shelf, Version
-from paring.rollout.stopping import stops_of
+from paring.rollout.served.published_policy import PublishedPolicy
 from paring.runtime.client import Malformed, Refused, ServerFault
-from paring.types import Group, JsonObject, Key, Problem
+from paring.types import Group, Json, JsonObject, Key, Problem
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -30,7 +28,10 @@ class ServedEngine:
 
     A version of the adapters is loaded under a name made of its content, and proved: how a server continues a test
     prompt is scored by the policy. Each server repeats the proof after each call, before its answers are used.
-    `tolerance`, in nats, and `patience`, in seconds, are of Rollout; `keep` versions stay loaded."""
+    `tolerance`, in nats, and `patience`, in seconds, are of Rollout; `keep` versions stay loaded.
+
+    Where several processes train together, `meeting` is theirs: all of them publish and close, which the first does in
+    fact, and each asks servers for the answers that it wants."""
 
     policy: Policy
     members: Sequence[Member]
@@ -39,6 +40,7 @@ class ServedEngine:
     patience: float
     keep: int = 2
     tally: ServerTally = field(default_factory=ServerTally)
+    meeting: Meeting = NOBODY_ELSE
 
     def __post_init__(self) -> None:
         self.context = min(self.policy.context, *(member.context for member in self.members))
@@ -51,9 +53,10 @@ class ServedEngine:
     def reproduces(self) -> Reproduces:
         return "tokens"
 
-    def publish(self) -> "PublishedPolicy":
+    def publish(self) -> PublishedPolicy:
         """See Engine; it samples also while another thread trains. Raises EngineFailed, and NotFinite."""
-        return PublishedPolicy(self, self.version())
+        version = self.version()
+        return PublishedPolicy(self.policy, self.context, version, partial(self.answers, version), self.lock)
 
     def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
         """See Engine."""
@@ -66,17 +69,39 @@ class ServedEngine:
             name = self.shelf.name_of(self.policy, rank) if self.policy.adapters else ""
             version = self._versions.pop(name, None)
             if version is None:
-                version = self.shelf.write(self.policy, rank) if name else Version(name)
+                version = self.meeting.together(lambda: self._new(name, rank))
             self._versions[name] = version  # the newest stands last
             if version.expected is None:
-                [(reply, member)] = self._round([version], lambda one, _, stop: self._load(version, one, stop))
-                expected = scored(self.policy, self.canary, reply)
-                self._check(member, reply, expected)
-                version.expected = expected
-                member.proved.add(name)
+                version.expected = self._expected(version)
             self._retire()
         self.tally.publish_seconds += time.perf_counter() - start
         return version
+
+    def _new(self, name: str, rank: int) -> Version:
+        if name and self.meeting.is_first:
+            return self.shelf.write(self.policy, rank)
+        return Version(name, seen=self.shelf.seen_by_servers(name))
+
+    def _expected(self, version: Version) -> Continuation:
+        """What the policy says of a server's reply to the canary. Each process computes it, as the base may be divided
+        among them."""
+        given: list[Member] = []
+
+        def replied() -> Json:
+            [(reply, member)] = self._round([version], lambda one, _, stop: self._load(version, one, stop))
+            given.append(member)
+            return reply.as_plain()
+
+        reply = Continuation.from_plain(self.meeting.from_first(replied))
+
+        def proved() -> Continuation:
+            expected = scored(self.policy, self.canary, reply)
+            for member in given:
+                self._check(member, reply, expected)
+                member.proved.add(version.name)
+            return expected
+
+        return self.meeting.together(proved)
 
     def answers(
         self, version: Version, questions: Sequence[JsonObject], count: int, end: Callable[[Continuation], Continuation]
@@ -108,7 +133,11 @@ class ServedEngine:
     def prove_all(self, rank: int) -> None:
         """Let every server load the adapters of this moment, padded to this rank, and prove it. Raises EngineFailed."""
         version = self.version(rank)
-        self._round(self.members, lambda _, one, stop: self._ensure(version, one, stop))
+
+        def prove() -> None:
+            self._round(self.members, lambda _, one, stop: self._ensure(version, one, stop))
+
+        self.meeting.from_first(prove)
 
     def close(self) -> None:
         """Let servers forget what was published, and end those that were started here."""
@@ -118,6 +147,8 @@ class ServedEngine:
 
     def sweep(self) -> None:
         """Let servers forget what a killed process has published here, and remove it. The run's folder is locked."""
+        if not self.meeting.is_first:
+            return
         self.shelf.remove_staging()
         for name in set(self.shelf.names()) - self._versions.keys():
             self._forget(name)
@@ -127,7 +158,8 @@ class ServedEngine:
         with self.lock:
             for name in [name for name in self._versions if name]:
                 self._forget(name)
-        self.shelf.clear_away()
+        if self.meeting.is_first:
+            self.shelf.clear_away()
 
     def _round(
         self, questions: Sequence[Q], ask: Callable[[Member, Q, threading.Event], A]
@@ -198,45 +230,5 @@ class ServedEngine:
         self._versions.pop(name, None)
         for member in self.members:
             member.proved.discard(name)
-        if all([routes.unload(member.server, name) for member in self.members]):
+        if self.meeting.is_first and all([routes.unload(member.server, name) for member in self.members]):
             self.shelf.remove(name)
-
-
-@dataclass(frozen=True)
-class PublishedPolicy:
-    """Samples from one version, whatever training does later."""
-
-    engine: ServedEngine
-    version: Version
-
-    @property
-    def reproduces(self) -> Reproduces:
-        return "tokens"
-
-    def publish(self) -> "PublishedPolicy":
-        """See Engine."""
-        return self
-
-    def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
-        """See Engine. Where top_k or top_p restrict what can be drawn, the log-probs are those of the rest."""
-        policy, context = self.engine.policy, self.engine.context
-        return sampled_with_replies(self._answers, policy, context, problems, group_size, sampling, key)
-
-    def _answers(
-        self, problems: Sequence[Problem], prompts: Prompts, group_size: int, sampling: Sampling, key: Key
-    ) -> list[Group]:
-        """As `sample`, after prompts that are given as tokens."""
-        policy, stops = self.engine.policy, stops_of(self.engine.policy.tokenizer, sampling.stop)
-        count = 1 if sampling.temperature == 0 else group_size  # greedy answers are all the same
-        questions = [
-            completion_question(prompt, count, sampling, seed_of(key, problem, group_size), policy.ends)
-            for problem, prompt in zip(problems, prompts, strict=True)
-        ]
-        with self.version.used(self.engine.lock):
-            limit = sampling.max_new_tokens, policy.ends, stops
-            answers = self.engine.answers(self.version, questions, count, lambda one: up_to_its_end(one, *limit))
-        groups = []
-        for problem, prompt, replies in zip(problems, prompts, answers, strict=True):
-            drawn = ((policy, prompt, one.tokens, one.logprobs, sampling, stops) for one in replies)
-            groups.append(Group(problem, prompt, tuple(starmap(completion_of, drawn)) * (group_size // count)))
-        return groups
