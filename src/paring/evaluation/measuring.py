@@ -29,6 +29,9 @@ class Evaluate:
     """0: only before and after."""
     limit: Count = 500
     """Problems of the test split, at most."""
+    samples: CountOrZero = 0
+    """Answers to each of them that are sampled as in a rollout, beside the greedy one: pass@k, entropy, KL and length
+    before and after; 0: none."""
     validation_limit: Count = 200
     validation_at_end: bool = False
     """Also the validation split after training: what settings may be chosen by, where the test split may not."""

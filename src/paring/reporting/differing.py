@@ -6,7 +6,7 @@ from paring.runtime.text import one_line
 from paring.settings.recipes import flattened
 from paring.types import JsonObject
 
-NOT_A_DIFFERENCE = {"seed", "description", "evaluate.every", "save.every", "save.keep", "save.best"}
+NOT_A_DIFFERENCE = {"seed", "description", "evaluate.every", "evaluate.samples", "save.every", "save.keep", "save.best"}
 """Runs that differ in these alone are repetitions of one recipe."""
 ABSENT = "–"
 """Written where a recipe has no such setting."""

@@ -11,6 +11,7 @@ from paring.reporting.differing import setting_words, written
 from paring.reporting.findings import Findings, collapse_words
 from paring.reporting.gathering import Gathered
 from paring.reporting.passages import Passage
+from paring.reporting.sampled_answers import sampled_table
 from paring.runtime.tables import Table
 from paring.runtime.text import count_words, p_words, percent
 
@@ -25,6 +26,7 @@ def result_passages(findings: Findings) -> list[Passage]:
     passages = [declared_table(findings.declared)]
     for contest in findings.contests:
         passages.append(Passage(contest.title, table=_means(contest), strips=strips_of(contest)))
+        passages.append(Passage(table=sampled_table(contest)))
         within = [contrast for contrast in findings.contrasts if contrast.contest is contest]
         fold = f"{count_words(len(within), 'comparison')}, second less first"
         if within or not findings.gathered.declared:

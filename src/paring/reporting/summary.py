@@ -11,6 +11,7 @@ from paring.reporting.declared import DeclaredTest
 from paring.reporting.differing import NOT_A_DIFFERENCE, differing, shared
 from paring.reporting.findings import Findings
 from paring.reporting.gathering import Arm
+from paring.reporting.sampled_answers import sampled_as_plain
 from paring.reporting.series import SHOWN, last_tenth
 from paring.settings.recipes import flattened
 from paring.types import Json
@@ -67,6 +68,7 @@ def _contest(contest: Contest) -> dict[str, object]:
                 "before": standing.before,
                 "answers_sampled": standing.sampled,
                 **{name: standing.mean_of("after", name) for name in ("length", "truncated")},
+                **({"sampled": sampled} if (sampled := sampled_as_plain(standing)) else {}),
             }
             for standing in contest.standings
         ],

@@ -74,10 +74,11 @@ def tuning_runs(study: Study, trials: Mapping[str, Sequence[TuningTrial]]) -> li
 
 def final_runs(study: Study, chosen: Mapping[str, Settings]) -> list[PlannedRun]:
     """The runs that answer the question. `chosen`: the tuned settings by str(cell); where they are not known yet, the
-    first trial stands in for them. Raises RecipeError with all faults."""
+    first trial stands in for them. Seed by seed, so that a study which is cut short has whole seeds. Raises RecipeError
+    with all faults."""
     first = study.tune.tried([])[0].settings if study.tune else {}
     tuned = {str(cell): TuningTrial(chosen.get(str(cell), first), "", "") for cell in cells(study)}
-    parts = [(cell, tuned[str(cell)], seed) for cell in cells(study) for seed in study.seeds]
+    parts = [(cell, tuned[str(cell)], seed) for seed in study.seeds for cell in cells(study)]
     return _planned(study, "final", parts)
 
 
@@ -114,7 +115,7 @@ def _one(study: Study, stage: Stage, cell: StudyCell, trial: TuningTrial, seed: 
     overrides = _layered(study, cell) | trial.settings
     folder = folder_of(study, cell)
     if stage == "tune":
-        overrides["evaluate.validation_at_end"] = True
+        overrides |= {"evaluate.validation_at_end": True, "evaluate.samples": 0}
         folder += f"/{trial.folder}"
     overrides["seed"] = seed
     folder += f"/seed-{seed}"

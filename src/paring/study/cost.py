@@ -81,17 +81,17 @@ def shortened(run: AnyRun) -> AnyRun:
     elif isinstance(adapter, Allocated):
         adapter = replace(adapter, probe=1)
     less = {"every": 0, "limit": min(run.evaluate.limit, PROBLEMS)}
-    less |= {"validation_at_end": False} if isinstance(run, Run) else {}
+    less |= {"validation_at_end": False, "samples": 0} if isinstance(run, Run) else {}
     short = {"steps": STEPS, "save": replace(run.save, every=0), "evaluate": replace(run.evaluate, **less)}
     return replace(run, adapter=adapter, **short)
 
 
 def problems_measured(run: AnyRun) -> int:
-    """Held-out problems that a whole run answers."""
+    """Answers to held-out problems that a whole run gives."""
     during = run.steps // run.evaluate.every if run.evaluate.every else 0
     if not isinstance(run, Run):
         return (2 + during) * run.evaluate.limit
-    before_and_after = 2 * min(run.evaluate.limit, len(run.task.problems("test")))
+    before_and_after = 2 * (1 + run.evaluate.samples) * min(run.evaluate.limit, len(run.task.problems("test")))
     return before_and_after + (during + run.evaluate.validation_at_end) * run.evaluate.validation_limit
 
 

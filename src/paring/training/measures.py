@@ -152,9 +152,15 @@ def kl_of_sample(policy: Policy, groups: Sequence[Group], temperature: float, wo
 
 def _kl(policy: Policy, sample: Sequence[Shared], temperature: float, totals: Totals) -> float:
     """k3 to the reference, added up over a part of what the totals are of, and divided by their tokens."""
+    return float(per_token_mean(*k3_to_reference(policy, sample, temperature), totals))
+
+
+@torch.no_grad()
+def k3_to_reference(policy: Policy, sample: Sequence[Shared], temperature: float) -> tuple[Tensor, Tensor]:
+    """k3 of the policy to its reference at each token, in nats, and the mask of the tokens that count: [B, T]."""
     batch = pack(sample, policy.device)
     trunk = policy.trunk(batch)
     policy_BT = policy.log_probs(batch, temperature=temperature, trunk=trunk)
     with policy.reference():
         reference_BT = policy.log_probs(batch, temperature=temperature, trunk=trunk)
-    return float(per_token_mean(k3(reference_BT - policy_BT), batch.mask_BT, totals))
+    return k3(reference_BT - policy_BT), batch.mask_BT

@@ -51,18 +51,18 @@ class ShownAnswer:
 
 @dataclass(frozen=True)
 class Examined:
-    """An evaluation as plain values, and the first of its answers, if it has any."""
+    """An evaluation as plain values, with the part of sampled answers if it has one, and the first of its answers."""
 
     evaluation: Mapping[str, object]
     examples: list[ShownAnswer] = field(default_factory=list)
 
     @classmethod
-    def of(cls, evaluation: Evaluation, items: Sequence[Item]) -> "Examined":
+    def of(cls, evaluation: Evaluation, items: Sequence[Item], sampled: Mapping[str, Json]) -> "Examined":
         examples = [
             ShownAnswer(item.problem, item.question, item.gold, item.answers[0].text, item.answers[0].correct)
             for item in items[:EXAMPLES]
         ]
-        return cls(evaluation.as_plain(), examples)
+        return cls({**evaluation.as_plain(), **sampled}, examples)
 
 
 @dataclass

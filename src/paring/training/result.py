@@ -22,6 +22,7 @@ from paring.training.collapse import CollapseEvent
 from paring.training.config import AnyRun, Run
 from paring.training.heldout import HeldOutLoss
 from paring.training.progress import Examined, Progress, ShownAnswer
+from paring.training.sampled import Sampled
 from paring.types import Json
 
 LONGEST_ANSWER = 300
@@ -180,6 +181,7 @@ class _Accuracy:
     problems: int
     traits: dict[str, float]
     by: dict[str, dict[str, PartRate]] = field(default_factory=dict)
+    sampled: Sampled | None = None
 
     def __str__(self) -> str:
         return accuracy_words(self.accuracy, *self.interval)
@@ -194,14 +196,16 @@ def _of_rl(folder: str, values: Values) -> tuple[list[str], dict[str, str]]:
     )
     time = duration(values.training_seconds)
     line = f"accuracy {before} -> {after} on {after.problems} held-out problems{traits}; {time}"
-    by_task = [
+    more = [
         f"  {label}: {before.by['task'][label]} -> {part} on {part.problems}"
         for label, part in after.by.get("task", {}).items()
     ]
+    if before.sampled and after.sampled:
+        more.append(f"  sampled: {before.sampled} -> {after.sampled}")
     # One answer in full: the first that was wrong before and is right after, else the first of all.
     shown = next((one for one in values.examples if one.correct_after and not one.correct), values.examples[0])
     parts = {"question": shown.question, "before": shown.answer, "after": shown.after}
-    return [line, *by_task, *(f"  {name:<9} {visible(text, LONGEST_ANSWER)}" for name, text in parts.items())], {
+    return [line, *more, *(f"  {name:<9} {visible(text, LONGEST_ANSWER)}" for name, text in parts.items())], {
         f"paring samples {folder} --worst": "what it still gets wrong",
         f"paring eval {folder} --task {values.task}": "measure it again, or on another task",
     }

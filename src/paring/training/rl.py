@@ -19,11 +19,12 @@ from paring.training.pipeline import Pipeline
 from paring.training.progress import Examined, Progress, Trained
 from paring.training.rank_events import optimiser_of, rank_metrics
 from paring.training.result import Result
+from paring.training.sampled import sampled_part
 from paring.training.setup import Setup, in_words, prepare
 from paring.training.shares import check_dropout, check_processes
 from paring.training.update import Worth, first_pass, improve
 from paring.training.world import ALONE, World
-from paring.types import Json, Key, Split
+from paring.types import Json, Key
 
 
 def train(
@@ -42,13 +43,17 @@ def train(
     optimiser = optimiser_of(run, setup.policy, run.steps * run.rollout.optimiser_steps)
     greedy = replace(run.rollout.sampling, temperature=0.0)
     divide = partial(world.shared, plain=Item.as_plain, read=lambda _, plain: Item.from_plain(plain))
+    measured = partial(measure, task=run.task, left_out=setup.left_out, divide=divide)
+    tested = partial(measured, split="test", limit=run.evaluate.limit)
+    validated = partial(measured, split="validation", limit=run.evaluate.validation_limit)
+    sampled = partial(sampled_part, run, setup, tested, world)
 
-    def measured(split: Split, limit: int) -> tuple[Evaluation, list[Item]]:
-        engine = setup.measuring_engine()
-        return measure(engine, run.task, split, limit=limit, sampling=greedy, left_out=setup.left_out, divide=divide)
+    def test() -> tuple[Evaluation, list[Item]]:
+        return tested(setup.measuring_engine(), sampling=greedy)
 
-    test = partial(measured, "test", run.evaluate.limit)
-    validate = partial(measured, "validation", run.evaluate.validation_limit)
+    def validate() -> tuple[Evaluation, list[Item]]:
+        return validated(setup.measuring_engine(), sampling=greedy)
+
     teacher = setup.teaching.earlier if setup.teaching else None
     trained = Trained(setup.policy, optimiser, setup.sampler, teacher)
     opened = Loop.opened(run, folder, trained, resume=resume, screen=screen, on_step=on_step, world=world)
@@ -59,7 +64,7 @@ def train(
             for note in setup.notes:
                 screen.note(note)
             title = f"{run.objective.kind} on {run.task.name}: {in_words(setup.policy)}"
-            loop.begin(title, f"problems of {run.task.name}", lambda: Examined.of(*test()))
+            loop.begin(title, f"problems of {run.task.name}", lambda: Examined.of(*test(), sampled()))
             for number in loop.steps():
                 step = rl_step(run, setup, optimiser, number, screen.phase, loop.progress, rollouts)
                 loop.record(step, "validation accuracy", lambda: validate()[0])
@@ -68,9 +73,10 @@ def train(
             screen.note("measuring the trained policy ...")
             with world.waiting():
                 evaluation, items = test()
+                after = Examined.of(evaluation, items, sampled())
                 validation = validate()[0].as_plain() if run.evaluate.validation_at_end else None
         loop.write_items(items)
-        return loop.finish(Examined.of(evaluation, items), validation=validation)
+        return loop.finish(after, validation=validation)
     return loop.interrupted()
 
 

@@ -13,10 +13,10 @@ def study(**changes):
     return Study(**given | changes)
 
 
-def test_arms_times_settings_times_seeds_in_this_order():
+def test_seeds_times_arms_times_settings_in_this_order():
     made = study(arms={"a": {}, "b": {}}, axes={"rollout.updates": (1, 4)})
     assert [planned.folder for planned in final_runs(made, {})] == [
-        f"runs/{arm}/updates-{updates}/seed-{seed}" for arm in "ab" for updates in (1, 4) for seed in (0, 5)
+        f"runs/{arm}/updates-{updates}/seed-{seed}" for seed in (0, 5) for arm in "ab" for updates in (1, 4)
     ]
     last = final_runs(made, {})[-1]
     assert (last.run.seed, last.run.rollout.updates) == (5, 4)

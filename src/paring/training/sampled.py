@@ -1,0 +1,106 @@
+"""A policy by answers that it samples, beside its greedy ones: pass@k, entropy, KL and length."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import torch
+
+from paring.evaluation.items import Item
+from paring.evaluation.measuring import Evaluation, Rate
+from paring.policy.model import Policy
+from paring.rollout.engine import Engine, Reproduces, Sampling
+from paring.runtime.text import percent
+from paring.training.config import Run
+from paring.training.measures import k3_to_reference
+from paring.training.setup import Setup
+from paring.training.update import cut
+from paring.training.world import World
+from paring.types import Group, Json, Key, Problem
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Answers to the test problems, drawn as a rollout draws them.
+
+    samples   answers to each problem
+    pass_at   by k, without bias (maths.repeated), each with a bootstrap interval over the problems
+    entropy   nats a token: the mean of -log pi of the tokens drawn
+    kl        nats a token from the reference: the mean of k3 over the first answer to each problem
+    length    tokens an answer; `truncated`: the share of answers that were cut off
+    """
+
+    samples: int
+    temperature: float
+    pass_at: Mapping[int, Rate]
+    entropy: float
+    kl: float
+    length: float
+    truncated: float
+
+    def __str__(self) -> str:
+        """`pass@1 36.0 %, pass@16 71.2 %`"""
+        return ", ".join(f"pass@{k} {percent(self.pass_at[k].value)} %" for k in (min(self.pass_at), max(self.pass_at)))
+
+    def as_plain(self) -> dict[str, Json]:
+        plain: dict[str, Json] = asdict(self)
+        return plain | {"pass_at": {str(k): asdict(rate) for k, rate in self.pass_at.items()}}
+
+
+Measured = Callable[..., tuple[Evaluation, list[Item]]]
+"""`evaluation.measuring.measure` that lacks the engine and the way to sample alone."""
+
+
+def sampled_part(run: Run, setup: Setup, measured: Measured, world: World) -> dict[str, Json]:
+    """The `sampled` of an evaluation's record, as `evaluate.samples` asks; empty where that is 0."""
+    return {"sampled": sampled(run, setup, measured, world).as_plain()} if run.evaluate.samples else {}
+
+
+def sampled(run: Run, setup: Setup, measured: Measured, world: World) -> Sampled:
+    """Sample and judge the answers; each process of the world its share."""
+    heard, sampling, policy = Overheard(setup.measuring_engine(), []), run.rollout.sampling, setup.policy
+    evaluation, _ = measured(heard, samples=run.evaluate.samples, sampling=sampling, key=Key(run.seed, 0))
+    completions = [completion for group in heard.groups for completion in group.completions]
+    surprise = -sum(sum(completion.logprobs) for completion in completions)
+    passes = {"temperature": sampling.temperature, "tokens_per_pass": run.optimiser.tokens_per_pass}
+    apart = world.together(lambda: _apart(policy, heard.groups, **passes))
+    surprise, drawn, apart, firsts = world.sum(
+        surprise,
+        sum(completion.drawn for completion in completions),
+        apart,
+        sum(group.completions[0].drawn for group in heard.groups),
+    )
+    figures = {name: getattr(evaluation, name) for name in ("samples", "temperature", "pass_at", "length", "truncated")}
+    return Sampled(entropy=surprise / drawn, kl=apart / firsts, **figures)
+
+
+@dataclass(frozen=True)
+class Overheard:
+    """An engine whose groups are kept, those of this process."""
+
+    engine: Engine
+    groups: list[Group]
+
+    @property
+    def reproduces(self) -> Reproduces:
+        return self.engine.reproduces
+
+    def publish(self) -> "Overheard":
+        return Overheard(self.engine.publish(), self.groups)
+
+    def sample(self, problems: Sequence[Problem], group_size: int, sampling: Sampling, key: Key) -> list[Group]:
+        found = self.engine.sample(problems, group_size, sampling, key)
+        self.groups.extend(replace(group, trace=None) for group in found)
+        return found
+
+
+def _apart(policy: Policy, groups: Sequence[Group], *, temperature: float, tokens_per_pass: int) -> float:
+    """k3 of the policy to its reference, added up over the tokens of the first completion of each group, in nats."""
+    if policy.is_its_reference or not groups:
+        return 0.0
+    firsts = [replace(group, completions=group.completions[:1]) for group in groups]
+    every_PG = torch.ones(len(firsts), 1)
+    total = 0.0
+    for shared, _, _ in cut(firsts, every_PG, every_PG.bool(), tokens_per_pass, policy.tokens_held):
+        apart_BT, mask_BT = k3_to_reference(policy, shared, temperature)
+        total += float((apart_BT * mask_BT).double().sum())
+    return total
