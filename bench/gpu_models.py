@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -23,12 +24,13 @@ from paring.types import Problem
 QWEN = {"vocab_size": 151_936, "num_key_value_heads": 2, "tie_word_embeddings": True, "rope_theta": 1e6}
 LLAMA = {"vocab_size": 128_256, "num_key_value_heads": 8, "tie_word_embeddings": False, "rope_theta": 5e5}
 KINDS = {"qwen": (Qwen2ForCausalLM, Qwen2Config, QWEN), "llama": (LlamaForCausalLM, LlamaConfig, LLAMA)}
-# Family, hidden, intermediate, layers, query heads: Qwen2.5 of three sizes, and Llama 3.1.
+# Family, hidden, intermediate, layers, query heads: Qwen2.5 of three sizes, and Llama 3.1 of two.
 SHAPES = {
     "0.5b": ("qwen", 896, 4864, 24, 14),
     "1.5b": ("qwen", 1536, 8960, 28, 12),
     "3b": ("qwen", 2048, 11_008, 36, 16),
     "8b": ("llama", 4096, 14_336, 32, 32),
+    "70b": ("llama", 8192, 28_672, 80, 64),
     "tiny": ("qwen", 64, 160, 2, 4),
 }
 TINY_VOCABULARY = 500
@@ -37,20 +39,25 @@ SPREAD_OF_B = 0.01
 """Enough for the adapters to change the tokens."""
 
 
-def random_model(name: str, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    """The same name and device give the same weights, frozen and in eval mode."""
+def config_of(name: str) -> PreTrainedConfig:
     family, hidden, intermediate, layers, heads = SHAPES[name]
-    kind, config, own = KINDS[family]
+    _, config, own = KINDS[family]
     vocabulary = TINY_VOCABULARY if name == "tiny" else own["vocab_size"]
     sizes = {"hidden_size": hidden, "intermediate_size": intermediate, "num_hidden_layers": layers}
     sizes |= {"num_attention_heads": heads, "vocab_size": vocabulary, "max_position_embeddings": CONTEXT}
     ends = {"bos_token_id": None, "pad_token_id": 0, "eos_token_id": vocabulary - 1}
+    return config(**own | sizes | ends)
+
+
+def random_model(name: str, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """The same name and device give the same weights, frozen and in eval mode."""
+    kind, config = KINDS[SHAPES[name][0]][0], config_of(name)
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
-            model = kind(config(**own | sizes | ends))
+            model = kind(config)
     finally:
         torch.set_default_dtype(before)
     return model.eval().requires_grad_(False)
