@@ -3,25 +3,28 @@
 One JSON request a line: {"args": [...], "log": path, "at": "module:name" | null, "call": n, "signal": number}.
 Right before the n-th call of that function the child sends itself the signal. One JSON answer a line: the exit code.
 With "kill": [root, position, mode] it is killed at that durable operation under `root` (killing.py); position 0 kills
-never, and the number of operations is written to the file "count". With "in_run" that is not the child itself but the
-first process of paring that it starts, a run of a study: armed/sitecustomize.py.
+never, and the number of operations is written to the file "count". The runs of a study are forks too then
+(forked_runs.py), and with "in_run" the first of them is killed in the place of the study.
 With "ranks": n there are n children, the processes of one run as torchrun would start them; "at" is for the one whose
 number is "rank". The answer is then the list of their exit codes, and each logs to "log".<rank>.
 """
 
 import importlib
+import io
 import itertools
 import json
 import os
 import socket
 import sys
+import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 
+import forked_runs
 from killing import Killer
 
-from paring import cli  # all is imported before the first fork
+from paring import cli, load_run, train  # all is imported before the first fork
 from paring.subjects import evaluate  # noqa: F401
-from paring.training import rl  # noqa: F401
 
 
 def send_before(at: str, call: int, signal: int) -> None:
@@ -49,13 +52,8 @@ def run_child(request: dict) -> None:
     killer = Killer(*request["kill"]) if request["kill"] and not request["in_run"] else None
     if killer:
         killer.arm()
-    elif request["kill"]:
-        claim = request["log"] + ".claim"
-        Path(claim).unlink(missing_ok=True)
-        os.environ["PARING_TEST_KILL"] = json.dumps([*request["kill"], claim, request["count"]])
-        here = Path(__file__).parent
-        places = [str(here / "armed"), str(here), os.environ.get("PYTHONPATH", "")]
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
+    if request["kill"]:
+        forked_runs.instead_of_processes((request["kill"], request["count"]) if request["in_run"] else None)
     if request["at"]:
         send_before(request["at"], request["call"], request["signal"])
     try:
@@ -79,6 +77,10 @@ def run_rank(request: dict, rank: int, port: int) -> None:
 
 
 def main() -> None:
+    """Makes a run first, so that no child has to work out what a process works out once: most of a tiny run."""
+    tiny = {"rollout.problems": 1, "rollout.group_size": 2, "evaluate.limit": 1}
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+        train(load_run("quickstart", steps=1, threads=1, **tiny), Path(folder) / "run")
     for line in sys.stdin:
         request = json.loads(line)
         children, port = [], free_port()

@@ -153,7 +153,7 @@ def check(paring_child, commands, undisturbed, place, name, position, mode, agai
     assert ended.code == (1 if in_run else -signal.SIGKILL), ended.output
     if again is not None:
         go_on(paring_child, commands[name], target, kill=(place, again, mode), in_run=in_run)
-    ended = go_on(paring_child, commands[name], target)
+    ended = go_on(paring_child, commands[name], target, kill=(place, 0, "before"))
     is_whole_export = name == "export" and "is not an empty folder" in ended.output
     assert ended.code == 0 or is_whole_export, ended.output
     found = content_of(target)

@@ -22,7 +22,7 @@ def resident_mb() -> float:
 @pytest.mark.skipif(not STATUS.exists(), reason="reads /proc")
 def test_a_long_run_does_not_grow():
     """Steps differ in the lengths of prompts and answers, so the first ones still find their room."""
-    run = load_run("quickstart", steps=200, threads=1, objective={"kl_coef": 0.01}, rollout={"problems": 8})
+    run = load_run("quickstart", steps=200, threads=1, objective={"kl_coef": 0.01}, rollout={"problems": 4})
     setup = prepare(run)
     optimiser = Optimiser(parameters_by_name(setup.policy.adapters), run.optimiser)
     held = []
