@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 MOST_TOKENS = 100
 _TOKEN = re.compile(r" *(\\[A-Za-z]+|[0-9]+(?:\.[0-9]*)?|\.[0-9]+|[-+*/^!()\[\]{}|,%°_&e])")
-_TIMES, _DIVIDED = ("*", r"\cdot", r"\times"), ("/", r"\div")
+_TIMES, _DIVIDED, _MODULO = ("*", r"\cdot", r"\times"), ("/", r"\div"), (r"\bmod", r"\mod")
 _FUNCTIONS: dict[str, Callable[[float], float]] = {
     **{rf"\{name}": getattr(math, name) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
     **{rf"\arc{name}": getattr(math, f"a{name}") for name in ("sin", "cos", "tan")},
@@ -27,12 +27,18 @@ _CLOSING = {"(": ")", "[": "]", "{": "}", "|": "|", r"\lfloor": r"\rfloor", r"\l
 _ROUNDED = {r"\lfloor": math.floor, r"\lceil": math.ceil, "|": abs}
 _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _TEXT = re.compile(r"\\text\{[^{}]*\}")
-_MATRIX = re.compile(r"\\begin ?\{vmatrix\}(.*)\\end ?\{vmatrix\}")
+_MATRIX = re.compile(r"(?:\\begin ?\{v|\\det ?\(? ?\\begin ?\{[pb])matrix\}(.*)\\end ?\{[vpb]matrix\} ?\)?")
+_NUMBER = r" ?(?:\{ ?([0-9]{1,4}) ?\}|([0-9]{1,4}))"
+_CHOSEN = re.compile(
+    rf"(?:\{{ ?\}} ?)?[\^_]{_NUMBER} ?([CPA]) ?_{_NUMBER}|([CPA]) ?_{_NUMBER} ?\^{_NUMBER}"
+    r"|([CPA]) ?\^ ?([0-9]) ?_ ?\{? ?([0-9]{1,4}) ?\}?|(?<![0-9])([0-9]{1,4}) ?([CP]) ?([0-9]{1,4})(?![0-9])"
+)
+"""^5C_2, C_5^2, C^2_5, 5C2: two of five chosen; P and A: in order."""
 
 
 def closed_value(text: str, *, log: Callable[[float], float] = math.log) -> float | None:
     r"""The value of a tidy text, or None: it has letters, is no number, or is too large. `log` is what `\log` is."""
-    text = re.sub(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", text)
+    text = _CHOSEN.sub(_counted, re.sub(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", text))
     if matrix := _MATRIX.fullmatch(text.strip()):
         return _determinant(
             [[closed_value(cell, log=log) for cell in row.split("&")] for row in matrix[1].split(r"\cr")]
@@ -51,6 +57,13 @@ def closed_value(text: str, *, log: Callable[[float], float] = math.log) -> floa
     except (ArithmeticError, ValueError):
         return None
     return value if reader.at == len(tokens) and math.isfinite(value) else None
+
+
+def _counted(chosen: re.Match[str]) -> str:
+    """The binomial, or the number of arrangements, that a number of choices is."""
+    kind, *numbers = sorted(filter(None, chosen.groups()), key=str.isdigit)
+    of, some = reversed(numbers) if re.match(r"[CPA] ?\^", chosen[0]) else numbers
+    return rf"\frac{{{of}!}}{{({of} - {some})!}}" if kind in "PA" else rf"\binom{{{of}}}{{{some}}}"
 
 
 def is_near(one: str, other: str, is_rounded: bool) -> bool:
@@ -94,6 +107,8 @@ class _Reader:
         while self.next and self.next not in ("+", "-", ",", *_CLOSING.values()):
             if self.took(*_DIVIDED):
                 value /= self.signed()
+            elif self.took(*_MODULO):
+                value %= _whole(self.signed())
             else:
                 value *= self.signed() if self.took(*_TIMES) else self.factor()
         return value

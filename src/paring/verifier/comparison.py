@@ -58,9 +58,12 @@ def _is_claimed(gold: Gold, claim: Chain, algebra: Algebra) -> bool:
 
 
 def _same_equation(gold: str, answer: str, algebra: Algebra) -> bool:
-    """Equal up to a constant factor: `y = 2x + 3` is `2x - y + 3 = 0`. Its right side alone is enough."""
+    """Equal up to a constant factor: `y = 2x + 3` is `2x - y + 3 = 0`. Its right side alone is enough, and y stands for
+    f(x)."""
     answer = _renamed(gold, answer)
-    if name_of(gold) is not None and (name_of(gold) == name_of(answer) or "=" not in answer):
+    names = name_of(gold), name_of(answer)
+    is_alike = names[0] == names[1] or ("y" in names and all(name and _VALUE_OF_X.fullmatch(name) for name in names))
+    if names[0] is not None and (is_alike or "=" not in answer):
         return _same_value(bare(gold), bare(answer), algebra)
     right, given = gold.split("="), answer.split("=")
     if len(right) != 2 or len(given) != 2 or RELATION.search(answer):
@@ -121,6 +124,7 @@ def _same_value(gold: str, answer: str, algebra: Algebra) -> bool:
 
 
 _FUNCTION = re.compile(r"([A-Za-z]) ?\( ?([a-z]) ?\) ?=")
+_VALUE_OF_X = re.compile(r"y|[a-z]\(x\)")
 _IN_CHAINS: tuple[Kind, ...] = (*NUMBERS, "ratio", "based", "expression", "tuple", "interval", "matrix", "set")
 _TURNED = {">": "<", r"\ge": r"\le"}
 _EQUALS = re.compile("=")

@@ -5,31 +5,34 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 
+from paring.verifier.assignments import as_points, assigned
 from paring.verifier.danger import MOST_ELEMENTS
 from paring.verifier.golds import RELATION, SEPARATOR, in_braces, in_brackets
-from paring.verifier.latex import compact, split_outside
+from paring.verifier.latex import closings, compact, split_outside
 from paring.verifier.naming import bare
 from paring.verifier.sets import matched, real_set, same_piece
 
 _INTERVALS = re.compile(rf"{RELATION.pattern}|\\(?:cup|setminus)(?![A-Za-z])")
-_ASSIGNED = re.compile(r"([A-Za-z](?: ?_ ?(?:\{[^{}]{1,9}\}|[A-Za-z0-9]))?) ?= ?(.+)")
 _MATRIX = re.compile(
     r"[(\[]? ?\\begin\{(?:[pb]?matrix|smallmatrix)\}(.*)\\end\{[a-z]*matrix\} ?[)\]]?"
     r"|[(\[] ?\\begin\{array\} ?\{[lcr| ]*\}(.*)\\end\{array\} ?[)\]]"
 )
+_BELONGS = re.compile(r"^[a-z] ?\\in ?(?![a-zA-Z])")
+_BETWEEN_SETS = re.compile(r"\\\} ?\\cup ?\\\{")
+_OF_POINT = re.compile(r"^[A-Z](?: ?_ ?(?:\{[^{}]{1,9}\}|[0-9]))? ?(?=\()")
 Same = Callable[[str, str], bool]
 
 
 def elements(text: str) -> list[str]:
     """The members of a list or a set; `a \\pm b` is two of them, upper signs and lower signs."""
     value = bare(text) if len(split_outside(text, SEPARATOR)) == 1 else text
-    inner = in_braces(re.sub(r"^[a-z] ?\\in ?", "", value))
+    inner = in_braces(_BETWEEN_SETS.sub(",", _BELONGS.sub("", value)))
     members = []
     for member in split_outside(value if inner is None else inner, SEPARATOR):
         if r"\pm" in member or r"\mp" in member:
             members += [_signed(member, "+", "-"), _signed(member, "-", "+")]
         elif member:
-            members.append(member)
+            members.append(member[1:-1] if closings(member).get(0) == len(member) - 1 and member[0] == "{" else member)
     return members
 
 
@@ -39,7 +42,10 @@ def _signed(member: str, upper: str, lower: str) -> str:
 
 
 def same_list(gold: str, answer: str, same: Same) -> bool:
-    """The same members as often, in any order."""
+    """The same members as often, in any order; names of a gold may be missing, and then the order is the gold's."""
+    named, plain = assigned(gold), elements(answer)
+    if named and len(named) == 1 and "=" not in answer and len(plain) == len(named[0]):
+        return all(same(value, other) for value, other in zip(named[0].values(), plain, strict=True))
     right, given = elements(as_points(gold, answer)), elements(as_points(answer, gold))
     if len(given) == 1 and len(right) > 1:  # 100,200 may be one number or two
         given = answer.split(",")
@@ -48,7 +54,8 @@ def same_list(gold: str, answer: str, same: Same) -> bool:
 
 def same_members(gold: str, answer: str, same: Same) -> bool:
     """The same members in any order; how often one stands there does not matter."""
-    right, given = (list({compact(member): member for member in elements(text)}.values()) for text in (gold, answer))
+    texts = gold, as_points(answer, gold)
+    right, given = (list({compact(member): member for member in elements(text)}.values()) for text in texts)
     return in_brackets(bare(answer)) is None and _all_matched(right, given, same)
 
 
@@ -58,26 +65,10 @@ def _all_matched(right: Sequence[str], given: Sequence[str], same: Same) -> bool
     return matched(right, given, lambda one, other: compact(one) == compact(other), same)
 
 
-def as_points(text: str, other: str) -> str:
-    """`x = 3, y = 4` as (3, 4), by the order of the names' letters, and `x = 3, y = 4; x = 1, y = 2` as two points; the
-    text itself if it is nothing like that, or the other is written so too."""
-    points = [_point(point) for point in re.split(r";|\\lor ", text)]
-    is_alike = all(_point(point) is not None for point in re.split(r";|\\lor ", other))
-    return text if is_alike or None in points else ", ".join(point for point in points if point is not None)
-
-
-def _point(text: str) -> str | None:
-    assigned = [_ASSIGNED.fullmatch(part.strip()) for part in split_outside(text.strip(" ()"), re.compile(","))]
-    values = {assignment[1]: assignment[2] for assignment in assigned if assignment}
-    if len(values) < max(2, len(assigned)):
-        return None
-    return f"({', '.join(values[name] for name in sorted(values))})"
-
-
 def same_tuple(gold: str, answer: str, same: Same) -> bool:
     """The same brackets around the same members in the same order, pointed ones as round ones. (1,3) may be an open
     interval: 1 < x < 3."""
-    right, given = (in_brackets(_rounded(bare(as_points(text, "")))) for text in (gold, answer))
+    right, given = (in_brackets(_place(text)) for text in (gold, answer))
     if right is None or given is None:
         return _INTERVALS.search(answer) is not None and same_interval(gold, answer, same)
     if (right[0], right[2]) != (given[0], given[2]) or len(right[1]) != len(given[1]):
@@ -85,8 +76,10 @@ def same_tuple(gold: str, answer: str, same: Same) -> bool:
     return all(same(one, other) for one, other in zip(right[1], given[1], strict=True))
 
 
-def _rounded(text: str) -> str:
-    return text.replace("⟨", "(").replace("⟩", ")")
+def _place(text: str) -> str:
+    """A point without its name, in round brackets."""
+    place = _BELONGS.sub("", bare(as_points(text, "")))
+    return _OF_POINT.sub("", place.replace("⟨", "(").replace("⟩", ")"))
 
 
 def same_interval(gold: str, answer: str, same: Same) -> bool:

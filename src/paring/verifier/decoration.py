@@ -10,8 +10,9 @@ _ENDINGS = (
 )
 _PAINT = re.compile(
     r"\\(?:(?:textcolor|color|colorbox|fcolorbox ?\{[^{}]*\}) ?(?:\[[^\[\]]*\] ?)?\{[^{}]*\}"
-    r"|(?:underline|uline|underbar|emph|textsl|textsc|bm|bold|boldsymbol|ensuremath|hl|pmb)(?= ?\{)"
+    r"|(?:underline|uline|underbar|bbox|emph|textsl|textsc|bm|bold|boldsymbol|ensuremath|hl|pmb)(?= ?\{)"
     r"|(?:mathbf|textbf|mathit|textit)(?= ?\{[^{}]*\{)"
+    r"|h?phantom ?\{[^{}]*\}"
     r"|(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|bfseries|itshape|centering)(?![A-Za-z])) ?"
 )
 _POINTER = re.compile(r"(?:\\(?:therefore|Rightarrow|implies|Longrightarrow|approx)(?![A-Za-z])|[∴⇒≈]|:?=(?!=)) ?")
@@ -20,6 +21,10 @@ _LABEL = re.compile(
     r"(?:answer|result|solution|choice|option|ans)\b(?: ?(?:is|are|equals)\b ?:?| ?[:=]|(?= ?\(?(?-i:[A-J])\b)) ?"
     r"|[a-z][a-z ]{0,30}: ?(?=[-+$]?[0-9])",
     re.IGNORECASE,
+)
+_CHINESE_LABEL = re.compile(
+    r"(?!.*(?:[不非无未没或约]|可能|也许|大概|至[少多]|[大小多少高低]于|除了|以[上下])[^0-9A-Za-z]*[是为选:：])"
+    r"[\u4e00-\u9fff]{0,12}(?:[是为选]|答案|[\u4e00-\u9fff][:：]) ?[:：]? ?(?=[-+]?[0-9\\$(]|[A-J](?![A-Za-z]))"
 )
 _SENTENCE = re.compile(r"\\(?:text[a-z]*|mathrm|mbox) ?\{ ?([^{}]*)\}")
 _BRACE = re.compile(r"\\[{}]|[{}]")
@@ -34,6 +39,8 @@ def undecorated(text: str) -> str:
         inner = inner[pointer.end() :]
     if (sentence := _SENTENCE.fullmatch(inner)) and (label := _LABEL.match(sentence[1])):
         inner = rf"\text{{{sentence[1][label.end() :]}}}"
+    elif not inner.isascii() and (chinese := _CHINESE_LABEL.match(inner)):
+        inner = inner[chinese.end() :]
     return _without_ends(inner)
 
 

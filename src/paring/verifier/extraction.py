@@ -9,10 +9,12 @@ from collections import deque
 from paring.verifier.decoration import unlabelled
 from paring.verifier.integers import CURRENCY, GROUPED, PLAIN
 
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-_BOX_OF_ONE = re.compile(r"\\(?:boxed|fbox)(?:\s+|(?=[^\sA-Za-z{]))([-+(.0-9][^\s{}$\\]*|[A-Za-z](?![A-Za-z]))")
-_ANY_BOX = re.compile(r"\\(?:boxed|fbox)")
-_BOX_OR_BRACE = re.compile(r"\\(?:(?:boxed|fbox)\s*\{|\\(?!boxed|fbox)|[{}])|\{|\}")
+_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{")
+_BOX_OF_ONE = re.compile(
+    r"\\(?:boxed|fbox|framebox)(?:\s+|(?=[^\sA-Za-z{]))([-+(.0-9][^\s{}$\\]*|[A-Za-z](?![A-Za-z]))"
+)
+_ANY_BOX = re.compile(r"\\(?:boxed|fbox|framebox)")
+_BOX_OR_BRACE = re.compile(r"\\(?:(?:boxed|fbox|framebox)\s*\{|\\(?!boxed|fbox|framebox)|[{}])|\{|\}")
 """Each branch begins with another character, which makes the search several times faster."""
 MOST_READ = 200_000
 """Characters at the end of a text in which its answer is looked for."""
@@ -30,8 +32,9 @@ _INVENTED_TURN = re.compile(
     r"|<\|(?:im_start|start_header_id)\|>user|<start_of_turn>user|<\|user\|>|\[INST\]"
 )
 _BETWEEN_BOXES = re.compile(
-    r"(?:[\s$,;.&、，]|\\(?:quad|qquad|[,;()\[\]\\])|(?:\\text\s*\{\s*)?(?:and|or|和|或|且)(?:\s*\})?"
-    r"|[-*•]\s|\(?[0-9a-z][.)]\s|[A-Za-z](?:_\{?[0-9]\}?)?\s*=)*"
+    r"(?:\n[ \t]*[-*•](?=\s)|[\s$,;.:&、，}]|\*\*|\\(?:quad|qquad|text\s*\{|[,;()\[\]\\])|和|或|且"
+    r"|\b(?:and|or|respectively|(?:for )?[Pp]art|[Cc]ase)\b|\([0-9a-z]\)|\b[0-9a-z][.)](?=[\s*])"
+    r"|[A-Za-z](?:_\{?[0-9]\}?)?\s*=)*+"
 )
 
 

@@ -33,6 +33,7 @@ _BETWEEN_PARTS = re.compile(
 )
 _OPTION = re.compile(r"\( ?[A-J] ?\)[.:]? *[\w$\\-].*|[A-J][):] .+", re.DOTALL)
 CLOCK = re.compile(r"([01]?[0-9]|2[0-3]) ?: ?([0-5][0-9])((?: |\\text|[{}])*[ap]\.?m\.?[{} ]*)?", re.IGNORECASE)
+_OUTWARD = re.compile(r"(?:\](?=.*[\]\[]$)|\[(?=.*\[$))([^\[\]]+[,;][^\[\]]+)[\]\[]")
 _RATIO = re.compile(r"[0-9.]+(?: ?: ?[0-9.]+)+")
 
 
@@ -101,7 +102,7 @@ def kind_of(text: str) -> Kind:
 
 def letters(text: str) -> frozenset[str] | None:
     """The letters of a choice: one capital, or several (ACD; A, C; (A)(C)), in any order; None for everything else."""
-    words = re.sub(r"\band\b", ",", without_text(text)).strip(" .()")
+    words = re.sub(r"\band\b", ",", without_text(text)).strip(" .()[]")
     if re.fullmatch("[A-Z]", words) or _CHOICES.fullmatch(words):
         return frozenset(words)
     several = _LETTERS.fullmatch(words)
@@ -124,7 +125,9 @@ def in_braces(text: str) -> str | None:
 
 
 def in_brackets(text: str) -> tuple[str, list[str], str] | None:
-    """The brackets that hold all of the text, and the pieces between commas; None without them."""
+    """The brackets that hold all of the text, and the pieces between commas; None without them. `]a, b[` is (a, b)."""
+    if outward := _OUTWARD.fullmatch(text):
+        text = f"{'(' if text[0] == ']' else '['}{outward[1]}{')' if text[-1] == '[' else ']'}"
     if text[:1] not in ("(", "[", "⟨") or text[-1:] not in (")", "]", "⟩") or closings(text).get(0) != len(text) - 1:
         return None
     return text[0], split_outside(text[1:-1], re.compile("[,;]")), text[-1]

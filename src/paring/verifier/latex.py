@@ -6,15 +6,17 @@ from functools import cache
 from itertools import pairwise
 
 from paring.verifier.characters import plain
+from paring.verifier.conditions import without_conditions
 from paring.verifier.decoration import undecorated
 
 _SPELLINGS = {
-    **dict.fromkeys(("dfrac", "tfrac", "cfrac"), r"\frac"),
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac"), r"\frac"),
     **dict.fromkeys(("dbinom", "tbinom"), r"\binom"),
     **dict.fromkeys(("leq", "leqslant", "leqq"), r"\le "),
     **dict.fromkeys(("geq", "geqslant", "geqq"), r"\ge "),
     **{"neq": r"\ne ", "varnothing": r"\emptyset ", "lt": "<", "gt": ">", "colon": ":", "degree": "°"},
-    **{"pounds": "£", "euro": "€", "yen": "¥", "lg": r"\log_{10} ", "exp": r"\exp "},
+    **{"pounds": "£", "euro": "€", "yen": "¥", "lg": r"\log_{10} ", "exp": r"\exp ", "textdollar": "$"},
+    **{"varphi": r"\phi ", "varepsilon": r"\epsilon ", "vartheta": r"\theta "},
     **{"langle": "⟨", "rangle": "⟩", "land": ","},
     **dict.fromkeys(("smallsetminus", "backslash", "setminus"), r"\setminus "),
     **dict.fromkeys(("arccot", "arcctg"), r"\cot^{-1} "),
@@ -61,9 +63,6 @@ _WRITTEN_OUT = re.compile(
     r"([a-z]) ?_ ?(?:1|\{1\})(?P<sign> ?[+*]?| ?\\cdot) ?\1 ?_ ?(?:2|\{2\})(?:(?P=sign) ?\1 ?_ ?(?:3|\{3\}))?"
     r"(?P=sign) ?\\ldots ?(?P=sign) ?\1 ?_ ?\{?([a-z])\}?"
 )
-_ANY_REAL = re.compile(
-    r"^[a-z] ?\\in ?\\mathbb\{R\} ?,(?=.*[<>]|.*\\(?:le|ge|ne)(?![a-z]))|, ?[a-z] ?\\in ?\\mathbb\{R\}$"
-)
 _PLAIN_NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\\d?frac\{[0-9]+\}\{[0-9]+\})")
 _BRACKET = re.compile(r"[()\[\]{}⟨⟩]")
 _UNIT_LETTERS = "mghlst"
@@ -102,7 +101,7 @@ def tidy(text: str) -> str:
     text = re.sub(r",(?:\s*,)+", ",", text) if "," in text else text
     text = grouped(re.sub(r" +", " ", _WRITTEN_OUT.sub(_summed, text) if "ldots" in text else text))
     text = re.sub(r"\\(frac|sqrt|binom|dot|overline|mathbb) \{", r"\\\1{", text)
-    return _without_shell(_ANY_REAL.sub("", text) if r"\mathbb" in text else text)
+    return _without_shell(without_conditions(text) if r"\mathbb" in text or r"\mapsto" in text else text)
 
 
 def grouped(text: str) -> str:

@@ -30,6 +30,8 @@ _HEDGES = set(
     "and or if unless but because since although however maybe perhaps possibly probably except when sometimes both "
     "neither not".split()
 )
+_NO_SECONDS = re.compile(r"(?<=:[0-5][0-9]) ?: ?00(?![0-9])")
+_TO = re.compile(r" ?(?:\\text ?\{ ?to ?\}| to ) ?")
 _PUNCTUATION = re.compile(r"[\"'`*.,:;!?()_\\-]")
 
 
@@ -102,15 +104,31 @@ def same_based(gold: str, answer: str) -> bool:
 
 def same_ratio(gold: str, answer: str) -> bool:
     """Equal up to a common factor; a ratio of two may be written as a fraction. A time of day is that time alone."""
-    clock, other = CLOCK.fullmatch(bare(gold)), CLOCK.fullmatch(bare(answer))
+    answer = _TO.sub(":", bare(answer))
+    clock, other = _clock(bare(gold)), _clock(answer)
     if clock is not None and ":" in answer:
-        halves = [re.sub("[^apm]", "", (time[3] or "").lower()) for time in (clock, other) if time]
-        same_half = len(halves) == 2 and (halves[0] == halves[1] or "" in halves)
-        return other is not None and same_half and (int(clock[1]), clock[2]) == (int(other[1]), other[2])
-    right, given = _terms(bare(gold)), _terms(bare(answer))
+        return other is not None and _same_time(clock, other)
+    right, given = _terms(bare(gold)), _terms(answer)
     if right is None or given is None or len(right) != len(given):
         return False
     return all(one * given[0] == other * right[0] for one, other in zip(right, given, strict=True))
+
+
+def _clock(text: str) -> tuple[int, str, str] | None:
+    """The hour as written, the minutes, and am, pm or nothing, of a time of day; whole minutes may have seconds."""
+    time = CLOCK.fullmatch(_NO_SECONDS.sub("", text))
+    return time and (int(time[1]), time[2], re.sub("[^apm]", "", (time[3] or "").lower()))
+
+
+def _same_time(gold: tuple[int, str, str], answer: tuple[int, str, str]) -> bool:
+    """The same as written, where the half of the day may be missing, or on a clock of 24 hours."""
+    (hour, minutes, half), (other, more, second) = gold, answer
+    as_written = hour == other and (half == second or "" in (half, second))
+    return minutes == more and (as_written or _of_day(hour, half) == _of_day(other, second))
+
+
+def _of_day(hour: int, half: str) -> int:
+    return hour if half == "" or hour > 12 else hour % 12 + (12 if half == "pm" else 0)
 
 
 def _terms(text: str) -> list[Fraction] | None:

@@ -26,7 +26,8 @@ _LABEL = re.compile(
     r"|[A-Za-z](?:_(?:[0-9]|\{[^{}]{1,9}\}))? ?: ?(?=[-+0-9\\$£€(\[.])"
 )
 _FORM_OF_NAME = [
-    (re.compile(r"\\text\{[^{}]*\}|\[[A-Z]{3,5}\]"), "Q"),
+    (re.compile(r"(?<=[A-Za-z}]) ?\[[^\[\]]{1,60}\]|#(?= ?[A-Z])"), ""),
+    (re.compile(r"\\text\{[^{}]*\}|\[[A-Z]{3,5}\]|\( ?[a-z] ?\\circ ?[a-z] ?\)"), "Q"),
     (re.compile(r"(?<=[A-Za-z]) ?\^ ?\{ ?-1 ?\}(?= ?\()"), ""),
     (re.compile(r" ?_ ?(?:\{[^{}]*\}|[A-Za-z0-9])|'|°|\\limits"), ""),
     (re.compile(r"(\\[A-Za-z]+) ?\^ ?(?:\{[^{}]*\}|[A-Za-z0-9]|\\infty)"), r"\1 "),
@@ -159,4 +160,4 @@ def _of_call(call: re.Match[str]) -> str:
 
 
 def _plain_name(text: str) -> str:
-    return re.sub(r"\\(?:overline|text|vec)|\\?\||[{}\s]", "", without_text(text))
+    return re.sub(r"m? ?\\angle|\\(?:overline|text|vec)|\\?\||[{}\s]", "", without_text(text))

@@ -70,8 +70,8 @@ def same_number(gold: Number, answer: Number) -> bool:
     """Whether two numbers are one answer, by the policy of docs/verifier.md for percent signs, units and scales."""
     if gold.suffix.unit and answer.suffix.unit and gold.suffix.unit != answer.suffix.unit:
         return False
-    if answer.suffix.is_class and not gold.suffix.is_class:
-        return False
+    if answer.suffix.is_class:
+        return gold.suffix.is_class and (gold.value - answer.value) % int(gold.suffix.unit.removeprefix("mod ")) == 0
     if gold.value == answer.value:
         return True
     if gold.suffix.percent and not answer.suffix.percent:
@@ -137,9 +137,12 @@ _FORMS: list[tuple[re.Pattern[str], Callable[..., Fraction | None]]] = [
     (re.compile(r"([0-9]+) ([0-9]+)/([0-9]+)"), _mixed),
     (re.compile(rf"\\frac\{{{_SIGNED}\}}\{{{_SIGNED}\}}"), _ratio),
     (re.compile(rf"{_DECIMAL}/{_SIGNED}"), _ratio),
+    (re.compile(rf"\({_SIGNED}\)/\({_SIGNED}\)"), _ratio),
     (re.compile(rf"(?:{_DECIMAL} ?(?:\\times|\\cdot|[*x]) ?)?{_TEN}"), _scientific),
     (re.compile(rf"{_DECIMAL}[eE]([-+]?[0-9]{{1,4}})(?![A-Za-z])"), _scientific),
     (re.compile(r"([0-9]*)\.([0-9]*)\\(?:overline|dot)\{([0-9]+)\}"), _repeating),
+    (re.compile(r"([0-9]*)\.([0-9]*)\(([0-9]+)\)$"), _repeating),
+    (re.compile(r"([0-9]*)\.([0-9]{0,9}?)([0-9]{1,6}?)\3{2,}(?:\\ldots ?|\.\.\.)$"), _repeating),
     (re.compile(r"([0-9]*)\.([0-9]*)\\dot\{([0-9])\}([0-9]*)\\dot\{([0-9])\}"), _dotted),
     (re.compile(rf"({_CHINESE_NUMBER})分之({_CHINESE_NUMBER}|[0-9]+\.[0-9]+)"), _chinese_ratio),
     (re.compile(_DECIMAL), _decimal),

@@ -37,10 +37,10 @@ _HEDGED_CHOICE = re.compile(
 )
 _APPROXIMATELY = re.compile(r"\(? ?(?:approximately|approx\.?|about|rounded|to the nearest \w+) ?\)?")
 _EMPTY = re.compile(
-    r"\\emptyset|\\\{ ?\\\}|(?:there (?:is|are) )?no (?:real )?(?:solutions?|roots?)|(?:the )?empty set"
+    r"\\emptyset|\\\{ ?\\\}|(?:there (?:is|are) )?no (?:real )?(?:solutions?|roots?)|(?:the )?empty set|none"
 )
 _REALS = re.compile(
-    r"(?:the set of )?(?:all|any|every|the)? ?(?:of the )?real(?:s| numbers?| values?)?(?: of [a-z])?"
+    r"(?:the set of )?(?:all|any|every|the)? ?(?:of the )?real(?:s| numbers?| values?)?(?: of)?(?: [a-z])?"
     r"|(?:[a-z] (?:is|can be) )?(?:all|any|every) real(?:s| numbers?)?|\\mathbb ?\{?R\}?|\\text ?\{R\}"
 )
 Whole = Literal["nothing", "the reals"]
@@ -66,4 +66,4 @@ def whole_set(text: str) -> Whole | None:
     words = " ".join(without_text(text).strip(" .").split()).lower() if "\\mathbb" not in text else text.strip()
     if _EMPTY.fullmatch(words):
         return "nothing"
-    return "the reals" if _REALS.fullmatch(words) else None
+    return "the reals" if text.strip() == "R" or _REALS.fullmatch(words) else None

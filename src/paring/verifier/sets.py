@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from paring.verifier.closed_forms import closed_value
 from paring.verifier.golds import SEPARATOR, in_braces, in_brackets
-from paring.verifier.latex import split_outside
+from paring.verifier.latex import split_outside, without_text
 from paring.verifier.phrases import whole_set
 
 T = TypeVar("T")
@@ -20,6 +20,10 @@ _WITHOUT = re.compile(r"\\setminus(?![A-Za-z])|(?<=\\mathbb\{R\}) ?-(?= ?\\\{)")
 _EXCLUDED = re.compile(r"([A-Za-z]) ?\\ne(?![A-Za-z]) ?(.+)")
 _CONDITION = re.compile(r"[A-Za-z] ?(?:\\in ?\\mathbb\{R\} ?)?[|:] ?")
 _SIGNS = {r"\le": "<=", r"\ge": ">=", r"\ne": "!="}
+_EXCEPT = re.compile(
+    r"(?:all |any )?real(?:s| numbers?| values?)?(?: of)?(?: [a-z])? (?:except|other than|excluding|but not)"
+    r"(?: for)? ?(?:[a-z] ?= ?)?(.+)"
+)
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 LEAST, GREATEST = "-infinity", "infinity"
 _INFINITIES = {r"\infty": GREATEST, r"+\infty": GREATEST, r"-\infty": LEAST}
@@ -122,6 +126,8 @@ def _read(part: str) -> list[Piece] | None:
     """One interval, the points of a set, all reals or none, a set without some points, or an inequality."""
     if (whole := whole_set(part)) is not None:
         return [Piece(LEAST, GREATEST, False, False)] if whole == "the reals" else []
+    if excepted := _EXCEPT.fullmatch(" ".join(without_text(part).split())):
+        part = rf"\mathbb{{R}} \setminus \{{{excepted[1].replace(' and ', ',')}\}}"
     base, *removed = split_outside(part, _WITHOUT)
     if removed:
         pieces, points = _read(base), [in_braces(points) for points in removed]

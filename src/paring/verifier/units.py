@@ -29,10 +29,12 @@ _SYMBOLS = set(
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12, "万": 4, "百万": 6, "千万": 7, "亿": 8}
 _SCALE = re.compile(rf"({'|'.join(sorted(_SCALES, key=len, reverse=True))})s?(?![a-z])")
 _CURRENCIES = ("$", "€", "£", "¥", "₹")
-_PERCENT = re.compile(r"%|percent|per cent|pct|p\.c|percentage points?")
+_PERCENT = re.compile(r"%|percent|per cent|pct|p\.c|percentage(?: points?)?")
 _SQUARE = re.compile(r"^(?:square|sq\.?|平方) ?|^(?:cubic|cu\.?|立方) ?")
 _POWER = re.compile(r" ?\^ ?\{? ?(-?[1-9]) ?\}?$|(?<=[a-zA-Z])([23])$")
 _FACTORS = re.compile(r" ?(/|\\cdot |\*|·) ?")
+_FRACTION = re.compile(r"\\frac ?\{([^{}]*)\} ?\{((?:[^{}]|\{[^{}]*\})*)\}")
+_UPRIGHT = re.compile(r"\\(?:text|mathrm) ?\{((?:[^{}]|\{[^{}]*\})*)\}")
 _MODULUS = re.compile(r"\(? ?(?:\\p?mod|\\bmod) ?\{? ?([0-9]{1,9}) ?\}? ?\)?|\( ?mod ?([0-9]{1,9}) ?\)")
 _WORDS = re.compile(r"[a-z][a-z'./ -]{0,60}")
 _CHINESE_WORDS = re.compile(r"(?!.*(?:分之|左右|以[上下内外]))[\u4e00-\u9fff]{1,6}(?<![多余半])")
@@ -65,7 +67,7 @@ def read_suffix(text: str) -> Suffix | None:
         return Suffix()
     if modulus := _MODULUS.fullmatch(stripped):
         return Suffix(unit=f"mod {modulus[1] or modulus[2]}")
-    written = " ".join(without_text(stripped).strip(" .()").split())
+    written = " ".join(_without_marks(stripped).strip(" .()").split())
     words = written.lower()
     if _PERCENT.fullmatch(words):
         return Suffix(percent=True)
@@ -89,22 +91,35 @@ def read_suffix(text: str) -> Suffix | None:
     return Suffix(scale) if (marked or is_long) and _WORDS.fullmatch(base) else None
 
 
+def _without_marks(text: str) -> str:
+    """A unit without the commands that set it: `\\frac{\\text{km}}{\\text{h}}` is km/h."""
+    return _FRACTION.sub(r" \1/\2 ", _UPRIGHT.sub(r" \1 ", without_text(text)))
+
+
 def known_unit(words: str) -> str:
     """The one name of a known unit with its powers (`square feet` is `ft^2`), or "" of an unknown one."""
     if len(factors := _FACTORS.split(words)) > 1:
-        units = [known_unit(factor) for factor in factors[::2]]
-        return "".join(_joined(units, factors[1::2])) if all(units) else ""
+        return _joined([known_unit(factor) for factor in factors[::2]], factors[1::2])
     power = _POWER.search(words)
     square = _SQUARE.match(words.lower())
     exponent = (power[1] or power[2]) if power else "3" if square and square[0][0] in "c立" else "2" if square else ""
     base = _POWER.sub("", words).strip()
     if base in _SYMBOLS:
-        name = {"L": "l", "mL": "ml"}.get(base, base)
+        name = {"L": "l", "mL": "ml", r"\Omega": "Ω"}.get(base, base)
     else:
         base = _SQUARE.sub("", base.lower()).replace("° ", "°").replace("degrees ", "degrees")
         name = _KNOWN.get(base) or _KNOWN.get(base.removesuffix("s")) or ""
     return f"{name}^{exponent}" if name and exponent not in ("", "1") else name
 
 
-def _joined(units: list[str], signs: list[str]) -> list[str]:
-    return [units[0], *(f"{'/' if sign == '/' else '*'}{unit}" for sign, unit in zip(signs, units[1:], strict=True))]
+def _joined(units: list[str], signs: list[str]) -> str:
+    """The one name of a product: `km/h` also of `km h^-1`. "" if one of the units is unknown."""
+    if not all(units):
+        return ""
+    above, below = [], []
+    for sign, unit in zip(("*", *signs), units, strict=True):
+        base, _, exponent = unit.partition("^")
+        is_below = (sign == "/") != exponent.startswith("-")
+        power = exponent.removeprefix("-")
+        (below if is_below else above).append(f"{base}^{power}" if power not in ("", "1") else base)
+    return "/".join(["*".join(sorted(above)), *sorted(below)])
