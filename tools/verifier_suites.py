@@ -174,7 +174,8 @@ def _pair(call: ast.Call, names: Names) -> tuple[str, str] | None:
         pair = arguments[1::-1]
     else:
         return None
-    return (pair[0], pair[1]) if len(pair) == 2 and all(isinstance(part, str) for part in pair) else None
+    gold, text = pair if len(pair) == 2 else (None, None)
+    return (gold, text) if isinstance(gold, str) and isinstance(text, str) else None
 
 
 def inspect_cases(path: Path) -> Iterator[Case]:

@@ -26,7 +26,8 @@ def assigned(text: str) -> list[Values] | None:
         parts = _divided([value for part in parts for value in part])
     points = []
     for part in parts:
-        values = dict(found.groups() for value in part if (found := _ASSIGNED.fullmatch(value.strip(" ()&"))))
+        found = [_ASSIGNED.fullmatch(value.strip(" ()&")) for value in part]
+        values = {assignment[1]: assignment[2] for assignment in found if assignment}
         if len(values) < max(2, len(part)):
             return None
         points.append(values)
