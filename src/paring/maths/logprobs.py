@@ -93,7 +93,7 @@ def token_divergences(
     hidden_ND: Tensor, head: Head, token_N: Tensor, teacher: TeacherStates, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """Log-probs as `token_logprobs` gives them, and the reverse KL divergence sum_v p_nv (log p_nv - log q_nv) in
-    nats, with q the teacher's distribution at the same temperature. Both have a gradient. Three more chunks of logits
+    nats, with q the teacher's distribution at the same temperature. Both have a gradient. Four more chunks of logits
     are alive."""
     return _Chunked.apply(hidden_ND, head, token_N, temperature, teacher)
 

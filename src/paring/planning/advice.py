@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from paring.planning.estimate import Estimate
-from paring.planning.job import is_on_gpu
+from paring.planning.hardware import is_on_gpu
 from paring.policy.loading import DTYPES, precision
 from paring.settings.recipes import override
 from paring.training.config import AnyRun, Run, as_plain, validate

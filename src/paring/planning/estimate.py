@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from paring.planning import parts
-from paring.planning.job import Job, Machine
+from paring.planning import parts, teaching_parts
+from paring.planning.hardware import Machine
+from paring.planning.job import Job
 from paring.planning.shapes import Shapes
 
 PART_NAMES = ("process", "weights", "rollout copy", "adapters", "gradients", "optimiser", "recording")
-PART_NAMES += ("activations", "logits", "rollout cache")
+PART_NAMES += ("activations", "logits", "rollout cache", "teacher")
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,23 @@ def estimate(shapes: Shapes, job: Job, machine: Machine) -> Estimate:
         "gradients": parts.gradients(shapes, job),
         "optimiser": parts.moments(shapes, job),
         "recording": parts.recording(shapes, job),
+        "teacher": teaching_parts.teacher_weights(job),
     }
     rollout = {"rollout copy": parts.rollout_copy(shapes, job), "rollout cache": parts.rollout_cache(shapes, job)}
     kept = {"activations": parts.activations(shapes, job) + parts.layouts(job)}
+    taught = {"teacher": held["teacher"] + teaching_parts.teacher_states(shapes, job)}
+    asked = parts.layouts(job) + teaching_parts.teacher_working(shapes, job)
     # torch's foreach AdamW takes the root of all second moments at once.
     roots = held["optimiser"] // 2
     passes = {
         "rollout": {**rollout, "logits": parts.rollout_working(shapes, job)},
-        "loss": {**kept, "logits": parts.logits(shapes, job)},
-        "backward": {"activations": kept["activations"] + parts.backward_working(shapes, job)},
+        "teacher's pass": {**taught, "activations": asked},
+        "loss": {**taught, **kept, "logits": parts.logits(shapes, job)},
+        "backward": {**taught, "activations": kept["activations"] + parts.backward_working(shapes, job)},
         "optimiser step": {"optimiser": held["optimiser"] + roots},
     }
     if not machine.reuses:
-        passes |= {name: rollout | passes[name] for name in ("loss", "backward")}
+        passes |= {name: rollout | passes[name] for name in ("teacher's pass", "loss", "backward")}
     alive = {name: held | own for name, own in passes.items()}
     moment = max(alive, key=lambda name: sum(alive[name].values()))
     return Estimate(moment, {name: alive[moment].get(name, 0) for name in PART_NAMES})

@@ -1,36 +1,26 @@
-"""A run's job and machine: the settings that decide memory, as plain values."""
+"""A run's job: the settings that decide memory, as plain values."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
-import torch
-
 from paring.adapters.kinds import Adalora, Allocated, L1ra, Lora
 from paring.maths.products import kernel
+from paring.planning.hardware import is_on_gpu
 from paring.planning.shapes import Linear, Shapes
+from paring.planning.teachers import Beside, TeacherModel, beside_of, copies_of
 from paring.policy.flex import TILE
 from paring.policy.loading import DTYPES, precision
-from paring.runtime.machine import main_memory
 from paring.training.config import AnyRun, Run
 
 Kind = Literal["full", "lora", "dora", "l1ra", "l1ra-reference", "sora", "adalora", "allocated"]
 KINDS: tuple[Kind, ...] = ("full", "lora", "l1ra", "l1ra-reference")
 PROMPT = 128
 """Tokens of a prompt, by default: GSM8K's questions have 60 to 150."""
-PROCESS = 450_000_000
-"""Python, torch, transformers and a tokenizer, before there are weights. Measured: 0.987e9 bytes resident after
-`prepare` with SmolLM2-135M, of which its weights are 0.538e9 (docs/planning.md)."""
-CUDA_CONTEXT = 500_000_000
-"""Assumed, not measured: CUDA's context and the libraries' workspaces."""
 COPIES = {"plain": 1, "onednn": 1, "mkl": 2}
 """How often a rollout on a CPU holds the layers' weights anew: folded and packed; MKL's products need the folded ones
 as well."""
-USABLE = 0.85
-"""The share of memory that a run may fill. The rest is for the error of the estimate, within 15 % where it was checked
-(docs/planning.md), and for the system."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +102,8 @@ class Job:
     between its products. `record_bytes`: the most that it keeps of its forward pass; 0 where none is kept.
     `steps`: of the optimiser on each rollout. `on_gpu`: rollouts have fixed sizes, chunks of logits are larger, and
     adapters multiply in the type of the base. `fused`: attention as one kernel, without padded copies, as a GPU has it
-    for rows of more than a tile. `packed`: whether a prompt stands once for its completions in a pass."""
+    for rows of more than a tile. `packed`: whether a prompt stands once for its completions in a pass.
+    `beside`, `teacher`, `copies_kept`: what the objective needs (teachers.py)."""
 
     kind: Kind
     rank: int
@@ -134,6 +125,9 @@ class Job:
     cap: int = 0
     slack: float = 1.0
     ranks: Mapping[str, int] = field(default_factory=dict)
+    beside: Beside = "nothing"
+    teacher: TeacherModel | None = None
+    copies_kept: int = 0
 
     @property
     def is_gated(self) -> bool:
@@ -154,22 +148,15 @@ class Job:
         return self.work.largest_pass(self.tokens_per_pass, packed=self.packed)
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Bytes of memory, bytes that the process takes for itself, and whether memory that one phase frees is there for
-    the next."""
-
-    name: str
-    memory: int
-    process: int
-    reuses: bool
-
-    @property
-    def usable(self) -> int:
-        return int(self.memory * USABLE)
-
-
-def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind, *, prompt: int | None) -> Job:
+def job_of(
+    run: AnyRun,
+    shapes: Shapes,
+    targets: tuple[Linear, ...],
+    kind: Kind,
+    *,
+    prompt: int | None,
+    teacher: TeacherModel | None = None,
+) -> Job:
     """The run's work on a model of these shapes, with adapters of `kind`. L1RA's own settings are the run's where it
     has them, else the defaults of the kind; and so are the ranks of LoRA. Raises ValueError where those do not fit."""
     model, adapter, on_gpu = run.model, run.adapter, is_on_gpu(run)
@@ -204,6 +191,9 @@ def job_of(run: AnyRun, shapes: Shapes, targets: tuple[Linear, ...], kind: Kind,
         cap=bounded.cap,
         slack=started.slack if kind in ("l1ra", "adalora") else 1.0,
         ranks=ranks,
+        beside=beside_of(run),
+        teacher=teacher,
+        copies_kept=copies_of(run) if kind != "full" else 0,
     )
 
 
@@ -220,21 +210,3 @@ def work_of(run: AnyRun, shapes: Shapes, prompt: int | None) -> Rollouts | Batch
         )
     prompt = prompt or min(PROMPT, room)
     return Rollouts(rollout.problems, rollout.group_size, prompt, rollout.max_new_tokens, rollout.rows)
-
-
-def machine_of(run: AnyRun, memory_gb: float | None) -> Machine:
-    """This machine, or one of so many 10^9 bytes. Raises ValueError where there is no GPU to ask."""
-    on_gpu = is_on_gpu(run)
-    if memory_gb is None and on_gpu and not torch.cuda.is_available():
-        raise ValueError('model.device = "cuda": torch sees no GPU here; say how much memory it has: --memory 24')
-    if memory_gb is not None:
-        memory = round(memory_gb * 1e9)
-    else:
-        memory = torch.cuda.get_device_properties(0).total_memory if on_gpu else main_memory()
-    name, process = ("GPU", CUDA_CONTEXT) if on_gpu else ("CPU", PROCESS)
-    return Machine(name, memory, process, reuses=on_gpu or sys.platform != "linux")
-
-
-def is_on_gpu(run: AnyRun) -> bool:
-    """A GPU may be planned for where there is none."""
-    return run.model.device == "cuda" or (run.model.device == "auto" and torch.cuda.is_available())

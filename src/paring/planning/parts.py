@@ -15,6 +15,8 @@ NF4_BLOCK, SCALE_BLOCK = 64, 256
 """bitsandbytes' NF4: one scale for 64 weights, itself in 8 bits with one fp32 scale for 256 of them (QLoRA, sec. 3)."""
 LOGITS_AT_ONCE = 2
 """A chunk's logits, and the copy of which logsumexp takes the sum (maths/logprobs.py)."""
+LOGITS_BESIDE = {"nothing": 0, "entropy": 3, "divergence": 5}
+"""Chunks in fp32 that are alive at once: logits, log-probs and probabilities; and of a teacher logits and log-probs."""
 LOGITS_OF_A_DRAW = 3
 """Logits, divided by the temperature, and their exponentials (rollout/noise.py)."""
 
@@ -60,8 +62,8 @@ def most_ranks(job: Job) -> dict[Linear, int]:
 
 
 def adapters(shapes: Shapes, job: Job) -> int:
-    """A, B and gates in fp32. Full training has none: its weights are the base's."""
-    return 0 if job.kind == "full" else FP32 * trained(shapes, job)
+    """A, B and gates in fp32, and copies of earlier steps. Full training has none: its weights are the base's."""
+    return 0 if job.kind == "full" else FP32 * trained(shapes, job) * (1 + job.copies_kept)
 
 
 def gradients(shapes: Shapes, job: Job) -> int:
@@ -207,13 +209,16 @@ def adapter_copies(shapes: Shapes, job: Job) -> int:
 
 
 def logits(shapes: Shapes, job: Job) -> int:
-    """The chunk of logits that is alive, in fp32 and once in the model's type where that is another, and two hidden
-    states for each predicted token: the head's input and its gradient."""
+    """The chunk of logits that is alive, in fp32 and once in the model's type where that is another, or the chunks of
+    what is computed beside log-probs. And hidden states for each predicted token: the head's input, and the gradients
+    of its log-prob and of what stands beside it."""
     predicted = job.largest_pass.predicted
     most = CHUNK_LOGITS_GPU if job.on_gpu else CHUNK_LOGITS
     chunk = min(predicted * shapes.vocabulary, max(shapes.vocabulary, most))
     in_type = 0 if job.state_itemsize == FP32 else job.state_itemsize
-    return chunk * (LOGITS_AT_ONCE * FP32 + in_type) + 2 * predicted * shapes.hidden * job.state_itemsize
+    alive = max(LOGITS_AT_ONCE * FP32 + in_type, LOGITS_BESIDE[job.beside] * FP32)
+    states = 2 if job.beside == "nothing" else 3
+    return chunk * alive + states * predicted * shapes.hidden * job.state_itemsize
 
 
 def backward_working(shapes: Shapes, job: Job) -> int:

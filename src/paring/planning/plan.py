@@ -8,8 +8,10 @@ from paring.adapters.coverage import coverage
 from paring.planning import parts
 from paring.planning.advice import Change, savings
 from paring.planning.estimate import Estimate, estimate
-from paring.planning.job import KINDS, Job, Kind, Machine, Rollouts, job_of, machine_of
+from paring.planning.hardware import Machine, machine_of
+from paring.planning.job import KINDS, Job, Kind, Rollouts, job_of
 from paring.planning.shapes import Shapes, on_meta, shapes_of, targets_of
+from paring.planning.teachers import teacher_of
 from paring.policy.loading import read_config
 from paring.training.config import AnyRun
 from paring.types import Json
@@ -88,11 +90,11 @@ def plan(
     kind        of training; by default that of the run's adapter
     find        also the largest batch, or rank, that fits
     prompt      tokens of a prompt; by default 128, or as many as the context leaves
-    Raises ValueError where the model's configuration cannot be read, nothing in it can carry an adapter, or lengths do
-    not fit its context."""
+    Raises ValueError where the configuration of the model, or of its teacher, cannot be read, nothing in it can carry
+    an adapter, or lengths do not fit its context."""
     own: Kind = kind or run.adapter.kind
     model = on_meta(read_config(run.model))
-    shapes, machine = shapes_of(model), machine_of(run, memory_gb)
+    shapes, machine, teacher = shapes_of(model), machine_of(run, memory_gb), teacher_of(run)
     try:
         targets = targets_of(model, run.adapter.targets)
     except ValueError:
@@ -100,11 +102,14 @@ def plan(
             raise
         targets = ()
 
+    def job_as(run: AnyRun, kind: Kind) -> Job:
+        return job_of(run, shapes, targets, kind, prompt=prompt, teacher=teacher)
+
     def estimated(run: AnyRun) -> Estimate:
-        return estimate(shapes, job_of(run, shapes, targets, own, prompt=prompt), machine)
+        return estimate(shapes, job_as(run, own), machine)
 
     kinds: list[Kind] = [own, *(other for other in KINDS if other != own and (targets or other == "full"))]
-    jobs: dict[Kind, Job] = {one: job_of(run, shapes, targets, one, prompt=prompt) for one in kinds}
+    jobs: dict[Kind, Job] = {one: job_as(run, one) for one in kinds}
     most = parts.activations(shapes, jobs[own])
     return Plan(
         shapes,

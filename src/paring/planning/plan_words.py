@@ -2,7 +2,8 @@
 
 from paring.adapters.coverage import in_words
 from paring.planning.estimate import PART_NAMES
-from paring.planning.job import USABLE, Rollouts
+from paring.planning.hardware import USABLE
+from paring.planning.job import Rollouts
 from paring.planning.plan import Plan
 from paring.runtime.tables import Table
 

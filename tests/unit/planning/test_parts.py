@@ -13,7 +13,8 @@ from paring.adapters.attach import attach, parameters_by_name
 from paring.adapters.kinds import Dora, L1ra, Lora
 from paring.planning import parts
 from paring.planning.estimate import PART_NAMES, estimate
-from paring.planning.job import Batches, Job, Machine, PackedRow, Rollouts
+from paring.planning.hardware import Machine
+from paring.planning.job import Batches, Job, PackedRow, Rollouts
 from paring.planning.shapes import on_meta, shapes_of, targets_of
 from paring.policy.model import forward
 from paring.policy.packing import Shared, pack
