@@ -1,4 +1,4 @@
-"""Which arms differ beyond chance, and what a single setting does: paired tests, corrected for their number."""
+"""Which arms differ beyond chance, and what a single setting does: tests, corrected for their number."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from itertools import combinations
 
 from paring.maths.estimates import Difference, holm, unpaired_difference
 from paring.maths.pairing import Paired, paired
-from paring.maths.seeds import pooled_difference
+from paring.maths.seeds import arms_difference
 from paring.reporting.contests import Contest, Measure, Standing, counted
 from paring.reporting.differing import ABSENT, repeated, written
 from paring.reporting.gathering import Gathered
@@ -15,7 +15,7 @@ from paring.reporting.runs import RunRecord
 MOST_PAIRED = 12
 """Up to this number of arms each is compared with each; beyond it, each with the first."""
 LEVEL = 0.05
-OVER_SEEDS = "paired t over seeds"
+OVER_SEEDS = "Welch over seeds"
 NAMES = (".kind", ".name", ".path")
 """Endings of settings that choose a thing and not a value: arms that differ in these are compared as arms."""
 Pair = tuple[Standing, Standing]
@@ -35,16 +35,17 @@ class Tested:
 
 @dataclass(frozen=True)
 class Test(Tested):
-    """A test of this name over so many pairs; `identical`: no pair differs at all."""
+    """A test of this name. counts: the pairs of a paired one, else what each side has, seeds or problems. `identical`:
+    nothing differs at all."""
 
-    pairs: int
+    counts: tuple[int, ...]
     name: str
     identical: bool
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two arms of a contest, second less first. `decisive` is the test over seeds where two or more are shared, else
+    """Two arms of a contest, second less first. `decisive` is the test over seeds where both have two or more, else
     over problems, else unpaired; `items`, beside one over seeds, is the comparison over problems: it describes these
     runs on their problems, and no conclusion is drawn from it."""
 
@@ -59,17 +60,20 @@ class Contrast:
 class Effect(Tested):
     """The change from one value of a setting to another, over all pairs of arms that differ in nothing else.
 
-    The unit is the seed: at each that all pairs have, the mean over the pairs of second less first."""
+    The mean over the arms of one value less that over the arms of the other, each over its seeds, `runs` in all."""
 
     measure: Measure
     key: str
     values: tuple[str, str]
     pairs: tuple[Pair, ...]
-    seeds: tuple[int, ...]
 
-    def by_pair(self, pair: Pair) -> Difference:
-        """The same from one of its pairs."""
-        return _pooled([pair], self.seeds)
+    @property
+    def runs(self) -> int:
+        return sum(len(standing.values) for pair in self.pairs for standing in pair)
+
+    def by_pair(self, pair: Pair) -> Difference | None:
+        """The same from one of its pairs; None where it has no spread."""
+        return _difference([pair])
 
 
 def contrasts_of(contests: Sequence[Contest]) -> list[Contrast]:
@@ -125,11 +129,9 @@ def effects_of(gathered: Gathered, contests: Sequence[Contest]) -> list[Effect]:
                     pairs_by_change.setdefault(change, []).append((first, second))
         for (key, values), found in pairs_by_change.items():
             pairs = _distinct(found)
-            arms = [standing for pair in pairs for standing in pair]
-            seeds = tuple(seed for seed in arms[0].values if all(seed in arm.values for arm in arms))
             apart = pairs[0][0].arm.place != pairs[0][1].arm.place
-            if (len(pairs) > 1 or apart) and len(seeds) > 1:
-                effects.append(Effect(_pooled(pairs, seeds), measure, key, values, tuple(pairs), seeds))
+            if (len(pairs) > 1 or apart) and (difference := _difference(pairs)) is not None:
+                effects.append(Effect(difference, measure, key, values, tuple(pairs)))
     return effects
 
 
@@ -143,12 +145,10 @@ def _distinct(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _over_seeds(first: Standing, second: Standing) -> Test | None:
-    one, other = first.values, second.values
-    seeds = [seed for seed in one if seed in other]
-    if len(seeds) < 2:
+    if (difference := _difference([(first, second)])) is None:
         return None
-    identical = all(one[seed] == other[seed] for seed in seeds)
-    return Test(_pooled([(first, second)], seeds), len(seeds), OVER_SEEDS, identical)
+    counts = len(first.values), len(second.values)
+    return Test(difference, counts, OVER_SEEDS, first.values == second.values)
 
 
 def _over_items(first: Standing, second: Standing) -> Test | None:
@@ -156,7 +156,7 @@ def _over_items(first: Standing, second: Standing) -> Test | None:
     if comparison is None:
         return None
     difference = Difference(comparison.difference, comparison.low, comparison.high, comparison.p)
-    return Test(difference, comparison.problems, comparison.test, comparison.apart == 0)
+    return Test(difference, (comparison.problems,), comparison.test, comparison.apart == 0)
 
 
 def _unpaired(first: Standing, second: Standing) -> Test | None:
@@ -167,7 +167,7 @@ def _unpaired(first: Standing, second: Standing) -> Test | None:
         return None
     (right1, problems1), (right2, problems2) = counts
     difference = unpaired_difference(right1, problems1, right2, problems2)
-    return Test(difference, min(problems1, problems2), "unpaired shares", identical=False)
+    return Test(difference, (problems1, problems2), "unpaired shares", identical=False)
 
 
 def _change(first: Standing, second: Standing, tuned: set[str]) -> tuple[str, tuple[str, str]] | None:
@@ -179,8 +179,11 @@ def _change(first: Standing, second: Standing, tuned: set[str]) -> tuple[str, tu
     return keys[0], (written(one.get(keys[0], ABSENT)), written(other.get(keys[0], ABSENT)))
 
 
-def _pooled(pairs: Sequence[Pair], seeds: Sequence[int]) -> Difference:
-    """Second less first, at each seed the mean over the pairs."""
-    values = [([one.values[seed] for seed in seeds], [other.values[seed] for seed in seeds]) for one, other in pairs]
-    first = pairs[0][0]
-    return pooled_difference(values, first.problems, accuracy=first.measure.accuracy)
+def _difference(pairs: Sequence[Pair]) -> Difference | None:
+    """Second less first over seeds, the mean over the pairs. None where an arm has fewer than two seeds, or losses have
+    no spread."""
+    first, second = ([list(pair[side].values.values()) for pair in pairs] for side in (0, 1))
+    if any(len(values) < 2 for values in (*first, *second)):
+        return None
+    one = pairs[0][0]
+    return arms_difference(first, second, one.problems, accuracy=one.measure.accuracy)

@@ -62,7 +62,7 @@ def _means(contest: Contest) -> Table:
 
 def _comparisons(contest: Contest, contrasts: Sequence[Contrast]) -> Table:
     """The tests of a contest; those beyond chance stand out."""
-    head = ("pair", "difference", "95 % interval", "p", "p (Holm)", "pairs", "test", "over problems")
+    head = ("pair", "difference", "95 % interval", "p", "p (Holm)", "n", "test", "over problems")
     strong = frozenset(number for number, contrast in enumerate(contrasts) if contrast.decisive.beyond_chance)
     rows = [
         [
@@ -70,7 +70,7 @@ def _comparisons(contest: Contest, contrasts: Sequence[Contrast]) -> Table:
             *_change(contest.measure, contrast.decisive.difference),
             _p(contrast.decisive.difference.p),
             _p(contrast.decisive.adjusted),
-            f"{contrast.decisive.pairs}",
+            " + ".join(map(str, contrast.decisive.counts)),
             contrast.decisive.name,
             contest.measure.changes(contrast.items.difference.interval) if contrast.items else "",
         ]
@@ -88,11 +88,12 @@ def effect_table(measure: Measure, effects: Sequence[Effect]) -> Table:
         several = len(effect.pairs) > 1
         arms = f"{len(effect.pairs)} pairs" if several else _pair_words(effect.pairs[0])
         change = f"{written(effect.key)} {' -> '.join(effect.values)}, {arms}"
-        tested = _p(effect.difference.p), _p(effect.adjusted), f"{len(effect.seeds)}"
+        tested = _p(effect.difference.p), _p(effect.adjusted), f"{effect.runs}"
         rows.append([change, *_change(measure, effect.difference), *tested])
         for pair in effect.pairs if several else ():
-            rows.append([_pair_words(pair), *_change(measure, effect.by_pair(pair)), "", "", ""])
-    head = ("setting, pairs of arms", "difference", "95 % interval", "p", "p (Holm)", "seeds")
+            own = effect.by_pair(pair)
+            rows.append([_pair_words(pair), *(_change(measure, own) if own else ("", "")), "", "", ""])
+    head = ("setting, pairs of arms", "difference", "95 % interval", "p", "p (Holm)", "runs")
     return Table(head, rows, f"Single settings: {measure.name}", strong=frozenset(strong))
 
 

@@ -29,9 +29,10 @@ READING = [
     "is taken as one test problem more or less at least. Intervals are cut at 0 and 100 %, those of differences at 100 "
     "points. The interval of a single run is over its problems: another seed may lie outside. On the page, strips "
     "beside the means show the interval, the mean (dot) and the seeds (strokes), on one scale a table.",
-    "Differences are second less first, and a pair is written in that order. Two arms are compared over the seeds that "
-    "both have (paired t); else over the problems that both answered (McNemar’s exact test and Newcombe’s interval for "
-    "two runs, paired t for several); else unpaired. Up to 12 arms each is compared with each; beyond that, each with "
+    "Differences are second less first, and a pair is written in that order. Two arms are compared over their seeds, "
+    "which are not paired (Welch’s t), where each has two or more; else over the problems that both answered "
+    "(McNemar’s exact test and Newcombe’s interval for two runs, paired t for several); else unpaired. “n” counts the "
+    "runs of each arm, or the problems. Up to 12 arms each is compared with each; beyond that, each with "
     "the first. Arms whose runs are copies of each other are one arm in the tests. “p (Holm)” is corrected for the "
     "number of all tests of this report, comparisons and single settings together; below 0.05 a difference counts as "
     "beyond chance. Intervals over problems beside tests over seeds describe these runs, and are no test.",

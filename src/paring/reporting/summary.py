@@ -16,9 +16,9 @@ from paring.reporting.series import SHOWN, last_tenth
 from paring.settings.recipes import flattened
 from paring.types import Json
 
-FORMAT = 3
-"""3: one family of tests a report, in which arms of the same runs are one arm. 2: differences are second less first; in
-format 1 they were first less second."""
+FORMAT = 4
+"""4: arms are not paired by seed. 3: one family of tests a report, in which arms of the same runs are one arm.
+2: differences are second less first; in format 1 they were first less second."""
 
 
 def as_plain(findings: Findings) -> Json:
@@ -88,7 +88,7 @@ def _contrast(contrast: Contrast) -> dict[str, object]:
 
 def _test(test: Test) -> dict[str, object]:
     numbers = _difference(test.difference, test.adjusted)
-    return {"test": test.name, "pairs": test.pairs, **numbers, "beyond_chance": test.beyond_chance}
+    return {"test": test.name, "counts": test.counts, **numbers, "beyond_chance": test.beyond_chance}
 
 
 def _declared(test: DeclaredTest) -> dict[str, object]:
@@ -111,7 +111,7 @@ def _described(test: Test) -> dict[str, object]:
     """Beside the decisive test, and in no family."""
     difference = test.difference
     numbers = {"difference": difference.mean, "interval": difference.interval, "p": difference.p}
-    return {"test": test.name, "pairs": test.pairs, **numbers}
+    return {"test": test.name, "counts": test.counts, **numbers}
 
 
 def _effect(effect: Effect) -> dict[str, object]:
@@ -121,11 +121,12 @@ def _effect(effect: Effect) -> dict[str, object]:
         "setting": effect.key,
         "from": effect.values[0],
         "to": effect.values[1],
-        "seeds": effect.seeds,
+        "runs": effect.runs,
         **_difference(effect.difference, effect.adjusted),
         "pairs": [
-            {"from": one.arm.full_label, "to": other.arm.full_label, "difference": effect.by_pair((one, other)).mean}
+            {"from": one.arm.full_label, "to": other.arm.full_label, "difference": own and own.mean}
             for one, other in effect.pairs
+            for own in [effect.by_pair((one, other))]
         ],
     }
 

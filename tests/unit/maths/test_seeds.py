@@ -3,7 +3,7 @@
 import pytest
 
 from paring.maths.estimates import paired_t, t_quantile
-from paring.maths.seeds import accuracy_difference, accuracy_interval, pooled_difference, resolution, weighed
+from paring.maths.seeds import accuracy_difference, accuracy_interval, arms_difference, resolution, weighed
 
 
 def test_one_problem_of_500_in_five_seeds_is_no_certainty():
@@ -34,17 +34,35 @@ def test_a_spread_beyond_the_resolution_is_students():
     assert accuracy_difference(first, second, None) == paired_t(first, second)
 
 
-def test_the_mean_of_two_pairs_by_hand():
-    pairs = [([0.5, 0.6], [0.6, 0.7]), ([0.2, 0.2], [0.2, 0.3])]
-    found = pooled_difference(pairs, 10)
-    # By seed 0.05 and 0.10; s = 0.0354 is below sqrt(2/2) / 10, so the error is 0.1 / sqrt(2).
+def test_the_mean_of_two_pairs_of_arms_by_hand():
+    found = arms_difference([[0.5, 0.6], [0.2, 0.2]], [[0.6, 0.7], [0.2, 0.3]], 10)
+    # Every spread is below 1 / 10, so each of four means has the variance 0.01 / 2, weighed by 1 / 4: an error of
+    # sqrt(0.005), with 4 degrees of freedom.
     assert found.mean == pytest.approx(0.075)
-    assert found.high == pytest.approx(min(1.0, 0.075 + t_quantile(0.95, 1) * 0.1 / 2**0.5))
+    assert found.high == pytest.approx(0.075 + t_quantile(0.95, 4) * 0.005**0.5)
+
+
+def test_what_a_seed_has_in_common_is_not_taken_away():
+    """Seeds of two arms in another order are the same arms. By SciPy with Welch's degrees of freedom rounded down."""
+    stats = pytest.importorskip("scipy.stats")
+    first, second = [0.70, 0.75, 0.81], [0.50, 0.62, 0.40]
+    found, theirs = arms_difference([first], [second], 500), stats.ttest_ind(second, first, equal_var=False)
+    assert arms_difference([first], [second[::-1]], 500).p == pytest.approx(found.p)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(theirs.statistic), int(theirs.df)))
+
+
+def test_arms_without_spread_have_no_certainty():
+    """Two arms of three seeds that are right in 42 and 40 of 42: 20 orders of six, so 2 / 20 at best."""
+    found = arms_difference([[1.0] * 3], [[40 / 42] * 3], 42)
+    assert found.p == pytest.approx(2 / 20) and found.low < found.mean < found.high
+    assert arms_difference([[1.0] * 3], [[1.0] * 3], 42).p == 1.0
 
 
 def test_losses_have_no_test_set_to_resolve():
-    pairs = [([0.5, 0.6], [0.6, 0.7001])]
-    assert pooled_difference(pairs, 10, accuracy=False) == paired_t(*pairs[0])
+    assert arms_difference([[0.5, 0.6]], [[0.6, 0.7001]], 10, accuracy=False) == (
+        weighed([(-1, [0.5, 0.6]), (1, [0.6, 0.7001])], None).difference
+    )
+    assert arms_difference([[0.5, 0.5]], [[0.6, 0.6]], 10, accuracy=False) is None
     with pytest.raises(ValueError, match="0 problems"):
         resolution(0)
 

@@ -14,21 +14,21 @@ def contrasts(*folders):
     return contrasts_of(contests_of(gather(folders)))
 
 
-def test_seeds_are_paired_by_hand(make_study, tmp_path):
-    # Differences of -1/40, -3/40 and -5/40: mean -3/40, s = 2/40, t = -1.5 sqrt(3) with 2 degrees of freedom.
-    # p = 1 - t / sqrt(t^2 + 2) = 1 - sqrt(27/35).
+def test_seeds_are_not_paired_by_hand(make_study, tmp_path):
+    # Means 32/40 and 29/40, spreads 3/40 and 1/40: t = -3 / sqrt((9 + 1) / 3), and Welch's degrees are
+    # 100 / (81/2 + 1/2) = 2.4, rounded down. With 2 degrees p = 1 - t / sqrt(t^2 + 2) and t^2 = 2.7.
     (found,) = contrasts(make_study(tmp_path / "study", {"rgra": [29, 32, 35], "grpo": [28, 29, 30]}))
-    assert (found.first.label, found.second.label, found.decisive.name) == ("rgra", "grpo", "paired t over seeds")
+    assert (found.first.label, found.second.label, found.decisive.name) == ("rgra", "grpo", "Welch over seeds")
     assert found.decisive.difference.mean == pytest.approx(-0.075)
-    assert found.decisive.difference.p == pytest.approx(1 - (27 / 35) ** 0.5, abs=1e-9)
-    assert found.decisive.pairs == 3 and not found.decisive.beyond_chance
+    assert found.decisive.difference.p == pytest.approx(1 - (2.7 / 4.7) ** 0.5, abs=1e-9)
+    assert found.decisive.counts == (3, 3) and not found.decisive.beyond_chance
 
 
 def test_problems_are_paired_beside_the_seeds(make_study, tmp_path):
     # Problem n is right in the runs with more than n right answers: the arms differ in problems 28 to 33.
     (found,) = contrasts(make_study(tmp_path / "study", {"rgra": [30, 34], "grpo": [28, 30]}))
     differences = [(right(n, 28, 30) - right(n, 30, 34)) / 2 for n in range(40)]
-    assert found.items.pairs == 40 and found.items.name == "paired t over problems"
+    assert found.items.counts == (40,) and found.items.name == "paired t over problems"
     assert found.items.difference.mean == pytest.approx(sum(differences) / 40)
     stats = pytest.importorskip("scipy.stats")
     assert found.items.difference.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=1e-9)
