@@ -34,7 +34,7 @@ class SummarisedRun(RunRecord):
 
 def remade(summary: dict) -> Findings:
     tuning = [
-        Tuned(one["arm"], one["setting"], key, str(one[key]), one["scores"], one["arm"], words(one["setting"]))
+        Tuned(one["arm"], one["setting"], (key,), str(one[key]), one["scores"], one["arm"], words(one["setting"]))
         for one in summary["tuning"]
         for key in one
         if key not in ("arm", "setting", "scores")
