@@ -16,7 +16,7 @@ from paring.policy.tokens import check_rows, embedding_rows
 from paring.rollout.engine import Engine
 from paring.settings.options import OptionError
 from paring.tasks.base import Task, judged
-from paring.tasks.mixture import for_accuracy
+from paring.tasks.mixture import for_accuracy, judges_of
 from paring.tasks.own_data import with_system
 from paring.tasks.styles import NEXT_QUESTION, own_answer, prompt, style_of
 from paring.types import Json, Key, Problem
@@ -77,6 +77,7 @@ class Exam:
         """With answers of at most `longest` tokens; None: of what the context leaves, up to LONGEST_ANSWER, or
         LONGEST_THOUGHT where the model's chat template knows thoughts. Problems that do not fit the context with their
         answer are left out if `long` is "skip". Raises OptionError where it is "stop", or where none fits."""
+        judges_of(for_accuracy(self.task))
         prompts = prompts_tokens(policy.tokenizer, [problem.messages for problem in self.problems])
         for problem, tokens in zip(self.problems, prompts, strict=True):
             check_rows(tokens, embedding_rows(policy.model), policy.tokenizer, f"problem {problem.id}: its prompt")

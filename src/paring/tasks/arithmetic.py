@@ -10,6 +10,7 @@ from typing import Literal, overload
 import numpy as np
 
 from paring.settings.declare import settings
+from paring.tasks.judge import JudgedTask
 from paring.tasks.reasoning import corrects_itself
 from paring.tasks.splits import HELD_OUT_ONE_IN
 from paring.types import Problem, Score, Split
@@ -26,7 +27,7 @@ EQUATION = re.compile(r"\s*([0-9]{1,9})\s*([+-])\s*([0-9]{1,9})\s*=\s*([0-9]{1,9
 
 
 @settings
-class Arithmetic:
+class Arithmetic(JudgedTask):
     """`a±b±c=` with a in 1..99, b and c in 1..19, and a±b as well as the result in 0..99.
 
     The answer is `<answer>32</answer>`, alone or after working: `17+11=28;28+4=32<answer>32</answer>`.

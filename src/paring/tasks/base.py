@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
+from paring.tasks.judge import JudgedTask
 from paring.tasks.judging import with_judge
 from paring.tasks.own_calls import filled
-from paring.tasks.own_data import TaskData
 from paring.types import Group, Problem, Score, Split
 
 
@@ -48,15 +48,15 @@ class GroupTask(Task, Protocol):
 
 
 def judged(task: Task, groups: Sequence[Group]) -> list[list[Score]]:
-    """The task's score of each completion, [P][G], with the part of its judge where it has one; of conversations those
-    that their environments gave."""
+    """The task's score of each completion, [P][G], of conversations those that their environments gave; with the part
+    of its judge where it has one."""
     if groups and all(group.problem.environment for group in groups):
-        return [_of_conversations(group) for group in groups]
-    scores = _scored(task, groups)
-    judge = task.judge if isinstance(task, TaskData) else None
-    if judge is None or not isinstance(task, TaskData):
+        scores = [_of_conversations(group) for group in groups]
+    else:
+        scores = _scored(task, groups)
+    if not isinstance(task, JudgedTask) or task.judge is None:
         return scores
-    return with_judge(judge, task.judge_questions(judge, groups), scores)
+    return with_judge(task.judge, task.judge_questions(task.judge, groups), scores)
 
 
 def _scored(task: Task, groups: Sequence[Group]) -> list[list[Score]]:

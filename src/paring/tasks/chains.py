@@ -7,6 +7,7 @@ from typing import Literal
 
 from paring.settings.declare import settings
 from paring.tasks.arithmetic import FIRST, LATER, score_sum, sum_problem, written
+from paring.tasks.judge import JudgedTask
 from paring.tasks.splits import Chance, draw_splits
 from paring.types import Problem, Score, Split
 
@@ -15,7 +16,7 @@ INSIDE = range(100)
 
 
 @settings
-class Chains:
+class Chains(JudgedTask):
     """`a±b±c±d=` with a in 1..99, the others in 1..19, and every result on the way in 0..99.
 
     Answer, reward and trait `working` are those of `arithmetic` (tasks/arithmetic.py); what makes the task hard is the

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from paring.settings.declare import settings
 from paring.tasks.expressions import Expression, read_expression
+from paring.tasks.judge import JudgedTask
 from paring.tasks.reasoning import corrects_itself, has_equation, reasoning_of
 from paring.tasks.splits import Chance, draw_splits
 from paring.tasks.styles import follows_think_answer
@@ -26,7 +27,7 @@ PROMPT = (
 
 
 @settings
-class Countdown:
+class Countdown(JudgedTask):
     """Numbers and a target: `Use the numbers 3, 7 and 25 to make 54.` One right answer is `(25 - 7) * 3`.
 
     The setting of TinyZero and of the RGRA paper's example (arXiv 2603.18756, fig. 2). Words and generator are ours:

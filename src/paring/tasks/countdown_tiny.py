@@ -10,12 +10,13 @@ from paring.tasks.arithmetic import FIRST, LATER, ending_answer, spelled, steps,
 from paring.tasks.chains import INSIDE
 from paring.tasks.countdown import solves
 from paring.tasks.expressions import read_expression
+from paring.tasks.judge import JudgedTask
 from paring.tasks.splits import Chance, draw_splits
 from paring.types import Problem, Score, Split
 
 
 @settings
-class CountdownTiny:
+class CountdownTiny(JudgedTask):
     """`3,12,7:16=` asks for 16 from 3, 12 and 7, each used once: `<answer>12+7-3</answer>`, or `7-3+12` in the tags.
 
     One number is 1 to 99 and two are 1 to 19, in any order, and every problem can be solved by sums and differences

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from paring.settings.declare import settings
 from paring.tasks.arithmetic import INTEGER, ending_answer
+from paring.tasks.judge import JudgedTask
 from paring.tasks.splits import hold_out
 from paring.types import Environment, Message, Problem, Reply, Score, Split
 
@@ -17,7 +18,7 @@ LOGICAL = 0.3
 
 
 @settings
-class HigherLower:
+class HigherLower(JudgedTask):
     """`44+3-3=` asks for a number from 41 to 47: `<answer>44</answer>`. The reply `44+` says that it is larger, `44-`
     that it is smaller, `?` that no number was read. The game ends with the number, or after the last guess.
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from paring.runtime.client import Malformed, Server, check_address, field_of, plain
 from paring.settings.declare import LARGEST, Count, NotNegative, Positive, settings
 from paring.tasks.own_calls import Failed
-from paring.types import JsonObject, Message
+from paring.types import Group, JsonObject, Message, Problem
 
 PART = "judge"
 """The name of its part of the reward."""
@@ -116,6 +116,27 @@ class Judge:
         if not self.low <= score <= self.high or (of is not None and float(of) != self.high):
             raise Malformed(f"a score that is not from {self.low:g} to {self.high:g}: {found[0]}")
         return (score - self.low) / (self.high - self.low)
+
+
+@settings
+class JudgedTask:
+    """What every task may have beside its own check. `judge`: a language model that scores each answer as well."""
+
+    judge: Judge | None = None
+
+    def reference(self, problem: Problem) -> str:
+        """The part of a problem's right answer that the judge is shown; nothing where it is empty."""
+        return problem.gold
+
+    def judge_questions(self, judge: Judge, groups: Sequence[Group]) -> list[list[JsonObject]]:
+        """What the judge is asked of each completion, [P][G]; of a conversation its whole text."""
+        return [
+            [
+                judge.question(group.problem.messages, self.reference(group.problem), completion.text)
+                for completion in group.completions
+            ]
+            for group in groups
+        ]
 
 
 def _tagged(tag: str, text: str) -> str:

@@ -17,8 +17,9 @@ from paring.tasks.countdown import Countdown
 from paring.tasks.countdown_tiny import CountdownTiny
 from paring.tasks.gsm8k import Gsm8k
 from paring.tasks.higher_lower import HigherLower
+from paring.tasks.judge import Judge, JudgedTask
 from paring.tasks.maths import Maths
-from paring.tasks.own_data import OwnData, TaskData
+from paring.tasks.own_data import OwnData
 from paring.tasks.own_task import OwnTask
 from paring.tasks.questions import Questions
 from paring.tasks.reasoning_gym import ReasoningGym
@@ -156,9 +157,18 @@ def for_accuracy(task: Task) -> Task:
     """The task as a measurement of accuracies needs it: without judges that say nothing of what is right."""
     if isinstance(task, Mixture):
         return replace(task, tasks=tuple(replace(part, task=for_accuracy(part.task)) for part in task.tasks))
-    if isinstance(task, TaskData) and task.judge is not None and task.judge.correct_at is None:
+    if isinstance(task, JudgedTask) and task.judge is not None and task.judge.correct_at is None:
         return replace(task, judge=None)
     return task
+
+
+def judges_of(task: Task) -> list[Judge]:
+    """The judges of a task, or of several. Raises ValueError or FileNotFoundError where one cannot be asked."""
+    ones = task.by_label.values() if isinstance(task, Mixture) else [task]
+    judges = [one.judge for one in ones if isinstance(one, JudgedTask) and one.judge is not None]
+    for judge in judges:
+        judge.check()
+    return judges
 
 
 def _own(problem: Problem) -> Problem:

@@ -7,8 +7,8 @@ from typing import Generic, TypeVar
 from paring.runtime.faults import Faults, RowFault, Rule
 from paring.runtime.sources import Source
 from paring.settings.declare import settings
-from paring.tasks.judge import Judge
-from paring.types import Group, JsonObject, Message, Problem, Turn
+from paring.tasks.judge import JudgedTask
+from paring.types import Message, Turn
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Turn)
@@ -50,24 +50,8 @@ class OwnData:
 
 
 @settings
-class TaskData(OwnData):
-    """The data of a task. `judge`: a language model that scores each answer beside the task's own check."""
-
-    judge: Judge | None = None
-
-    def reference(self, problem: Problem) -> str:
-        """The part of a problem's right answer that the judge is shown; nothing where it is empty."""
-        return problem.gold
-
-    def judge_questions(self, judge: Judge, groups: Sequence[Group]) -> list[list[JsonObject]]:
-        """What the judge is asked of each completion, [P][G]."""
-        return [
-            [
-                judge.question(group.problem.messages, self.reference(group.problem), completion.text)
-                for completion in group.completions
-            ]
-            for group in groups
-        ]
+class TaskData(OwnData, JudgedTask):
+    """The data of a task."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +80,6 @@ def read_rows_of(
     held-out rows alone are read, where there are any.
 
     Raises FileNotFoundError or ValueError with the place where data are missing or, unless they are skipped, broken."""
-    if isinstance(own, TaskData) and own.judge is not None:
-        own.judge.check()
     source = Source(own.data, f"{section}.data", own.hub_config, own.revision)
     faults = Faults(f"{section}.broken", own.broken)
     tested, test_split = None, own.test_split or "test"

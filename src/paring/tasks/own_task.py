@@ -11,6 +11,7 @@ from paring.settings.declare import settings
 from paring.settings.guard import guarded
 from paring.settings.own_code import class_in
 from paring.tasks.base import UnnamedTask
+from paring.tasks.judge import JudgedTask
 from paring.tasks.own_calls import CallFailed, Failed, Seconds, called, check_parts, filled, replied
 from paring.types import Environment, Group, Message, Problem, Reply, Score, Split
 
@@ -29,7 +30,7 @@ class OwnEnvironment(Protocol):
 
 
 @settings
-class OwnTask:
+class OwnTask(JudgedTask):
     """`path = "my.py:MyTask"`: a class without arguments that has `problems(split)` and `score(problem, text)`, or, for
     conversations, `reply(problem, turns)` in its place (docs/environments.md).
 

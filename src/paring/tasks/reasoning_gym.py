@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from paring.settings.declare import Count, CountOrZero, settings
+from paring.tasks.judge import JudgedTask
 from paring.tasks.splits import digest, three_splits
 from paring.tasks.styles import STYLES, prompt
 from paring.types import Problem, Score, Split
@@ -38,7 +39,7 @@ class Generator:
 
 
 @settings
-class ReasoningGym:
+class ReasoningGym(JudgedTask):
     """Problems that reasoning-gym draws, judged by the verifier of their generator. Needs the `gym` extra.
 
     generators   which, with their weights
@@ -75,6 +76,9 @@ class ReasoningGym:
         lines = [json.dumps(json.loads(pairs[place][0].gold) | {"given": answers[place]}) for place in asked]
         replies = dict(zip(asked, _workers(self.seconds).ask(lines), strict=True))
         return [_score(replies.get(place), answer) for place, answer in enumerate(answers)]
+
+    def reference(self, problem: Problem) -> str:
+        return str(json.loads(problem.gold)["answer"])
 
     def _drawn(self, generator: Generator) -> Iterator[Problem]:
         from paring.tasks.gym_worker import data_set

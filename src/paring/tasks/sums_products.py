@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from paring.settings.declare import settings
+from paring.tasks.judge import JudgedTask
 from paring.tasks.splits import hash_order
 from paring.types import Problem, Score, Split
 from paring.verifier.extraction import last_number
@@ -13,7 +14,7 @@ from paring.verifier.integers import integer, same_integer
 
 
 @settings
-class SumsAndProducts:
+class SumsAndProducts(JudgedTask):
     """`What is a + b?` and `What is a * b?` for a, b in 1..largest: 2 * largest^2 problems, 288 by default.
 
     Sums and products are split apart, each in hash order: the first third is `test` (48 + 48), a sixth of the others

@@ -13,6 +13,7 @@ from paring.runtime.rows import message_of
 from paring.settings.declare import settings
 from paring.settings.guard import guarded
 from paring.settings.own_code import function_in
+from paring.tasks.judge import JudgedTask
 from paring.tasks.own_calls import CallFailed, Failed, Seconds, replied
 from paring.tasks.splits import digest, three_splits
 from paring.types import Environment, Message, Problem, Reply, Score, Split
@@ -21,7 +22,7 @@ MISSING = 'the task verifiers needs that library, below 0.3: pip install "paring
 
 
 @settings
-class VerifiersTask:
+class VerifiersTask(JudgedTask):
     """An environment of the library `verifiers`, with one turn or several. Needs the `verifiers` extra.
 
     environment   its id, a package with `load_environment`, or a function in a Python file: "my.py:load_environment"

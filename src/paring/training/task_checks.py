@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from paring.tasks.base import Task
 from paring.tasks.judge import PART
-from paring.tasks.mixture import own_data_of
-from paring.tasks.own_data import TaskData
+from paring.tasks.mixture import judges_of
 from paring.types import Problem
 
 
@@ -21,10 +20,11 @@ def check_splits(task: Task, problems: Sequence[Problem], held_out: Sequence[Pro
 
 
 def check_weights(task: Task, weights: Mapping[str, float], problems: Sequence[Problem]) -> None:
-    """A task gives the same parts whatever the text, so those of an empty one are all; `problems`: one of each task."""
+    """A task gives the same parts whatever the text, so those of an empty one are all; `problems`: one of each task.
+    Raises ValueError for a part that none has, and for a judge that cannot be asked as it is."""
     scores = [task.score(problem, "") for problem in problems] if weights else []
     parts = dict.fromkeys(name for score in scores for name in score.parts)
-    if any(isinstance(own, TaskData) and own.judge is not None for own, _ in own_data_of(task, problems)):
+    if judges_of(task):
         parts[PART] = None
     for name in weights:
         if name not in parts:

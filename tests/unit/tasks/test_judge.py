@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -11,15 +12,21 @@ from paring import load_run
 from paring.runtime.client import Malformed
 from paring.settings.complaints import RecipeError
 from paring.tasks import judging
+from paring.tasks.arithmetic import Arithmetic
 from paring.tasks.base import judged
+from paring.tasks.countdown import Countdown
+from paring.tasks.higher_lower import HigherLower
 from paring.tasks.judge import Judge
 from paring.tasks.judging import Kept, shares
 from paring.tasks.maths import Maths
-from paring.tasks.mixture import for_accuracy
+from paring.tasks.mixture import Mixture, TaskPart, for_accuracy, judges_of
 from paring.tasks.own_calls import NO_REWARD, CallFailed
+from paring.tasks.own_task import OwnTask
+from paring.tasks.reasoning_gym import Generator, ReasoningGym
 from paring.tasks.reward_functions import RewardFunctions
+from paring.tasks.sums_products import SumsAndProducts
 from paring.training.setup import prepare
-from paring.types import Completion, Group
+from paring.types import Completion, Group, Problem
 
 SECRET = "sk-secret-1234"
 
@@ -317,6 +324,57 @@ def test_a_recipe_with_a_judge_trains(server, rubric, data, small_run):
     made = prepare(run)
     assert made.weights == {"judge": 0.5} and server.asked == []
     assert load_run("quickstart", **{"task.name": "questions", "task.data": data}).task.judge is None
+
+
+OWN = """
+from paring import Problem, Score
+
+
+class Own:
+    def problems(self, split):
+        return [Problem(f"own/{split}", ({"role": "user", "content": "six?"},), "6")]
+
+    def score(self, problem, text):
+        return Score({"own": 1.0 if problem.gold in text else 0.0}, correct=problem.gold in text)
+"""
+
+
+def test_every_task_takes_a_judge(server, judge, tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(OWN, encoding="utf-8")
+    one = judge(weight=0.5)
+    tasks = [OwnTask(path=f"{own}:Own", judge=one), Arithmetic(judge=one), Countdown(judge=one)]
+    parts = TaskPart(task=Arithmetic(judge=one)), TaskPart(task=SumsAndProducts(judge=one))
+    tasks += [SumsAndProducts(judge=one), Mixture(tasks=parts)]
+    for task in tasks:
+        problem = task.problems("train")[0]
+        [[score]] = judged(task, [Group(problem, (1,), completions("6"))])
+        assert score.parts["judge"] == 0.35 and len(score.parts) > 1
+        assert "<response>\n6\n" in server.asked[-1][2]["messages"][1]["content"]
+        assert set(judges_of(task)) == {one} and judges_of(for_accuracy(task)) == []
+
+
+def test_the_judge_reads_a_whole_conversation(server, judge):
+    task = HigherLower(judge=judge())
+    problem = task.problems("train")[0]
+    reply_of = task.score(problem, "<answer>1</answer>")
+    answer = replace(completions("<answer>1</answer>\n[user] 1+")[0], scores=(reply_of,))
+    [[score]] = judged(task, [Group(problem, (1,), (answer,))])
+    assert score.parts == {**reply_of.parts, "judge": 0.7}
+    assert "[user] 1+" in server.asked[0][2]["messages"][1]["content"]
+
+
+def test_the_judge_sees_the_answer_of_a_generator_alone(judge):
+    gold = json.dumps({"answer": "42", "number": 3, "source": "{}"})
+    task = ReasoningGym(generators=(Generator(name="leg_counting"),), judge=judge())
+    assert task.reference(Problem("reasoning-gym/1", ({"role": "user", "content": "Legs?"},), gold)) == "42"
+
+
+def test_a_judge_that_cannot_be_asked_ends_a_generated_task_before_any_work(server, rubric, tmp_path, small_run):
+    run = small_run({"task.judge": {"url": server.url, "model": "m", "rubric": str(tmp_path / "none.txt")}})
+    with pytest.raises(FileNotFoundError, match=r"task\.judge\.rubric = .*there is no such file"):
+        prepare(run)
+    assert server.asked == []
 
 
 def test_no_folder_for_the_user_keeps_nothing(judge, monkeypatch):
