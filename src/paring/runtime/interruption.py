@@ -168,6 +168,11 @@ _own = threading.local()
 """The event by which each thread is given up."""
 
 
+def is_interrupted() -> bool:
+    """Whether this process is to end."""
+    return _active is not None and _active.requested is not None
+
+
 def check_interrupted() -> None:
     """For loops that wait in threads other than the main one, where no signal is raised. Raises Interrupted."""
     if _active is not None and _active.requested is not None:

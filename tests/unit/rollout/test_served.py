@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -15,12 +16,12 @@ from paring.adapters.kinds import Lora
 from paring.policy.loading import Model, load_base
 from paring.policy.model import Policy
 from paring.rollout.engine import EngineFailed, Sampling
-from paring.rollout.served import fleet, routes
+from paring.rollout.served import fleet, forgetting, routes
 from paring.rollout.served.canary import WrongPolicy
 from paring.rollout.served.connecting import connect
 from paring.rollout.served.published import Shelf
 from paring.rollout.served.reference_server import Listening, Reference
-from paring.runtime.client import Server
+from paring.runtime.client import Server, Stopped
 from paring.runtime.interruption import Interrupted, Interruption
 from paring.settings.complaints import NotFinite
 from paring.tasks.arithmetic import Arithmetic
@@ -114,6 +115,71 @@ def test_what_a_killed_process_has_published_is_swept(engine, policy, shelf, ser
     assert not shelf.names() and not server.reference.loaded
 
 
+@contextmanager
+def busy(server, delay):
+    """For so many seconds the server answers another's question, and nothing else; then it is quick again."""
+    server.reference.delay = delay
+    server.reference.faults.add("slow")
+    question = {"model": "base", "prompt": [5], "max_tokens": 1, "stop_token_ids": []}
+    other = threading.Thread(target=Server(server.url).post, args=("/v1/completions", question), kwargs={"seconds": 9})
+    asked = len(server.reference.asked)
+    other.start()
+    until(lambda: len(server.reference.asked) > asked and server.reference._lock.locked())
+    yield
+    other.join()
+    server.reference.faults.clear()
+
+
+def test_a_busy_server_is_waited_for_at_the_end(engine, shelf, server, monkeypatch):
+    monkeypatch.setattr(forgetting, "STEP_SECONDS", 0.1)
+    engine.version()
+    with busy(server, 0.6):
+        engine.close()
+        assert not server.reference.loaded and not shelf.place.exists()
+
+
+def test_no_folder_stays_where_a_server_says_nothing(engine, shelf, server, monkeypatch):
+    monkeypatch.setattr(forgetting, "STEP_SECONDS", 0.1)
+    monkeypatch.setattr(forgetting, "END_SECONDS", 0.2)
+    engine.version()
+    with busy(server, 1.0):
+        engine.close()
+        assert not shelf.place.exists() and server.reference.loaded
+    until(lambda: not server.reference.loaded)  # it was told
+
+
+def test_a_version_that_a_busy_server_has_not_forgotten_keeps_its_folder(engine, policy, shelf, server, monkeypatch):
+    """Until it has, at a later step: the folder of an adapter that a server has must not go."""
+    monkeypatch.setattr(forgetting, "STEP_SECONDS", 0.1)
+    moved = next(iter(policy.adapters.values())).B_OR
+    kept = moved.data.clone()
+    names = [engine.version().name]
+    for _ in range(2):
+        moved.data += 0.01
+        names.append(engine.version().name)
+    assert set(shelf.names()) == set(names[1:])
+    with busy(server, 0.6):
+        engine.keep = 1
+        engine.version()
+        assert set(shelf.names()) == set(names[1:])
+    engine.version()
+    assert shelf.names() == names[2:] == list(server.reference.loaded)
+    moved.data.copy_(kept)
+    engine.close()
+    assert not shelf.place.exists()
+
+
+def test_what_is_late_writes_no_folder_again(engine, shelf):
+    """A thread that has waited for a server, until the run was over."""
+    version = engine.version()
+    engine.close()
+    with pytest.raises(Stopped):
+        engine._load(version, engine.members[0], threading.Event())
+    with pytest.raises(EngineFailed, match="let go"):
+        engine.answers(version, [{}], 1, lambda one: one)
+    assert not shelf.place.exists()
+
+
 def test_an_adapter_that_somebody_unloads_is_loaded_again(engine, server):
     expected = sample(engine)
     server.reference.loaded.clear()
@@ -203,7 +269,8 @@ def test_a_server_of_two_that_is_silent_costs_no_answer(policy, shelf, server, e
 
 def test_a_server_that_stays_away_is_given_up(policy, shelf, engine, server):
     with Listening(Reference()) as gone:
-        lone = connect(policy, shelf, [gone.url], longest=64, rank=8, patience=0.4)
+        lone = connect(policy, shelf, [gone.url], longest=64, rank=8, patience=20.0)
+    lone.patience = 0.4
     start = time.monotonic()
     with pytest.raises(EngineFailed, match="no server is left: http://.*Connection refused"):
         sample(lone)

@@ -9,8 +9,6 @@ from paring.runtime.client import MOST_BYTES, Malformed, Refused, Server, Server
 from paring.types import JsonObject
 
 HEALTH_SECONDS = 5.0
-UNLOAD_SECONDS = 1.0
-"""A server that takes longer to forget an adapter keeps it."""
 HOW_TO_START = "docs/serving.md says how to start a server"
 
 
@@ -46,12 +44,14 @@ def _why(refusal: Refused) -> str:
     return f"{refusal}. It needs the base of this run, and room for its ranks (--max-lora-rank): {HOW_TO_START}"
 
 
-def unload(server: Server, name: str) -> bool:
-    """Whether a server has forgotten an adapter, or never knew it."""
+def unload(server: Server, name: str, *, seconds: float) -> bool:
+    """Whether a server has forgotten an adapter, never knew it, or is not there any more."""
     try:
-        server.post("/v1/unload_lora_adapter", {"lora_name": name}, seconds=UNLOAD_SECONDS)
+        server.post("/v1/unload_lora_adapter", {"lora_name": name}, seconds=seconds)
+    except Refused as fault:
+        return fault.status == 404
     except ServerFault as fault:
-        return isinstance(fault, Refused) and fault.status == 404
+        return isinstance(fault.__cause__, ConnectionRefusedError)
     return True
 
 

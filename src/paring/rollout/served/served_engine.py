@@ -12,10 +12,11 @@ from paring.rollout.engine import EngineFailed, Reproduces, Sampling
 from paring.rollout.served import routes
 from paring.rollout.served.canary import TOKENS, Continuation, canary_prompt, canary_question, check_gap, gap, scored
 from paring.rollout.served.fleet import TRIES, Asking, Member, ServerTally
+from paring.rollout.served.forgetting import Leaving
 from paring.rollout.served.meeting import NOBODY_ELSE, Meeting
 from paring.rollout.served.published import Shelf, Version
 from paring.rollout.served.published_policy import PublishedPolicy
-from paring.runtime.client import Malformed, Refused, ServerFault
+from paring.runtime.client import Malformed, Refused, ServerFault, Stopped
 from paring.types import Group, Json, JsonObject, Key, Problem
 
 Q = TypeVar("Q")
@@ -47,7 +48,9 @@ class ServedEngine:
         self.vocabulary = len(self.policy.head.weight_VD)
         self.canary = canary_prompt(self.vocabulary, self.context)
         self._versions: dict[str, Version] = {}
-        self.lock = threading.RLock()
+        self._leaving = Leaving(self.members, self.shelf)
+        self.lock, self._folders = threading.RLock(), threading.Lock()
+        self._is_closed = False
 
     @property
     def reproduces(self) -> Reproduces:
@@ -71,6 +74,7 @@ class ServedEngine:
             if version is None:
                 version = self.meeting.together(lambda: self._new(name, rank))
             self._versions[name] = version  # the newest stands last
+            self._leaving.comes_back(name)
             if version.expected is None:
                 version.expected = self._expected(version)
             self._retire()
@@ -115,7 +119,10 @@ class ServedEngine:
             return [end(reply) for reply in found]
 
         with self.lock:
+            if self._is_closed:
+                raise EngineFailed("the servers have been let go")
             self._versions.setdefault(version.name, version)
+            self._leaving.comes_back(version.name)
         given: dict[int, list[Continuation]] = {}
         for _ in range(TRIES):
             missing = [place for place in range(len(questions)) if place not in given]
@@ -141,6 +148,8 @@ class ServedEngine:
 
     def close(self) -> None:
         """Let servers forget what was published, and end those that were started here."""
+        with self.lock:
+            self._is_closed = True
         self.withdraw()
         for child in filter(None, (member.child for member in self.members)):
             child.stop()
@@ -150,16 +159,15 @@ class ServedEngine:
         if not self.meeting.is_first:
             return
         self.shelf.remove_staging()
-        for name in set(self.shelf.names()) - self._versions.keys():
-            self._forget(name)
+        self._leaving.leave_all([name for name in self.shelf.names() if name not in self._versions])
 
     def withdraw(self) -> None:
-        """Let servers forget all that was published, and remove it."""
+        """Let servers forget all that was published, and remove it: also where one does not say in time that it has."""
         with self.lock:
-            for name in [name for name in self._versions if name]:
-                self._forget(name)
-        if self.meeting.is_first:
-            self.shelf.clear_away()
+            names = self._withdrawn([name for name in self._versions if name])
+            if self.meeting.is_first:
+                self._leaving.leave_all(names)
+                self.shelf.clear_away()
 
     def _round(
         self, questions: Sequence[Q], ask: Callable[[Member, Q, threading.Event], A]
@@ -186,7 +194,10 @@ class ServedEngine:
     def _load(self, version: Version, member: Member, stop: threading.Event) -> Continuation:
         """What a server that has just been given this version replies to the canary."""
         if version.name:
-            version.restore()
+            with self._folders:
+                if version.name not in self._versions:
+                    raise Stopped  # it was forgotten while this waited for the server
+                version.restore()
             routes.load(member.server, version.name, version.seen, seconds=self.patience, stop=stop)
         return self._reply(version, member, stop)
 
@@ -222,13 +233,15 @@ class ServedEngine:
     def _retire(self) -> None:
         """Forget the oldest versions beyond those that are kept, but for those in use."""
         idle = [name for name, version in self._versions.items() if name and not version.users]
-        for name in idle[: max(0, len(self._versions) - self.keep)]:
-            self._forget(name)
+        names = self._withdrawn(idle[: max(0, len(self._versions) - self.keep)])
+        if self.meeting.is_first:
+            self._leaving.leave(names)
 
-    def _forget(self, name: str) -> None:
-        """Unload first, delete last: vLLM dies where the folder of an adapter that it has is gone."""
-        self._versions.pop(name, None)
+    def _withdrawn(self, names: Sequence[str]) -> Sequence[str]:
+        """The same names, of which from here on no folder is written again."""
+        with self._folders:
+            for name in names:
+                self._versions.pop(name, None)
         for member in self.members:
-            member.proved.discard(name)
-        if self.meeting.is_first and all([routes.unload(member.server, name) for member in self.members]):
-            self.shelf.remove(name)
+            member.proved -= set(names)
+        return names
