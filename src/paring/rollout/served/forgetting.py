@@ -15,7 +15,7 @@ PAUSE, END_SECONDS = 0.2, 30.0
 """At the end of a run it is waited for so long that servers forget. Ctrl-C ends the wait."""
 
 
-class Leaving:
+class LeavingVersions:
     """Versions that are not in use, and that some server may still know.
 
     Unload first, delete last: vLLM dies where the folder of an adapter that it has is gone."""

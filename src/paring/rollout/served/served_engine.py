@@ -12,7 +12,7 @@ from paring.rollout.engine import EngineFailed, Reproduces, Sampling
 from paring.rollout.served import routes
 from paring.rollout.served.canary import TOKENS, Continuation, canary_prompt, canary_question, check_gap, gap, scored
 from paring.rollout.served.fleet import TRIES, Asking, Member, ServerTally
-from paring.rollout.served.forgetting import Leaving
+from paring.rollout.served.forgetting import LeavingVersions
 from paring.rollout.served.meeting import NOBODY_ELSE, Meeting
 from paring.rollout.served.published import Shelf, Version
 from paring.rollout.served.published_policy import PublishedPolicy
@@ -48,7 +48,7 @@ class ServedEngine:
         self.vocabulary = len(self.policy.head.weight_VD)
         self.canary = canary_prompt(self.vocabulary, self.context)
         self._versions: dict[str, Version] = {}
-        self._leaving = Leaving(self.members, self.shelf)
+        self._leaving = LeavingVersions(self.members, self.shelf)
         self.lock, self._folders = threading.RLock(), threading.Lock()
         self._is_closed = False
 
