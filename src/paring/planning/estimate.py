@@ -36,15 +36,16 @@ def estimate(shapes: Shapes, job: Job, machine: Machine) -> Estimate:
     }
     rollout = {"rollout copy": parts.rollout_copy(shapes, job), "rollout cache": parts.rollout_cache(shapes, job)}
     kept = {"activations": parts.activations(shapes, job) + parts.layouts(job)}
-    taught = {"teacher": held["teacher"] + teaching_parts.teacher_states(shapes, job)}
-    asked = parts.layouts(job) + teaching_parts.teacher_working(shapes, job)
+    taught = held["teacher"] + teaching_parts.teacher_states(shapes, job)
+    asked = teaching_parts.teacher_working(job)
+    told = {"teacher": taught if machine.reuses else taught + asked}
     # torch's foreach AdamW takes the root of all second moments at once.
     roots = held["optimiser"] // 2
     passes = {
         "rollout": {**rollout, "logits": parts.rollout_working(shapes, job)},
-        "teacher's pass": {**taught, "activations": asked},
-        "loss": {**taught, **kept, "logits": parts.logits(shapes, job)},
-        "backward": {**taught, "activations": kept["activations"] + parts.backward_working(shapes, job)},
+        "teacher's pass": {"teacher": taught, "activations": parts.layouts(job) + asked},
+        "loss": {**told, **kept, "logits": parts.logits(shapes, job)},
+        "backward": {**told, "activations": kept["activations"] + parts.backward_working(shapes, job)},
         "optimiser step": {"optimiser": held["optimiser"] + roots},
     }
     if not machine.reuses:

@@ -23,12 +23,12 @@ def teacher_states(shapes: Shapes, job: Job) -> int:
     return work.problems * work.group * work.new_tokens * teaching.hidden * job.state_itemsize
 
 
-def teacher_working(shapes: Shapes, job: Job) -> int:
-    """The teacher's pass without a gradient, of which one layer's MLP is alive; 0 without another model that teaches:
-    the policy's own such pass takes less than one with a gradient."""
+def teacher_working(job: Job) -> int:
+    """The teacher's pass without a gradient, of which one layer's MLP is alive, and its logits where divergences do not
+    take them later; 0 without another model that teaches: the policy's own such pass takes less than one with a
+    gradient."""
     if job.teacher is None:
         return 0
     widths = 3 * job.teacher.shapes.intermediate + 3 * job.teacher.shapes.hidden
-    return job.largest_pass.tokens * widths * job.state_itemsize + parts.logits(
-        job.teacher.shapes, replace(job, beside="nothing")
-    )
+    layer = job.largest_pass.tokens * widths * job.state_itemsize
+    return layer + (0 if job.beside == "divergence" else parts.logits(job.teacher.shapes, job))
