@@ -53,6 +53,16 @@ def test_what_is_reproduced_is_said_and_the_folder_is_not_mixed(server, tmp_path
     assert other.exit_code == 2 and "holds another evaluation" in other.stderr and "--server" in other.stderr
 
 
+def test_pass_rates_are_measured_by_servers_too(server, tmp_path):
+    words = ("filter", "quickstart", "--limit", "4", "--samples", "2", "--least", "0", "--most", "1")
+    ended = run(*words, "--server", server.url, "--out", tmp_path / "kept")
+    assert ended.exit_code == 0, ended.stderr
+    kept = [json.loads(line) for line in (tmp_path / "kept/kept.jsonl").read_text().splitlines()]
+    assert len(kept) == 4 and {row["pass_rate"] for row in kept} <= {0.0, 0.5, 1.0}
+    assert json.loads((tmp_path / "kept/filter.json").read_text())["problems"] == 4
+    assert not server.reference.loaded and not (tmp_path / "kept/published").exists()
+
+
 def test_two_models_are_compared_by_the_same_servers(finished_run, server):
     ended = run(*WORDS, "--compare", finished_run, "--server", server.url, "--json")
     assert ended.exit_code == 0, ended.stderr

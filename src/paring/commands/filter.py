@@ -21,6 +21,9 @@ def filter(
     least: Annotated[float, typer.Option(min=0, max=1, help="The lowest pass rate that is kept.")] = 0.1,
     most: Annotated[float, typer.Option(min=0, max=1, help="The highest pass rate that is kept.")] = 0.9,
     limit: Annotated[int | None, typer.Option(min=1, help="Measure the first N training problems alone.")] = None,
+    server: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="A vLLM server that answers; may be given several times.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder, by default kept/RECIPE; the same command goes on in it.")
     ] = None,
@@ -33,7 +36,9 @@ def filter(
 
     run = load_run(recipe, **parsed(overrides))
     asked_by = by or (recipe if Path(recipe).is_dir() else None)
-    asked = checked_filter(run, by=asked_by, samples=samples, least=least, most=most, limit=limit)
+    asked = checked_filter(
+        run, by=asked_by, samples=samples, least=least, most=most, limit=limit, server=tuple(server or ())
+    )
     folder = out or Path("kept") / Path(recipe).stem
     measured = filter_problems(asked, folder, dry_run=dry_run)
     if isinstance(measured, int):

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from paring.settings.options import OptionError
 from paring.subjects.choosing import exams_of, own_task, style_for
 from paring.subjects.evaluation_folder import begin
 from paring.subjects.opening import Subject, base_of, open_subject
-from paring.subjects.served_answers import SERVED, answering_servers
+from paring.subjects.served_answers import SERVED, answering
 from paring.tasks.base import Task
 from paring.verifier import Verifier
 
@@ -136,32 +136,18 @@ def evaluate_on(
         begin(folder, request, {exam.name: exam.identity() for exam in exams}, subject.identity(), other)
         with run_lock(folder), Interruption("the problems in hand") as interruption:
             answered = partial(answer, exams=exams, request=request, screen=screen, interruption=interruption)
-            with _answering(subject, exams, request, folder, screen, engine_of) as engine:
+            with answering(subject, exams, request, folder, screen, engine_of) as engine:
                 first, second = answered(engine, folder=folder / SUBJECT, title=request.subject), []
             if first is not None and request.compare is not None:
                 del subject, engine
                 other_subject = _other(request, exams)[0]
-                with _answering(other_subject, exams, request, folder, screen, engine_of) as engine:
+                with answering(other_subject, exams, request, folder, screen, engine_of) as engine:
                     second = answered(engine, folder=folder / OTHER, title=request.compare)
             if first is None or second is None:
                 return Evaluated(None, [], interruption.exit_code)
             notes = [*notes, *([SERVED] if request.server else [])]
             results = Results(request, base, task_results(exams, first, second), notes, versions())
             return Evaluated(results, [] if out is None else write_outputs(folder, results))
-
-
-def _answering(
-    subject: Subject,
-    exams: Sequence[Exam],
-    request: Request,
-    folder: Path,
-    screen: Screen,
-    engine_of: Callable[[Policy, int], Engine],
-) -> AbstractContextManager[Engine]:
-    """The engine that answers: in this process, or the servers of the request."""
-    if not request.server:
-        return nullcontext(engine_of(_noted(subject, screen).policy, request.rows))
-    return answering_servers(subject, exams, request.server, folder, screen)
 
 
 def _exams(request: Request, task: Task | None, subject: Subject, verifier: Verifier) -> tuple[list[Exam], list[str]]:
@@ -208,13 +194,6 @@ def _opened(name: str, request: Request, checkpoint: str | None = None) -> Subje
 def _decoding(subject: Subject) -> Subject:
     """The subject, decoding in the way that serves it. Raises ValueError."""
     return replace(subject, policy=check_decodes(subject.policy))
-
-
-def _noted(subject: Subject, screen: Screen) -> Subject:
-    """The subject. That it is slow is said, with the reason."""
-    if subject.policy.unpacked is not None:
-        screen.note(f"{type(subject.policy.model).__name__}: {subject.policy.pace}")
-    return subject
 
 
 def _other(request: Request, exams: Sequence[Exam]) -> tuple[Subject, list[Exam]]:

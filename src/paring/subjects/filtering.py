@@ -26,6 +26,7 @@ from paring.settings.complaints import DataError
 from paring.settings.options import OptionError
 from paring.subjects.evaluation_folder import begin
 from paring.subjects.opening import Subject, base_of, open_subject
+from paring.subjects.served_answers import answering
 from paring.tasks.mixture import by_label, own_data_of
 from paring.training.config import AnyRun, Run, as_plain
 from paring.types import Json, Problem
@@ -40,6 +41,7 @@ class Filter:
     by       a run, model or adapter that answers; None: what the run begins with
     least, most   the range of the pass rates that are kept, both ends among them
     limit    the first so many problems; None: all
+    server   addresses of vLLM servers that answer; none: this process does
     """
 
     run: Run
@@ -48,6 +50,7 @@ class Filter:
     least: float = 0.1
     most: float = 0.9
     limit: int | None = None
+    server: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.least > self.most:
@@ -76,6 +79,7 @@ class Filter:
             min_p=rollout.min_p,
             seed=self.run.seed,
             rows=min(rollout.rows, rollout.problems * rollout.group_size),
+            server=self.server,
         )
 
 
@@ -120,17 +124,16 @@ def filter_problems(
         return Measured(PassRates({}, asked.least, asked.most), record)
     begin(folder, request, {task.name: exam.identity()}, subject.identity(), None)
     with run_lock(folder), Interruption("the problems in hand") as interruption:
-        if subject.policy.unpacked is not None:
-            screen.note(f"{type(subject.policy.model).__name__}: {subject.policy.pace}")
-        answered = answer(
-            engine_of(subject.policy, request.rows),
-            exams=[exam],
-            request=request,
-            folder=folder / ANSWERS,
-            title=asked.subject,
-            screen=screen,
-            interruption=interruption,
-        )
+        with answering(subject, [exam], request, folder, screen, engine_of) as engine:
+            answered = answer(
+                engine,
+                exams=[exam],
+                request=request,
+                folder=folder / ANSWERS,
+                title=asked.subject,
+                screen=screen,
+                interruption=interruption,
+            )
         if answered is None:
             return interruption.exit_code
         items = answered[0].items

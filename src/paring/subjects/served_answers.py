@@ -1,11 +1,14 @@
-"""An evaluation by vLLM servers: the subject's adapter is published to them, proved, and taken back at the end."""
+"""Who answers for a subject: this process, or vLLM servers, to which its adapter is published for so long."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from paring.evaluation.exam import Exam
+from paring.evaluation.request import Request
 from paring.policy.chat import prompt_tokens
+from paring.policy.model import Policy
+from paring.rollout.engine import Engine
 from paring.rollout.served.connecting import connect
 from paring.rollout.served.published import Shelf
 from paring.rollout.served.served_engine import ServedEngine
@@ -19,11 +22,30 @@ SERVED = "answered by servers: equal tokens on the same servers, up to rounding;
 
 
 @contextmanager
-def answering_servers(
+def answering(
+    subject: Subject,
+    exams: Sequence[Exam],
+    request: Request,
+    folder: Path,
+    screen: Screen,
+    engine_of: Callable[[Policy, int], Engine],
+) -> Iterator[Engine]:
+    """The engine that answers: that of this process, or the servers of the request, which see `folder`. That a model is
+    slow here is said, with the reason. Raises OptionError where a server does not answer, has another base, or no room
+    for the adapter or the longest problem."""
+    if request.server:
+        with _servers(subject, exams, request.server, folder, screen) as engine:
+            yield engine
+        return
+    if subject.policy.unpacked is not None:
+        screen.note(f"{type(subject.policy.model).__name__}: {subject.policy.pace}")
+    yield engine_of(subject.policy, request.rows)
+
+
+@contextmanager
+def _servers(
     subject: Subject, exams: Sequence[Exam], urls: Sequence[str], folder: Path, screen: Screen
 ) -> Iterator[ServedEngine]:
-    """An engine that answers by the servers at these addresses, which see `folder`. Raises OptionError where one does
-    not answer, has another base, or no room for the adapter or the longest problem."""
     policy = subject.policy
     longest = max(
         len(prompt_tokens(policy.tokenizer, problem.messages)) + exam.max_new_tokens

@@ -10,7 +10,7 @@ from paring.commands.filter import filter as filter_command
 from paring.evaluation.pass_rates import PassRates, pass_rate, training_problems
 from paring.runtime.screen import Screen
 from paring.settings.complaints import DataError
-from paring.subjects.filtering import Filter, checked_filter, filter_problems
+from paring.subjects.filtering import Filter, Measured, checked_filter, filter_problems
 from paring.tasks.own_calls import NO_REWARD
 
 ROLLOUT = {"rollout.problems": 3, "rollout.group_size": 4, "rollout.stop": ["!"], "rollout.max_new_tokens": 9}
@@ -181,3 +181,14 @@ def test_the_command_shows_the_next_one_and_a_dry_run_writes_nothing(rows, tmp_p
     assert "kept 8 with a pass rate from 0 to 1" in told
     assert "paring train quickstart rollout.max_new_tokens=16 rollout.only=kept/quickstart/kept.jsonl" in told
     assert len(lines_of(tmp_path / "kept/quickstart/kept.jsonl")) == 8
+
+
+def test_games_are_played_to_their_end(tmp_path):
+    run = load_run("higher-lower", **{"rollout.problems": 2})
+    made = filter_problems(Filter(run, samples=2, least=0.0, most=1.0, limit=3), tmp_path / "kept")
+    assert isinstance(made, Measured) and set(made.rates.by_id.values()) <= {0.0, 0.5, 1.0}
+    [item] = lines_of(tmp_path / "kept" / "items" / "higher-lower.jsonl")[:1]
+    assert any("[user]" in answer["text"] or answer["correct"] for answer in item["answers"])
+    kept = training_problems(run.task, str(tmp_path / "kept" / "kept.jsonl"))
+    assert [problem.id for problem in kept] == [problem.id for problem in run.task.problems("train")[:3]]
+    assert all(problem.environment for problem in kept)
