@@ -39,7 +39,7 @@ def phases() -> None:
     axes.set_xlabel("seconds a step (4 problems x 8 answers, 128 tokens, SmolLM2-135M, 2 cores)")
     axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.25))
     axes.invert_yaxis()
-    _save(figure, "performance-phases.svg")
+    save(figure, "performance-phases.svg")
 
 
 def growth() -> None:
@@ -56,10 +56,11 @@ def growth() -> None:
             axes.set_ylabel(unit)
         column[0].set_title(name)
         column[1].set_xlabel(name.split(", ")[1])
-    _save(figure, "performance-growth.svg")
+    save(figure, "performance-growth.svg")
 
 
-def _save(figure: Any, name: str) -> None:
+def save(figure: Any, name: str) -> None:
+    """Write into docs/figures; the same bytes from the same numbers."""
     figure.savefig(FIGURES / name, metadata={"Date": None})
     pyplot.close(figure)
 

@@ -68,7 +68,12 @@ def interval(values: list[float]) -> str:
     """Mean and half of its 95 % interval over seeds."""
     if len(values) < 2:
         return f"{mean(values):+.3f}"
-    return f"{mean(values):+.3f} ± {T_QUANTILE[len(values)] * stdev(values) / math.sqrt(len(values)):.3f}"
+    return f"{mean(values):+.3f} ± {half_width(values):.3f}"
+
+
+def half_width(values: list[float]) -> float:
+    """Half of the 95 % interval of a mean over seeds."""
+    return T_QUANTILE[len(values)] * stdev(values) / math.sqrt(len(values))
 
 
 def average(values: list[float | None]) -> str:

@@ -1,0 +1,115 @@
+"""Draws docs/figures/l1ra-planted-*.svg from bench/planted.jsonl. Needs matplotlib.
+
+python bench/planted_figures.py gains      # KL of each arm against LoRA of its size, by pattern and base
+python bench/planted_figures.py map        # true ranks, ranks that L1RA found, KL of the updates, by module
+python bench/planted_figures.py pareto     # KL against parameters, at the end and at the peak
+"""
+
+import json
+import math
+import sys
+from collections import defaultdict
+from statistics import mean
+from typing import Any
+
+from figures import HERE, STYLE, save
+from matplotlib import pyplot
+
+from planted_table import BASE, half_width
+
+PATTERNS = ("scattered", "layer", "mlp", "attention", "null")
+ARMS = ("l1ra", "at:l1ra", "shuffled:l1ra", "oracle", "random")
+SHOWN = {"l1ra": "L1RA", "at:l1ra": "LoRA at L1RA's ranks", "shuffled:l1ra": "shuffled", "lora:2": "LoRA, rank 2"}
+SHOWN |= {"lora:3": "LoRA, rank 3"}
+EXAMPLE = ("mlp", 0)
+"""The pattern and the seed of the map."""
+
+Line = dict[str, Any]
+Cells = dict[tuple[str, str, int], dict[str, Line]]
+
+
+def cells() -> Cells:
+    """The lines by base, pattern and seed, and then by arm."""
+    found: Cells = defaultdict(dict)
+    for text in (HERE / "planted.jsonl").read_text(encoding="utf-8").splitlines():
+        line = json.loads(text)
+        found[line["base"], line["pattern"], line["seed"]][line["arm"]] = line
+    return found
+
+
+def gains() -> None:
+    """A column for each pattern: the mean of log(KL / KL of LoRA of rank 2), and its 95 % interval over seeds."""
+    bases = list(dict.fromkeys(base for base, _, _ in cells()))
+    figure, row = pyplot.subplots(1, len(PATTERNS), figsize=(9, 2.6), layout="constrained", sharey=True, sharex=True)
+    for axes, pattern in zip(row, PATTERNS, strict=True):
+        axes.axvline(0, color="0.8", linewidth=0.8)
+        for number, (base, marker) in enumerate(zip(bases, "os", strict=True)):
+            for place, arm in enumerate(ARMS):
+                both = [arms for (its, name, _), arms in cells().items() if (its, name) == (base, pattern)]
+                logs = [math.log(arms[arm]["kl"] / arms[BASE]["kl"]) for arms in both if {arm, BASE} <= arms.keys()]
+                if len(logs) < 2 or (pattern == "null" and arm == "oracle"):
+                    continue  # under the null the oracle is LoRA of rank 2
+                error = {"xerr": half_width(logs), "fmt": marker, "markersize": 4, "color": f"C{number}"}
+                axes.errorbar(mean(logs), place + 0.24 * number - 0.12, **error)
+        axes.set_title(pattern, fontsize=9)
+        axes.set_xlim(-0.9, 0.6)
+    row[0].set_yticks(range(len(ARMS)), [SHOWN.get(arm, arm) for arm in ARMS])
+    row[0].invert_yaxis()
+    labels = ["earlier base", "today's base"]
+    handles = [pyplot.Line2D([], [], marker=mark, color=f"C{n}", linestyle="") for n, mark in enumerate("os")]
+    figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
+    figure.supxlabel("log (KL / KL of LoRA of the same parameters): left of 0 is better", fontsize=9)
+    save(figure, "l1ra-planted-gains.svg")
+
+
+def ranks_map() -> None:
+    """Three pictures, module types by layers."""
+    base = next(base for base, _, _ in cells())
+    line = cells()[base, *EXAMPLE]["l1ra"]
+    total = sum(line["map"].values())
+    share = {path: 100 * value / total for path, value in line["map"].items()}
+    pictures = {"planted ranks": line["planted"], "ranks of L1RA": line["ranks"], "KL of the updates, %": share}
+    types = list(dict.fromkeys(path.rpartition(".")[2] for path in line["planted"]))
+    layers = sorted({path.split(".")[2] for path in line["planted"]})
+    figure, row = pyplot.subplots(1, 3, figsize=(7, 2.8), layout="constrained", sharey=True)
+    for axes, (title, value) in zip(row, pictures.items(), strict=True):
+        by_place = {(path.rpartition(".")[2], path.split(".")[2]): number for path, number in value.items()}
+        table = [[by_place[name, layer] for layer in layers] for name in types]
+        axes.imshow(table, cmap="Blues", aspect="auto", vmin=0)
+        top = max(map(max, table))
+        for y, numbers in enumerate(table):
+            for x, number in enumerate(numbers):
+                axes.text(x, y, f"{number:.0f}", ha="center", va="center", color="w" if number > 0.6 * top else "0.2")
+        axes.set_title(title, fontsize=9)
+        axes.set_xticks(range(len(layers)), layers)
+        axes.set_xlabel("layer")
+    row[0].set_yticks(range(len(types)), types)
+    save(figure, "l1ra-planted-map.svg")
+
+
+def pareto() -> None:
+    """Geometric mean of KL over seeds against parameters; a line runs from L1RA's peak to its end."""
+    base = next(base for base, _, _ in cells())
+    figure, row = pyplot.subplots(1, len(PATTERNS), figsize=(9, 2.6), layout="constrained", sharey=True)
+    for axes, pattern in zip(row, PATTERNS, strict=True):
+        runs = [arms for (its, name, _), arms in cells().items() if (its, name) == (base, pattern)]
+        for number, arm in enumerate(("lora:2", "lora:3", "l1ra", "at:l1ra", "oracle")):
+            logs = [math.log(arms[arm]["kl"] / arms[BASE]["kl"]) for arms in runs if arm in arms]
+            if pattern == "null" and arm == "oracle":
+                continue
+            held = [mean(arms[arm][name] for arms in runs if arm in arms) / 1000 for name in ("peak", "parameters")]
+            ratio = math.exp(mean(logs))
+            axes.plot(held, [ratio, ratio], color=f"C{number}", linewidth=1)
+            axes.plot(held[1:], [ratio], "o", markersize=5, color=f"C{number}", label=SHOWN.get(arm, arm))
+        axes.set_title(pattern, fontsize=9)
+        axes.set_xlim(9.5, 17.5)
+    row[0].set_ylabel("KL / KL of LoRA of rank 2")
+    figure.supxlabel("thousand parameters at the end; to the right end of the line, at the peak", fontsize=9)
+    handles, labels = row[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=5, frameon=False)
+    save(figure, "l1ra-planted-pareto.svg")
+
+
+if __name__ == "__main__":
+    with pyplot.rc_context(STYLE):
+        {"gains": gains, "map": ranks_map, "pareto": pareto}[sys.argv[1]]()
