@@ -12,9 +12,9 @@ from collections import defaultdict
 from statistics import mean
 from typing import Any
 
-from figures import HERE, STYLE, save
 from matplotlib import pyplot
 
+from figures import HERE, STYLE, save
 from planted_table import BASE, half_width
 
 PATTERNS = ("scattered", "layer", "mlp", "attention", "null")
