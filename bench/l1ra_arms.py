@@ -56,7 +56,7 @@ def run_of(shape: Shape, arm: dict[str, Any], *, lr: float, seed: int, rank: int
         steps=shape.steps,
         batch=shape.batch,
         model={"path": shape.model},
-        data={"path": shape.data, "longest": shape.longest},
+        data={"data": shape.data, "longest": shape.longest},
         adapter={"rank": rank, "alpha": float(rank), **events, **arm},
         optimiser={"lr": lr, "warmup": max(1, shape.steps // 20)},
         evaluate={"every": 0, "limit": shape.held_out},
