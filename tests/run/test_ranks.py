@@ -184,6 +184,7 @@ def test_lora_at_the_ranks_that_a_run_found(paring_child, small_overrides, unint
             "target 'nowhere' matches no linear module",
         ),
         (["adapter.kind=l1ra", "adapter.events=2", "adapter.start=x"], "x/adapter_config.json does not exist"),
+        (["adapter.kind=dora", "adapter.start=x"], "adapter.start: exists, but not for the kind that is chosen"),
     ],
 )
 def test_a_bad_recipe_is_one_clear_error_before_any_work(paring_child, small_overrides, tmp_path, changes, said):
