@@ -15,7 +15,6 @@ from paring.ranks.words import as_text
 from paring.runtime.journal import read_rows
 from paring.subjects.export import export
 from paring.subjects.opening import open_subject
-from paring.training.run_engine import engine_of
 
 KINDS = {
     "adalora": {"kind": "adalora", "rank": 2, "events": 2, "settle": 0.25},
@@ -93,6 +92,3 @@ def test_dora_learns_is_resumed_and_read_by_peft(small_run, tmp_path):
     again = small_run({"adapter.start": str(tmp_path / "run" / "adapter")})
     with pytest.raises(ValueError, match="is a DoRA adapter, which kind = 'lora' cannot go on from"):
         train(again, tmp_path / "again-from")
-    served = {"adapter.kind": "dora", "rollout.engine": "served", "rollout.servers": ["http://127.0.0.1:9"]}
-    with pytest.raises(ValueError, match="vLLM serves no DoRA"):
-        engine_of(small_run(served), policy, [], tmp_path, print)
