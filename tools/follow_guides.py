@@ -3,11 +3,14 @@
 python tools/follow_guides.py FOLDER [PAGE ...] [--whole]
 
 The last commit is cloned into FOLDER, which README's first command makes an environment in. Then the commands of the
-pages are run there, from top to bottom. Trainings are short ones, and `make test` runs a part, unless it is --whole."""
+pages are run there, from top to bottom; each page begins with what its reader has: the clone, and where it names runs
+or files that it does not make, these. Trainings are short ones, and `make test` runs a part, unless it is --whole. A
+FOLDER of an earlier call is used again, without README's first block."""
 
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -41,8 +44,9 @@ ELSEWHERE = {
 OWN = {
     "my.py": "def reward(completions, **fields):\n    return [float('7' in text) for text in completions]\n",
     "mine.jsonl": '{"answer": "\\\\boxed{7}", "gold": "7", "right": true}\n',
+    "my.toml": "from the recipe `quickstart`",
 }
-"""The reader's own files that pages name."""
+"""The reader's own files that pages name; runs of theirs are runs/mine and runs/other."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ def commands_of(page: Path) -> Iterator[str]:
 
 def shortened(command: str) -> str:
     """The same with a small size, where it trains."""
+    if command.startswith("python"):
+        steps = r"\1steps=3" if "steps=" in command else r'\1steps=3, evaluate={"limit": 8}, '
+        return re.sub(r'(load_run\("[\w-]+", (?:.*?(?=steps=))?)(steps=\d+)?', steps, command)
     trains = re.match(r"paring (train|study) (?!--resume)", command) and "--dry-run" not in command
     return f"{command} {SHORT}" if trains else command
 
@@ -116,25 +123,42 @@ def _judged(command: str, code: int, errors: str) -> str:
     return f"failed with {code}: {last}"
 
 
+def prepare(page: str, clone: Path) -> None:
+    """The clone as it was, with the reader's own files and runs, but for what the page makes itself."""
+    subprocess.run(["git", "clean", "-fdxq", "-e", ".venv"], cwd=clone, check=True)
+    paring, text = clone / ".venv/bin/paring", (ROOT / page).read_text(encoding="utf-8")
+    for name, content in OWN.items():
+        recipe = subprocess.run([paring, "recipes", "quickstart"], capture_output=True, text=True, check=True).stdout
+        (clone / name).write_text(recipe if name.endswith(".toml") else content, encoding="utf-8")
+    for number, name in enumerate(("runs/mine", "runs/other")):
+        kept = clone.parent / name
+        if not kept.is_dir():
+            small = [paring, "train", "quickstart", *SHORT.split(), f"seed={number}", "--out", kept]
+            subprocess.run(small, capture_output=True, check=True)
+        if name in text and f"--out {name}" not in text and f'out="{name}"' not in text:
+            shutil.copytree(kept, clone / name)
+
+
 def main() -> int:
+    assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="a new folder for the clone")
+    parser.add_argument("folder", type=Path, help="a folder for the clone")
     parser.add_argument("pages", nargs="*", default=PAGES)
     parser.add_argument("--whole", action="store_true", help="trainings and tests at full length")
     options = parser.parse_args()
     clone = options.folder.resolve() / "paring"
-    clone.parent.mkdir(parents=True)
-    outcomes = []
-    for page in options.pages:
+    clone.parent.mkdir(parents=True, exist_ok=True)
+    outcomes: list[Outcome] = []
+    is_made = clone.is_dir()
+    for number, page in enumerate(options.pages):
+        if number or is_made:
+            prepare(page, clone)
         for command in commands_of(ROOT / page):
-            if page != "README.md" and command.startswith(("git clone", "make ", "pip ")):
-                continue  # README's, which have been given
+            if (number or is_made) and command.startswith(("git clone", "make ", "pip ")):
+                continue  # given already, from README
             outcome = follow(page, command, clone, whole=options.whole)
             outcomes.append(outcome)
             print(f"{outcome.seconds:6.1f} s  {page}  {command.splitlines()[0]}\n          {outcome.ended}", flush=True)
-            if command.startswith("git clone") and clone.is_dir():
-                for name, text in OWN.items():
-                    (clone / name).write_text(text, encoding="utf-8")
     bad = [outcome for outcome in outcomes if not outcome.is_good]
     done = sum(outcome.ended == "done" for outcome in outcomes)
     answered = sum(outcome.ended.startswith("answered") for outcome in outcomes)

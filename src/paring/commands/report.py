@@ -23,4 +23,4 @@ def report(
     if as_json:
         print(written.summary.read_text(encoding="utf-8"), end="")
     else:
-        print("\n".join([*as_lines(written.findings.answer), "", *next_steps(written)]))
+        print("\n".join([*as_lines([*written.findings.answer, *written.findings.details]), "", *next_steps(written)]))

@@ -34,7 +34,7 @@ def accuracy_words_of(run: RunRecord, task: str) -> str:
 
 def last_of(run: RunRecord, metric: str, task: str, steps: int | None = None) -> float | None:
     """The mean of a metric over the last steps of those that sampled the task: by default a tenth of them."""
-    values = [value for _, value in run.series(metric, task)]
+    values = [value for _, value in run.series(metric, "tasks", task)]
     return fmean(values[-(steps or max(1, len(values) // 10)) :]) if values else None
 
 

@@ -1,21 +1,18 @@
-"""Charts as geometry, where lines, bands, marks and ticks stand, which the page's template writes; strips, drawn."""
+"""Charts as geometry, where lines, bands, marks and ticks stand, which the page's template writes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import ClassVar
 
-from paring.reporting.contests import Contest
 from paring.reporting.series import Curve, Figure
-from paring.runtime.tables import plain_html
 
-WIDTH, HEIGHT = 440, 240
-LEFT, RIGHT, TOP, BOTTOM = 48, 14, 10, 32
+WIDTH, HEIGHT = 320, 190
+LEFT, RIGHT, TOP, BOTTOM = 42, 12, 8, 30
 COLOURS, DASHES = 6, 4
 DECADES = 6
 """Powers of ten that a logarithmic scale reaches below its largest value; what is lower lies on its floor."""
 MOST_TICKS = 5
-STRIP_WIDTH, STRIP_EDGE = 200, 6
 Scale = Callable[[float], float]
 """From a value to its place."""
 
@@ -45,8 +42,8 @@ class Chart:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Figures with their charts by setting (none where the metric is constant), under a legend of labels, colours and
-    dashes. `beside`: there is one setting, so that figures stand side by side."""
+    """Figures with their charts by setting, under a legend of labels, colours and dashes, which is empty for a single
+    curve. beside: there is one setting, so that figures stand side by side; settings do otherwise."""
 
     kind: ClassVar[str] = "gallery"
     legend: Sequence[tuple[str, int, int]]
@@ -54,42 +51,23 @@ class Gallery:
     beside: bool
 
 
-def strips_of(contest: Contest) -> tuple[list[str], str]:
-    """Drawn cells for a table: in each row the mean, its interval and its seeds; and a head with both ends of the
-    scale, which reaches from the lowest end of an interval, or seed, to the highest."""
-    rows = [(one.mean, one.interval, list(one.values.values())) for one in contest.standings]
-    places = [place for mean, ends, seeds in rows for place in (mean, *(ends or ()), *seeds)]
-    low, high = min(places), max(places)
-    scale = _scale(low, high, STRIP_EDGE, STRIP_WIDTH - STRIP_EDGE) if high > low else lambda _: STRIP_WIDTH / 2
-    cells = []
-    for mean, ends, seeds in rows:
-        strokes = [f'<path class="seed" d="M{scale(seed):.1f} 5v10"/>' for seed in seeds if len(seeds) > 1]
-        reach = f'<path class="reach" d="M{scale(ends[0]):.1f} 10H{scale(ends[1]):.1f}"/>' if ends else ""
-        cells.append(
-            f'<td class="strip"><svg viewBox="0 0 {STRIP_WIDTH} 20" width="{STRIP_WIDTH}" height="20" '
-            f'aria-hidden="true"><path class="rule" d="M{STRIP_EDGE} 10H{STRIP_WIDTH - STRIP_EDGE}"/>'
-            f'{"".join(strokes)}{reach}<circle class="dot" cx="{scale(mean):.1f}" cy="10" r="4"/></svg></td>'
-        )
-    ends = " ".join(f"<span>{plain_html(contest.measure.value(end))}</span>" for end in (low, high))
-    return cells, f'<th scope="col" class="axis">{ends}</th>'
-
-
 def charts_of(figure: Figure) -> dict[str, Chart]:
-    """A chart for each panel of the figure, all on the same scales."""
+    """A chart for each panel of the figure, all on the same scale upwards; below, each ends with its own last step."""
     points = [point for curve in figure.curves for point in curve.points]
     ends = [end for point in points for end in (point.low, point.high)]
     up, ticks = (_logarithmic if figure.logarithmic else _linear)(ends)
-    across = _scale(0, figure.last_step, LEFT, WIDTH - RIGHT)
-    steps = figure.ticks or [(step, f"{step:g}") for step in round_numbers(0, figure.last_step) if step == int(step)]
-    return {
-        setting: Chart(
+    charts = {}
+    for setting, curves in figure.panels.items():
+        end = figure.last_step[setting]
+        across = _scale(0, end, LEFT, WIDTH - RIGHT)
+        steps = figure.ticks or [(step, f"{step:g}") for step in round_numbers(0, end) if step == int(step)]
+        charts[setting] = Chart(
             tuple(_line(curve, across, up) for curve in curves),
             tuple((across(step), text) for step, text in steps),
             tuple((up(value), f"{value:g}") for value in ticks),
             figure.axis,
         )
-        for setting, curves in figure.panels.items()
-    }
+    return charts
 
 
 def look(style: int) -> tuple[int, int]:

@@ -148,10 +148,6 @@ class Contest:
         """The other standings that repeat this one."""
         return tuple(other for other in self.standings if other is not standing and other.repeats(standing))
 
-    @property
-    def best(self) -> Standing:
-        return (max if self.measure.accuracy else min)(self.standings, key=lambda standing: standing.mean)
-
 
 def contests_of(gathered: Gathered) -> list[Contest]:
     """Every measure and setting that a finished run was measured on."""

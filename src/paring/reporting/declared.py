@@ -10,9 +10,9 @@ from paring.reporting.contrasts import LEVEL
 from paring.reporting.gathering import Declared
 from paring.reporting.passages import Passage
 from paring.runtime.tables import Table
-from paring.runtime.text import p_words, points
+from paring.runtime.text import count_words, p_words, points
 
-HEAD = ("contrast", "difference", "95 % interval", "p", "p (Holm)", "degrees", "within the margin", "p (Holm)")
+HEAD = ("contrast", "difference", "p (Holm)", "95 % interval", "p", "degrees", "within the margin", "p (Holm)")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def declared_passage(tests: Sequence[DeclaredTest], declared: int) -> Passage:
     if not declared:
         return Passage()
     count = sum(1 + (test.equivalent is not None) for test in tests)
-    note = f"The study declares its contrasts; they are its {count} tests (Welch's, over seeds not paired; Holm)."
+    tested = count_words(count, "test")
+    note = f"The study declares its contrasts; they are its {tested} (Welch's, over seeds not paired; Holm)."
     none = "None of them can be tested yet: each of its arms needs two finished seeds."
     return Passage("Declared contrasts", [note, *[test.words for test in tests]] if tests else [none])
 
@@ -92,9 +93,9 @@ def declared_table(tests: Sequence[DeclaredTest]) -> Passage:
         [
             test.label,
             test.measure.change(test.difference.mean, unit=False),
+            _p(test.adjusted),
             test.measure.changes(test.difference.interval),
             _p(test.difference.p),
-            _p(test.adjusted),
             f"{test.weighed.degrees}",
             "" if test.declared.margin is None else f"{100 * test.declared.margin:g}",
             "" if test.equivalent is None else _p(test.equivalent),

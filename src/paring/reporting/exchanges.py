@@ -81,7 +81,13 @@ def _exchange(examples: Mapping[str, JsonObject], longest: int) -> Exchange:
         Answer("before training" if len(before) == 1 else f"before, {', '.join(labels)}", one.text, one.correct)
         for one, labels in before.items()
     ]
-    answers += [_answer(label, row, ("after", "correct_after"), longest) for label, row in examples.items()]
+    after: dict[Answer, list[str]] = {}
+    for label, row in examples.items():
+        after.setdefault(_answer("", row, ("after", "correct_after"), longest), []).append(label)
+    alone = len(examples) > 1 and len(after) == 1
+    answers += [
+        Answer("after training" if alone else "; ".join(labels), one.text, one.correct) for one, labels in after.items()
+    ]
     first = next(iter(examples.values()))
     return Exchange(_cut(first.get("question"), longest), _cut(first.get("gold"), longest), tuple(answers))
 

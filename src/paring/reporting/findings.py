@@ -9,8 +9,6 @@ from paring.maths.estimates import paired_t, unpaired_difference
 from paring.maths.seeds import accuracy_difference
 from paring.reporting.contests import Contest, Measure, Standing, contests_of, counted
 from paring.reporting.contrasts import (
-    MOST_PAIRED,
-    OVER_SEEDS,
     Contrast,
     Effect,
     contrasts_of,
@@ -19,15 +17,14 @@ from paring.reporting.contrasts import (
 )
 from paring.reporting.declared import DeclaredTest, declared_passage, tests_of
 from paring.reporting.differing import written
-from paring.reporting.gathering import Gathered, gather
+from paring.reporting.gathering import Arm, Gathered, gather
+from paring.reporting.headline import MOST_NAMED, declared_headline, headline, verdict_words
 from paring.reporting.passages import Passage
 from paring.reporting.runs import RunRecord, finite
 from paring.runtime.text import count_words, one_line, p_words, visible
 
 LONGEST_WORDS = 600
 """Characters of a run's own words on its collapse."""
-MOST_NAMED = 6
-"""Arms or pairs that a sentence names; the tables have all."""
 ALIKE = 0.02
 """Budgets that differ by a smaller share are the same: runs of one arm redraw a few problems more or less."""
 
@@ -44,27 +41,46 @@ class Findings:
 
     @cached_property
     def answer(self) -> list[Passage]:
-        """First what differs, contest by contest; then single settings, collapses, and what is missing."""
-        passages = [Passage(sentences=_verdict(self.contrasts, len(self.effects)))] if self.contrasts else []
-        if self.gathered.declared:
-            passages = [declared_passage(self.declared, len(self.gathered.declared))]
-        for contest in self.contests:
-            if len(contest.standings) == 1:
-                passages.append(Passage(contest.title, _of_one(contest.standings[0])))
-                continue
-            within = [contrast for contrast in self.contrasts if contrast.contest is contest]
-            told = [] if self.gathered.declared else _differences(contest, within)
-            several = [_ranking(contest), *told, *budget_words(contest)]
-            passages.append(Passage(contest.title, several))
+        """The answer in a passage or two, and what is missing: of several arms, in two sentences."""
+        passages = []
         if not self.contests:
             none = "No run has come to its end: there is no result to report yet."
-            passages.append(Passage(sentences=[none, *_so_far(self.gathered)]))
-        passages += [*_effects(self.effects), *_collapses(self.gathered)]
+            passages.append(Passage(sentences=[none, *_so_far(self.gathered)], tone="lead"))
+        elif self.gathered.declared:
+            told = declared_headline(self.declared, len(self.gathered.declared))
+            passages.append(Passage(sentences=told, tone="lead"))
+        elif self.is_of_several:
+            told = headline(self.contests, self.contrasts, len(self.effects), self.gathered.baseline)
+            passages.append(Passage(sentences=told, tone="lead"))
+        else:
+            for contest in self.contests:
+                first, *others = _of_one(contest.standings[0])
+                passages += [Passage(contest.title, [first], tone="lead"), Passage(sentences=others)]
+        if fallen := [arm for arm in self.gathered.arms if any(run.collapse for run in arm.runs)]:
+            shares = [f"{arm.full_label} in {_collapsed(arm)}" for arm in fallen]
+            passages.append(Passage(sentences=[f"Collapsed: {_some(shares)}."]))
         count = sum(run.result is None for run in self.gathered.runs) + len(self.gathered.missing)
         if count:
             runs = "1 run has no result and is" if count == 1 else f"{count} runs have no result and are"
-            passages.append(Passage("Missing", [f"{runs} in no mean; see the list of runs below."]))
-        return passages
+            passages.append(Passage(sentences=[f"Missing: {runs} in no mean; see the list of runs below."]))
+        return [passage for passage in passages if passage]
+
+    @cached_property
+    def details(self) -> list[Passage]:
+        """What the answer rests on, in words: contest by contest; then single settings and collapses."""
+        passages = [Passage(sentences=verdict_words(self.contrasts, len(self.effects)))] if self.contrasts else []
+        if self.gathered.declared:
+            passages = [declared_passage(self.declared, len(self.gathered.declared))]
+        for contest in self.contests if self.is_of_several else ():
+            within = [contrast for contrast in self.contrasts if contrast.contest is contest]
+            told = [] if self.gathered.declared else _differences(contest, within)
+            passages.append(Passage(contest.title, [_ranking(contest), *told, *budget_words(contest)]))
+        return [*passages, *_effects(self.effects), *_collapses(self.gathered)]
+
+    @property
+    def is_of_several(self) -> bool:
+        """Whether arms meet in a contest."""
+        return any(len(contest.standings) > 1 for contest in self.contests)
 
 
 def find(folders: Sequence[Path]) -> Findings:
@@ -94,20 +110,6 @@ def collapse_words(run: RunRecord) -> str:
     return f"seed {run.seed}" + (f", step {step:.0f}" if step is not None else "") + f": {words}"
 
 
-def _verdict(contrasts: Sequence[Contrast], effects: int) -> list[str]:
-    beyond = sum(contrast.decisive.beyond_chance for contrast in contrasts)
-    tests = ", ".join(dict.fromkeys(contrast.decisive.name for contrast in contrasts))
-    are = "is" if beyond < 2 else "are"
-    verdict = (
-        f"The two {'differ' if beyond else 'are not told apart'} at the 5 % level ({tests})."
-        if len(contrasts) + effects == 1
-        else f"{beyond or 'None'} of {len(contrasts)} comparisons {are} beyond chance at the 5 % level ({tests}; "
-        f"Holm's correction for all {len(contrasts) + effects}{' with the single settings' if effects else ''})."
-    )
-    seeds = all(contrast.decisive.name == OVER_SEEDS for contrast in contrasts)
-    return [verdict] if seeds else [verdict, "A test that is not over seeds says nothing about other seeds."]
-
-
 def _ranking(contest: Contest) -> str:
     """All arms from the best, or the best and the last where there are many."""
     ordered = sorted(contest.standings, key=lambda standing: standing.mean, reverse=contest.measure.accuracy)
@@ -117,8 +119,8 @@ def _ranking(contest: Contest) -> str:
 
 
 def _differences(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
-    """The best arm beside each other one, where each was compared with each, else the first arm; and how the others
-    stand to each other."""
+    """The first arm, which is the baseline where it has a result, beside each other one; and how the others stand to
+    each other."""
     same = [
         f"The same as {standing.label} in every run, and one arm with it in the tests: "
         f"{_some([copy.label for copy in copies])}."
@@ -129,7 +131,7 @@ def _differences(contest: Contest, contrasts: Sequence[Contrast]) -> list[str]:
         if same and len(contest.distinct) == 1:
             return same
         return [*same, "These runs cannot show whether they differ beyond chance: repeat each with two seeds or more."]
-    one = contest.best if len(contest.distinct) <= MOST_PAIRED else contest.standings[0]
+    one = contest.standings[0]
     ordered = sorted(contrasts, key=lambda contrast: -abs(contrast.decisive.difference.mean))
     apart, alike, near, others = [], [], [], []
     for contrast in ordered:
@@ -231,7 +233,11 @@ def _collapses(gathered: Gathered) -> list[Passage]:
     sentences = []
     for arm in gathered.arms:
         if collapsed := [run for run in arm.runs if run.collapse]:
-            share = f"{len(collapsed)} of {count_words(len(arm.runs), 'run')}"
-            sentences.append(f"{arm.full_label}: {share}; {collapse_words(collapsed[0])}")
+            sentences.append(f"{arm.full_label}: {_collapsed(arm)}; {collapse_words(collapsed[0])}")
     none = f"None, in {count_words(len(watched), 'run')} that watched for it."
     return [Passage("Collapses", sentences or [none])] if watched else []
+
+
+def _collapsed(arm: Arm) -> str:
+    """`2 of 5 runs`"""
+    return f"{sum(bool(run.collapse) for run in arm.runs)} of {count_words(len(arm.runs), 'run')}"

@@ -70,7 +70,7 @@ class Declared:
 
 @dataclass(frozen=True)
 class Gathered:
-    """All that is reported on; `missing` are the things that are not there, in words."""
+    """All that is reported on, the baseline's arms first; `missing` are the things that are not there, in words."""
 
     title: str
     question: str
@@ -78,6 +78,11 @@ class Gathered:
     tuned: tuple[Tuned, ...]
     missing: tuple[str, ...]
     declared: tuple[Declared, ...] = ()
+
+    @property
+    def baseline(self) -> str:
+        """The label of the arm that the others are compared with."""
+        return self.arms[0].label
 
     @property
     def runs(self) -> list[RunRecord]:
@@ -183,7 +188,7 @@ def _read_study(folder: Path) -> Gathered:
                 missing.append(f"{written(run['folder'])} has not begun{trouble}.")
         arms = tuple(
             Arm(written(name), setting_words(json.loads(setting)), _by_seed(runs, missing))
-            for (name, setting), runs in cells.items()
+            for (name, setting), runs in sorted(cells.items(), key=lambda cell: cell[0][0] != study.get("baseline"))
             if runs
         )
         tuned = tuple(_tuned(study["tune"], chosen) for chosen in study.get("chosen") or [])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from paring.reporting.chart import Gallery
 from paring.reporting.exchanges import Exchange
+from paring.reporting.means_figure import MeansFigure
 from paring.reporting.rank_grid import RankPicture
 from paring.runtime.tables import Table, escaped
 
@@ -13,10 +14,10 @@ from paring.runtime.tables import Table, escaped
 class Passage:
     """Sentences, a table and figures under a title; each may be absent. Markdown leaves passages with figures out.
 
-    fold      the line under which sentences and table fold away on the page; empty: they stand open
+    fold      the line under which sentences, table and figures fold away on the page; empty: they stand open
     unfolded  whether they are open at first
-    strips    cells that are drawn beside the rows of the table, and their head
     narrow    the table is a list of names and values, for several columns on the page
+    tone      how the sentences look on the page: lead, plain or note
     """
 
     title: str = ""
@@ -24,9 +25,9 @@ class Passage:
     table: Table | None = None
     fold: str = ""
     unfolded: bool = True
-    strips: tuple[Sequence[str], str] = ((), "")
     narrow: bool = False
-    figures: Sequence[Gallery | Exchange | RankPicture] = ()
+    tone: str = "note"
+    figures: Sequence[Gallery | MeansFigure | Exchange | RankPicture] = ()
 
     def __bool__(self) -> bool:
         return bool(self.sentences or self.table or self.figures)
@@ -34,12 +35,12 @@ class Passage:
 
 @dataclass(frozen=True)
 class Section:
-    """Passages under a heading; `name` is where a link leads, `tone` how its sentences look."""
+    """Passages under a heading; `name` is where a link leads. fold: the line under which all of them fold away."""
 
     name: str
     title: str
     passages: Sequence[Passage]
-    tone: str = "note"
+    fold: str = ""
 
 
 def as_markdown(title: str, question: str, sections: Sequence[Section]) -> str:

@@ -111,10 +111,13 @@ class RunRecord:
         )
         return bool(course) and course == theirs and ends == others and self.items == other.items
 
-    def series(self, metric: str, task: str = "") -> Iterator[tuple[int, float]]:
-        """Step and value wherever the value is a finite number; with a `task` that of one of several."""
+    def series(self, metric: str, *within: str) -> Iterator[tuple[int, float]]:
+        """Step and value wherever the value is a finite number; `within` are the names of the objects of a row that
+        hold it, from the outermost: ("tasks", "sums") for one of several tasks."""
         for row in self.rows:
-            own = mapping(mapping(row.get("tasks")).get(task)) if task else row
+            own = row
+            for name in within:
+                own = mapping(own.get(name))
             step, value = finite(row.get("step")), finite(own.get(metric))
             if step is not None and value is not None:
                 yield int(step), value

@@ -5,16 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from paring.reporting.by_task import task_table
-from paring.reporting.chart import Gallery, charts_of, look
-from paring.reporting.differing import ABSENT, NOT_A_DIFFERENCE, differing, shared, written
+from paring.reporting.curve_passages import curve_passages
+from paring.reporting.differing import NOT_A_DIFFERENCE, differing, setting_words, shared, written
 from paring.reporting.exchanges import exchanges_of, first_and_last
 from paring.reporting.findings import Findings
 from paring.reporting.gathering import Gathered
+from paring.reporting.means_figure import means_of
 from paring.reporting.passages import Passage, Section
 from paring.reporting.rank_grid import rank_pictures
 from paring.reporting.result_passages import result_passages
 from paring.reporting.runs import finite, mapping
-from paring.reporting.series import MOST_CURVES, SHOWN, figures_of, last_tenth, styles_of, tuning_figures
 from paring.runtime.tables import Table
 from paring.runtime.text import count_words, percent
 from paring.settings.recipes import flattened
@@ -23,12 +23,14 @@ POINTS, CHARACTERS = 60, 160_000
 """Points of a curve, and characters of all answers, on a page that has room for them."""
 MOST_OPEN = 12
 """Runs, and lines on missing things, that stand open."""
+OPEN_SAMPLES = 2
 READING = [
     "Intervals are at 95 %. The interval of several runs is Student’s over seeds: it shows where the mean of many more "
     "seeds would lie, on the same test problems; other problems are not covered. The spread of an accuracy over seeds "
     "is taken as one test problem more or less at least. Intervals are cut at 0 and 100 %, those of differences at 100 "
-    "points. The interval of a single run is over its problems: another seed may lie outside. On the page, strips "
-    "beside the means show the interval, the mean (dot) and the seeds (strokes), on one scale a table.",
+    "points. The interval of a single run is over its problems: another seed may lie outside. The figure of the "
+    "answer shows the mean (dot), its interval (line), the seeds (strokes) and the base (dashes), on one scale a "
+    "benchmark.",
     "Differences are second less first, and a pair is written in that order. Two arms are compared over their seeds, "
     "which are not paired (Welch’s t), where each has two or more; else over the problems that both answered "
     "(McNemar’s exact test and Newcombe’s interval for two runs, paired t for several); else unpaired. “n” counts the "
@@ -38,6 +40,7 @@ READING = [
     "beyond chance. Intervals over problems beside tests over seeds describe these runs, and are no test.",
     "Runs without a result count in the curves and nowhere else.",
 ]
+READING_FOLD = "Intervals, tests, and what is left out"
 SMALL = "To keep this page small, curves have fewer points and answers are cut shorter than usual."
 
 
@@ -45,16 +48,19 @@ def sections_of(findings: Findings, *, detail: float = 1.0) -> list[Section]:
     """The sections that have anything in them, with this share of the points of curves and of the text of answers."""
     gathered = findings.gathered
     reading = READING if detail == 1 else [*READING[:-1], f"{READING[-1]} {SMALL}"]
+    means = means_of(findings.contests)
+    figure = [Passage(figures=[means])] if means else []
     sections = [
-        Section("answer", "Answer", findings.answer, "lead"),
+        Section("answer", "Answer", [findings.answer[0], *figure, *findings.answer[1:]]),
+        Section("words", "In words", findings.details, "Each setting, single settings and collapses, in sentences"),
         Section("results", "Results", result_passages(findings)),
         Section("tasks", "Tasks", _tasks(gathered)),
-        Section("curves", "Curves", _curves(gathered, max(2, round(detail * POINTS)))),
+        Section("curves", "Curves", curve_passages(findings, max(2, round(detail * POINTS)))),
         Section("samples", "Samples", _samples(gathered, round(detail * CHARACTERS))),
         Section("ranks", "Ranks", _ranks(gathered)),
         Section("settings", "Settings", _settings(gathered)),
         Section("runs", "Runs", _runs(gathered)),
-        Section("reading", "How to read this", [Passage(sentences=reading)], "plain"),
+        Section("reading", "How to read this", [Passage(sentences=reading, tone="plain")], READING_FOLD),
     ]
     held = [replace(section, passages=[passage for passage in section.passages if passage]) for section in sections]
     return [section for section in held if section.passages]
@@ -71,47 +77,20 @@ def _tasks(gathered: Gathered) -> list[Passage]:
     return [Passage(sentences=[note], table=table)] if table else []
 
 
-def _curves(gathered: Gathered, points: int) -> list[Passage]:
-    """Figures under their legend, and where the curves end: means of the last tenth, over the runs of an arm."""
-    figures, styles = figures_of(gathered, points=points), styles_of(gathered)
-    if not figures:
-        return []
-    width = figures[0].steps_a_point
-    note = [
-        "A line is the mean over an arm's runs, its band reaches from the lowest run to the highest. Each point is "
-        + ("one step." if width == 1 else f"the mean of {width} steps."),
-        "A cross marks the step that noticed a collapse." if any(run.collapse for run in gathered.runs) else "",
-        "Some runs end before others: a line goes on with those that are left."
-        if any(curve.thins_out for figure in figures for curve in figure.curves)
-        else "",
-        f"The first {MOST_CURVES} of {len(styles)} arms are drawn." if len(styles) > MOST_CURVES else "",
-    ]
-    legend = [(label, *look(number)) for label, number in styles.items()][:MOST_CURVES]
-    shown = [*figures, *(figure for figure in tuning_figures(gathered) if figure.constant is None)]
-    charts = [(figure, charts_of(figure) if figure.constant is None else {}) for figure in shown]
-    gallery = Gallery(legend, charts, all(len(figure.panels) == 1 for figure in figures))
-    ends = []
-    for arm in gathered.arms:
-        means = [last_tenth(arm.runs, metric) for metric in SHOWN]
-        ends.append([arm.full_label, *("" if mean is None else f"{mean:.3g}" for mean in means)])
-    title = "Where the curves end: means of the last tenth of the steps"
-    return [
-        Passage(sentences=[" ".join(filter(None, note))], figures=[gallery]),
-        Passage(table=Table(("arm", *SHOWN.values()), ends, title), fold=title, unfolded=False),
-    ]
-
-
 def _samples(gathered: Gathered, characters: int) -> list[Passage]:
     answered = exchanges_of(gathered, characters=characters)
     waiting = first_and_last(gathered, characters=characters // 4)
     note = (
-        "Answers to the first held-out problems: nobody chose them. Each arm shows its first finished run. Invisible "
-        "characters, and those that turn the direction of text, are written as escapes; “…” ends a text that was cut."
+        "Answers to the first held-out problems: nobody chose them. Each arm shows its first finished run; arms that "
+        "answer alike stand together. Invisible characters, and those that turn the direction of text, are written as "
+        "escapes; “…” ends a text that was cut."
     )
     if not (answered or waiting):
         return []
+    more = answered[OPEN_SAMPLES:]
     return [
-        Passage(sentences=[note], figures=answered),
+        Passage(sentences=[note], figures=answered[:OPEN_SAMPLES]),
+        Passage(figures=more, fold=count_words(len(more), "more problem"), unfolded=False),
         Passage("Training answers of arms without a result", figures=waiting),
     ]
 
@@ -123,16 +102,24 @@ def _ranks(gathered: Gathered) -> list[Passage]:
 
 
 def _settings(gathered: Gathered) -> list[Passage]:
-    """Settings that differ between the arms, a column each; and those that all runs share."""
+    """For each arm the settings that set it apart from the others; and those that all runs share."""
     recipes = [arm.first.recipe for arm in gathered.arms]
     names = [name for name in differing(recipes) if name not in NOT_A_DIFFERENCE]
+    places: dict[tuple[str, str], list[str]] = {}
+    for arm, settings in zip(gathered.arms, map(flattened, recipes), strict=True):
+        # What an arm's place says already is not repeated.
+        own = {name: settings[name] for name in names if name in settings}
+        words = [
+            one for name, value in own.items() if (one := setting_words({name: value})) not in arm.place.split(", ")
+        ]
+        places.setdefault((arm.label, ", ".join(words)), []).append(arm.place)
+    labels = [label for label, _ in places]
     rows = [
-        [arm.full_label, *(written(settings[name]) if name in settings else ABSENT for name in names)]
-        for arm, settings in zip(gathered.arms, map(flattened, recipes), strict=True)
+        [label if labels.count(label) == 1 else f"{label} ({'; '.join(where)})", words]
+        for (label, words), where in places.items()
     ]
     title = "What differs between the arms"
-    words = frozenset(range(1, len(names) + 1))
-    table = Table(("arm", *map(written, names)), rows if names else [], title, words=words)
+    table = Table(("arm", "settings"), rows if names and len(rows) > 1 else [], title, words=frozenset({1}))
     same = [(written(name), written(value)) for name, value in shared([run.recipe for run in gathered.runs]).items()]
     fold = f"What all runs share: {count_words(len(same), 'setting')}"
     common = Table(("setting", "value"), same, fold, words=frozenset({1}))

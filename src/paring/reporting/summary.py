@@ -31,7 +31,11 @@ def as_plain(findings: Findings) -> Json:
             "format": FORMAT,
             "title": gathered.title,
             "question": gathered.question,
-            "answer": [{"title": passage.title, "sentences": passage.sentences} for passage in findings.answer],
+            "baseline": gathered.baseline,
+            "answer": [
+                {"title": passage.title, "sentences": passage.sentences}
+                for passage in (*findings.answer, *findings.details)
+            ],
             "benchmarks": list(map(_contest, findings.contests)),
             "comparisons": list(map(_contrast, findings.contrasts)),
             "copies": [

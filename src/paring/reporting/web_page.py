@@ -63,5 +63,4 @@ def _finalized(value: object) -> object:
 
 def _table(passage: Passage) -> Markup:
     assert passage.table is not None
-    cells, head = passage.strips
-    return Markup(passage.table.as_html(drawn=cells, drawn_head=head))
+    return Markup(passage.table.as_html())

@@ -66,14 +66,13 @@ class Table:
         notes = ["", *(f"- {escaped(note)}" for note in self.notes)] if self.notes else []
         return [*(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:])), *notes]
 
-    def as_html(self, drawn: Sequence[str] = (), drawn_head: str = "") -> str:
-        """A table in a region that scrolls by itself. `drawn`: finished HTML, a cell a row, after the first number."""
+    def as_html(self) -> str:
+        """A table in a region that scrolls by itself."""
         columns, words, number = self.columns, ' class="words"', ' class="n"'
         head = [
             f'<th scope="col"{"" if self.holds_words(column) else number}>{plain_html(self.head[column])}</th>'
             for column in columns
         ]
-        head[2:2] = [drawn_head] if drawn else []
         lines = [
             f'<div class="scroll" role="region" aria-label="{plain_html(self.title)}" tabindex="0">',
             f"<table>\n<thead><tr>{''.join(head)}</tr></thead>\n<tbody>",
@@ -83,7 +82,6 @@ class Table:
                 f"<td{words if self.holds_words(column) else number}>{plain_html(row[column])}</td>"
                 for column in columns[1:]
             ]
-            cells[1:1] = drawn[index : index + 1]
             strong = ' class="strong"' if index in self.strong else ""
             lines.append(f'<tr{strong}><th scope="row">{plain_html(row[columns[0]])}</th>{"".join(cells)}</tr>')
         notes = "".join(f"<li>{plain_html(note)}</li>" for note in self.notes)

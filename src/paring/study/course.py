@@ -85,6 +85,7 @@ class Course:
             "question": study.question,
             "recipe": study.recipe or None,
             "arms": list(study.arms),
+            "baseline": study.baseline or next(iter(study.arms)),
             "axes": study.axes,
             "seeds": study.seeds,
             "tune": study.tune.as_plain() if study.tune else None,

@@ -52,6 +52,8 @@ class Study:
     seeds: Seeds
     common: Settings = Field(default_factory=dict)
     arms: Annotated[dict[str, Settings], Field(min_length=1)]
+    baseline: str = ""
+    """The arm that the report compares the others with; by default the first."""
     axes: dict[str, Values] = Field(default_factory=dict)
     tune: Annotated[Tune | Search, Field(discriminator="kind")] | None = None
     contrasts: dict[str, DeclaredContrast] = Field(default_factory=dict)
@@ -140,6 +142,8 @@ def to_toml(study: Study) -> str:
 def _faults(study: Study) -> list[str]:
     """The faults that the types let through."""
     faults = [f"arms.{arm}: a name is of letters, digits and . _ + -" for arm in study.arms if not ARM.fullmatch(arm)]
+    if study.baseline and study.baseline not in study.arms:
+        faults.append(f"baseline: {study.baseline!r} is no arm of this study; arms: {', '.join(study.arms)}")
     if bool(study.recipe) == ("recipe" in study.axes):
         faults.append('recipe: give one, such as "quickstart", or several in [axes]; one of the two')
     lists: dict[str, Sequence[Json]] = {"seeds": study.seeds}

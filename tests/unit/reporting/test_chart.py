@@ -10,7 +10,7 @@ from paring.reporting.series import Curve, Figure, Point
 
 
 def figure(*curves, metric="reward", last_step=10):
-    return Figure(metric, "Title", "meaning", {"": tuple(curves)}, 1, last_step)
+    return Figure(metric, "Title", "meaning", {"": tuple(curves)}, 1, {"": last_step})
 
 
 def curve(means, *, spread=0.0, runs=1, collapses=()):
@@ -31,6 +31,13 @@ def test_a_value_stands_where_the_ticks_say():
     assert [y for _, y in places] == pytest.approx([heights["0"], heights["1"], heights["2"]], abs=0.05)
     assert all(TOP <= y <= HEIGHT - BOTTOM for _, y in places) and line.band == ""
     assert [text for _, text in chart.across] == ["0", "5", "10"]
+
+
+def test_each_setting_has_an_axis_of_its_own_length():
+    drawn = Figure(
+        "reward", "Title", "", {"a": (curve({0: 1.0, 10: 2.0}),), "b": (curve({0: 1.0, 5: 2.0}),)}, 1, {"a": 10, "b": 5}
+    )
+    assert {chart.lines[0].end[0] for chart in charts_of(drawn).values()} == {WIDTH - RIGHT}
 
 
 def test_a_band_goes_along_the_highest_and_back_along_the_lowest():

@@ -35,8 +35,9 @@ def test_half_of_the_base_or_chance_is_no_collapse(before, after, problems):
 
 
 def test_the_answer_says_it(make_run, tmp_path):
-    told = as_lines(find([make_run(tmp_path / "run", right=1)]).answer)
-    assert told[-1].endswith(
+    found = find([make_run(tmp_path / "run", right=1)])
+    assert as_lines(found.answer)[-1] == "Collapsed: rgra in 1 of 1 run."
+    assert as_lines(found.details)[-1].endswith(
         "seed 0: collapse of the accuracy: 2.5 % on the test problems after training, less than 50% of the 30.0 % "
         "before it"
     )

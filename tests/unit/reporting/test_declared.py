@@ -56,7 +56,10 @@ def test_equivalence_is_in_the_family_and_said(declare, tmp_path):
     close, far = found.declared
     p_values = [close.difference.p, far.difference.p, close.weighed.equivalence(0.15)]
     assert [close.adjusted, far.adjusted, close.equivalent] == pytest.approx(holm(p_values))
-    told = as_lines(found.answer)
+    assert as_lines(found.answer)[0] == (
+        "Beyond chance: far (rollout.updates = 1); shown to lie within 15.0 points: close (rollout.updates = 1)."
+    )
+    told = as_lines(found.details)
     assert told[0] == "Declared contrasts" and told[1].endswith("3 tests (Welch's, over seeds not paired; Holm).")
     assert told[2].startswith("  close (rollout.updates = 1): +0.8 points [") and told[2].endswith(
         ": shown to lie within 15.0 points."
@@ -68,8 +71,9 @@ def test_equivalence_is_in_the_family_and_said(declare, tmp_path):
 
 
 def test_a_contrast_whose_arms_have_not_ended_waits(declare):
-    told = as_lines(find([declare(later={"more": ["rgra"], "less": ["missing"]})]).answer)
-    assert told[:2] == [
+    found = find([declare(later={"more": ["rgra"], "less": ["missing"]})])
+    assert as_lines(found.answer)[0].startswith("1 declared contrast, and none can be tested yet")
+    assert as_lines(found.details)[:2] == [
         "Declared contrasts",
         "  None of them can be tested yet: each of its arms needs two finished seeds.",
     ]

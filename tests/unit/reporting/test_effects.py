@@ -59,7 +59,7 @@ def test_the_table_has_the_pool_and_each_pair(grid):
         ("rgra, std true -> rgra, std false", "+15.0"),
         ("grpo, std true -> grpo, std false", "+2.5"),
     ]
-    told = as_lines(report.answer)
+    told = as_lines(report.details)
     assert any(line.strip().startswith("objective.std true -> false: +8.8 points [") for line in told), told
 
 

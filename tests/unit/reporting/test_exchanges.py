@@ -11,8 +11,15 @@ HOSTILE = "\x1b[2J\u202e\u200b\ud800\x00<script>"
 def test_all_arms_answer_the_same_first_problems(make_study, tmp_path):
     found = exchanges_of(gather([make_study(tmp_path / "study", {"rgra": [30], "grpo": [31]})]), characters=10_000)
     assert len(found) == PROBLEMS
-    assert [answer.label for answer in found[0].answers] == ["before training", "rgra", "grpo"]
-    assert [answer.correct for answer in found[0].answers] == [False, True, True]
+    assert [answer.label for answer in found[0].answers] == ["before training", "after training"]
+    assert [answer.correct for answer in found[0].answers] == [False, True]
+
+
+def test_arms_that_answer_alike_stand_together(make_run, tmp_path):
+    kinds = {"rgra": "one", "grpo": "two", "raft": "one"}
+    runs = [make_run(tmp_path / kind, text=text, objective={"kind": kind}) for kind, text in kinds.items()]
+    found = exchanges_of(gather(runs), characters=10_000)
+    assert [answer.label for answer in found[0].answers[2:]] == ["rgra; raft", "grpo"]
 
 
 def test_different_answers_before_training_say_whose_they_are(make_run, tmp_path):

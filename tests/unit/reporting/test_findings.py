@@ -6,11 +6,36 @@ from paring.reporting.findings import as_lines, find
 
 
 def lines(*folders):
+    return as_lines(find(folders).details)
+
+
+def answer(*folders):
     return as_lines(find(folders).answer)
 
 
-def test_arms_are_ranked_and_the_best_is_held_against_the_others(make_study, tmp_path):
-    arms = {"raft": [10, 11, 13], "rgra": [30, 32, 34], "grpo": [31, 32, 32]}
+def test_two_sentences_answer_beside_the_baseline(make_study, tmp_path):
+    arms = {"raft": [10, 11, 13], "rgra": [30, 32, 34], "grpo": [31, 32, 32], "copy": [30, 32, 34]}
+    folder = make_study(tmp_path / "study", arms)
+    record = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").write_text(json.dumps(record | {"baseline": "rgra"}))
+    found = find([folder])
+    assert found.gathered.baseline == "rgra" and [arm.label for arm in found.gathered.arms][0] == "rgra"
+    first, second = as_lines(found.answer)
+    assert first == (
+        "Beside rgra, the baseline: raft is worse beyond chance; grpo is not told apart; copy is the same run for run."
+    )
+    assert second.startswith("The largest difference is that of raft: -51.7 points [-")
+    assert second.endswith("(paired t over seeds, corrected for 3 tests).")
+
+
+def test_settings_are_counted(make_study, tmp_path):
+    first, second = answer(make_study(tmp_path / "study", {"rgra": [30, 32, 34], "raft": [10, 11, 13]}, updates=(1, 4)))
+    assert first == "Beside rgra, the baseline: raft is worse at 2 of 2 settings beyond chance."
+    assert "that of raft at rollout.updates = 1: -51.7 points" in second
+
+
+def test_arms_are_ranked_and_the_first_is_held_against_the_others(make_study, tmp_path):
+    arms = {"rgra": [30, 32, 34], "raft": [10, 11, 13], "grpo": [31, 32, 32]}
     found = lines(make_study(tmp_path / "study", arms))
     assert found[0] == (
         "2 of 3 comparisons are beyond chance at the 5 % level (Welch over seeds; Holm's correction for all 3)."
@@ -29,7 +54,7 @@ def test_a_lower_loss_is_the_better_arm(make_run, tmp_path):
         (run / "result.json").write_text(json.dumps({"after": {"examples": 7, "loss": loss}}))
     found = lines(*runs)
     assert found[2].startswith("  rgra, lr 0.2 0.3050 [") and "rgra, lr 0.1 0.5100 [" in found[2]
-    assert "rgra, lr 0.1 +0.2050 nats a token" in found[3]
+    assert "rgra, lr 0.2 -0.2050 nats a token" in found[3] and "beside rgra, lr 0.1" in found[3]
 
 
 def test_arms_that_never_differ_are_called_the_same(make_study, tmp_path):
@@ -43,13 +68,13 @@ def test_arms_that_never_differ_are_called_the_same(make_study, tmp_path):
 
 
 def test_one_run_goes_from_before_to_after_with_the_caution_it_needs(make_run, tmp_path):
-    found = lines(make_run(tmp_path / "run", right=30))
+    found = answer(make_run(tmp_path / "run", right=30))
     assert "rgra improved: 30.0 % -> 75.0 % [59.8, 85.8] (1 run), +45.0 points." in found[1]
     assert "[+23.3, +61.1]" in found[2] and "says nothing about other seeds" in found[2]
 
 
 def test_one_arm_of_several_seeds_is_tested_over_them(make_study, tmp_path):
-    found = lines(make_study(tmp_path / "study", {"rgra": [30, 32, 34]}))
+    found = answer(make_study(tmp_path / "study", {"rgra": [30, 32, 34]}))
     assert "Over seeds that change is [+37.6, +62.4]" in found[2] and "(paired t)" in found[2]
 
 
@@ -60,13 +85,10 @@ def test_single_runs_are_said_to_be_single(make_run, tmp_path):
 
 
 def test_what_is_not_there_is_said(make_run, tmp_path):
-    found = lines(make_run(tmp_path / "run", steps=20, done=7))
+    found = answer(make_run(tmp_path / "run", steps=20, done=7))
     assert found[0] == "No run has come to its end: there is no result to report yet."
     assert found[1].startswith("rgra: step 7 of 20, reward 0.")
-    assert found[-2:] == [
-        "Missing",
-        "  1 run has no result and is in no mean; see the list of runs below.",
-    ]
+    assert found[-1] == "Missing: 1 run has no result and is in no mean; see the list of runs below."
 
 
 def test_collapses_are_told_in_the_words_of_the_run(make_study, make_run, tmp_path):

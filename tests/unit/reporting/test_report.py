@@ -29,7 +29,8 @@ def test_summary_and_text_have_the_numbers_of_the_report(study):
     assert [run["state"] for arm in summary["arms"] for run in arm["runs"]] == ["finished"] * 6
     assert summary["tuning"][0]["scores"] == {"0.001": 0.9, "0.01": 0.5}
     text = written.text.read_text()
-    assert "| rgra | 75.0 % | \\[62.6, 87.4\\] | 3 | 30.0 % |" in text
+    assert "| rgra | 75.0 % |  |  | \\[62.6, 87.4\\] | 3 | 30.0 % |" in text
+    assert "| raft | 22.5 % | -52.5 | 0.002 | " in text
     assert "| raft - rgra | -52.5 |" in text
 
 
@@ -47,11 +48,11 @@ def test_markdown_has_no_markup_of_a_folder(make_study, tmp_path):
     unescaped = re.sub(r"\\.", "", text)
     assert not re.search(r"[<`*\[\]&]", unescaped.replace("**", "")) and "\n# owned" not in text
     # Rows of the tables that begin with an arm have as many cells as their heads.
-    heads = {line.count("|") for line in text.splitlines() if line.startswith(("| arm |", "| pair |"))}
-    rows = {
-        line.count("|") - line.count(r"\|") for line in text.splitlines() if line.startswith((r"| a\<b", r"| b\<b"))
+    cells = {
+        kind: {line.count("|") - line.count(r"\|") for line in text.splitlines() if line.startswith(begin)}
+        for kind, begin in {"heads": ("| arm |", "| pair |"), "rows": (r"| a\<b", r"| b\<b")}.items()
     }
-    assert rows == heads == {3, 4, 7, 9}
+    assert cells["rows"] == cells["heads"] == {3, 4, 7, 9, 11}
 
 
 def test_a_summary_is_strict_json_whatever_the_folder_holds(make_run, tmp_path):
