@@ -28,7 +28,7 @@ HOSTILE = (
     "<a href=javascript:alert(1)>\u202e\u2066\x00\x1b[2J<svg onload=fetch('/owned')>" + "long" * 2000
 )
 # Our own page around the report, which may run a script: it looks into the frame as a phone would show it.
-LOOKING = """<!doctype html><meta charset="utf-8"><iframe src="report.html" width="375" height="800"></iframe>
+LOOKING = """<!doctype html><meta charset="utf-8"><iframe src="report.html" width="WIDTH" height="800"></iframe>
 <pre id="found"></pre><script>
 addEventListener("load", () => {
   const page = frames[0].document, all = [...page.querySelectorAll("*")];
@@ -38,7 +38,7 @@ addEventListener("load", () => {
     handlers: attributes.filter(name => name.startsWith("on") || name == "style"),
     loaded: frames[0].performance.getEntriesByType("resource").length,
     title: page.title, sideways: page.documentElement.scrollWidth - page.documentElement.clientWidth,
-    paper: frames[0].getComputedStyle(page.body).backgroundColor,
+    paper: frames[0].getComputedStyle(page.body).backgroundColor, height: page.documentElement.scrollHeight,
   });
 });
 </script>"""
@@ -67,9 +67,9 @@ def look(tmp_path) -> Iterator:
     server.asked = []
     Thread(target=server.serve_forever, daemon=True).start()
 
-    def run(html: str, *options: str) -> tuple[dict, list[str], list[str]]:
+    def run(html: str, *options: str, width: int = 375) -> tuple[dict, list[str], list[str]]:
         (tmp_path / "report.html").write_text(html)
-        (tmp_path / "looking.html").write_text(LOOKING)
+        (tmp_path / "looking.html").write_text(LOOKING.replace("WIDTH", str(width)))
         server.asked.clear()
         address = f"http://127.0.0.1:{server.server_port}/looking.html"
         command = [CHROMIUM, *QUIET, *options, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", address]
@@ -117,6 +117,24 @@ def test_hostile_text_does_nothing_in_a_browser(finished_run, tmp_path_factory, 
     assert found["handlers"] == [] and found["title"].startswith("<script>") and found["loaded"] == 0
     assert said == [] and asked == ["/looking.html", "/report.html"]
     assert found["sideways"] == harmless["sideways"] == 0
+
+
+def test_six_arms_at_four_settings_fit_8000_pixels(finished_run, tmp_path, look):
+    """Each of two seeds; the runs are copies of one, so that only the pages' own parts take room."""
+    runs = []
+    for arm in range(6):
+        for updates in (1, 2, 4, 8):
+            for seed in (0, 1):
+                name = f"runs/{arm}-{updates}-{seed}"
+                shutil.copytree(finished_run, tmp_path / name)
+                recipe = (tmp_path / name / "run.toml").read_text().replace("seed = 0", f"seed = {seed}", 1)
+                (tmp_path / name / "run.toml").write_text(recipe)
+                setting = {"rollout.updates": updates}
+                runs.append({"folder": name, "arm": f"arm-{arm}", "setting": setting, "seed": seed, "stage": "final"})
+    study = {"name": "six", "question": "?", "baseline": "arm-3", "runs": runs, "tune": None, "chosen": []}
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    found, *_ = look(page_of(tmp_path), width=1280)
+    assert 2000 < found["height"] < 8000 and found["sideways"] == 0
 
 
 def test_dark_is_dark(finished_run, tmp_path_factory, look):

@@ -42,9 +42,10 @@ def curve_passages(findings: Findings, points: int) -> list[Passage]:
     some = OPEN_FIGURES if beside else OPEN_METRICS
     galleries = [Gallery(legend if len(legend) > 1 else (), part, beside) for part in (charts[:some], charts[some:])]
     more = count_words(len(charts[some:]), "more curve")
+    known = {figure.metric: SHOWN[figure.metric] for figure in figures if figure.metric in SHOWN}
     ends = []
     for arm in gathered.arms:
-        means = [last_tenth(arm.runs, metric) for metric in SHOWN]
+        means = [last_tenth(arm.runs, metric) for metric in known]
         ends.append([arm.full_label, *("" if mean is None else f"{mean:.3g}" for mean in means)])
     title = "Where the curves end: means of the last tenth of the steps"
     meanings = [(figure.title, figure.meaning) for figure in shown]
@@ -53,7 +54,7 @@ def curve_passages(findings: Findings, points: int) -> list[Passage]:
         Passage(sentences=[" ".join(filter(None, note))], figures=galleries[:1]),
         Passage(figures=galleries[1:] if charts[some:] else (), fold=more, unfolded=False),
         Passage(table=what, fold="What the curves are", unfolded=False),
-        Passage(table=Table(("arm", *SHOWN.values()), ends, title), fold=title, unfolded=False),
+        Passage(table=Table(("arm", *known.values()), ends, title), fold=title, unfolded=False),
     ]
 
 

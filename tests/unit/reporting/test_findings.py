@@ -19,13 +19,13 @@ def test_two_sentences_answer_beside_the_baseline(make_study, tmp_path):
     record = json.loads((folder / "study.json").read_text())
     (folder / "study.json").write_text(json.dumps(record | {"baseline": "rgra"}))
     found = find([folder])
-    assert found.gathered.baseline == "rgra" and [arm.label for arm in found.gathered.arms][0] == "rgra"
+    assert found.gathered.baseline == "rgra" and found.gathered.arms[0].label == "rgra"
     first, second = as_lines(found.answer)
     assert first == (
         "Beside rgra, the baseline: raft is worse beyond chance; grpo is not told apart; copy is the same run for run."
     )
     assert second.startswith("The largest difference is that of raft: -51.7 points [-")
-    assert second.endswith("(paired t over seeds, corrected for 3 tests).")
+    assert second.endswith("(Welch over seeds, corrected for 3 tests).")
 
 
 def test_settings_are_counted(make_study, tmp_path):

@@ -30,7 +30,7 @@ def test_summary_and_text_have_the_numbers_of_the_report(study):
     assert summary["tuning"][0]["scores"] == {"0.001": 0.9, "0.01": 0.5}
     text = written.text.read_text()
     assert "| rgra | 75.0 % |  |  | \\[62.6, 87.4\\] | 3 | 30.0 % |" in text
-    assert "| raft | 22.5 % | -52.5 | 0.002 | " in text
+    assert "| raft | 22.5 % | -52.5 | " in text
     assert "| raft - rgra | -52.5 |" in text
 
 

@@ -85,6 +85,7 @@ def test_a_recipe_of_the_study_s_own_goes_before_a_shipped_one(written):
         ("steps = 4", "steps = 4\noptimiser.lr = 0.1", r"common.optimiser.lr: set by \[tune\] too; remove one"),
         ("[axes]", "[axes]\noptimiser.lr = [0.1]", "tune.key = 'optimiser.lr': it is one of the axes already"),
         ("values = [1e-3, 3e-3]", "values = [1, 1.0]", "tune.values = "),
+        ("[common]", 'baseline = "raft"\n[common]', "baseline: 'raft' is no arm of this study; arms: rgra, grpo"),
         ("values = [1e-3, 3e-3]", "valuse = [1]", "tune.valuse: unknown; did you mean tune.values"),
         ("seeds = [0, 1]\n", "seeds = [0, 1000]\n", r"tune.seeds = \[1000\]: \[1000\] are final seeds too"),
         (
