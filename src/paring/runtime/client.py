@@ -123,10 +123,10 @@ class Server:
         except TimeoutError as error:
             late = time.monotonic() >= deadline
             raise Away(f"no answer within {seconds:.3g} seconds" if late else "no connection") from error
-        except OSError as error:
-            raise Away(error.strerror or type(error).__name__) from error
         except HTTPException as error:
             raise Away(f"its answer breaks off ({type(error).__name__})") from error
+        except OSError as error:
+            raise Away(error.strerror or type(error).__name__) from error
 
 
 def _received(
@@ -202,5 +202,7 @@ def check_address(url: str, setting: str, *, key: str) -> None:
         is_address = has_more = has_password = False
     if has_password:
         raise ValueError(f"{setting}: an address holds no password; set {key}")
-    if not is_address or has_more:
+    if is_address and has_more:  # not shown: it may be a key
+        raise ValueError(f"{setting}: an address holds no query and no fragment; a key is set by {key}")
+    if not is_address:
         raise ValueError(f"{setting}: {url!r} is no address; write one like http://node3:8000")

@@ -1,8 +1,8 @@
 """A request for completions, and what a server answers, checked: anything may stand there."""
 
-import math
 from collections.abc import Sequence
 from hashlib import blake2b
+from sys import float_info
 
 from paring.rollout.engine import Sampling
 from paring.rollout.served.canary import Continuation
@@ -52,7 +52,7 @@ def _reply(choice: object, vocabulary: int, most: int) -> Continuation:
         raise Malformed(f"an answer of {len(tokens)} tokens with {len(logprobs)} log-probs; 1 to {most} were asked for")
     if not all(type(token) is int and 0 <= token < vocabulary for token in tokens):
         raise Malformed("tokens that the model does not have")
-    if not all(type(one) in (int, float) and math.isfinite(one) and one <= ABOVE_ZERO for one in logprobs):
+    if not all(type(one) in (int, float) and -float_info.max <= one <= ABOVE_ZERO for one in logprobs):
         raise Malformed("log-probs that are not finite numbers below 0")
     return Continuation(tuple(tokens), tuple(min(0.0, float(one)) for one in logprobs))
 

@@ -148,7 +148,7 @@ class ChildServer:
         self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - LAST_BYTES))
         lines = self._log.read().decode(errors="replace").strip().splitlines()
         errors = [line for line in lines if "Error" in line]
-        return one_line((errors or lines or ["it printed nothing"])[-1], 300)
+        return one_line((errors or lines or ["it printed nothing"])[-1].replace(self.key, "***"), 300)
 
 
 def free_port() -> int:
