@@ -35,11 +35,10 @@ EMPTY = 9
 """Empty questions, whose median is what HTTP takes."""
 FIRST = 2
 """The first step of several processes that counts."""
-ROUNDS = 3
 
 
 def main() -> None:
-    sizes = {"problems": 8, "group": 4, "new_tokens": 64, "rank": 16, "steps": 5}
+    sizes = {"problems": 8, "group": 4, "new_tokens": 64, "rank": 16, "steps": 5, "rounds": 3}
     parser = options(__doc__, "model", "data", at_least=0.8, **sizes)
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument("--server", help="the address of a server, pinned by you; without it the reference server")
@@ -167,7 +166,7 @@ def publishing(arguments: Namespace, url: str, clock: Clock) -> None:
 def processes(arguments: Namespace) -> None:
     """Half of the seconds of one process / those of two, each on a core, for the same steps."""
     rounds = []
-    for _ in range(ROUNDS):
+    for _ in range(arguments.rounds):
         with TemporaryDirectory() as folder:
             rounds.append([step_seconds(arguments, count, Path(folder) / str(count)) for count in (1, 2)])
     ratios = [alone / 2 / both for alone, both in rounds]

@@ -145,6 +145,13 @@ def test_what_a_user_can_mend_is_one_message_and_exit_code_2(refused, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_study_is_not_started_by_torchrun(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "WORLD_SIZE = 2: a study starts its runs itself" in refused("study", "quickstart")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_all_faults_of_a_recipe_are_lines_of_one_message(refused):
     lines = refused("train", "quickstart", "stps=3", "rollout.group_size=1").splitlines()
     assert lines == [

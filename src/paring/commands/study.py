@@ -1,5 +1,6 @@
 """`paring study`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,11 @@ def study(
     from paring.study.runner import conduct, jobs_for
     from paring.study.study_folder import StudyFolder
 
+    if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise ValueError(
+            f"WORLD_SIZE = {processes}: a study starts its runs itself, each as one process, and must not be started "
+            "several times; leave torchrun out, and give --jobs"
+        )
     if study is None:
         raise ValueError(f"name a study: {', '.join(study_names())}, a TOML file, or the folder of a started study")
     file = study_file(study)
