@@ -77,7 +77,7 @@ def _parts(standing: Standing, when: str) -> Iterator[Part]:
 
 def _standing(label: str, parts: Sequence[Part]) -> SampledStanding:
     rates = [mapping(part.get("pass_at")) for part, _ in parts]
-    ks = sorted({int(k) for rate in rates for k in rate if k.isdecimal() and len(k) <= 4})
+    ks = sorted({int(k) for rate in rates for k in rate if k.isdecimal() and len(k) <= 9})
     return SampledStanding(
         label,
         max(whole(part.get("samples")) or 0 for part, _ in parts),
@@ -87,12 +87,15 @@ def _standing(label: str, parts: Sequence[Part]) -> SampledStanding:
 
 
 def _pass_at(rates: Sequence[JsonObject], problems: int | None) -> tuple[float, Interval | None] | None:
-    """The mean over runs with its interval: Student's over seeds; of one run the bootstrap's over its problems."""
-    values = [value for rate in rates if (value := finite(rate.get("value"))) is not None]
+    """The mean over the runs that have it, with its interval: Student's over seeds; of one run its own."""
+    known = {place: value for place, rate in enumerate(rates) if (value := finite(rate.get("value"))) is not None}
+    values = list(known.values())
     if len(values) > 1:
         return sum(values) / len(values), accuracy_interval(values, problems)
-    low, high = (finite(rates[0].get(end)) for end in ("low", "high"))
-    return (values[0], None if low is None or high is None else (low, high)) if values else None
+    if not values:
+        return None
+    low, high = (finite(rates[next(iter(known))].get(end)) for end in ("low", "high"))
+    return values[0], None if low is None or high is None else (low, high)
 
 
 def _rate(value: float, interval: Interval | None) -> str:

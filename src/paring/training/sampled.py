@@ -23,7 +23,7 @@ class Sampled:
     """Answers to the test problems, drawn as a rollout draws them.
 
     samples   answers to each problem
-    pass_at   by k, without bias (maths.repeated), each with a bootstrap interval over the problems
+    pass_at   by k, without bias (maths.repeated), each with its interval over the problems
     entropy   nats a token: the mean of -log pi of the tokens drawn
     kl        nats a token from the reference: the mean of k3 over the first answer to each problem
     length    tokens an answer; `truncated`: the share of answers that were cut off
@@ -39,7 +39,8 @@ class Sampled:
 
     def __str__(self) -> str:
         """`pass@1 36.0 %, pass@16 71.2 %`"""
-        return ", ".join(f"pass@{k} {percent(self.pass_at[k].value)} %" for k in (min(self.pass_at), max(self.pass_at)))
+        ends = sorted({min(self.pass_at), max(self.pass_at)})
+        return ", ".join(f"pass@{k} {percent(self.pass_at[k].value)} %" for k in ends)
 
     def as_plain(self) -> dict[str, Json]:
         plain: dict[str, Json] = asdict(self)
@@ -69,8 +70,9 @@ def sampled(run: Run, setup: Setup, measured: Measured, world: World) -> Sampled
         apart,
         sum(group.completions[0].drawn for group in heard.groups),
     )
-    figures = {name: getattr(evaluation, name) for name in ("samples", "temperature", "pass_at", "length", "truncated")}
-    return Sampled(entropy=surprise / drawn, kl=apart / firsts, **figures)
+    figures = {name: getattr(evaluation, name) for name in ("samples", "temperature", "length", "truncated")}
+    pass_at = evaluation.pass_at or {1: Rate(evaluation.accuracy, *evaluation.interval)}  # of one answer a problem
+    return Sampled(pass_at=pass_at, entropy=surprise / drawn, kl=apart / firsts, **figures)
 
 
 @dataclass(frozen=True)

@@ -30,15 +30,17 @@ class Scripted:
         return Score({"correct": float(text == "yes")}, text == "yes")
 
     def sample(self, problems, group_size, sampling, key):
-        assert (group_size, sampling.temperature, key) == (4, 1.0, Key(7, 0))
+        assert (sampling.temperature, key) == (1.0, Key(7, 0))
         right, wrong = Completion((1,) * 2, (-1.0,) * 2, "yes", True), Completion((1,) * 4, (-0.5,) * 4, "no", False)
-        return [Group(one, (1,), tuple([right] * (int(one.id) + 1) + [wrong] * (3 - int(one.id)))) for one in problems]
+        answers = [[right] * (int(one.id) + 1) + [wrong] * (3 - int(one.id)) for one in problems]
+        return [Group(one, (1,), tuple(own[:group_size])) for one, own in zip(problems, answers, strict=True)]
 
 
-def test_by_hand():
+def scripted(samples):
+    """The arguments of `sampled` in a world of one."""
     run = SimpleNamespace(
         seed=7,
-        evaluate=SimpleNamespace(samples=4),
+        evaluate=SimpleNamespace(samples=samples),
         rollout=SimpleNamespace(sampling=Sampling(max_new_tokens=4, temperature=1.0)),
         optimiser=SimpleNamespace(tokens_per_pass=100),
     )
@@ -47,13 +49,23 @@ def test_by_hand():
     def measured(engine, **how):
         return measure(engine, Scripted(), "test", limit=2, **how)
 
-    found = sampled(run, setup, measured, ALONE)
+    return run, setup, measured
+
+
+def test_by_hand():
+    found = sampled(*scripted(4), ALONE)
     assert {k: rate.value for k, rate in found.pass_at.items()} == pytest.approx(
         {1: 3 / 8, 2: (pass_at(2, 1, 4) + pass_at(2, 2, 4)) / 2, 4: 1.0}
     )
     # 3 right answers and 5 wrong ones: 2 nats each, over 3 * 2 + 5 * 4 tokens.
     assert found.entropy == pytest.approx(16 / 26)
     assert (found.kl, found.length, found.truncated) == (0.0, 26 / 8, 5 / 8)
+    assert str(found) == "pass@1 37.5 %, pass@4 100.0 %"
+
+
+def test_one_answer_a_problem():
+    found = sampled(*scripted(1), ALONE)
+    assert [(k, rate.value) for k, rate in found.pass_at.items()] == [(1, 1.0)] and str(found) == "pass@1 100.0 %"
 
 
 def test_the_divergence_does_not_depend_on_the_passes_and_is_that_of_the_journal(small_run, tmp_path):
