@@ -18,6 +18,21 @@ LONGEST_LINE = 2**20
 """Bytes. A longer line is an error, so that a file which is no JSON Lines cannot fill the memory."""
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 GZIP, PARQUET, ARROW = b"\x1f\x8b", b"PAR1", b"ARROW1"
+OTHERS = {
+    b"PK\x03\x04": "a zip archive, as Excel's tables are; unpack it, or save the table as .csv",
+    b"\x28\xb5\x2f\xfd": "packed by zstandard; unpack it, or pack it by gzip",
+    b"\xfd7zXZ": "packed by xz; unpack it, or pack it by gzip",
+    b"BZh": "packed by bzip2; unpack it, or pack it by gzip",
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+    b"\xd0\xcf\x11\xe0": "an old file of Excel; save the table as .csv",
+    b"SQLite format 3": "a database of SQLite; write its table as .csv",
+    b"\x89HDF": "HDF5; write its rows as .jsonl or .parquet",
+    b"ORC": "ORC; write its rows as .parquet",
+    b"\x80": "a pickle, which is never opened; write its rows as .jsonl",
+}
+"""What other files begin with, and what to do about them."""
+ROWS = ("data", "rows", "examples", "instances", "items", "train")
+"""The only key of an object that holds nothing but rows."""
 EXTRA = 'pip install "paring[data]"'
 
 
@@ -57,6 +72,8 @@ def _values(file: IO[bytes], path: Path) -> Values:
     file.seek(0)
     if head.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         raise DataError(f"{path}: UTF-16, as Excel and PowerShell write; save the file as UTF-8")
+    if other := next((words for magic, words in OTHERS.items() if head.startswith(magic)), None):
+        raise DataError(f"{path}: {other}")
     begin = head.removeprefix(BOM_UTF8).lstrip()
     if head.startswith(PARQUET) or head.startswith(ARROW) or suffix in (".parquet", ".arrow"):
         return _table_values(file, path, parquet=head.startswith(PARQUET) or suffix == ".parquet")
@@ -86,14 +103,15 @@ def line_values(file: IO[bytes], path: Path) -> Values:
 
 
 def _begins_with_a_row(file: IO[bytes]) -> bool:
-    """Whether the first line of a file is a JSON value by itself."""
+    """Whether the first line of a file is a JSON value by itself, and no object that holds rows alone."""
     line = file.readline(LONGEST_LINE).removeprefix(BOM_UTF8)
     file.seek(0)
     try:
-        json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    return True
+    only = list(value.items()) if isinstance(value, dict) else []
+    return not (len(only) == 1 and only[0][0] in ROWS and isinstance(only[0][1], list))
 
 
 def _parsed(line: bytes, place: str) -> object:

@@ -1,6 +1,5 @@
 """Calls of the user's own reward code: within their bounds, and with what they give checked."""
 
-import asyncio
 import math
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,10 +12,11 @@ from typing import Annotated, Literal, SupportsFloat
 
 from pydantic import Field
 
+from paring.runtime.interruption import Interrupted
 from paring.runtime.loops import awaited
 from paring.runtime.rows import message_of
 from paring.runtime.text import one_line
-from paring.settings.guard import guarded
+from paring.settings.guard import TimeIsUp, guarded
 from paring.types import Reply, Score
 
 Failed = Literal["stop", "skip"]
@@ -44,7 +44,9 @@ def called(what: str, function: Callable[..., object], *arguments: object, secon
                 given = awaited(given) if isawaitable(given) else given
                 # A generator's own code runs within the bounds, too; a few more than fit no batch say enough.
                 return list(islice(given, MOST_REWARDS)) if isinstance(given, Iterator) else given
-            except (Exception, asyncio.CancelledError) as error:  # whatever it raises
+            except (KeyboardInterrupt, SystemExit, TimeIsUp, Interrupted):
+                raise
+            except BaseException as error:  # whatever it raises
                 reason = one_line(f"{type(error).__name__}: {error}", LONGEST_REASON)
                 raise CallFailed(f"{what} raised {reason}{_place(error)}") from error
     except CallFailed:

@@ -445,3 +445,35 @@ def test_prompts_made_into_tokens_together_are_those_of_each():
     conversations = [[{"role": "user", "content": text}] for text in ("1+2=", "", "99-19+3=", "1+2=")]
     assert prompts_tokens(tokenizer, conversations) == [prompt_tokens(tokenizer, one) for one in conversations]
     assert prompts_tokens(tokenizer, []) == []
+
+
+# Forms of published templates in our own words: GLM-4 has no end, and the rest of the line in its prompt or not.
+GLM = "{% for m in messages %}<|{{ m.role[0] }}|>{{ m.metadata }}\n{{ m.content }}{% endfor %}" + GENERATION
+GLM_LINE = GLM.replace("<|a|>{% endif %}", "<|a|>\n{% endif %}")
+NAMED = (
+    "{% for m in messages %}{% if m.role == 'user' %}USER: {{ m.content }} {% else %}ASSISTANT: {{ m.content }}<|eos|>"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+BRACKETS = (
+    "{% for m in messages %}{% if m.role == 'user' %}{{ '<|s|>[INST] ' + m.content + ' [/INST]' }}{% else %}"
+    "{{ ' ' + m.content + ' <|eos|>' }}{% endif %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "first", "second"),
+    [
+        (GLM, "\nJust seven.<|eos|>", "\nNine of them.<|eos|>"),
+        (GLM_LINE, "Just seven.<|eos|>", "Nine of them.<|eos|>"),
+        (NAMED, " Just seven.<|eos|>", " Nine of them.<|eos|>"),
+        (BRACKETS, " Just seven. <|eos|>", " Nine of them. <|eos|>"),
+    ],
+)
+def test_other_forms_learn_the_answer_and_one_end(spelling, template, first, second):
+    tokenizer = spelling(template, eos="<|eos|>")
+    [one] = learned(tokenizer, [USER, ANSWER])
+    assert one.endswith(f"[{first}]") and one.count("[") - template.count("INST") == 1
+    answers = learned(tokenizer, [USER, ANSWER, AGAIN, LATER])
+    assert f"[{first}]" in answers[0] and answers[-1].endswith(f"[{second}]")
+    with pytest.raises(ValueError, match="its reasoning_content 'I count.' does not reappear"):
+        learned(tokenizer, [USER, ANSWER | THOUGHT])

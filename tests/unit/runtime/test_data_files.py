@@ -60,6 +60,16 @@ def test_every_format_gives_the_same_rows(tmp_path, name):
     assert values == [{"question": row["question"], "answer": numbers(row["answer"])} for row in ROWS]
 
 
+def test_an_object_that_holds_rows_alone_is_these_rows_and_a_chat_is_a_row(tmp_path):
+    path = tmp_path / "a.json"
+    for text, rows in (
+        ('{"data": [{"q": 1}, {"q": 2}]}', [{"q": 1}, {"q": 2}]),
+        ('{"messages": [{"role": "user"}]}', [{"messages": [{"role": "user"}]}]),
+    ):
+        path.write_text(text, encoding="utf-8")
+        assert [value for value, _ in file_values(path, [])] == rows
+
+
 def test_places_are_lines(tmp_path):
     for name, lines in (("pretty.json", [2, 6, 10]), ("a.csv", [2, 4, 6]), ("a.jsonl", [1, 2, 3])):
         path = tmp_path / name
@@ -75,6 +85,9 @@ def test_places_are_lines(tmp_path):
         ("a.json", b'{"a": 1,\n"b": 2}', "one JSON object; a list of rows is needed"),
         ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99, mtime=0)[:-9], "the compressed file is damaged or cut off"),
         ("a.parquet", b"PAR1 and no more", "it cannot be read as a table"),
+        ("a.xlsx", b"PK\x03\x04" + b"\x00" * 9, "a zip archive, as Excel's tables are"),
+        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd" + b"\x00" * 9, "packed by zstandard"),
+        ("a.jsonl", b"\x80\x04\x95" + b"\x00" * 9, "a pickle, which is never opened"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path, name, content, expected):

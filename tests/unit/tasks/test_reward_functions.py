@@ -40,6 +40,10 @@ def watching(**kwargs):
 def turns(completions, **kwargs):
     return [1.0 if [turn["role"] for turn in turns] == ["assistant"] else 0.0 for turns in completions]
 
+def gives_up(completions, **kwargs):
+    raise GeneratorExit
+
+
 def fails(completions, **kwargs):
     return 1 / 0
 
