@@ -72,5 +72,10 @@ docs: $(VENV)/core
 	$(VENV)/bin/python tools/write_site.py build/docs
 	$(VENV)/bin/mkdocs build --strict
 
+# Each command of the guides, in a clone with an environment of its own (half an hour; GUIDES is a new folder).
+.PHONY: follow-guides
+follow-guides:
+	$(PYTHON) tools/follow_guides.py $(or $(GUIDES),build/guides)
+
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

@@ -75,12 +75,15 @@ def commands_of(page: Path) -> Iterator[str]:
 
 
 def shortened(command: str) -> str:
-    """The same with a small size, where it trains."""
+    """The same with a small size, where it trains or measures."""
     if command.startswith("python"):
         steps = r"\1steps=3" if "steps=" in command else r'\1steps=3, evaluate={"limit": 8}, '
         return re.sub(r'(load_run\("[\w-]+", (?:.*?(?=steps=))?)(steps=\d+)?', steps, command)
-    trains = re.match(r"paring (train|study) (?!--resume)", command) and "--dry-run" not in command
-    return f"{command} {SHORT}" if trains else command
+    if "--dry-run" in command or "--resume" in command:
+        return command
+    if command.startswith(("paring eval ", "paring filter ")):
+        return f"{command} --limit 8"
+    return f"{command} {SHORT}" if command.startswith(("paring train ", "paring study ")) else command
 
 
 def follow(page: str, command: str, clone: Path, *, whole: bool) -> Outcome:

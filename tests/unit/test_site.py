@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shlex
+import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -62,14 +63,41 @@ def value_of(text: str) -> object:
 
 
 def test_the_pages_that_only_the_site_has_are_whole():
-    spec = importlib.util.spec_from_file_location("write_site", ROOT / "tools" / "write_site.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = loaded("write_site")
     page = module.api()
     assert [name for name in paring.__all__ if name != "__version__" and f"## {name}\n" not in page] == []
     assert "greedy" in page.lower() and "0x" not in page, "docstrings, and no address of an object"
     listed = re.findall(r"^- \[([\w-]+\.md)\]", module.llms(), re.MULTILINE)
     assert sorted(listed) == sorted(page.name for page in ROOT.glob("docs/*.md") if page.name != "README.md")
+
+
+def loaded(tool):
+    spec = importlib.util.spec_from_file_location(tool, ROOT / "tools" / f"{tool}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[tool] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("figure", sorted(ROOT.glob("docs/figures/*.svg")), ids=lambda figure: figure.name)
+def test_a_figure_has_a_title_and_follows_the_readers_colours(figure):
+    """`python tools/style_figures.py` after a figure was drawn anew."""
+    tool = loaded("style_figures")
+    text, title = figure.read_text(encoding="utf-8"), tool.titles()[figure.name]
+    assert tool.styled(text, title, is_map="map" in figure.stem) == text and "<title>" in text
+    assert "map" in figure.stem or ("prefers-color-scheme: dark" in text and "#ffffff" not in text)
+
+
+def test_a_training_of_a_guide_is_made_short_and_nothing_else():
+    tool = loaded("follow_guides")
+    assert tool.shortened("paring train quickstart seed=1") == f"paring train quickstart seed=1 {tool.SHORT}"
+    assert [tool.shortened(same) for same in ("paring train a.toml --dry-run", "paring train --resume runs/a")] == [
+        "paring train a.toml --dry-run",
+        "paring train --resume runs/a",
+    ]
+    python = "python - <<'END'\nrun = paring.load_run(\"quickstart\", steps=50, seed=1)\nEND"
+    assert 'load_run("quickstart", steps=3, seed=1)' in tool.shortened(python)
+    assert list(tool.commands_of(ROOT / "docs/guides.md"))[0] == "paring train quickstart"
 
 
 def test_the_notebook_runs(monkeypatch):

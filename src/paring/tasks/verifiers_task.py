@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import field, replace
 from functools import lru_cache, partial
+from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
@@ -137,8 +138,10 @@ def _load(environment: str, arguments: str) -> Any:
         import verifiers  # pyright: ignore[reportMissingImports]  an extra
 
         load = verifiers.load_environment
-    except (ImportError, AttributeError) as error:
+    except ImportError as error:
         raise ModuleNotFoundError(MISSING) from error
+    except AttributeError as error:
+        raise ModuleNotFoundError(f"{MISSING} ({version('verifiers')} is installed)") from error
     what = f"task.environment = {environment!r}"
     function: Callable[..., object] = partial(load, environment)
     if environment.rpartition(":")[0].endswith(".py"):
