@@ -97,7 +97,7 @@ def test_a_training_of_a_guide_is_made_short_and_nothing_else():
     ]
     python = "python - <<'END'\nrun = paring.load_run(\"quickstart\", steps=50, seed=1)\nEND"
     assert 'load_run("quickstart", steps=3, seed=1)' in tool.shortened(python)
-    assert list(tool.commands_of(ROOT / "docs/guides.md"))[0] == "paring train quickstart"
+    assert next(tool.commands_of(ROOT / "docs/guides.md")) == "paring train quickstart"
 
 
 def test_the_notebook_runs(monkeypatch):
