@@ -18,6 +18,8 @@ def assigned(text: str) -> list[Values] | None:
 
     A point has two names or more. A name that comes again begins the next point.
     """
+    if "=" not in text:
+        return None
     text = text.strip()
     if whole := _TOGETHER.fullmatch(text):
         text = next(part for part in whole.groups() if part is not None).replace("&", "").strip()
@@ -37,7 +39,8 @@ def assigned(text: str) -> list[Values] | None:
 def as_points(text: str, other: str) -> str:
     """`x = 3, y = 4` as (3, 4), by the order of the names' letters, and `x = 3, y = 4; x = 1, y = 2` as two points; the
     text itself if it is nothing like that, or the other has other names."""
-    points, others = assigned(text), assigned(other)
+    points = assigned(text)
+    others = None if points is None else assigned(other)
     if points is None or (others is not None and sorted(map(sorted, points)) != sorted(map(sorted, others))):
         return text
     return ", ".join(f"({', '.join(point[name] for name in sorted(point))})" for point in points)

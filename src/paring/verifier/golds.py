@@ -126,7 +126,7 @@ def in_braces(text: str) -> str | None:
 
 def in_brackets(text: str) -> tuple[str, list[str], str] | None:
     """The brackets that hold all of the text, and the pieces between commas; None without them. `]a, b[` is (a, b)."""
-    if outward := _OUTWARD.fullmatch(text):
+    if (text[:1] == "]" or text[-1:] == "[") and (outward := _OUTWARD.fullmatch(text)):
         text = f"{'(' if text[0] == ']' else '['}{outward[1]}{')' if text[-1] == '[' else ']'}"
     if text[:1] not in ("(", "[", "⟨") or text[-1:] not in (")", "]", "⟩") or closings(text).get(0) != len(text) - 1:
         return None

@@ -126,7 +126,7 @@ def _read(part: str) -> list[Piece] | None:
     """One interval, the points of a set, all reals or none, a set without some points, or an inequality."""
     if (whole := whole_set(part)) is not None:
         return [Piece(LEAST, GREATEST, False, False)] if whole == "the reals" else []
-    if excepted := _EXCEPT.fullmatch(" ".join(without_text(part).split())):
+    if "real" in part and (excepted := _EXCEPT.fullmatch(" ".join(without_text(part).split()))):
         part = rf"\mathbb{{R}} \setminus \{{{excepted[1].replace(' and ', ',')}\}}"
     base, *removed = split_outside(part, _WITHOUT)
     if removed:
