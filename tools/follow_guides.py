@@ -116,8 +116,8 @@ def follow(page: str, command: str, clone: Path, *, whole: bool) -> Outcome:
 
 
 def _judged(command: str, code: int, errors: str) -> str:
-    if code == 0:
-        return "done"
+    if code == 0 or (code == 1 and command.startswith("paring reward-check ") and not errors):
+        return "done"  # reward-check ends with 1 where it names what a reward gets wrong
     last = " ".join(errors.split())[-600:]
     expected = [words for pattern, words in ANSWERED.items() if re.search(pattern, command)]
     single = code == 2 and errors.count("error: ") == 1 and "Traceback" not in errors

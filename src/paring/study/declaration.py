@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -75,8 +76,9 @@ def study_file(study: str | Path) -> Path:
     file = Path(study).expanduser()
     file = file / "study.toml" if file.is_dir() else file
     if not file.is_file():
-        known = ", ".join(study_names())
-        raise RecipeError(str(study), [f"no such study, file or folder of a started study; studies: {known}"])
+        near = get_close_matches(str(study), study_names(), n=1)
+        meant = f"; did you mean {near[0]}?" if near else f"; studies: {', '.join(study_names())}"
+        raise RecipeError(str(study), [f"no such study, file or folder of a started study{meant}"])
     return file
 
 

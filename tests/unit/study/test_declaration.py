@@ -128,6 +128,11 @@ def test_a_study_that_is_not_there_comes_with_those_that_are(tmp_path):
             load_study(tmp_path / name)
 
 
+def test_a_name_that_is_nearly_one_is_answered_with_it():
+    with pytest.raises(RecipeError, match=r"did you mean first-look\?"):
+        load_study("first-lok")
+
+
 def test_a_study_of_one_s_own_goes_before_no_shipped_one(tmp_path, monkeypatch):
     """As a recipe: the name is that of the package's, a path that of a file or of a started study."""
     monkeypatch.chdir(tmp_path)
