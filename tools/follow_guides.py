@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/start.md", "docs/guides.md", "docs/python.md", "docs/after.md", "docs/tracking.md")
 BLOCK = re.compile(r"^```([a-z]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(paring|git|make|pip|python|docker|hf) ")
-SHORT = "steps=3 evaluate.limit=8"
+SHORT = "steps=12 evaluate.limit=8"
 LONGEST = 1800
 """Seconds of a command."""
 PLACES = {"REPOSITORY": str(ROOT), "MODEL": "embedded", "ORG/NAME": "an-org/a-name"}
