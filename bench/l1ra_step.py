@@ -18,8 +18,8 @@ from paring.adapters.attach import parameters_by_name
 from paring.policy.packing import Labelled, pack_examples
 from paring.training.config import SftRun
 from paring.training.optim import Optimiser
+from paring.training.policy_of_run import load_policy
 from paring.training.rank_events import gate_rule, rank_event
-from paring.training.setup import load_policy
 from paring.training.sft import fit
 
 SAME = {"l1ra-same": {"kind": "l1ra", "slack": 1.0}}

@@ -17,7 +17,7 @@ from paring.policy.publishing import probe_logits, publish
 from paring.runtime.journal import read_rows
 from paring.subjects.opening import open_subject
 from paring.training.method import preview
-from paring.training.setup import load_policy
+from paring.training.policy_of_run import load_policy
 
 
 @pytest.fixture(scope="module")

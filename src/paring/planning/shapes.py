@@ -10,8 +10,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from paring.adapters.linear import features_of
 from paring.adapters.targets import Targets, linear_modules, targeted_modules
 from paring.adapters.weightless import weightless
+from paring.policy.context import context_of
 from paring.policy.decoder import decoder, is_written_out
-from paring.policy.model import by_transformers, context_of
+from paring.policy.model import by_transformers
 from paring.policy.packing import Shared, pack
 from paring.policy.probe import PROMPT, TOKENS, Misfit, attend_packed, reason_of_configuration, reasons
 from paring.policy.wrappers import unweighted

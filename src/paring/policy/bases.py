@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from paring.adapters.attach import adapters_of, parameters_by_name
 from paring.adapters.targets import linear_modules
 from paring.policy.loading import SHIPPED
+from paring.policy.sharding import whole
 from paring.runtime.text import one_line
 
 FILE = "paring.json"
@@ -168,10 +169,11 @@ def _matters(key: str) -> bool:
 
 @torch.no_grad()
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """A digest of names, shapes and evenly spaced numbers. They are rounded to bf16, which hides the precision."""
+    """A digest of names, shapes and evenly spaced numbers. They are rounded to bf16, which hides the precision. Where a
+    base is divided among processes, they compute it together."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        numbers = tensor.detach().reshape(-1)[:: max(1, tensor.numel() // NUMBERS)]
+        numbers = whole(tensor.detach()).reshape(-1)[:: max(1, tensor.numel() // NUMBERS)]
         digest.update(f"{name} {list(tensor.shape)} ".encode())
         digest.update(numbers.to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
     return digest.hexdigest()

@@ -20,6 +20,7 @@ from paring.adapters.lowrank import LowRankLinear
 from paring.maths.products import frozen_linear
 from paring.policy.attention import TokenLayout
 from paring.policy.fused import rms_norm, rotated, swiglu
+from paring.policy.sharding import is_sharded, with_whole
 
 WRITTEN_OUT = frozenset({"LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model"})
 """All have the modules of Llama, whose types stand for them here; Qwen3's attention also q_norm and k_norm."""
@@ -71,11 +72,13 @@ class Layer(Protocol):
 
 @dataclass(frozen=True)
 class Decoder:
-    """Token embeddings, layers, final norm. `activation_bytes` bounds what a forward pass with a gradient keeps for
-    its backward: the first layers keep their input alone and are computed again where all would not fit."""
+    """Token embeddings, layers, final norm. `run` gives the hidden states after a layer. `activation_bytes` bounds what
+    a forward pass with a gradient keeps for its backward: the first layers keep their input alone and are computed
+    again where all would not fit."""
 
     model: LlamaModel
     layers: Sequence[Layer]
+    run: "Run"
     activation_bytes: float = math.inf
 
     def __call__(
@@ -117,7 +120,7 @@ class Decoder:
         for number in numbers:
             given = (self.layers[number], number, hidden, rotary, layout)
             again = torch.is_grad_enabled() and number < numbers.stop - kept
-            hidden = checkpoint(through, *given, use_reentrant=False) if again else through(*given)
+            hidden = checkpoint(self.run, *given, use_reentrant=False) if again else self.run(*given)
         return hidden
 
     def rotary(self, hidden: Tensor, position_BN: Tensor) -> Rotary:
@@ -143,6 +146,7 @@ def through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: T
     return layer.with_mlp(layer.with_attention(hidden, attended.flatten(-2)))
 
 
+Run = Callable[[Layer, int, Tensor, Rotary, TokenLayout], Tensor]
 Product = Callable[[str, nn.Module, Tensor], Tensor]
 """From an input to the output of the linear module of this name."""
 
@@ -192,7 +196,13 @@ def decoder(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> De
     assert is_written_out(model), type(model).__name__
     base = cast(LlamaModel, model.base_model)
     modules = cast("list[LlamaDecoderLayer]", list(base.layers))
-    return Decoder(base, [ModuleLayer(module, _shape(module.self_attn)) for module in modules], activation_bytes)
+    layers = [ModuleLayer(module, _shape(module.self_attn)) for module in modules]
+    return Decoder(base, layers, _through_whole if is_sharded(model) else through, activation_bytes)
+
+
+def _through_whole(layer: Layer, *given: object) -> Tensor:
+    assert isinstance(layer, ModuleLayer)
+    return with_whole(layer.module, through, layer, *given)
 
 
 def _shape(attention: LlamaAttention) -> Shape:

@@ -24,6 +24,8 @@ from transformers.utils import logging
 
 from paring.maths.products import best_kernel, use
 from paring.policy.quantised import mend, quantised_options
+from paring.policy.sharding import Indivisible
+from paring.policy.slices import load_in_parts
 from paring.policy.templates import Argument, Template
 from paring.policy.tokenizer import TokenizerRefused, declare_ends, tokenizer_of
 from paring.policy.tokens import check_tokenizer
@@ -75,8 +77,9 @@ class Model:
         return Template(self.chat_template, self.template_arguments, self.date)
 
 
-def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The frozen base on its device, in eval mode, and its tokenizer.
+def load_base(model: Model, *, divided: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The frozen base on its device, in eval mode, and its tokenizer. `divided`: among the processes of the run, which
+    read a part each (policy/sharding.py).
 
     Of a checkpoint that also sees or hears, the text part (policy/wrappers.py). Only safetensors and GGUF are read (no
     pickle) and no code of a repository is run.
@@ -95,7 +98,8 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
             _check_causal(config)
             tokenizer = tokenizer_of(source, options, model.path, model.template)
-            load = partial(load_text_part, config) if is_wrapper(config) else _load_causal
+            whole = partial(load_text_part, config) if is_wrapper(config) else _load_causal
+            load = partial(load_in_parts, config, device) if divided else whole
             base, missing = load(
                 source,
                 dtype=DTYPES[model.dtype],
@@ -106,6 +110,8 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             )
     except TokenizerRefused:
         raise
+    except Indivisible as error:
+        raise ValueError(f"model.path = {model.path!r}: {error}; set parallel.shard=none to train it whole") from error
     # Over a broken file the libraries raise what they like: SafetensorError, KeyError, even a bare Exception.
     except Exception as error:
         raise ValueError(f"{_refusal(model, source, error)} ({NEEDED})") from error
@@ -122,7 +128,7 @@ def load_base(model: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         raise ValueError(f"model.path = {model.path!r}: {error}") from error
     if quantised:
         mend(base)
-    else:
+    elif not divided:
         base.to(device)  # pyright: ignore[reportArgumentType]  transformers wraps it and loses its signature
     base.eval().requires_grad_(False)
     declare_ends(base, tokenizer)

@@ -8,49 +8,23 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from transformers import GenerationMixin, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
 
 from paring.adapters.attach import exchanged, state, switched_off
 from paring.adapters.lowrank import LowRankLinear
 from paring.maths.logprobs import Head, TeacherStates, token_divergences, token_entropies, token_logprobs
 from paring.policy.attention import TokenLayout, use_own
+from paring.policy.context import check_switch, context_of
 from paring.policy.decoder import WRITTEN_OUT, Decoder, decoder, is_written_out
 from paring.policy.head import head_of, into_head
 from paring.policy.packing import PackedBatch, Shared, packed_tokens
 from paring.policy.probe import check_gradient, check_hidden, own_logits, probe_tokens, refusing, why_not_packed
 from paring.policy.replay import replayed
-from paring.policy.unpacked import Unpacked, unpacked_tokens
+from paring.policy.sharding import is_sharded, whole_ends
+from paring.policy.unpacked import Unpacked, least_fill, unpacked_tokens
 
 Forward = Callable[..., Tensor]
 """From tokens [1, N] and their positions to what the head receives [1, N, D], attending as the layout says."""
-
-CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
-"""The settings by which families call the most positions of a sequence."""
-UNBOUNDED = 2**31
-"""The context of a model that names none: a state or distances take the place of positions."""
-
-
-def context_of(config: PreTrainedConfig) -> int:
-    """The most tokens of a sequence, by whatever name the configuration has for it; UNBOUNDED where it has none. Never
-    more than those beyond which rotary embeddings change: see `switch_of`."""
-    text = config.get_text_config()
-    named = next((getattr(text, name) for name in CONTEXTS if getattr(text, name, None)), UNBOUNDED)
-    return min(named, switch_of(config))
-
-
-def switch_of(config: PreTrainedConfig) -> int:
-    """The longest pass in which rotary embeddings have the frequencies of a short one; UNBOUNDED where they never have
-    others. "longrope" and "dynamic" choose them by the longest sequence of a pass, so that beyond it a token's log-prob
-    depends on what comes later, and on its neighbours in the pass."""
-    text = config.get_text_config()
-    given = getattr(text, "rope_parameters", None) or {}
-    switches = [UNBOUNDED]
-    for kind in (given, *(part for part in given.values() if isinstance(part, dict))):
-        if kind.get("rope_type") == "longrope":
-            switches.append(kind.get("original_max_position_embeddings") or text.original_max_position_embeddings)
-        elif "dynamic" in str(kind.get("rope_type")):
-            switches.append(text.max_position_embeddings)
-    return min(switches)
 
 
 @dataclass(frozen=True)
@@ -73,6 +47,10 @@ class Policy:
     head: Head = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        with self.whole():
+            self._probe()
+
+    def _probe(self) -> None:
         model = self.model
         packed = partial(forward, model, activation_bytes=self.activation_bytes)
         hidden = packed()
@@ -94,6 +72,16 @@ class Policy:
             head = head.in_type(hidden.dtype)
         for name, value in {"unpacked": reason, "hidden": hidden, "head": head}.items():
             object.__setattr__(self, name, value)
+
+    def whole(self) -> AbstractContextManager[None]:
+        """Within it a pass and its log-probs can be made where the base is divided among processes: all of them come
+        here, in the same order. Elsewhere it does nothing."""
+        return whole_ends(self.model)
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the base is divided among processes, which then make every pass together."""
+        return is_sharded(self.model)
 
     @property
     def device(self) -> torch.device:
@@ -117,7 +105,7 @@ class Policy:
 
     def tokens_held(self, shared: Sequence[Shared]) -> int:
         """Tokens that a pass over these prompts and completions holds."""
-        return packed_tokens(shared) if self.unpacked is None else unpacked_tokens(shared)
+        return packed_tokens(shared) if self.unpacked is None else unpacked_tokens(shared, least_fill(self.model))
 
     @property
     def context(self) -> int:
@@ -126,7 +114,8 @@ class Policy:
 
     def logits(self, hidden_BD: Tensor) -> Tensor:
         """[B, V] in fp32, for the few positions where a token is drawn."""
-        return self.head(hidden_BD)
+        with self.whole():
+            return self.head(hidden_BD)
 
     def log_probs(
         self, batch: PackedBatch, *, temperature: float, trunk: Tensor | None = None, replay: bool = False
@@ -134,15 +123,17 @@ class Policy:
         """log pi(o_bt | prompt, o_b<t) at the sampling temperature: [B, T], 0 where there is no token.
         `trunk` is what `trunk` gave for this batch. `replay`: the policy is still the one that sampled and its adapters
         have no dropout, so that the forward pass is taken from the batch's recording, where it has one."""
-        hidden_MD = self._predicting(batch, trunk, replay)
-        return batch.spread(token_logprobs(hidden_MD, self.head, batch.target_M, temperature=temperature))
+        with self.whole():
+            hidden_MD = self._predicting(batch, trunk, replay)
+            return batch.spread(token_logprobs(hidden_MD, self.head, batch.target_M, temperature=temperature))
 
     def entropies(
         self, batch: PackedBatch, *, temperature: float, trunk: Tensor | None = None, replay: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Log-probs as `log_probs` gives them, and the exact entropy over the vocabulary at each token: nats [B, T]."""
-        hidden_MD = self._predicting(batch, trunk, replay)
-        logp_M, entropy_M = token_entropies(hidden_MD, self.head, batch.target_M, temperature=temperature)
+        with self.whole():
+            hidden_MD = self._predicting(batch, trunk, replay)
+            logp_M, entropy_M = token_entropies(hidden_MD, self.head, batch.target_M, temperature=temperature)
         return batch.spread(logp_M), batch.spread(entropy_M)
 
     def divergences(
@@ -155,13 +146,15 @@ class Policy:
         replay: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Log-probs as `log_probs` gives them, and the exact reverse KL divergence to the teacher: nats [B, T]."""
-        hidden_MD = self._predicting(batch, trunk, replay)
-        logp_M, apart_M = token_divergences(hidden_MD, self.head, batch.target_M, teacher, temperature=temperature)
+        with self.whole():
+            hidden_MD = self._predicting(batch, trunk, replay)
+            logp_M, apart_M = token_divergences(hidden_MD, self.head, batch.target_M, teacher, temperature=temperature)
         return batch.spread(logp_M), batch.spread(apart_M)
 
     def states(self, batch: PackedBatch) -> TeacherStates:
         """What is needed of this policy for divergences from it: its hidden states of the batch, and its head."""
-        return TeacherStates(self._predicting(batch, None, replay=False), self.head)
+        with self.whole():
+            return TeacherStates(self._predicting(batch, None, replay=False), self.head)
 
     def _predicting(self, batch: PackedBatch, trunk: Tensor | None, replay: bool) -> Tensor:
         """Hidden states of the tokens that predict: [M, D]. The arguments are those of `log_probs`."""
@@ -178,7 +171,8 @@ class Policy:
         """Hidden states below the first adapter, which no update and no reference changes; None where there is nothing
         to save."""
         given = (batch.token_N[None], batch.position_N[None], batch.layout)
-        return self.hidden.below(*given) if isinstance(self.hidden, Decoder) else None
+        with self.whole():
+            return self.hidden.below(*given) if isinstance(self.hidden, Decoder) else None
 
     @property
     def is_its_reference(self) -> bool:
@@ -202,16 +196,6 @@ class Policy:
             yield
         finally:
             self.model.eval()
-
-
-def check_switch(config: PreTrainedConfig, batch: PackedBatch) -> None:
-    """Raises ValueError where a sequence of the batch is so long that rotary embeddings change."""
-    longest = max((span.prefix_length + span.length for span in batch.layout.spans), default=0)
-    if longest > (switch := switch_of(config)):
-        raise ValueError(
-            f"a sequence of {longest} tokens exceeds the {switch} up to which the model's rotary embeddings are the "
-            "same: shorten prompts or answers"
-        )
 
 
 def forward(model: PreTrainedModel, *, activation_bytes: float = math.inf) -> Forward:

@@ -22,6 +22,7 @@ from paring.adapters.peft_format import Layout, taken_for_experts, write_peft_fo
 from paring.adapters.peft_reading import PeftLora, read_peft_folder
 from paring.policy.attention import use_own
 from paring.policy.bases import BaseIdentity, reference
+from paring.policy.sharding import is_sharded
 from paring.policy.wrappers import path_in_checkpoint, path_in_model, wrapper_of
 from paring.runtime.machine import versions
 
@@ -66,17 +67,19 @@ def publish(
     target: Path,
     layout: Layout = "compact",
     by_peft: bool = True,
+    identity: BaseIdentity | None = None,
 ) -> ReadBack:
     """Write the adapters of a model, whose `model.path` is `base`, into `staging`, which is to become `target`, and
-    read them back: by PEFT where it is installed, if `by_peft` or where PEFT may take them for others.
+    read them back: by PEFT where it is installed, if `by_peft` or where PEFT may take them for others. `identity`: what
+    `joint_identity` gave of a divided base, through which no process makes a pass alone.
 
     The adapters of a text part are named as in the wrapper that its checkpoint holds: readers load that."""
     adapters = {path_in_checkpoint(model, path): adapter for path, adapter in adapters.items()}
     own = {path: _factors(one) for path, one in adapters.items()}
-    doubtful, has_peft = taken_for_experts(model, adapters), find_spec("peft") is not None
+    doubtful, has_peft = taken_for_experts(model, adapters), find_spec("peft") is not None and identity is None
     forms = [frozenset[str](), doubtful] if doubtful and has_peft else [doubtful]
     name = reference(base, target)
-    BaseIdentity.of(model, name).write(staging)
+    (identity or BaseIdentity.of(model, name)).write(staging)
     found: ReadBack | None = None
     for form in forms:
         write_peft_folder(staging, adapters, base_model=name, layout=layout, as_parameters=form)
@@ -86,6 +89,11 @@ def publish(
             break
     assert found is not None
     return found
+
+
+def joint_identity(model: PreTrainedModel, base: str, target: Path) -> BaseIdentity | None:
+    """The identity of a base that is divided among processes, which they compute together; None of any other."""
+    return BaseIdentity.of(model, reference(base, target)) if is_sharded(model) else None
 
 
 def read_published(model: nn.Module, folder: Path) -> PeftLora:

@@ -19,7 +19,7 @@ def seen_by(policy: Policy, batch: PackedBatch, *, seed: int) -> Mapping[str, Se
     its Fisher matrix, whatever the task's own tokens or rewards are. No gradient is left on any parameter."""
     draw = torch.Generator(batch.token_N.device).manual_seed(seed)
     factors = [factor for one in policy.adapters.values() for factor in (one.A_RI, one.B_OR)]
-    with watched(policy.adapters, policy.adapters) as seen, torch.enable_grad():
+    with policy.whole(), watched(policy.adapters, policy.adapters) as seen, torch.enable_grad():
         hidden_ND = policy.hidden(batch.token_N[None], batch.position_N[None], batch.layout)[0]
         hidden_MD = hidden_ND.index_select(0, batch.predictor_M)
         logp_M = token_logprobs(hidden_MD, policy.head, _drawn(policy, hidden_MD.detach(), draw))

@@ -15,6 +15,7 @@ from paring.policy.flex import FlexLayout
 from paring.policy.head import into_head
 from paring.policy.layout import LEAST_FILL, PackedLayout, Span
 from paring.policy.packing import Shared
+from paring.policy.sharding import is_sharded
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Unpacked:
         device = token_1N.device
         rows = [torch.tensor(row) for row in rows_of(layout.spans)]
         restore_N, hidden, offset = torch.zeros(token_1N.shape[1], dtype=torch.int64), [], 0
-        for block in blocks_of([len(row) for row in rows]):
+        for block in blocks_of([len(row) for row in rows], least_fill(self.model)):
             index_SL = pad_sequence([rows[number] for number in block], batch_first=True)
             for number in block:
                 restore_N[rows[number]] = torch.arange(offset, offset + len(rows[number]))
@@ -51,22 +52,28 @@ def rows_of(spans: Iterable[Span]) -> list[list[int]]:
     return rows
 
 
-def blocks_of(lengths: Sequence[int]) -> list[list[int]]:
+def least_fill(model: PreTrainedModel) -> float:
+    """How much of its row the shortest sequence of a block fills at least. Through a divided base all rows of a pass go
+    at once: the processes call the model together, and each has other rows."""
+    return 0.0 if is_sharded(model) else LEAST_FILL
+
+
+def blocks_of(lengths: Sequence[int], fill: float = LEAST_FILL) -> list[list[int]]:
     """Cut rows into blocks that are padded together, as their numbers: the shortest of a block, which is its last,
-    fills at least LEAST_FILL of the longest, which is its first."""
+    fills at least this share of the longest, which is its first."""
     blocks: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if blocks and lengths[row] >= LEAST_FILL * lengths[blocks[-1][0]]:
+        if blocks and lengths[row] >= fill * lengths[blocks[-1][0]]:
             blocks[-1].append(row)
         else:
             blocks.append([row])
     return blocks
 
 
-def unpacked_tokens(shared: Sequence[Shared]) -> int:
-    """Tokens that prompts and completions take in padded rows, the padding included."""
+def unpacked_tokens(shared: Sequence[Shared], fill: float = LEAST_FILL) -> int:
+    """Tokens that prompts and completions take in padded rows, the padding included. `fill`: see `blocks_of`."""
     lengths: list[int] = []
     for one in shared:
         prompt = len(one.prompt)
         lengths += [prompt + len(tokens) - 1 for tokens in one.completions if len(tokens) > 1] or [prompt]
-    return sum(len(block) * lengths[block[0]] for block in blocks_of(lengths))
+    return sum(len(block) * lengths[block[0]] for block in blocks_of(lengths, fill))

@@ -208,6 +208,20 @@ def waiting() -> Iterator[None]:
         active.waits -= 1
 
 
+@contextmanager
+def finishing() -> Iterator[None]:
+    """What is done here comes to its end, also within a wait: other processes are in the midst of it."""
+    active = _active if threading.current_thread() is threading.main_thread() else None
+    if active is None:
+        yield
+        return
+    waits, active.waits = active.waits, 0
+    try:
+        yield
+    finally:
+        active.waits = waits
+
+
 def _let_go_in_child() -> None:
     """A forked child takes the signals that its program would have without us: it can be terminated."""
     global _active

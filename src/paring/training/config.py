@@ -16,6 +16,7 @@ from paring.adapters.kinds import Adapter, Lora
 from paring.evaluation.measuring import Evaluate
 from paring.maths.objectives import AnyObjective, Rgra
 from paring.policy.loading import Model
+from paring.policy.sharding import Parallel
 from paring.rollout.engine import Rollout
 from paring.runtime.checkpoint import Save
 from paring.settings.complaints import RecipeError, complaints, valid_keys
@@ -46,6 +47,7 @@ class _AnyMethod:
     track: tuple[TrackerName, ...] = ()
     """Where the figures are sent too, beside the run's own record (docs/tracking.md)."""
     model: Model = Model()
+    parallel: Parallel = Parallel()
 
 
 @settings

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 import torch
 
@@ -11,6 +12,7 @@ from paring.policy.model import Policy
 from paring.policy.packing import Labelled, Shared, pack_examples, packed_tokens
 from paring.settings.complaints import NotFinite
 from paring.settings.declare import Count, CountOrZero, settings
+from paring.training.passes import idle, in_passes
 from paring.training.world import ALONE, World
 from paring.types import Json
 
@@ -54,15 +56,17 @@ def held_out_loss(
     start = time.perf_counter()
     mine = [examples[place] for place in world.mine(range(len(examples)))]
 
+    parts = list(cut_examples(mine, tokens_per_pass, policy.tokens_held))
+    idle_batches = idle(policy, world, len(parts))
+
     def summed() -> tuple[float, int]:
         total, tokens = 0.0, 0
-        for part in cut_examples(mine, tokens_per_pass, policy.tokens_held):
-            batch = pack_examples(part, policy.device)
+        for batch in chain((pack_examples(part, policy.device) for part in parts), idle_batches):
             total -= float(policy.log_probs(batch, temperature=1.0).double().sum())
             tokens += len(batch.target_M)
         return total, tokens
 
-    total, tokens = world.sum(*world.together(summed))
+    total, tokens = world.sum(*in_passes(policy, world, summed))
     loss, tokens = total / tokens, int(tokens)
     if not math.isfinite(loss):
         raise NotFinite("the loss on held-out examples is not finite")

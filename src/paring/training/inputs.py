@@ -18,9 +18,17 @@ from paring.types import Json
 _WHOLE_BYTES = 1 << 26
 """A file up to this size is read whole. Of a larger one, the weights of a base, size, beginning and end are."""
 _END_BYTES = 1 << 20
-_FREE = ("description", "steps: ", "save.", "rollout.servers: ", "rollout.servers_see: ", "rollout.patience: ")
+_FREE = (
+    "description",
+    "steps: ",
+    "save.",
+    "rollout.servers: ",
+    "rollout.servers_see: ",
+    "rollout.patience: ",
+    "parallel.",
+)
 """Settings that may change unasked: none of them changes a step that is made. `steps` has a rule of its own; where
-servers stand is chosen anew each time that a cluster begins a job."""
+servers stand, and how many processes divide a base, is chosen anew each time that a cluster begins a job."""
 
 
 def inputs_of(run: AnyRun) -> dict[str, Json]:

@@ -12,7 +12,7 @@ from paring.adapters.kinds import Moving
 from paring.evaluation.items import Item
 from paring.evaluation.measuring import Evaluation
 from paring.policy.packing import PackedBatch
-from paring.policy.publishing import publish
+from paring.policy.publishing import joint_identity, publish
 from paring.rollout.engine import EngineFailed
 from paring.runtime.faults import RowFault, faults_in_words
 from paring.runtime.files import staged_folder
@@ -174,20 +174,20 @@ class Loop:
 
     def finish(self, after: Examined, *, validation: Mapping[str, object] | None = None) -> Result:
         """Publish the adapter and write result.json, the last file of a run."""
-        run, progress = self.run, self.progress
-        assert progress.before is not None
-        if self.ledger is not None:
-            self._publish_adapter()
-        values = values_of(run, progress, self.trained.policy, after, validation, processes=self.world.size)
+        assert self.progress.before is not None
+        self._publish_adapter()
+        values = values_of(self.run, self.progress, self.trained.policy, after, validation, processes=self.world.size)
         if self.ledger is not None:
             self.folder.write_result(values.as_plain())
         return Result(self.folder.path, values)
 
     def _publish_adapter(self) -> None:
-        policy = self.trained.policy
+        policy, place = self.trained.policy, {"base": self.run.model.path, "target": self.folder.adapter}
+        identity = joint_identity(policy.model, **place)
+        if self.ledger is None:
+            return
         with staged_folder(self.folder.adapter) as staging:
-            place = {"base": self.run.model.path, "target": self.folder.adapter}
-            read = publish(staging, policy.model, policy.adapters, by_peft=False, **place)
+            read = publish(staging, policy.model, policy.adapters, by_peft=False, identity=identity, **place)
         if read.fault is not None:
             self.screen.note(f"{read.reader} would read another adapter ({read.fault}): paring export --merged")
 

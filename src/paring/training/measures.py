@@ -12,7 +12,8 @@ from paring.maths.kl import LARGEST_LOG_RATIO, k3
 from paring.maths.mismatch import Correction
 from paring.maths.objective import LogProbs, Objective, Totals, per_token_mean
 from paring.policy.model import Policy
-from paring.policy.packing import Shared, pack, shared_of
+from paring.policy.packing import PackedBatch, pack, shared_of
+from paring.training.passes import idle
 from paring.training.world import ALONE, World
 from paring.types import Group
 
@@ -147,18 +148,19 @@ def kl_of_sample(policy: Policy, groups: Sequence[Group], temperature: float, wo
     sample = [shared_of(group, group.completions[:1]) for group in chosen]
     totals = Totals(sequences=len(sample), tokens=sum(group.completions[0].drawn for group in chosen))
     mine = [sample[place] for place in world.mine(range(len(sample)))]
-    return world.sum(_kl(policy, mine, temperature, totals) if mine else 0.0)[0]
+    batches = [pack(mine, policy.device)] if mine else []
+    batches += idle(policy, world, len(batches))
+    return world.sum(total(_kl(policy, batch, temperature, totals) for batch in batches))[0]
 
 
-def _kl(policy: Policy, sample: Sequence[Shared], temperature: float, totals: Totals) -> float:
+def _kl(policy: Policy, batch: PackedBatch, temperature: float, totals: Totals) -> float:
     """k3 to the reference, added up over a part of what the totals are of, and divided by their tokens."""
-    return float(per_token_mean(*k3_to_reference(policy, sample, temperature), totals))
+    return float(per_token_mean(*k3_to_reference(policy, batch, temperature), totals))
 
 
 @torch.no_grad()
-def k3_to_reference(policy: Policy, sample: Sequence[Shared], temperature: float) -> tuple[Tensor, Tensor]:
+def k3_to_reference(policy: Policy, batch: PackedBatch, temperature: float) -> tuple[Tensor, Tensor]:
     """k3 of the policy to its reference at each token, in nats, and the mask of the tokens that count: [B, T]."""
-    batch = pack(sample, policy.device)
     trunk = policy.trunk(batch)
     policy_BT = policy.log_probs(batch, temperature=temperature, trunk=trunk)
     with policy.reference():

@@ -19,9 +19,10 @@ from paring.tracking.trackers import check_trackers
 from paring.training import rl, setup, sft, sft_setup
 from paring.training.config import AnyRun, Run, as_plain, to_toml, validate
 from paring.training.draws import items_of_step
+from paring.training.policy_of_run import in_words
 from paring.training.progress import resumed
 from paring.training.result import Result, Values
-from paring.training.setup import in_words
+from paring.training.shares import check_shard
 from paring.training.showing import BEGIN, END, marked, quoted
 from paring.training.world import World
 from paring.types import Json
@@ -98,6 +99,7 @@ def _values_of(folder: RunFolder, ended: Mapping[str, Json]) -> Values:
 def preview(run: AnyRun) -> str:
     """A dry run: everything is checked and shown, nothing is written. Raises as the training would."""
     check_trackers(run.track)
+    check_shard(run)
     run = replace(run, model=resolved(run.model))
     if isinstance(run, Run):
         rl_setup = setup.prepare(run, Screen(sys.stderr).note)

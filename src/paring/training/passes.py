@@ -1,7 +1,8 @@
 """The passes of an optimiser step, and a look at all their tokens before it is taken."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -10,8 +11,11 @@ from paring.maths.logprobs import TeacherStates
 from paring.maths.objective import LogProbs, Objective
 from paring.maths.selection import TokensOfBatch
 from paring.policy.model import Policy
-from paring.policy.packing import PackedBatch
+from paring.policy.packing import PackedBatch, Shared, pack
+from paring.runtime.interruption import finishing
 from paring.training.world import ALONE, World
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -31,6 +35,32 @@ class Pass:
     """Exact, and without a gradient."""
     picked_BT: Tensor | None = None
     """bool, the tokens that the objective has `picked` for the next step."""
+
+    @classmethod
+    def without_tokens(cls, batch: PackedBatch) -> "Pass":
+        """That of an `idle` batch."""
+        return cls(batch, batch.mask_BT.new_zeros(0), batch.mask_BT)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it holds no completion: see `idle`."""
+        return not len(self.advantage_B)
+
+
+def idle(policy: Policy, world: World, passes: int) -> list[PackedBatch]:
+    """So many batches without a completion as this process has fewer passes than another one, since the processes make
+    all passes through a divided base together. None through any other."""
+    missing = world.most(passes) - passes if policy.is_sharded else 0
+    return [pack([Shared([0], ())], policy.device)] * missing
+
+
+def in_passes(policy: Policy, world: World, make: Callable[[], T]) -> T:
+    """The result of `make`, of passes that a wait may give up. Those through a divided base come to their end, since
+    the processes make them together. Raises as World.together."""
+    if not policy.is_sharded:
+        return world.together(make)
+    with finishing():
+        return make()
 
 
 @torch.no_grad()

@@ -87,5 +87,6 @@ def rank_metrics(adapters: Adapters) -> dict[str, float]:
 @torch.no_grad()
 def _predictions(policy: Policy, probe: PackedBatch) -> Tensor:
     """log pi of every token of the vocabulary, at the first predicted positions: [M, V]."""
-    hidden_ND = policy.hidden(probe.token_N[None], probe.position_N[None], probe.layout)[0]
-    return functional.log_softmax(policy.logits(hidden_ND[probe.predictor_M[:PROBE_TOKENS]]), dim=-1)
+    with policy.whole():
+        hidden_ND = policy.hidden(probe.token_N[None], probe.position_N[None], probe.layout)[0]
+        return functional.log_softmax(policy.logits(hidden_ND[probe.predictor_M[:PROBE_TOKENS]]), dim=-1)

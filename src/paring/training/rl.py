@@ -16,11 +16,12 @@ from paring.training.config import Run
 from paring.training.loop import Loop, Step
 from paring.training.optim import Optimiser, learning_rate
 from paring.training.pipeline import Pipeline
+from paring.training.policy_of_run import in_words
 from paring.training.progress import Examined, Progress, Trained
 from paring.training.rank_events import optimiser_of, rank_metrics
 from paring.training.result import Result
 from paring.training.sampled import sampled_part
-from paring.training.setup import Setup, in_words, prepare
+from paring.training.setup import Setup, prepare
 from paring.training.shares import check_dropout, check_processes
 from paring.training.update import Worth, first_pass, improve
 from paring.training.world import ALONE, World

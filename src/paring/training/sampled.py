@@ -2,19 +2,22 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 
 import torch
 
 from paring.evaluation.items import Item
 from paring.evaluation.measuring import Evaluation, Rate
 from paring.policy.model import Policy
+from paring.policy.packing import pack
 from paring.rollout.engine import Engine, Reproduces, Sampling
 from paring.runtime.text import percent
 from paring.training.config import Run
 from paring.training.measures import k3_to_reference
+from paring.training.passes import idle, in_passes
 from paring.training.setup import Setup
 from paring.training.update import cut
-from paring.training.world import World
+from paring.training.world import ALONE, World
 from paring.types import Group, Json, Key, Problem
 
 
@@ -63,7 +66,7 @@ def sampled(run: Run, setup: Setup, measured: Measured, world: World) -> Sampled
     completions = [completion for group in heard.groups for completion in group.completions]
     surprise = -sum(sum(completion.logprobs) for completion in completions)
     passes = {"temperature": sampling.temperature, "tokens_per_pass": run.optimiser.tokens_per_pass}
-    apart = world.together(lambda: _apart(policy, heard.groups, **passes))
+    apart = _apart(policy, heard.groups, **passes, world=world)
     surprise, drawn, apart, firsts = world.sum(
         surprise,
         sum(completion.drawn for completion in completions),
@@ -95,14 +98,22 @@ class Overheard:
         return found
 
 
-def _apart(policy: Policy, groups: Sequence[Group], *, temperature: float, tokens_per_pass: int) -> float:
+def _apart(
+    policy: Policy, groups: Sequence[Group], *, temperature: float, tokens_per_pass: int, world: World = ALONE
+) -> float:
     """k3 of the policy to its reference, added up over the tokens of the first completion of each group, in nats."""
-    if policy.is_its_reference or not groups:
+    if policy.is_its_reference:
         return 0.0
     firsts = [replace(group, completions=group.completions[:1]) for group in groups]
     every_PG = torch.ones(len(firsts), 1)
-    total = 0.0
-    for shared, _, _ in cut(firsts, every_PG, every_PG.bool(), tokens_per_pass, policy.tokens_held):
-        apart_BT, mask_BT = k3_to_reference(policy, shared, temperature)
-        total += float((apart_BT * mask_BT).double().sum())
-    return total
+    parts = list(cut(firsts, every_PG, every_PG.bool(), tokens_per_pass, policy.tokens_held))
+    batches = chain((pack(shared, policy.device) for shared, _, _ in parts), idle(policy, world, len(parts)))
+
+    def added_up() -> float:
+        total = 0.0
+        for batch in batches:
+            apart_BT, mask_BT = k3_to_reference(policy, batch, temperature)
+            total += float((apart_BT * mask_BT).double().sum())
+        return total
+
+    return in_passes(policy, world, added_up)

@@ -9,15 +9,9 @@ from pathlib import Path
 
 import torch
 
-from paring.adapters import coverage
-from paring.adapters.attach import parameters_by_name, state
-from paring.adapters.beginning import Beginning
-from paring.adapters.fixed_ranks import stated_ranks
-from paring.adapters.kinds import Lora, check_events
 from paring.evaluation.pass_rates import training_problems
 from paring.maths.objective import Objective
 from paring.policy.chat import prompts_tokens
-from paring.policy.loading import load_base
 from paring.policy.model import Policy
 from paring.policy.tokens import check_rows, embedding_rows
 from paring.rollout.engine import Engine, Rollout, check_length
@@ -27,16 +21,15 @@ from paring.rollout.local import LocalEngine, check_decodes
 from paring.rollout.served.served_engine import ServedEngine
 from paring.rollout.teacher import Teacher
 from paring.runtime.faults import RowFault, faults_in_words
-from paring.runtime.machine import all_cpus, most_threads, threads_for
-from paring.runtime.memory import ask_for_large_pages, keep_freed_memory
+from paring.runtime.memory import ask_for_large_pages
 from paring.tasks.base import Task
 from paring.tasks.mixture import Generated, Mixture, by_label, own_data_of
 from paring.tasks.own_data import OwnData
-from paring.training.config import AnyRun, Run
+from paring.training.config import Run
 from paring.training.draws import problems_of_run
+from paring.training.policy_of_run import Base, base_of_run, load_policy
 from paring.training.run_engine import RunEngine, servers_of
 from paring.training.sampler import check_sampler, sampler_of
-from paring.training.start import attach_adapters
 from paring.training.task_checks import check_splits, check_weights
 from paring.training.teaching import Teaching, open_teaching
 from paring.training.world import ALONE, World
@@ -109,28 +102,46 @@ def prepare(run: Run, note: Callable[[str], object] = str, *, folder: Path = Pat
     all of which call it.
 
     Raises ValueError, or FileNotFoundError for data that is not there."""
-    setup, put = world.together(lambda: _checked(run, note))
+    data = world.together(lambda: _Data.of(run))
+    base = world.together(lambda: base_of_run(run, world))  # the first passes of a divided base need all processes
+    setup, put = world.together(lambda: _checked(run, note, data, base))
     if run.rollout.engine == "local":
         return setup
     engine = servers_of(run, setup.policy, put, folder, note, world)
     return replace(setup, engine=engine, sampler=sampler_of(run, setup.objective, setup.policy, engine))
 
 
-def _checked(run: Run, note: Callable[[str], object]) -> tuple[Setup, list[Problem]]:
+@dataclass(frozen=True)
+class _Data:
+    """What a run reads beside its model."""
+
+    objective: Objective
+    problems: Sequence[Problem]
+    tested: Sequence[Problem]
+    validated: Sequence[Problem]
+
+    @classmethod
+    def of(cls, run: Run) -> "_Data":
+        """Raises ValueError, or FileNotFoundError."""
+        ask_for_large_pages()  # before an objective of the user's own is tried on tensors
+        objective = run.objective.opened()
+        objective.check(run.rollout.group_size)
+        check_sampler(run, objective)
+        problems, tested = training_problems(run.task, run.rollout.only), run.task.problems("test")
+        validated = run.task.problems("validation") if run.evaluate.every or run.evaluate.validation_at_end else []
+        if not problems or not tested:
+            raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
+        if not isinstance(run.task, Generated):
+            check_splits(run.task, problems, [*tested, *validated])
+        check_weights(run.task, run.rewards, [own[0] for own in by_label(run.task, problems).values()])
+        return cls(objective, problems, tested, validated)
+
+
+def _checked(run: Run, note: Callable[[str], object], data: _Data, base: Base) -> tuple[Setup, list[Problem]]:
     """All but the servers, and the problems that the run can put."""
-    ask_for_large_pages()  # before an objective of the user's own is tried on tensors
-    objective = run.objective.opened()
-    objective.check(run.rollout.group_size)
-    check_sampler(run, objective)
-    problems, tested = training_problems(run.task, run.rollout.only), run.task.problems("test")
-    validated = run.task.problems("validation") if run.evaluate.every or run.evaluate.validation_at_end else []
-    if not problems or not tested:
-        raise ValueError(f"task {run.task.name}: a split is empty, so there is nothing to train on or to measure")
-    if not isinstance(run.task, Generated):
-        check_splits(run.task, problems, [*tested, *validated])
-    check_weights(run.task, run.rewards, [own[0] for own in by_label(run.task, problems).values()])
-    policy, notes = load_policy(run)
-    policy = check_decodes(policy)
+    objective, problems, tested, validated = data.objective, data.problems, data.tested, data.validated
+    policy, notes = load_policy(run, base)
+    policy = policy if policy.is_sharded else check_decodes(policy)
     if run.rollout.only is not None:
         notes.append(f"problems are drawn from the {len(problems):,} of {run.rollout.only}")
     skipped = list(run.task.skipped()) if isinstance(run.task, OwnData | Mixture) else []
@@ -176,34 +187,6 @@ def redraws(rollout: Rollout, objective: Objective) -> int:
             "could be all right or all wrong; leave it out"
         )
     return objective.redraws if rollout.redraws is None else rollout.redraws
-
-
-def load_policy(run: AnyRun) -> tuple[Policy, list[str]]:
-    """The model with its adapters, on the run's threads, and notes for the user. Raises ValueError."""
-    check_events(run.adapter, run.steps)
-    if run.threads > (most := most_threads()):
-        raise ValueError(f"threads = {run.threads}: at most {most} with {all_cpus()} CPUs; 0 takes the best")
-    if isinstance(run.adapter, Lora) and run.adapter.ranks is not None:
-        stated_ranks(run.adapter.ranks)  # a file that cannot be read is found before the model is
-    base, tokenizer = load_base(run.model)
-    adapters, notes = attach_adapters(base, run)
-    keep_freed_memory()
-    torch.set_num_threads(run.threads or threads_for(base.num_parameters()))
-    begun = {name: value.clone() for name, value in state(adapters).items()}
-    start = begun if isinstance(run.adapter, Beginning) and run.adapter.reference == "start" else None
-    return Policy(base, tokenizer, adapters, run.optimiser.activation_bytes, start=start), notes
-
-
-def in_words(policy: Policy) -> str:
-    """The size of a policy, what of it is trained, and what of it has no adapter."""
-    trained = sum(parameter.numel() for parameter in parameters_by_name(policy.adapters).values())
-    ranks = {adapter.rank for adapter in policy.adapters.values()}
-    rank_words = f"rank {max(ranks)}" if len(ranks) == 1 else f"ranks {min(ranks)} to {max(ranks)}"
-    return (
-        f"{type(policy.model).__name__} of {policy.model.num_parameters() - trained:,} parameters, "
-        f"{len(policy.adapters)} adapters of {rank_words} with {trained:,} "
-        f"{coverage.in_words(coverage.coverage(policy.model))}"
-    ) + ("" if policy.unpacked is None else f"; {policy.pace}")
 
 
 def _too_long(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 
 import torch
 
@@ -18,10 +19,11 @@ from paring.training.heldout import cut_examples, held_out_loss
 from paring.training.loop import Loop, Step
 from paring.training.measures import gathered, total
 from paring.training.optim import Optimiser, Update, learning_rate, step_if_finite
+from paring.training.passes import idle
+from paring.training.policy_of_run import in_words
 from paring.training.progress import Examined, Trained
 from paring.training.rank_events import optimiser_of, rank_metrics
 from paring.training.result import Result
-from paring.training.setup import in_words
 from paring.training.sft_setup import SftSetup, prepare
 from paring.training.shares import check_dropout, check_processes
 from paring.training.world import ALONE, World
@@ -39,7 +41,7 @@ def train(
 ) -> Result:
     """Supervised fine-tuning in `folder`. See `method.train`."""
     world.together(lambda: check_processes(run, world.size))
-    setup = world.together(lambda: prepare(run))
+    setup = prepare(run, world)
     world.together(lambda: check_dropout(setup.policy.adapters, world.size))
     optimiser = optimiser_of(run, setup.policy, run.steps)
     cuts = {"tokens_per_pass": run.optimiser.tokens_per_pass}
@@ -113,8 +115,9 @@ def fit(
     optimiser.zero_grad()
     with torch.random.fork_rng(), policy.training():
         torch.manual_seed(seed)
-        for part in cut_examples(mine, tokens_per_pass, policy.tokens_held):
-            batch = pack_examples(part, policy.device)
+        parts = list(cut_examples(mine, tokens_per_pass, policy.tokens_held))
+        whole = (pack_examples(part, policy.device) for part in parts)
+        for batch in chain(whole, idle(policy, world, len(parts))):
             loss = cross_entropy(policy.log_probs(batch, temperature=1.0), batch.mask_BT, totals)
             loss.backward()
             losses.append(loss.detach())

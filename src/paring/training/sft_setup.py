@@ -12,7 +12,8 @@ from paring.policy.tokens import check_rows, embedding_rows
 from paring.runtime.faults import Faults, RowFault
 from paring.tasks.row_forms import Conversation
 from paring.training.config import SftRun
-from paring.training.setup import load_policy
+from paring.training.policy_of_run import Base, base_of_run, load_policy
+from paring.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,19 @@ class SftSetup:
     notes: Sequence[str]
 
 
-def prepare(run: SftRun) -> SftSetup:
-    """Read the data, load the model, attach the adapters, and turn every example into tokens.
+def prepare(run: SftRun, world: World = ALONE) -> SftSetup:
+    """Read the data, load the model, attach the adapters, and turn every example into tokens. `world`: the processes of
+    the run, all of which call it.
 
     Raises ValueError, or FileNotFoundError for data that is not there."""
-    trained, tested, skipped = run.data.split_rows()
-    policy, notes = load_policy(run)
+    rows = world.together(run.data.split_rows)
+    base = world.together(lambda: base_of_run(run, world))  # the first passes of a divided base need all processes
+    return world.together(lambda: _checked(run, rows, base))
+
+
+def _checked(run: SftRun, rows: tuple[list[Conversation], list[Conversation], list[RowFault]], base: Base) -> SftSetup:
+    trained, tested, skipped = rows
+    policy, notes = load_policy(run, base)
     longest = min(run.data.longest, policy.context)
     broken, long = Faults("data.broken", run.data.broken), Faults("data.long", run.data.long)
 

@@ -16,7 +16,7 @@ from paring.rollout.engine import Rollout
 from paring.runtime.machine import Stopwatch
 from paring.training.measures import Measures, kl_of_sample
 from paring.training.optim import Optimiser, Update, step_if_finite
-from paring.training.passes import Pass, log_probs, survey
+from paring.training.passes import Pass, idle, log_probs, survey
 from paring.training.teaching import Teaching
 from paring.training.world import ALONE, World
 from paring.types import Completion, Group
@@ -127,6 +127,8 @@ def improve(
         Minibatch.of(policy, worth.part(places), worth.part(world.mine(places)), objective, tokens_per_pass)
         for places in divided(len(worth.groups), rollout.minibatches)
     ]
+    for minibatch in minibatches:
+        minibatch.passes.extend(map(Pass.without_tokens, idle(policy, world, len(minibatch.passes))))
     passes = [one for minibatch in minibatches for one in minibatch.passes]
     given = rollout.old_logprobs == "sampler"
     with watch("training"):
@@ -240,6 +242,9 @@ def _backward(
         for one in minibatch.passes:
             mask_BT = one.batch.mask_BT
             logp = log_probs(policy, one, objective, temperature, replay=replay)
+            if one.is_idle:
+                logp.policy_BT.sum().backward()
+                continue
             loss = objective(logp, one.advantage_B, mask_BT, minibatch.totals, measures.correction)
             loss.backward()
             measures.add(logp, one.advantage_B, mask_BT, loss)

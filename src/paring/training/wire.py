@@ -88,7 +88,23 @@ def _noticing() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise ProcessGone(
-            f"another process of this run has ended, or did not answer for {PATIENCE.seconds // 60} minutes "
-            f"({one_line(str(error), LONGEST_WORDS)}). Go on from the newest checkpoint with --resume"
-        ) from error
+        raise _gone(error) from error
+
+
+@contextmanager
+def noticing_losses() -> Iterator[None]:
+    """The same where other code meets the processes, as that of a divided base does. Raises ProcessGone."""
+    try:
+        yield
+    except RuntimeError as error:
+        # Errors of gloo have no type of their own; they name the file that they come from.
+        if isinstance(error, RunFailed) or not (isinstance(error, distributed.DistError) or "/gloo/" in str(error)):
+            raise
+        raise _gone(error) from error
+
+
+def _gone(error: RuntimeError) -> ProcessGone:
+    return ProcessGone(
+        f"another process of this run has ended, or did not answer for {PATIENCE.seconds // 60} minutes "
+        f"({one_line(str(error), LONGEST_WORDS)}). Go on from the newest checkpoint with --resume"
+    )

@@ -59,7 +59,8 @@ class World:
             return
         with wire.met() as (rank, size):
             try:
-                yield cls(rank, size)
+                with wire.noticing_losses():
+                    yield cls(rank, size)
             except RunFailed:
                 if rank == 0:
                     raise
@@ -166,6 +167,10 @@ class World:
             return 0, count
         counts = [int(data) for data in wire.told(str(count).encode())]
         return sum(counts[: self.rank]), sum(counts)
+
+    def most(self, count: int) -> int:
+        """The largest of the processes' counts."""
+        return count if self.size == 1 else max(int(data) for data in wire.told(str(count).encode()))
 
     def any(self, here: bool) -> bool:
         """Whether it is so on one process at least."""

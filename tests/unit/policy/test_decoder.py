@@ -1,6 +1,7 @@
 """The written-out decoder against transformers' own forward; what is computed once, and what is computed again."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from paring.adapters.attach import attach, parameters_by_name
 from paring.adapters.kinds import Lora
 from paring.policy import decoder as decoder_module
-from paring.policy.decoder import is_written_out
+from paring.policy.decoder import is_written_out, through
 from paring.policy.model import Policy, by_transformers, forward
 from paring.policy.packing import Shared, pack
 
@@ -88,10 +89,8 @@ def test_what_lies_below_the_first_adapter_is_shared(upper):
 
 def test_the_layers_below_are_not_run_again(upper, monkeypatch):
     trunk, run = upper.trunk(BATCH), []
-    through = decoder_module.through
-    monkeypatch.setattr(
-        decoder_module, "through", lambda layer, number, *rest: run.append(number) or through(layer, number, *rest)
-    )
+    noted = replace(upper.hidden, run=lambda layer, number, *rest: run.append(number) or through(layer, number, *rest))
+    monkeypatch.setitem(vars(upper), "hidden", noted)
     upper.log_probs(BATCH, temperature=1.0, trunk=trunk)
     assert run == [2, 3]
 

@@ -17,6 +17,7 @@ from paring.rollout.served.meeting import NOBODY_ELSE, Meeting
 from paring.rollout.served.published import Shelf, Version
 from paring.rollout.served.published_policy import PublishedPolicy
 from paring.runtime.client import Malformed, Refused, ServerFault, Stopped
+from paring.runtime.interruption import finishing
 from paring.types import Group, Json, JsonObject, Key, Problem
 
 Q = TypeVar("Q")
@@ -87,8 +88,8 @@ class ServedEngine:
         return Version(name, seen=self.shelf.seen_by_servers(name))
 
     def _expected(self, version: Version) -> Continuation:
-        """What the policy says of a server's reply to the canary. Each process computes it, as the base may be divided
-        among them."""
+        """What the policy says of a server's reply to the canary. The processes compute it together, as the base may
+        be divided among them."""
         given: list[Member] = []
 
         def replied() -> Json:
@@ -97,15 +98,16 @@ class ServedEngine:
             return reply.as_plain()
 
         reply = Continuation.from_plain(self.meeting.from_first(replied))
-
-        def proved() -> Continuation:
+        with finishing():
             expected = scored(self.policy, self.canary, reply)
+
+        def prove() -> None:
             for member in given:
                 self._check(member, reply, expected)
                 member.proved.add(version.name)
-            return expected
 
-        return self.meeting.together(proved)
+        self.meeting.together(prove)
+        return expected
 
     def answers(
         self, version: Version, questions: Sequence[JsonObject], count: int, end: Callable[[Continuation], Continuation]

@@ -1,0 +1,124 @@
+"""A base that is divided among processes, of whose files each reads its own parts: no process ever holds the whole."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import Protocol, cast
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers.utils.hub import cached_file, get_checkpoint_shard_files
+
+from paring.policy.sharding import Indivisible, shard
+from paring.policy.wrappers import is_wrapper
+
+ONE, INDEX = "model.safetensors", "model.safetensors.index.json"
+"""The weights in one file, or the list of several."""
+
+
+def load_in_parts(
+    config: PreTrainedConfig, device: torch.device, source: str, *, dtype: torch.dtype, **options: object
+) -> tuple[PreTrainedModel, set[str]]:
+    """The model, divided, with the parts of this process. `options`: those of transformers. No weight is missing.
+
+    Raises Indivisible where the files are not safetensors that name and shape the weights as the model does: those of
+    some families are put together from others when they are read."""
+    if is_wrapper(config) or "gguf_file" in options or getattr(config, "quantization_config", None) is not None:
+        raise Indivisible("only causal language models in safetensors that are not quantised are read in parts")
+    with without_numbers():
+        # This function of transformers has no type.
+        made = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    model = cast("PreTrainedModel", made)
+    shard(model, device)
+    local = bool(options.get("local_files_only", False))
+    if missing := sorted(_fill(model, _files(source, local), device)):
+        raise Indivisible(f"its files do not hold {len(missing)} of its weights by their names ({missing[0]}, ...)")
+    with suppress(OSError):  # where there is none, that of the configuration stays
+        model.generation_config = GenerationConfig.from_pretrained(source, local_files_only=local)
+    return model, set()
+
+
+@contextmanager
+def without_numbers() -> Iterator[None]:
+    """Within it the parameters of modules that are made stand on the meta device. Buffers have their numbers."""
+
+    def put_on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        if parameter is None or parameter.is_meta:
+            return parameter
+        return nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
+
+    # Its type leaves out that a hook may give another parameter.
+    hook = register_module_parameter_registration_hook(cast("Callable[..., None]", put_on_meta))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _files(source: str, local: bool) -> list[str]:
+    """The files of the weights; of a name on the hub they are fetched. Raises Indivisible."""
+    find = partial(cached_file, source, local_files_only=local, _raise_exceptions_for_missing_entries=False)
+    if (index := find(INDEX)) is not None:
+        found, _ = get_checkpoint_shard_files(source, index, local_files_only=local)
+        return list(found)
+    if (one := find(ONE)) is None:
+        raise Indivisible(f"neither {ONE} nor {INDEX} is there")
+    return [one]
+
+
+class _WeightFile(Protocol):
+    """An open file of safetensors."""
+
+    def get_slice(self, name: str) -> "_Stored": ...
+
+    def get_tensor(self, name: str) -> Tensor: ...
+
+
+class _Stored(Protocol):
+    """A tensor of such a file, of which nothing is read yet."""
+
+    def get_shape(self) -> list[int]: ...
+
+    def __getitem__(self, rows: slice) -> Tensor: ...
+
+
+def _fill(model: PreTrainedModel, files: list[str], device: torch.device) -> set[str]:
+    """Give the model the numbers of the files, in place; a tied tensor is read once. Returns the names that they lack.
+    Raises Indivisible."""
+    tensors = dict(model.named_parameters(remove_duplicate=False))
+    tensors |= {name: one for name, one in model.state_dict().items() if name not in tensors}  # buffers that are stored
+    read: dict[int, Tensor] = {}
+    with ExitStack() as opened:
+        for file in files:
+            reader = opened.enter_context(safe_open(file, framework="pt"))
+            for name in reader.keys() & tensors.keys():
+                if id(tensors[name]) not in read:
+                    read[id(tensors[name])] = _read(cast("_WeightFile", reader), name, tensors[name], device)
+    named = {name: read[id(one)] for name, one in tensors.items() if id(one) in read}
+    model.load_state_dict(named, strict=False, assign=True)
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            module._buffers[name] = None if buffer is None else buffer.to(device)
+    return tensors.keys() - named.keys()
+
+
+def _read(reader: _WeightFile, name: str, like: Tensor, device: torch.device) -> Tensor:
+    """The part of a stored tensor that this process holds of `like`, in its type. Raises Indivisible."""
+    from torch.distributed.tensor import DTensor
+
+    stored = reader.get_slice(name)
+    if (shape := stored.get_shape()) != list(like.shape):
+        raise Indivisible(f"{name} is {shape} in the files and {list(like.shape)} in the model")
+    if not isinstance(like, DTensor):
+        return nn.Parameter(reader.get_tensor(name).to(device, like.dtype, copy=True), requires_grad=False)
+    mesh = like.device_mesh
+    rows, most = len(like.to_local()), -(-len(like) // mesh.size())  # the last processes may have fewer, or none
+    start = min(mesh.get_local_rank() * most, len(like))
+    own = torch.empty(rows, *like.shape[1:], dtype=like.dtype, device=device)
+    if rows:
+        own.copy_(stored[start : start + rows])
+    placed = DTensor.from_local(own, mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride())
+    return nn.Parameter(placed, requires_grad=False)
