@@ -59,7 +59,7 @@ def test_a_bad_value_is_shown_with_its_bound(key, value, expected):
         ("lr", "lr: unknown; did you mean optimiser.lr?"),
         ("rollout.lr", "rollout.lr: unknown; did you mean optimiser.lr?"),
         ("group_size", "group_size: unknown; did you mean rollout.group_size?"),
-        ("task.xyz", "task.xyz: unknown; known here: name"),
+        ("task.xyz", "task.xyz: unknown; known here: judge, name"),
         ("save.xyz", "save.xyz: unknown; known here: every, keep, samples_every, compress, best"),
         ("objective.clip_low", "objective.clip_low: exists, but not for the kind that is chosen in [objective]"),
         ("task.largest", "task.largest: exists, but not for the kind that is chosen in [task]"),
