@@ -21,6 +21,10 @@ _ENDING, _SAVING = ("SIGHUP", "SIGINT", "SIGTERM"), "SIGUSR1"
 _ECHO_SECONDS = 0.3
 """`timeout` and terminals send a signal to a process and to its group: the same one within this time is one request."""
 _POLL_SECONDS = 0.5
+_leave_at_once = os._exit
+"""... also while code of the user's own runs, for which `os._exit` is another function (settings.guard)."""
+_mask = threading.local()
+"""The signals that a thread blocked before it forked."""
 _Handler = Callable[[int, FrameType | None], object] | int | None
 
 
@@ -126,7 +130,7 @@ class Interruption:
         if self._end.acquire(blocking=False):
             self._say(f"ended at once; lost: {self.at_stake}")
             first, _ = self._first or (self.requested or "SIGTERM", 0.0)
-            os._exit(_CODES[self.requested or first])
+            _leave_at_once(_CODES[self.requested or first])
 
     def _watch(self) -> None:
         while True:
@@ -228,7 +232,19 @@ def _let_go_in_child() -> None:
     if _active is not None:
         _active._let_go()
         _active = None
+    _free_signals()
+
+
+def _hold_signals() -> None:
+    """One that reached a forked child before it has let go would be told to this process, as if it were its own."""
+    if sys.platform != "win32":
+        _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
+
+
+def _free_signals() -> None:
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_SETMASK, _mask.before)
 
 
 if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_let_go_in_child)
+    os.register_at_fork(before=_hold_signals, after_in_parent=_free_signals, after_in_child=_let_go_in_child)

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from paring.runtime.interruption import Interrupted, Interruption, check_interrupted, given_up_by, waiting
+from paring.settings.guard import guarded
 
 
 @pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143)])
@@ -166,3 +167,25 @@ def test_output_without_a_reader_is_a_request():
     with Interruption() as interruption:
         interruption.end_without_reader()
         assert (interruption.requested, interruption.exit_code) == ("SIGPIPE", 141)
+
+
+def test_a_child_terminated_at_once_is_no_signal_of_its_parent():
+    with Interruption() as interruption:
+        for _ in range(150):
+            child = os.fork()
+            if child == 0:
+                time.sleep(60)
+            os.kill(child, signal.SIGTERM)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        time.sleep(0.1)
+        assert interruption.requested is None and not interruption._told
+
+
+def test_the_second_signal_ends_code_of_the_user_s_too(exit_code_of_child):
+    def be_interrupted_twice():
+        with Interruption(), guarded("my.py:reward"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.4)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert exit_code_of_child(be_interrupted_twice) == 143
