@@ -1,4 +1,4 @@
-"""What servers and processes cost a step: publishing, proofs and HTTP beside generation, and sums over gloo."""
+"""The cost of servers and processes for a step: publishing, proofs and HTTP beside generation, and sums over gloo."""
 
 import json
 import os
@@ -30,7 +30,7 @@ T = TypeVar("T")
 PARTS = ("serving", "publish", "processes")
 RANKS = (1, 4, 16, 64)
 MOVED = 1e-4
-"""What is added to B between two versions: little enough for answers to stay as long."""
+"""The change of B between two versions: so small that answers stay as long."""
 EMPTY = 9
 """Empty questions, whose median is what HTTP takes."""
 FIRST = 2
@@ -67,7 +67,7 @@ class Spent:
 
 
 class Clock:
-    """What work takes here and in the server: `server` and the processes below it, or those below this one."""
+    """The time that work takes here and in the server: `server` and the processes below it, or those below this one."""
 
     def __init__(self, server: int | None) -> None:
         self.server = server

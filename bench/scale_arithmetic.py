@@ -114,7 +114,7 @@ def operations_of_a_token(shapes: Shapes, trained: int, keys: float) -> float:
 
 
 def share_of_the_peak() -> float:
-    """What prime-rl's trainer reaches, by the same count of operations: of Qwen3-4B, with 16k tokens of context."""
+    """The rate of prime-rl's trainer by the same count of operations: Qwen3-4B, 16k tokens of context."""
     layers, hidden, intermediate, heads, key_heads, size, vocabulary = 36, 2560, 9728, 32, 8, 128, 151_936
     layer = hidden * size * (2 * heads + 2 * key_heads) + 3 * hidden * intermediate
     rank_costs = 2 * (hidden + heads * size) + 2 * (hidden + key_heads * size) + 3 * (hidden + intermediate)
@@ -191,7 +191,7 @@ class Layout:
         return tokens * one / (share_of_the_peak() * PEAK * self.training) + self.seconds_gathering(tokens)
 
     def seconds_gathering(self, tokens: int) -> float:
-        """Of the layers of others, forward and backward, as if nothing of it were hidden."""
+        """Seconds to fetch the layers that other processes hold, forward and backward, as if none were hidden."""
         if not self.sharded:
             return 0.0
         passes = math.ceil(tokens / self.step.tokens_per_pass / self.training)
@@ -219,7 +219,7 @@ class Layout:
         return max(one["sampling"], one["training"] + one["publishing"])
 
     def words(self) -> str:
-        """What a phase mostly consists of."""
+        """The largest part of a phase."""
         rate, longest = self.seconds_sampling()
         sampling = "the longest answer" if longest > rate else "sampling"
         gathering = self.seconds_gathering(self.step.answer_tokens)

@@ -37,7 +37,8 @@ def arms_difference(
     first: Sequence[Sequence[float]], second: Sequence[Sequence[float]], problems: int | None, *, accuracy: bool = True
 ) -> Difference | None:
     """The mean over the arms `second` less that over the arms `first`, each its values over seeds: Welch's test, as
-    `weighed`. Of losses, with `accuracy` false, by the seeds alone; None where those have no spread.
+    `weighed`. With `accuracy` false the values are losses, and the interval is by the seeds alone: None where they have
+    no spread.
 
     Where no arm has any spread, p is at least that of the exact randomisation test: 2 / C(n + m, n) for n seeds in all
     of `first` and m of `second`. Raises as `weighed`."""

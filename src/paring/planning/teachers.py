@@ -1,4 +1,4 @@
-"""What an objective needs beside log-probs: entropies, a teacher, and adapters of earlier steps."""
+"""The memory that an objective needs beside log-probs: entropies, a teacher, adapters of earlier steps."""
 
 from dataclasses import dataclass
 from typing import Literal
