@@ -1,14 +1,17 @@
 """One server over HTTP: a question with a deadline, an answer of bounded size, and faults by kind."""
 
+import asyncio
 import json
+import os
 import ssl
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from io import BytesIO
+from functools import cache, lru_cache
 from threading import Event
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
@@ -25,6 +28,7 @@ MOST_BYTES = 1 << 20
 GATEWAY = {408, 429, 502, 503, 504}
 """Of a server that is starting, overloaded, or behind a gateway that does not reach it."""
 LONGEST_WORDS = 300
+_BEGINNING = threading.Lock()
 
 
 class ServerFault(Exception):
@@ -82,25 +86,26 @@ class Server:
         return self._ask("POST", path, question, seconds, most, stop)
 
     def _ask(self, method: str, path: str, question: Json, seconds: float, most: int, stop: Event | None) -> bytes:
-        deadline = time.monotonic() + seconds
-        with self._faults(deadline, seconds), closing(self._connection(min(seconds, CONNECT_SECONDS))) as connection:
-            headers = {"Accept": "application/json", "Connection": "close", "Content-Type": "application/json"}
-            headers |= {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
-            body = None if question is None else json.dumps(question, allow_nan=False).encode()
-            connection.request(method, urlsplit(self.url).path.rstrip("/") + path, body, headers)
-            status, content, after = _received(connection, deadline, most, stop)
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
+        headers |= {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
+        body = None if question is None else json.dumps(question, allow_nan=False).encode()
+        headers |= {} if body is None else {"Content-Type": "application/json"}
+        request = Asked(method, self.url.rstrip("/") + path, headers, body)
+        with _faults(seconds):
+            exchange = asyncio.run_coroutine_threadsafe(request.answered(seconds, most), _loop())
+            try:
+                while not exchange.done():
+                    if stop is not None and stop.is_set():
+                        raise Stopped
+                    wait((exchange,), SLICE_SECONDS)
+                status, content, after = exchange.result()
+            finally:
+                exchange.cancel()
         if status in GATEWAY:
             raise Away(f"HTTP {status}", _seconds(after))
         if status != 200:
             raise Refused(status, self._words(content))
         return content
-
-    def _connection(self, seconds: float) -> HTTPConnection:
-        parts = urlsplit(self.url)
-        host = parts.hostname or ""
-        if parts.scheme == "https":
-            return HTTPSConnection(host, parts.port, timeout=seconds, context=ssl.create_default_context())
-        return HTTPConnection(host, parts.port, timeout=seconds)
 
     def _words(self, content: bytes) -> str:
         """The error in an answer, as a line that can be shown; the key is taken out, should a server repeat it."""
@@ -114,45 +119,89 @@ class Server:
         text = str(words) if self.key is None else str(words).replace(self.key, "***")
         return visible(one_line(text, LONGEST_WORDS)) or "no words"
 
-    @contextmanager
-    def _faults(self, deadline: float, seconds: float) -> Iterator[None]:
-        try:
-            yield
-        except ssl.SSLCertVerificationError as error:
-            raise Refused(0, f"its certificate is not accepted ({error.verify_message})") from error
-        except TimeoutError as error:
-            late = time.monotonic() >= deadline
-            raise Away(f"no answer within {seconds:.3g} seconds" if late else "no connection") from error
-        except HTTPException as error:
-            raise Away(f"its answer breaks off ({type(error).__name__})") from error
-        except OSError as error:
-            raise Away(error.strerror or type(error).__name__) from error
+
+@dataclass(frozen=True)
+class Asked:
+    """What is sent to a server."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes | None
+
+    async def answered(self, seconds: float, most: int) -> tuple[int, bytes, str | None]:
+        """Status, content and Retry-After of the answer. Proxies are the environment's, but for servers of this
+        machine."""
+        import httpx2
+
+        parts, content = urlsplit(self.url), bytearray()
+        is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        verify = False if is_here and parts.scheme == "http" else _trusted()
+        limits = httpx2.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+        async with (
+            asyncio.timeout(seconds),
+            httpx2.AsyncClient(verify=verify, timeout=limits, trust_env=not is_here) as client,
+            client.stream(self.method, self.url, content=self.body, headers=self.headers) as answer,
+        ):
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise Malformed("a compressed answer, which was not asked for")
+            async for part in answer.aiter_raw():
+                content += part
+                if len(content) > most:
+                    raise Malformed(f"an answer of more than {most:,} bytes, which no question of ours can have")
+        return answer.status_code, bytes(content), answer.headers.get("Retry-After")
 
 
-def _received(
-    connection: HTTPConnection, deadline: float, most: int, stop: Event | None
-) -> tuple[int, bytes, str | None]:
-    """Status, content and Retry-After of an answer, which ends with its connection. http.client knows no deadline for a
-    whole answer, so it is given what was received."""
-    sock, whole = connection.sock, bytearray()
-    sock.settimeout(SLICE_SECONDS)
-    while True:
-        if stop is not None and stop.is_set():
-            raise Stopped
-        if time.monotonic() >= deadline:
-            raise TimeoutError
-        try:
-            part = sock.recv(1 << 16)
-        except TimeoutError:
-            continue
-        if not part:
-            break
-        whole += part
-        if len(whole) > most:
-            raise Malformed(f"an answer of more than {most:,} bytes, which no question of ours can have")
-    with closing(HTTPResponse(cast("ssl.SSLSocket", Received(bytes(whole))))) as response:
-        response.begin()
-        return response.status, response.read(), response.getheader("Retry-After")
+def _loop() -> asyncio.AbstractEventLoop:
+    """The loop of all requests of this process, in a thread of its own: that of a notebook runs already."""
+    with _BEGINNING:
+        return _loop_of(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _loop_of(process: int) -> asyncio.AbstractEventLoop:
+    """A child that was forked has no thread of its parent's."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="requests", daemon=True).start()
+    return loop
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+@contextmanager
+def _faults(seconds: float) -> Iterator[None]:
+    import httpx2
+
+    try:
+        yield
+    except httpx2.ConnectTimeout as error:
+        raise Away("no connection") from error
+    except (TimeoutError, httpx2.TimeoutException) as error:
+        raise Away(f"no answer within {seconds:.3g} seconds") from error
+    except (httpx2.ConnectError, OSError) as error:
+        raise _unreached(error) from error
+    except httpx2.TransportError as error:
+        raise Away(f"its answer breaks off ({type(error).__name__})") from error
+    except (httpx2.InvalidURL, ImportError, ValueError) as error:
+        words = visible(one_line(str(error), LONGEST_WORDS))
+        raise Refused(0, f"the address or a proxy of the environment cannot be used ({words})") from error
+
+
+def _unreached(error: BaseException) -> ServerFault:
+    """The first error of a chain that says why there is no connection."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Refused(0, f"its certificate is not accepted ({cause.verify_message})")
+        if isinstance(cause, OSError) and cause.errno is not None:  # asyncio puts the address into strerror
+            return Away(os.strerror(cause.errno) if cause.errno > 0 else cause.strerror)
+        cause = cause.__cause__ or cause.__context__
+    return Away("no connection")
 
 
 def _seconds(after: str | None) -> float | None:
@@ -164,16 +213,6 @@ def _seconds(after: str | None) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-@dataclass(frozen=True)
-class Received:
-    """Bytes in the form in which http.client reads an answer."""
-
-    content: bytes
-
-    def makefile(self, mode: str) -> BytesIO:
-        return BytesIO(self.content)
 
 
 def plain(content: bytes) -> object:
