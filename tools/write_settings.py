@@ -19,14 +19,15 @@ def page() -> str:
         "`paring recipes --keys SECTION` prints the same list.",
         'A run of reinforcement learning has `method = "rl"`, which is the default. A supervised one has '
         '`method = "sft"`. Sections that differ between the two stand here twice.',
+        "`since` names the version in [CHANGELOG.md](../CHANGELOG.md) that brought the setting.",
         "This page is written by `tools/write_settings.py`.",
     ]
     for name, rows in sections(METHODS).items():
         cells = [
-            [f"`{row.key}`", _type(row), row.default, row.bound, ", ".join(row.kinds), _text(row.meaning)]
+            [f"`{row.key}`", _type(row), row.default, row.bound, ", ".join(row.kinds), _text(row.meaning), row.since]
             for row in rows
         ]
-        parts += [f"## {name}", _table(("setting", "type", "default", "bound", "for", "meaning"), cells)]
+        parts += [f"## {name}", _table(("setting", "type", "default", "bound", "for", "meaning", "since"), cells)]
     here = [[f"`{one.name}`", one.library, " or ".join(f"`{key}`" for key in one.ours), one.note] for one in FOREIGN]
     parts += [
         "## Names of other libraries",

@@ -2,12 +2,14 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from paring.settings.complaints import valid_keys
 from paring.settings.reference import Setting, sections, settings_of
+from paring.settings.since import SINCE, since
 from paring.training.config import METHODS, SftRun
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,14 @@ def test_every_setting_is_there_and_has_a_meaning(root):
     assert [one.key for one in found if not (one.meaning and one.type)] == []
 
 
+def test_every_setting_names_the_version_that_brought_it():
+    keys = {one.key for root in METHODS.values() for one in settings_of(root)}
+    assert set(since()) == keys, "src/paring/settings/since.py has each setting once, in the version of CHANGELOG.md"
+    assert sum(len(re.findall(r"[a-z0-9_]+(?!\S)", text)) for text in SINCE.values()) == len(keys)
+    headings = re.findall(r"^## \[(.+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert list(SINCE) == [heading.lower() for heading in headings]
+
+
 def test_a_setting_says_its_type_default_and_bound():
     rows = {one.key: one for one in sections(METHODS)["rollout (rl)"]}
     size = rows["rollout.group_size"]
@@ -46,7 +56,9 @@ def test_kinds_that_agree_share_a_row_and_others_do_not():
 
 def test_what_a_class_says_below_a_field_or_in_its_table_is_the_meaning():
     rows = {one.key: one for one in settings_of(SftRun)}
-    assert rows["batch"] == Setting("batch", (), "integer", "8", "at least 1, at most 1000000000", "Examples a step.")
+    assert rows["batch"] == Setting(
+        "batch", (), "integer", "8", "at least 1, at most 1000000000", "Examples a step.", "0.1.0"
+    )
     assert rows["data.loss_on"].meaning == "The assistant's turns, or every token."
 
 
@@ -58,7 +70,9 @@ def test_sections_that_methods_share_stand_once():
 
 def test_keys_on_the_command_line(paring, refused):
     shown = paring("recipes", "--keys", "save").stdout
-    assert shown.startswith("[save]\nsave.every: integer; at least 0, at most 1000000000; default 25\n    ")
+    assert shown.startswith(
+        "[save]\nsave.every: integer; at least 0, at most 1000000000; default 25; since 0.1.0\n    "
+    )
     assert list(json.loads(paring("recipes", "--keys", "--json").stdout)) == list(sections(METHODS))
     assert "error: section 'sav': unknown; choices: run, model, " in refused("recipes", "--keys", "sav")
 

@@ -56,13 +56,14 @@ def show_keys(section: str | None, *, as_json: bool) -> None:
 
 
 def _described(rows: "Sequence[Setting]") -> list[str]:
-    """Two lines a setting or more: key, type, default and bound; then its meaning, and for which kinds it is."""
+    """Two lines a setting or more: key, type, bound, default and version; then its meaning, and its kinds."""
     from textwrap import wrap
 
     lines = []
     for row in rows:
         default = row.default if row.default == "required" else f"default {row.default}"
-        lines.append(f"{row.key}: " + "; ".join(filter(None, (row.type, row.bound, default))))
+        since = f"since {row.since}" if row.since[:1].isdigit() else row.since
+        lines.append(f"{row.key}: " + "; ".join(filter(None, (row.type, row.bound, default, since))))
         kinds = f"For {', '.join(row.kinds)}. " if row.kinds else ""
         lines += wrap(kinds + row.meaning, 110, initial_indent="    ", subsequent_indent="    ")
     return lines

@@ -1,4 +1,4 @@
-"""The reference of settings: every key of a settings class with its type, default, bound and meaning, from the code."""
+"""The reference of settings: every key of a settings class with type, default, bound, meaning and version, from the code."""
 
 import ast
 import inspect
@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from paring.settings.complaints import OF_SEVERAL, settings_classes
 from paring.settings.meanings import SHARED
+from paring.settings.since import since
 
 SELECTORS = ("kind", "name")
 """The settings that choose the kind of a section."""
@@ -25,7 +26,8 @@ _PATH = "`file.py:Name` of your own; the file is run."
 
 @dataclass(frozen=True)
 class Setting:
-    """One key as a person reads it. `kinds`: those of its section that have it so; none: the section has no kinds."""
+    """One key as a person reads it. `kinds`: those of its section that have it so; none: the section has no kinds.
+    `since`: the version that brought it."""
 
     key: str
     kinds: tuple[str, ...]
@@ -33,6 +35,7 @@ class Setting:
     default: str
     bound: str
     meaning: str
+    since: str = ""
 
 
 def settings_of(root: type, prefix: str = "") -> list[Setting]:
@@ -41,8 +44,9 @@ def settings_of(root: type, prefix: str = "") -> list[Setting]:
     for one in _walk(root, prefix, ()):
         same = (one.key, one.type, one.default, one.bound, one.meaning)
         found[same] = (*found.get(same, ()), *one.kinds)
+    versions = since()
     rows = [
-        Setting(key, tuple(dict.fromkeys(kinds)), kind, default, bound, meaning)
+        Setting(key, tuple(dict.fromkeys(kinds)), kind, default, bound, meaning, versions.get(key, ""))
         for (key, kind, default, bound, meaning), kinds in found.items()
     ]
     order = {key: place for place, key in enumerate(dict.fromkeys(row.key for row in rows))}
