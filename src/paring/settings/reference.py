@@ -1,4 +1,4 @@
-"""The reference of settings: every key of a settings class with type, default, bound, meaning and version, from the code."""
+"""The reference of settings: every key with its type, default, bound, meaning and version, from their classes."""
 
 import ast
 import inspect
