@@ -1,5 +1,6 @@
 """The site of docs/: every command of a page can be given, every page is in it, the notebook runs."""
 
+import colorsys
 import importlib.util
 import io
 import json
@@ -85,7 +86,16 @@ def test_a_figure_has_a_title_and_follows_the_readers_colours(figure):
     tool = loaded("style_figures")
     text, title = figure.read_text(encoding="utf-8"), tool.titles()[figure.name]
     assert tool.styled(text, title, is_map="map" in figure.stem) == text and "<title>" in text
-    assert "map" in figure.stem or ("prefers-color-scheme: dark" in text and "#ffffff" not in text)
+    drawn = text.partition("</style>")[2]
+    assert "prefers-color-scheme: dark" in text and not re.search("(fill|stroke): #", drawn)
+    assert drawn.count('class="light"') == drawn.count('class="dark"') == drawn.count("<image ")
+
+
+def test_the_dark_colours_of_a_map_keep_their_hue():
+    darkened = loaded("style_figures").darkened
+    assert (darkened("ffffff"), darkened("000000")) == ("#171717", "#e6e6e6")  # 0.09 and 0.9 of 255
+    hues = [colorsys.rgb_to_hls(*bytes.fromhex(colour))[0] for colour in ("fee0b6", darkened("fee0b6")[1:])]
+    assert hues[0] == pytest.approx(hues[1], abs=0.01)
 
 
 def test_a_training_of_a_guide_is_made_short_and_nothing_else():

@@ -50,7 +50,7 @@ def rank_map(ranks: Ranks, width: float) -> "Figure":
         pad=0.01,
         aspect=max(6, 2 * sum(rows)),
         extend="max" if max(changes) > reach else "neither",
-        label="change of rank" if start is None else f"rank (start {start}: white)",
+        label="change of rank" if start is None else f"rank (start {start})",
     )
     marks = [-reach, -reach / 2, 0, reach / 2, reach]
     bar.set_ticks(marks, labels=[number(mark + (start or 0)) for mark in marks])

@@ -281,7 +281,7 @@ class TestFigures:
 
     def test_what_is_drawn_is_what_was_counted(self, ranks, tmp_path):
         drawn = {name: content.decode() for name, content in self.figures(ranks, tmp_path / "figures").items()}
-        for text in ("start rank 4 everywhere", "sum 16 at the start, 14 now", "rank (start 4: white)", "5.5"):
+        for text in ("start rank 4 everywhere", "sum 16 at the start, 14 now", "rank (start 4)", "5.5"):
             assert text in drawn["ranks-map.svg"]
         for text in ("q_proj  3 (−62 %)", "up_proj  11 (+38 %)", "unassigned  2", "none can be given", "nats a token"):
             assert text in drawn["ranks-flow.svg"]
