@@ -1,11 +1,13 @@
 """Answers of the policy of a fixed number of steps ago: which policy, what a resumed run repeats, and every end."""
 
+import json
 import os
 import signal
 import threading
 import time
 
 import pytest
+from safetensors.torch import load_file
 
 from paring.rollout.served import fleet
 from paring.rollout.served.reference_server import Listening, Reference
@@ -14,12 +16,31 @@ from paring.settings.complaints import RunFailed
 from paring.tasks.arithmetic import Arithmetic
 from paring.training import pipeline, rl
 from paring.training.method import preview, train
-from paring.training.shares import check_processes
 
 BYTES = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "samples.jsonl", "ranks.jsonl")
 MOVING = {"optimiser.lr": 0.003, "optimiser.warmup": 0, "evaluate.limit": 4, "save.every": 1}
 GATED = {"adapter.kind": "l1ra", "adapter.rank": 4, "adapter.events": 2, "adapter.shrink": 60.0, "adapter.reach": 3.0}
 REDRAWN = {"objective.kind": "dapo", "rollout.redraws": 2, "rollout.ahead": 1, "steps": 4, "evaluate.every": 2}
+REWARD = """
+import os, signal, threading, time
+from itertools import count
+
+calls = count(1)
+
+def reward(completions, **_):
+    if os.path.exists({slow!r}) and os.environ["RANK"] == "0":
+        with open({slow!r} + ".first", "w") as file:
+            file.write(str(os.getpid()))
+        os.replace({slow!r} + ".first", {slow!r})
+    elif os.path.exists({slow!r}) and threading.current_thread().name == "rollouts" and next(calls) == 2:
+        with open({slow!r}) as file:
+            first = int(file.read())
+        with open({slow!r} + ".since", "w") as file:
+            file.write(str(time.time()))
+        os.kill(first, signal.SIGINT)
+        time.sleep(60)
+    return [1.0 if "1" in text else 0.0 for text in completions]
+"""
 WEIGHED = {"rollout.ahead": 2, "rollout.truncate_ratio": 2.0, "steps": 5}
 
 
@@ -84,13 +105,6 @@ def test_a_killed_run_goes_on_to_the_same_bytes(paring_child, whole, tmp_path, c
 def test_what_cannot_be_is_said_before_any_work(small_run, changes, words):
     with pytest.raises(ValueError, match=words):
         preview(small_run(changes))
-
-
-def test_servers_sample_ahead_for_one_process_alone(small_run):
-    run = small_run({"rollout.ahead": 1, "rollout.engine": "served", "rollout.servers": ("http://one:8000",)})
-    check_processes(run, 1)
-    with pytest.raises(ValueError, match="rollout.ahead = 1 with servers trains in one process, and these are 2"):
-        check_processes(run, 2)
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +205,63 @@ def test_a_server_that_is_gone_for_good_ends_the_run_saved(served_run, server, t
     with pytest.raises(RunFailed, match=r"refuses: HTTP 500: out of order\. Go on with  paring train --resume"):
         train(served_run, tmp_path / "run")
     assert (tmp_path / "run" / "checkpoints").is_dir()
+
+
+@pytest.fixture(scope="module")
+def divided(paring_child, server, tmp_path_factory):
+    """The recipe of a run with redraws whose rollouts a server makes one step ahead, and its folder by one process."""
+    place = tmp_path_factory.mktemp("divided")
+    (place / "reward.py").write_text(REWARD.format(slow=str(place / "slow")))
+    (place / "data.jsonl").write_text("".join(json.dumps({"prompt": f"{n}+1="}) + "\n" for n in range(24)))
+    changes = (
+        {"save.every": 1, "evaluate.limit": 4}
+        | REDRAWN
+        | {"threads": 1, "rollout.problems": 4, "rollout.group_size": 4}
+    )
+    changes |= {"rollout.engine": "served", "rollout.servers": f"['{server.url}']"}
+    changes |= {"task.reward": f"{place / 'reward.py'}:reward", "task.data": place / "data.jsonl"}
+    recipe = ["train", "quickstart", *(f"{name}={value}" for name, value in changes.items())]
+    ended = paring_child(*recipe, "--out", place / "run")
+    assert ended.code == 0, ended.output
+    return recipe, place / "run"
+
+
+@pytest.fixture(scope="module")
+def killed(divided, paring_child, tmp_path_factory):
+    """How two processes of that run ended, one of which was killed while it trained step 3; and the folder."""
+    folder = tmp_path_factory.mktemp("killed") / "run"
+    at = {"ranks": 2, "rank": 1, "at": "paring.training.rl:improve", "call": 3}
+    return paring_child(*divided[0], "--out", folder, **at), folder
+
+
+def test_two_processes_have_their_rollouts_made_ahead_and_go_on_after_a_kill(divided, killed, server, paring_child):
+    """The thread of the one that is left waits for the one that was killed."""
+    (_, expected), ((first, second), folder) = divided, killed
+    assert second.code == -signal.SIGKILL
+    assert first.code == 1 and "another process of this run has ended" in first.output, first.output
+    ended = paring_child("train", "--resume", folder, ranks=2)
+    assert [one.code for one in ended] == [0, 0], ended
+    ours, theirs = (load_file(run / "adapter" / "adapter_model.safetensors") for run in (folder, expected))
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours | theirs) < 1e-5
+    own, other = metrics(folder), metrics(expected)
+    for name in ("step", "staleness", "reward", "redrawn", "length"):
+        assert [row[name] for row in own] == [row[name] for row in other], name
+    assert [row["staleness"] for row in own] == [0, 1, 1, 1] and sum(row["redrawn"] for row in own) > 0
+    assert not server.reference.loaded and not (folder / "published").exists()
+
+
+def test_an_interruption_of_one_process_ends_both_while_a_reward_of_the_other_takes_long(
+    divided, killed, paring_child, tmp_path
+):
+    """The signal comes to the process whose thread waits for the other's reward."""
+    recipe, whole = divided
+    slow = whole.parent / "slow"
+    slow.write_text("")
+    ended = paring_child(*recipe, "--out", tmp_path / "run", ranks=2)
+    seconds = time.time() - float(slow.with_name("slow.since").read_text())
+    slow.unlink()
+    assert [one.code for one in ended] == [130, 130], ended
+    assert seconds < 10, "2 seconds, on a machine that is not shared"
+    ended = paring_child("train", "--resume", tmp_path / "run", ranks=2)
+    assert [one.code for one in ended] == [0, 0], ended
+    assert_same(tmp_path / "run", killed[1])

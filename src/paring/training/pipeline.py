@@ -11,12 +11,12 @@ from paring.adapters.attach import exchanged
 from paring.adapters.earlier import PastAdapters
 from paring.rollout.engine import Engine
 from paring.rollout.served.served_engine import ServedEngine
-from paring.runtime.interruption import check_interrupted, given_up_by, waiting
+from paring.runtime.interruption import Interrupted, check_interrupted, given_up_by
 from paring.runtime.machine import Stopwatch
 from paring.training.collecting import Collected, collect
 from paring.training.config import Run
 from paring.training.setup import Setup
-from paring.training.world import ALONE, World
+from paring.training.world import ALONE, IN_WORDS, World
 from paring.types import Key
 
 LOOK = 0.2
@@ -44,6 +44,7 @@ class Pipeline:
 
     def __init__(self, setup: Setup, run: Run, world: World = ALONE) -> None:
         self.setup, self.run, self.world = setup, run, world
+        self._beside = ALONE
         self._orders: dict[int, Order] = {}
         self._queue: SimpleQueue[Order | None] = SimpleQueue()
         self._stop = threading.Event()
@@ -56,6 +57,7 @@ class Pipeline:
         if not isinstance(copies, PastAdapters) or not isinstance(engine, ServedEngine):
             yield
             return
+        self._beside = self.world.beside()
         thread = threading.Thread(target=self._work, name="rollouts", daemon=True)
         thread.start()
         self._ahead = copies, engine
@@ -79,16 +81,16 @@ class Pipeline:
             with watch("wait"):
                 self._order_up_to(min(step + copies.back, self.run.steps), step, copies, engine)
                 order = self._orders.pop(step)
-                with waiting():
-                    while not wait([order.made], LOOK).done:
-                        check_interrupted()
+                with self.world.waiting():
+                    while not self.world.all(lambda: _is_made(order)):
+                        pass
             watch.seconds |= order.watch.seconds
             return order.made.result()
 
     def _order_up_to(self, last: int, step: int, copies: PastAdapters, engine: ServedEngine) -> None:
         """Publish the policy of each step up to `last` whose rollout is not under way, and begin that."""
         for number in range(max([step - 1, *self._orders]) + 1, last + 1):
-            with waiting(), exchanged(copies.adapters, copies.of_step(number)):
+            with self.world.waiting(), exchanged(copies.adapters, copies.of_step(number)):
                 published = engine.publish()
             self._orders[number] = Order(Key(self.run.seed, number), published)
             self._queue.put(self._orders[number])
@@ -97,8 +99,21 @@ class Pipeline:
         with given_up_by(self._stop):
             while (order := self._queue.get()) is not None and not self._stop.is_set():
                 try:
-                    made = collect(self.setup, self.run.rollout, order.key, order.watch, engine=order.engine)
+                    place = order.key, order.watch, self._beside
+                    made = collect(self.setup, self.run.rollout, *place, engine=order.engine)
                 except BaseException as error:  # raised where the rollout is waited for
                     order.made.set_exception(error)
                 else:
                     order.made.set_result(made)
+
+
+def _is_made(order: Order) -> bool:
+    """Whether a rollout has come to its end within this look, well or with an error that all processes have. Raises
+    any other error, of which the other processes do not know, and Interrupted."""
+    check_interrupted()
+    if not wait([order.made], LOOK).done:
+        return False
+    error = order.made.exception()
+    if error is not None and not isinstance(error, (Interrupted, SystemExit, *IN_WORDS)):
+        raise error
+    return True

@@ -55,18 +55,13 @@ def check_shard(run: AnyRun) -> None:
 
 
 def check_number(run: AnyRun, processes: int) -> None:
-    """Raises ValueError where there are more processes than items of a step, or servers sample ahead for several."""
+    """Raises ValueError where there are more processes than items of a step."""
     is_rl = isinstance(run, Run)
     name, items = ("rollout.problems", run.rollout.problems) if is_rl else ("batch", run.batch)
     if processes > items:
         raise ValueError(
             f"{processes} processes for {name} = {items}: some would have nothing to do; start {items} processes at "
             f"most, or raise {name}"
-        )
-    if isinstance(run, Run) and run.rollout.engine == "served" and run.rollout.ahead and processes > 1:
-        raise ValueError(
-            f"rollout.ahead = {run.rollout.ahead} with servers trains in one process, and these are {processes}: start "
-            "one, or set rollout.ahead=0"
         )
 
 

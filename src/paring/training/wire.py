@@ -1,6 +1,7 @@
 """Bytes and numbers between the processes of a run: all that is asked of torch.distributed."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -8,9 +9,11 @@ from datetime import timedelta
 import numpy as np
 import torch
 from torch import Tensor, distributed
+from torch.distributed import ProcessGroup as Group
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from paring.runtime.interruption import check_interrupted
 from paring.runtime.text import one_line
 from paring.settings.complaints import RunFailed
 
@@ -18,6 +21,8 @@ PATIENCE = timedelta(minutes=30)
 """A process waits for the others so long at most, for the slowest share of a rollout too. One that dies is noticed at
 once."""
 LONGEST_WORDS = 200
+LOOK = 0.005
+"""Seconds between two looks whether a wait beside training is over."""
 
 
 class ProcessGone(RunFailed):
@@ -51,14 +56,36 @@ def met() -> Iterator[tuple[int, int]]:
         distributed.destroy_process_group()
 
 
-def told(data: bytes) -> list[bytes]:
-    """The bytes of every process, by its number. Raises ProcessGone, as all that follow."""
+def group_beside() -> Group:
+    """The same processes once more, for what another thread says at the same time. All call it."""
+    group = distributed.new_group(backend="gloo", timeout=PATIENCE)
+    assert group is not None
+    return group
+
+
+def told(data: bytes, group: Group | None = None) -> list[bytes]:
+    """The bytes of every process, by its number. Raises ProcessGone, as all that follow.
+
+    In a group beside the first one the wait can be given up, after which the group is of no more use. Raises
+    Interrupted."""
     sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(distributed.get_world_size())]
     with _noticing():
-        distributed.all_gather(sizes, torch.tensor([len(data)]))
+        _gather(sizes, torch.tensor([len(data)]), group)
         rows = [torch.zeros(max(map(int, sizes)), dtype=torch.uint8) for _ in sizes]
-        distributed.all_gather(rows, _row(data, len(rows[0])))
+        _gather(rows, _row(data, len(rows[0])), group)
     return [row[: int(size)].numpy().tobytes() for row, size in zip(rows, sizes, strict=True)]
+
+
+def _gather(rows: list[Tensor], own: Tensor, group: Group | None) -> None:
+    if group is None:
+        distributed.all_gather(rows, own)
+        return
+    work = distributed.all_gather(rows, own, group, async_op=True)
+    assert work is not None
+    while not work.is_completed():
+        check_interrupted()
+        time.sleep(LOOK)
+    work.wait()
 
 
 def sent_by_first(data: bytes) -> bytes:

@@ -45,6 +45,7 @@ class World:
 
     rank: int = 0
     size: int = 1
+    _beside: wire.Group | None = field(default=None, repr=False, compare=False)
     _gives_up: list[bool] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
@@ -65,6 +66,11 @@ class World:
                 if rank == 0:
                     raise
                 sys.exit(1)
+
+    def beside(self) -> "World":
+        """The same processes with meetings of their own, `shared` and `together`, for another thread of each. Once a
+        thread has given up a wait there, none of them meets there again."""
+        return self if self.size == 1 else World(self.rank, self.size, wire.group_beside())
 
     @property
     def is_first(self) -> bool:
@@ -176,6 +182,10 @@ class World:
         """Whether it is so on one process at least."""
         return self.first_of("yes" if here else None) is not None
 
+    def all(self, make: Callable[[], bool]) -> bool:
+        """Whether `make` says so on every process. Raises as `together`."""
+        return make() if self.size == 1 else all(self._meet(make, bool)[1])
+
     def first_of(self, word: str | None) -> str | None:
         """The word of the first process that has one."""
         if self.size == 1:
@@ -210,7 +220,7 @@ class World:
         except (Interrupted, *IN_WORDS) as error:
             own = error
         said = {"made": plain(made[0])} if own is None else {"error": [_kind(own), str(own)]}
-        told = [json.loads(data) for data in wire.told(json.dumps(said).encode())]
+        told = [json.loads(data) for data in wire.told(json.dumps(said).encode(), self._beside)]
         errors = [(rank, *one["error"]) for rank, one in enumerate(told) if "error" in one]
         if not errors:
             return made[0], [one["made"] for one in told]
