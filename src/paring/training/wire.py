@@ -59,7 +59,7 @@ def met() -> Iterator[tuple[int, int]]:
 def group_beside() -> Group:
     """The same processes once more, for what another thread says at the same time. All call it."""
     group = distributed.new_group(backend="gloo", timeout=PATIENCE)
-    assert group is not None
+    assert isinstance(group, Group)
     return group
 
 
