@@ -18,6 +18,7 @@ import torch
 from measuring import machine
 from paring.adapters.attach import parameters_by_name, published_parameters, ranks_of
 from paring.adapters.kinds import L1ra, Lora
+from paring.adapters.proposal import Spectrum, proposed_ranks
 from paring.policy.model import Policy
 from paring.policy.sensitivity import seen_by
 from paring.training.optim import Adam, Optimiser, learning_rate
@@ -73,7 +74,7 @@ def held_out(world: World, teacher: Teacher, student: Policy) -> float:
 
 
 def chosen_ranks(
-    arm: str, teacher: Teacher, earlier: dict[str, dict[str, int]], cost: dict[str, int]
+    arm: str, teacher: Teacher, earlier: dict[str, dict[str, Any]], cost: dict[str, int]
 ) -> dict[str, int]:
     """The ranks of an arm that is LoRA at ranks of its own, within the parameters of LoRA of rank RANK."""
     name, _, source = arm.partition(":")
@@ -82,7 +83,12 @@ def chosen_ranks(
         return scaled({path: float(rank) for path, rank in teacher.ranks.items()}, cost, budget)
     if name == "random":
         return scaled({path: draw.expovariate(1.0) for path in cost}, cost, budget)
-    ranks = dict(earlier[source])
+    if name == "proposed":
+        line = earlier[source]
+        most = 8 * RANK
+        spectra = {path: Spectrum(tuple(line["worth"][path]), line["null"][path], cost[path], most) for path in cost}
+        return proposed_ranks(spectra, budget)
+    ranks = dict(earlier[source]["ranks"])
     if name == "shuffled":  # among modules of the same size, so that the parameters stay the same
         for size in sorted(set(cost.values())):
             alike = [path for path in cost if cost[path] == size]
@@ -100,7 +106,7 @@ def scaled(weight: dict[str, float], cost: dict[str, int], budget: int) -> dict[
     return best
 
 
-def one_run(world: World, teacher: Teacher, arm: str, lr: float, earlier: dict[str, dict[str, int]]) -> dict[str, Any]:
+def one_run(world: World, teacher: Teacher, arm: str, lr: float, earlier: dict[str, dict[str, Any]]) -> dict[str, Any]:
     start, (name, _, value) = time.perf_counter(), arm.partition(":")
     adapter, ranks = Lora(rank=RANK, alpha=float(RANK)), None
     if name == "lora":
@@ -125,6 +131,7 @@ def one_run(world: World, teacher: Teacher, arm: str, lr: float, earlier: dict[s
         "ranks": ranks_of(adapters),
         "planted": teacher.ranks,
         "map": {path: sum(one.worth_R()) if adapters[path].rank else 0.0 for path, one in seen.items()},
+        "worth": {path: one.worth_R() if adapters[path].rank else () for path, one in seen.items()},
         "null": {path: one.null(adapters[path]) for path, one in seen.items()},
         "norm": {path: one.delta_norm() / float(one.dense_base().weight.norm()) for path, one in adapters.items()},
         "events": run.events,
@@ -158,7 +165,7 @@ def main() -> None:
                         key = (pattern, equal, seed, lr)
                         if (arm, *key) in made:
                             continue
-                        earlier = {other: line["ranks"] for (other, *its), line in made.items() if tuple(its) == key}
+                        earlier = {other: line for (other, *its), line in made.items() if tuple(its) == key}
                         line = made[arm, *key] = (
                             one_run(world, teacher, arm, lr, earlier) | {"base": world.base} | machine()
                         )

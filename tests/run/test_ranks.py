@@ -213,6 +213,9 @@ def test_the_map_of_a_lora_run_is_what_its_adapters_do(finished_run, capsys):
     found = json.loads(capsys.readouterr().out)
     assert [row["end"] for row in found["modules"]] == [8] * 21 and found["tokens"] > 100
     assert all(row["worth"] > 0 and row["null"] > 0 for row in found["modules"])
+    proposed = [row["proposed"] for row in found["modules"]]
+    assert len(set(proposed)) > 1 and max(proposed) <= 64
+    assert sum(row["proposed"] * row["cost"] for row in found["modules"]) <= 43_776
     ranks(finished_run, as_json=True)
     assert json.loads(capsys.readouterr().out) == found
     ranks(finished_run)

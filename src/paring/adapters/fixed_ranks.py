@@ -34,8 +34,8 @@ _FILE = TypeAdapter(Annotated[dict[str, CountOrZero], Field(min_length=1)], conf
 def stated_ranks(ranks: "Mapping[str, int] | str") -> dict[str, int]:
     """The table itself; or that of a file, which speaks for all modules: one that it does not name has rank 0.
 
-    A file is what `paring ranks RUN --json` prints, with the ranks at the end of the run, or an object of whole paths
-    and ranks. Raises ValueError where it is neither."""
+    A file is what `paring ranks RUN --json` prints, or an object of whole paths and ranks. The former gives the ranks
+    at the end of the run, or for a run of fixed ranks those that it proposes. Raises ValueError where it is neither."""
     return dict(ranks) if not isinstance(ranks, str) else {"*": 0} | _read(Path(ranks).expanduser())
 
 
@@ -109,7 +109,7 @@ def _read(file: Path) -> dict[str, int]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{SETTING} = {str(file)!r} is not JSON: {error}") from error
     if isinstance(held, dict) and isinstance(modules := held.get("modules"), list):
-        held = {one.get("module"): one.get("end") for one in modules if isinstance(one, dict)}
+        held = {one.get("module"): one.get("proposed", one.get("end")) for one in modules if isinstance(one, dict)}
     try:
         return _FILE.validate_python(held)
     except ValidationError:

@@ -51,7 +51,7 @@ def _show_map(run: Path, *, as_json: bool) -> None:
     where = places(modules)
     part = Part(
         tuple(
-            Module(path, where[path], one.rank, one.rank, one.worth, one.null, one.cost)
+            Module(path, where[path], one.rank, one.rank, one.worth, one.null, one.cost, one.proposed)
             for path, one in modules.items()
         )
     )

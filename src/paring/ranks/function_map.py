@@ -28,24 +28,28 @@ class FunctionMap:
             f"{self.all.parameters:,} parameters; measured on {self.tokens:,} tokens"
         )
         by_type = Table(
-            ["module type", "modules", "ranks", "parameters", "KL", "null", "KL / null"],
+            ["module type", "modules", "ranks", "proposed", "parameters", "KL", "null", "KL / null"],
             [
                 [
                     one_line(name, LONGEST_CELL),
                     str(len(part.modules)),
                     str(part.end),
+                    str(part.proposed),
                     f"{part.parameters:,}",
                     *_map(part),
                 ]
                 for name, part in [*self.all.types.items(), ("all", self.all)]
             ],
             "what the updates do, by module type (KL: nats a token that removing them costs, to second order; null: "
-            "updates of the same norm in random directions)",
+            "updates of the same norm in random directions; proposed: ranks for LoRA trained anew)",
         )
         most = sorted(self.all.modules, key=lambda module: -(module.worth or 0.0))[:MOST_SHOWN]
         by_module = Table(
-            ["module", "rank", "KL", "null", "KL / null"],
-            [[one_line(module.path, LONGEST_CELL), str(module.end), *_map(module)] for module in most],
+            ["module", "rank", "proposed", "KL", "null", "KL / null"],
+            [
+                [one_line(module.path, LONGEST_CELL), str(module.end), str(module.proposed), *_map(module)]
+                for module in most
+            ],
             "modules that are worth most",
         )
         return "\n\n".join(["\n".join(block) for block in ([summary], by_type.as_text(), by_module.as_text())])
@@ -62,12 +66,18 @@ class FunctionMap:
                     "stack": module.place.stack,
                     "layer": module.place.layer,
                     "type": module.place.type,
-                    **{name: getattr(module, name) for name in ("end", "worth", "null", "cost")},
+                    **{name: getattr(module, name) for name in ("end", "proposed", "worth", "null", "cost")},
                 }
                 for module in self.all.modules
             ],
             "types": {
-                name: {"ranks": part.end, "parameters": part.parameters, "worth": part.worth, "null": part.null}
+                name: {
+                    "ranks": part.end,
+                    "proposed": part.proposed,
+                    "parameters": part.parameters,
+                    "worth": part.worth,
+                    "null": part.null,
+                }
                 for name, part in self.all.types.items()
             },
         }

@@ -19,7 +19,8 @@ Label = TypeVar("Label", bound=Hashable)
 @dataclass(frozen=True)
 class Module:
     """An adapted module. `cost`: parameters of one rank; `worth`: KL in nats a token of removing its update, to second
-    order, and `null`: of an update of the same norm in a random direction. None where they were not measured."""
+    order, and `null`: of an update of the same norm in a random direction; `proposed`: the rank for LoRA trained anew
+    (adapters/proposal.py). None where they were not measured."""
 
     path: str
     place: Place
@@ -28,6 +29,7 @@ class Module:
     worth: float | None
     null: float | None
     cost: int
+    proposed: int | None = None
 
     @property
     def change(self) -> int:
@@ -79,6 +81,11 @@ class Part:
         """The sum over the modules that have one."""
         known = [module.null for module in self.modules if module.null is not None]
         return sum(known) if known else None
+
+    @property
+    def proposed(self) -> int:
+        """The sum over the modules that have one."""
+        return sum(module.proposed or 0 for module in self.modules)
 
     @property
     def parameters_at_start(self) -> int:

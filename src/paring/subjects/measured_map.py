@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paring.adapters.importance import Seen
+from paring.adapters.proposal import Spectrum, proposed_ranks
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch, pack_examples, packed
 from paring.policy.sensitivity import seen_by
@@ -20,14 +21,18 @@ PROBLEMS, ANSWERS = 8, 4
 """For a run by reinforcement: training problems, and the answers that the policy gives to each."""
 EXAMPLES = 32
 """Held-out examples of a supervised run."""
+MOST = 8
+"""A module is proposed at most so many times the rank that it has."""
 
 
 @dataclass(frozen=True)
 class MapEntry:
     """A module's adapter. `worth`: KL in nats a token of removing its update, to second order; `null`: of an update of
-    the same norm in a random direction; `cost`: parameters of a rank."""
+    the same norm in a random direction; `cost`: parameters of a rank; `proposed`: the rank for LoRA trained anew, at
+    no more parameters than the run has."""
 
     rank: int
+    proposed: int
     worth: float
     null: float
     cost: int
@@ -42,14 +47,20 @@ def measured(folder: Path) -> tuple[Mapping[str, MapEntry], int]:
         for path, one in seen_by(policy, batch, seed=Key(run.seed, number).number()).items():
             sums[path] = sums[path] + one if path in sums else one
     places = int(next(iter(sums.values())).places)
-    return {
-        path: MapEntry(
-            adapter.rank,
-            sum(sums[path].worth_R()),
-            sums[path].null(adapter),
-            adapter.in_features + adapter.out_features,
+    spectra = {
+        path: Spectrum(
+            sums[path].worth_R(),
+            sums[path].null(one),
+            one.in_features + one.out_features,
+            min(MOST * one.rank, one.in_features, one.out_features),
         )
-        for path, adapter in policy.adapters.items()
+        for path, one in policy.adapters.items()
+    }
+    ranks = {path: one.rank for path, one in policy.adapters.items()}
+    proposed = proposed_ranks(spectra, sum(ranks[path] * one.cost for path, one in spectra.items()))
+    return {
+        path: MapEntry(ranks[path], proposed[path], sum(one.worth_R), one.null, one.cost)
+        for path, one in spectra.items()
     }, places
 
 

@@ -10,13 +10,13 @@ from paring.ranks.function_map import FunctionMap
 from paring.ranks.places import places
 from paring.ranks.reading import Module, Part
 
-WORTH = {"m.layers.0.q": (0.01, 0.02), "m.layers.1.q": (0.03, 0.0), "m.layers.0.up": (0.4, 0.1)}
+WORTH = {"m.layers.0.q": (0.01, 0.02, 1), "m.layers.1.q": (0.03, 0.0, 0), "m.layers.0.up": (0.4, 0.1, 5)}
 
 
 @pytest.fixture
 def found():
     where = places(WORTH)
-    modules = (Module(path, where[path], 2, 2, worth, null, 10) for path, (worth, null) in WORTH.items())
+    modules = (Module(path, where[path], 2, 2, worth, null, 10, rank) for path, (worth, null, rank) in WORTH.items())
     return FunctionMap(Path("run"), "lora", 640, Part(tuple(modules)))
 
 
@@ -24,13 +24,13 @@ def test_the_text(found):
     lines = found.as_text().splitlines()
     assert lines[0] == "lora: 3 modules, 6 ranks, 60 parameters; measured on 640 tokens"
     cells = [line.split() for line in lines]
-    assert ["q", "2", "4", "40", "0.0400", "0.0200", "2.00"] in cells
-    assert ["up", "1", "2", "20", "0.400", "0.100", "4.00"] in cells
-    assert ["all", "3", "6", "60", "0.440", "0.120", "3.67"] in cells
-    at = cells.index(["m.layers.0.up", "2", "0.400", "0.100", "4.00"])
+    assert ["q", "2", "4", "1", "40", "0.0400", "0.0200", "2.00"] in cells
+    assert ["up", "1", "2", "5", "20", "0.400", "0.100", "4.00"] in cells
+    assert ["all", "3", "6", "6", "60", "0.440", "0.120", "3.67"] in cells
+    at = cells.index(["m.layers.0.up", "2", "5", "0.400", "0.100", "4.00"])
     assert cells[at + 1 : at + 3] == [
-        ["m.layers.1.q", "2", "0.0300", "0.00", "-"],
-        ["m.layers.0.q", "2", "0.0100", "0.0200", "0.50"],
+        ["m.layers.1.q", "2", "0", "0.0300", "0.00", "-"],
+        ["m.layers.0.q", "2", "1", "0.0100", "0.0200", "0.50"],
     ]
 
 
@@ -42,10 +42,12 @@ def test_the_json_is_a_file_of_ranks(found, tmp_path):
         "layer": 0,
         "type": "up",
         "end": 2,
+        "proposed": 5,
         "worth": 0.4,
         "null": 0.1,
         "cost": 10,
     }
-    assert plain["types"]["q"] == {"ranks": 4, "parameters": 40, "worth": 0.04, "null": 0.02}
+    assert plain["types"]["q"] == {"ranks": 4, "proposed": 1, "parameters": 40, "worth": 0.04, "null": 0.02}
     (tmp_path / "found.json").write_text(json.dumps(plain))
-    assert stated_ranks(str(tmp_path / "found.json"))["m.layers.1.q"] == 2
+    proposed = {"m.layers.0.q": 1, "m.layers.1.q": 0, "m.layers.0.up": 5}
+    assert stated_ranks(str(tmp_path / "found.json")) == {"*": 0} | proposed

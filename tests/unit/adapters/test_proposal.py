@@ -1,0 +1,53 @@
+"""The ranks that a measured adapter proposes: by hand, and what holds of every proposal."""
+
+import random
+
+import pytest
+
+from paring.adapters.proposal import DECAY, Spectrum, proposed_ranks
+
+
+def test_bids_by_hand():
+    # KL / null = 6 / 3 = 2. The third component is worth 0.7 of the second, 2; the fourth 0.7 of that.
+    spectrum = Spectrum((4.0, 2.0), null=3.0, cost=10, most=4)
+    assert DECAY == 0.7
+    assert list(spectrum.bids()) == pytest.approx([0.8, 0.4, 0.28, 0.196])
+    assert list(Spectrum((4.0, 2.0), null=3.0, cost=10, most=1).bids()) == [0.8]
+
+
+def test_the_highest_bids_take_the_budget():
+    # a: 4, 2, 1.4, 0.98 ... b: 1.5, 1.05 ... at twice the price.
+    spectra = {"a": Spectrum((4.0, 2.0), 6.0, 1, 9), "b": Spectrum((3.0,), 3.0, 2, 9)}
+    assert proposed_ranks(spectra, 2) == {"a": 2, "b": 0}
+    assert proposed_ranks(spectra, 4) == {"a": 2, "b": 1}
+    assert proposed_ranks(spectra, 5) == {"a": 3, "b": 1}
+    assert proposed_ranks({path: Spectrum((4.0,), 4.0, 3, 1) for path in "ab"}, 5) == {"a": 1, "b": 0}
+
+
+def test_a_direction_that_any_update_would_have_is_no_sign_of_need():
+    """Of two modules that are worth the same, the one goes first whose random update is worth less."""
+    spectra = {"wide": Spectrum((5.0, 5.0), 20.0, 1, 9), "chosen": Spectrum((5.0, 5.0), 5.0, 1, 9)}
+    assert proposed_ranks(spectra, 4) == {"wide": 0, "chosen": 4}
+
+
+@pytest.mark.parametrize("spectrum", [Spectrum((0.0, 0.0), 0.0, 1, 4), Spectrum((), 0.0, 1, 4)])
+def test_no_signal_no_rank(spectrum):
+    assert proposed_ranks({"a": spectrum, "b": Spectrum((1.0,), 1.0, 1, 3)}, 9) == {"a": 0, "b": 3}
+
+
+def test_every_proposal_fits():
+    draw = random.Random(0)
+    for _ in range(50):
+        spectra = {
+            str(number): Spectrum(
+                tuple(sorted((draw.random() for _ in range(draw.randint(0, 4))), reverse=True)),
+                draw.random(),
+                draw.randint(1, 9),
+                draw.randint(0, 6),
+            )
+            for number in range(6)
+        }
+        budget = draw.randint(0, 60)
+        ranks = proposed_ranks(spectra, budget)
+        assert sum(rank * spectra[path].cost for path, rank in ranks.items()) <= budget
+        assert all(0 <= rank <= spectra[path].most for path, rank in ranks.items())
