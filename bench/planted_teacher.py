@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from paring.adapters.attach import attach
-from paring.adapters.kinds import L1ra, Lora
+from paring.adapters.kinds import Adapter, Lora
 from paring.adapters.targets import targeted_modules
 from paring.policy.chat import conversation_tokens
 from paring.policy.loading import Model, load_base
@@ -59,7 +59,7 @@ class World:
         random_BT = torch.randint(vocabulary, (count - count // 2, LENGTH), generator=draw)
         return torch.cat([self.text_N[start_B1 + torch.arange(LENGTH)], random_BT])
 
-    def student(self, seed: int, adapter: Lora | L1ra) -> Policy:
+    def student(self, seed: int, adapter: Adapter) -> Policy:
         model = deepcopy(self.policy.model)
         return Policy(model, self.policy.tokenizer, attach(model, adapter, seed=seed))
 
