@@ -18,6 +18,7 @@ from paring.policy.packing import Labelled, PackedBatch, pack_examples
 from paring.policy.sensitivity import seen_by
 from paring.tasks.chains import Chains
 
+BASE = "embedded-chains"
 LENGTH, ROWS, HELD_OUT = 32, 8, 64
 """Tokens of a row, rows of a step, rows of a measurement."""
 NORM = 5.0
@@ -43,7 +44,7 @@ class World:
 
     @classmethod
     def opened(cls) -> "World":
-        base, tokenizer = load_base(Model(path="embedded-chains"))
+        base, tokenizer = load_base(Model(path=BASE))
         tokens: list[int] = []
         for problem in Chains().problems("train")[:2000]:
             turns = [*problem.messages, {"role": "assistant", "content": problem.solution}]
@@ -78,7 +79,7 @@ class World:
         digest = hashlib.sha256()
         for path, module in self.linear.items():
             digest.update(path.encode() + module.weight.detach().numpy().tobytes())
-        return f"embedded-chains {digest.hexdigest()[:8]}"
+        return f"{BASE} {digest.hexdigest()[:8]}"
 
 
 @dataclass
