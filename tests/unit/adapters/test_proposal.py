@@ -4,19 +4,18 @@ import random
 
 import pytest
 
-from paring.adapters.proposal import DECAY, Spectrum, proposed_ranks
+from paring.adapters.proposal import Spectrum, proposed_ranks
 
 
 def test_bids_by_hand():
-    # KL / null = 6 / 3 = 2. The third component is worth 0.7 of the second, 2; the fourth 0.7 of that.
-    spectrum = Spectrum((4.0, 2.0), null=3.0, cost=10, most=4)
-    assert DECAY == 0.7
-    assert list(spectrum.bids()) == pytest.approx([0.8, 0.4, 0.28, 0.196])
-    assert list(Spectrum((4.0, 2.0), null=3.0, cost=10, most=1).bids()) == [0.8]
+    # KL / null = 6 / 1.5 = 4, its root 2. The third component is worth half of the second, the fourth half of that.
+    spectrum = Spectrum((4.0, 2.0), null=1.5, cost=10, most=4)
+    assert list(spectrum.bids()) == pytest.approx([0.8, 0.4, 0.2, 0.1])
+    assert list(Spectrum((4.0, 2.0), null=1.5, cost=10, most=1).bids()) == [0.8]
 
 
 def test_the_highest_bids_take_the_budget():
-    # a: 4, 2, 1.4, 0.98 ... b: 1.5, 1.05 ... at twice the price.
+    # a: 4, 2, 1, 0.5 ... b: 1.5, 0.75 ... at twice the price.
     spectra = {"a": Spectrum((4.0, 2.0), 6.0, 1, 9), "b": Spectrum((3.0,), 3.0, 2, 9)}
     assert proposed_ranks(spectra, 2) == {"a": 2, "b": 0}
     assert proposed_ranks(spectra, 4) == {"a": 2, "b": 1}
@@ -26,8 +25,8 @@ def test_the_highest_bids_take_the_budget():
 
 def test_a_direction_that_any_update_would_have_is_no_sign_of_need():
     """Of two modules that are worth the same, the one goes first whose random update is worth less."""
-    spectra = {"wide": Spectrum((5.0, 5.0), 20.0, 1, 9), "chosen": Spectrum((5.0, 5.0), 5.0, 1, 9)}
-    assert proposed_ranks(spectra, 4) == {"wide": 0, "chosen": 4}
+    spectra = {"wide": Spectrum((5.0, 5.0), 20.0, 1, 9), "chosen": Spectrum((5.0, 5.0), 4.0, 1, 9)}
+    assert proposed_ranks(spectra, 3) == {"wide": 0, "chosen": 3}
 
 
 @pytest.mark.parametrize("spectrum", [Spectrum((0.0, 0.0), 0.0, 1, 4), Spectrum((), 0.0, 1, 4)])
