@@ -11,9 +11,9 @@ from paring.policy.packing import Labelled, PackedBatch, pack_examples
 from planted_teacher import log_probs
 from students import Line
 
-QUESTION, ANSWER = 8, 8
+QUESTION, ANSWER = 4, 8
 """Tokens of a pair."""
-ROWS, PROBE = 32, 64
+ROWS, PROBE = 16, 64
 """Pairs of a step, and of a measurement."""
 
 
