@@ -99,7 +99,7 @@ def test_the_paper_s_study_runs_with_a_tiny_model_two_steps_an_arm(here, tiny_mo
     assert [result["objective"] for result in results] == [arm for arm in PAPER for _ in range(3)]
 
 
-@pytest.mark.parametrize("name", ["negatives", "trust-regions", "trust-regions-short", "controls", "compute"])
+@pytest.mark.parametrize("name", ["negatives", "trust-regions", "trust-regions-short", "controls", "compute", "ranks"])
 def test_contrasts_are_declared_over_seeds_that_no_tuning_saw(name):
     study = load_study(name)
     assert study.contrasts and len(study.seeds) >= 5
