@@ -71,6 +71,8 @@ def rows(tree: ast.AST) -> Iterator[tuple[str, list[str], list[object]]]:
             columns = value_of(mark.args[0], {})
             names = [name.strip() for name in columns.split(",")] if isinstance(columns, str) else columns
             listed = value_of(mark.args[1], {}) if len(mark.args) > 1 else None
+            if len(mark.args) == 1:  # expand: the columns are the function's own arguments
+                names, listed = [argument.arg for argument in function.args.args[1:]], columns
             for row in listed if isinstance(listed, list) else []:
                 if isinstance(names, list):
                     yield function.name, [str(name) for name in names], row if len(names) > 1 else [row]
@@ -99,6 +101,40 @@ def answer_target(tree: ast.AST) -> Iterator[Case]:
         if names == ["answer", "target"] and isinstance(row, list) and all(isinstance(part, str) for part in row):
             wrong = any(word in name for word in ("not_", "mismatch", "incorrect", "exact_large"))
             yield Case(str(row[1]), str(row[0]), not wrong)
+
+
+def scored_rows(tree: ast.AST) -> Iterator[Case]:
+    """Rows with the columns prediction, label, expected_score; of normalisations, that are equal: open-instruct."""
+    for _, names, row in rows(tree):
+        if isinstance(row, list) and len(row) == len(names):
+            cells = {name: cell for name, cell in zip(names, row, strict=True) if isinstance(cell, str | float)}
+            if {"prediction", "label"} <= set(cells) and cells.get("expected_score") in (0.0, 1.0):
+                yield Case(str(cells["label"]), str(cells["prediction"]), cells["expected_score"] == 1.0)
+            elif {"input_string", "expected_output"} <= set(cells):
+                yield Case(str(cells["expected_output"]), str(cells["input_string"]), True)
+
+
+def completed_answers(tree: ast.AST) -> Iterator[Case]:
+    """Rows that are dicts of a completion and an answer, in a test whose name says whether it is right: verifiers."""
+    for name, _, (row, *_) in rows(tree):
+        if isinstance(row, dict) and {"completion", "answer"} <= set(row):
+            yield Case(str(row["answer"]), str(row["completion"]), "invalid" not in name)
+
+
+def rewarded_lists(tree: ast.AST) -> Iterator[Case]:
+    """A list of completions, a list of solutions, and statements of their rewards: TRL."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        given: Names = {}
+        for statement in function.body:
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                given[statement.targets[0].id.removesuffix("s")] = value_of(statement.value, {})
+            says = re.fullmatch(r"assert rewards\[(\d)\] == ([01])\.0", ast.unparse(statement))
+            completions, solutions = given.get("completion"), given.get("solution")
+            if says and isinstance(completions, list) and isinstance(solutions, list):
+                content = completions[int(says[1])][0]["content"]
+                yield Case(str(solutions[int(says[1])]), str(content), says[2] == "1")
 
 
 def statements(tree: ast.AST) -> Iterator[Case]:
@@ -136,17 +172,12 @@ def _asserted(statement: ast.Assert | ast.Expr, names: Names) -> Iterator[Case]:
             return
         expected: bool | None = "assertTrue" in text
     else:
-        says = re.search(r"(?:==|is) (True|False|1\.0|0\.0|1|0|'correct'|'incorrect')", text)
+        says = re.search(r"(?:==|is) (?:\(approx\()?(True|False|1\.0|0\.0|1|0|'correct'|'incorrect')", text)
         expected = None if says is None else says[1] in ("True", "1.0", "1", "'correct'")
         if says is None and re.match(r"not \w+\.is_correct", text):
             expected = False
-    pair = (
-        found[0]
-        if found
-        else names.pop("(called)", None)
-        if re.match(r"(reward|output|not output|result)", text)
-        else None
-    )
+    of_name = expected is not None and re.match(r"(reward|output|not output|result)", text)
+    pair = found[0] if found else names.pop("(called)", None) if of_name else None
     if expected is not None and isinstance(pair, tuple):
         yield Case(str(pair[0]), str(pair[1]), expected)
 
@@ -170,7 +201,12 @@ def _pair(call: ast.Call, names: Names) -> tuple[str, str] | None:
         "verify",
     ):
         pair = [*arguments[1::-1]] if name in ("grade_answer", "verify") else arguments[:2]
-    elif name in ("grade_answer_mathd", "grade_answer_sympy", "grade_answer_verl"):
+    elif name.startswith("_make_verify_request"):
+        text = keywords.get("text", arguments[0] if arguments else None)
+        pair = [keywords.get("expected"), text]
+    elif name == "_verify_answer_with_library_async":
+        pair = arguments[:2]
+    elif name in ("score_math_response", "grade_answer_mathd", "grade_answer_sympy", "grade_answer_verl"):
         pair = arguments[1::-1]
     else:
         return None
@@ -195,6 +231,11 @@ SUITES = {
     "tinker-cookbook": (statements, "tinker_cookbook/recipes/math_rl/math_env_test.py"),
     "rllm": (statements, "tests/rewards/test_math_reward.py"),
     "slime": (statements, "tests/test_rm_math*.py"),
+    "trl": (rewarded_lists, "tests/test_rewards.py"),
+    "verifiers": (completed_answers, "tests/test_math_rubric.py"),
+    "open-instruct": (scored_rows, "open_instruct/test_*_utils.py"),
+    "NeMo-Gym": (statements, "resources_servers/*/tests/test_app.py"),
+    "torchtitan": (statements, "torchtitan/experiments/rl/tests/test_dapo_math.py"),
 }
 """By the folder of each: how its cases are written, and where."""
 
@@ -234,7 +275,8 @@ def judged(cases: list[Case], verifier: Verifier) -> tuple[int, list[str]]:
         gold, candidate = bare_gold(case.gold), plain(case.candidate)
         with suppress(ValueError):  # a gold that cannot be read
             if gold and candidate:
-                text = candidate if BOXED.search(candidate) else rf"\boxed{{{candidate}}}"
+                thought, end, value = candidate.rpartition("</think>")
+                text = candidate if BOXED.search(candidate) else rf"{thought}{end}\boxed{{{value}}}"
                 read.append((Gold.read(gold), text, case.expected))
     verdicts = verifier.judge([(gold, text) for gold, text, _ in read])
     return len(read), [

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from paring.verifier.choices import with_binomials
 from paring.verifier.closed_forms import is_near
 from paring.verifier.compounds import Same, same_interval, same_list, same_matrix, same_members, same_tuple
 from paring.verifier.golds import NUMBERS, RELATION, SEPARATOR, Gold, Kind, in_braces, kind_of
 from paring.verifier.latex import compact, split_outside, without_text
 from paring.verifier.leaves import same_based, same_letters, same_name, same_numbers, same_ratio, same_text
-from paring.verifier.naming import Chain, bare, chain, name_of
+from paring.verifier.naming import Chain, bare, chain, is_formula, name_of
 from paring.verifier.units import known_unit
 
 
@@ -54,7 +55,9 @@ def _is_claimed(gold: Gold, claim: Chain, algebra: Algebra) -> bool:
     right = Gold(gold.kind, bare(gold.text))
     is_gold = [compact(right.text) == compact(value) or _is_kind(right, value, algebra) for value in claim.values]
     others = [value for value, same in zip(claim.values, is_gold, strict=True) if not same]
-    return any(is_gold) and all(is_near(right.text, value, claim.is_rounded) for value in others)
+    return any(is_gold) and all(
+        (claim.is_named and is_formula(value)) or is_near(right.text, value, claim.is_rounded) for value in others
+    )
 
 
 def _same_equation(gold: str, answer: str, algebra: Algebra) -> bool:
@@ -101,7 +104,7 @@ def _same_expression(gold: str, answer: str, algebra: Algebra) -> bool:
     """The same value for all values of the letters; a name and a unit may be missing on either side."""
     if not same_name(gold, answer) or len(split_outside(answer, SEPARATOR)) > 1:
         return False
-    (right, unit), (given, other) = _without_unit(bare(gold)), _without_unit(bare(answer))
+    (right, unit), (given, other) = (_without_unit(with_binomials(bare(text))) for text in (gold, answer))
     if unit and other and unit != other:
         return False
     is_equation = len(split_outside(given, _EQUALS)) > 1

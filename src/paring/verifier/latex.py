@@ -15,7 +15,8 @@ _SPELLINGS = {
     **dict.fromkeys(("leq", "leqslant", "leqq"), r"\le "),
     **dict.fromkeys(("geq", "geqslant", "geqq"), r"\ge "),
     **{"neq": r"\ne ", "varnothing": r"\emptyset ", "lt": "<", "gt": ">", "colon": ":", "degree": "°"},
-    **{"pounds": "£", "euro": "€", "yen": "¥", "lg": r"\log_{10} ", "exp": r"\exp ", "textdollar": "$"},
+    **{"pounds": "£", "euro": "€", "yen": "¥", "textdollar": "$"},
+    **{"lg": r"\log_{10} ", "exp": r"\exp ", "bar": r"\overline "},
     **{"varphi": r"\phi ", "varepsilon": r"\epsilon ", "vartheta": r"\theta "},
     **{"langle": "⟨", "rangle": "⟩", "land": ","},
     **dict.fromkeys(("smallsetminus", "backslash", "setminus"), r"\setminus "),
@@ -206,6 +207,8 @@ def _text(command: re.Match[str]) -> str:
     """Words stay marked as words, and so do letters that are units; numbers, and other letters set upright, do not.
     `\\text{18 dollars}` is a number and a word."""
     content = command[1].strip()
+    if content.lower() == "infinity":
+        return r"\infty "
     if content in _FUNCTION_NAMES and not (content in ("min", "sec") and _ends_number(command)):
         return f"\\{content} "
     if number := _NUMBER_FIRST.fullmatch(content):

@@ -10,10 +10,11 @@ from paring.verifier.naming import bare, name_of
 from paring.verifier.numbers import read_number, same_number
 from paring.verifier.phrases import names_another_choice
 
-_CHOICE_WITH_TEXT = re.compile(r"\(?([A-Z]) ?[).:] *(.+)", re.DOTALL)
+_CHOICE_WITH_TEXT = re.compile(r"\(?([A-Z]) ?(?:[).:]|(?= \([^A-J])) *(.+)", re.DOTALL)
 _ANOTHER_CHOICE = re.compile(r"\b[A-J][).:,]|\([A-J]\)|\\lor")
 _CIRCLED = re.compile("[①-⑳]")
 _ABBREVIATION = re.compile(r"(?<=\b[a-z])\.(?=[a-z]\b)")
+_ARTICLE = re.compile(r"^(?:the|an?) (?=\w)")
 _CLOSED = {
     word: set(words.split()) - {word}
     for words in (
@@ -87,9 +88,9 @@ def same_text(gold: str, answer: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    """Words without case, punctuation and the dots of p.m.; ① is (1)."""
+    """Words without case, punctuation, the dots of p.m. and an article before them; ① is (1)."""
     words = normalize("NFKC", _CIRCLED.sub(r"(\g<0>)", without_text(text))).casefold()
-    return " ".join(_PUNCTUATION.sub(" ", _ABBREVIATION.sub("", words)).split())
+    return _ARTICLE.sub("", " ".join(_PUNCTUATION.sub(" ", _ABBREVIATION.sub("", words)).split()))
 
 
 def same_based(gold: str, answer: str) -> bool:

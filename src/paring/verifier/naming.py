@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from paring.verifier.latex import split_outside, without_text
+from paring.verifier.numbers import read_number
 
 EQUALS = re.compile(r"\\(?:approx|equiv|simeq|sim)(?![A-Za-z])|:?=")
 _SPACED_EQUALS = re.compile(rf" ?(?:{EQUALS.pattern}) ?")
@@ -27,6 +28,7 @@ _LABEL = re.compile(
 )
 _FORM_OF_NAME = [
     (re.compile(r"(?<=[A-Za-z}]) ?\[[^\[\]]{1,60}\]|#(?= ?[A-Z])"), ""),
+    (re.compile(r"# ?\\\{[^{}]*\\\}"), "Q"),
     (re.compile(r"\\text\{[^{}]*\}|\[[A-Z]{3,5}\]|\( ?[a-z] ?\\circ ?[a-z] ?\)"), "Q"),
     (re.compile(r"(?<=[A-Za-z]) ?\^ ?\{ ?-1 ?\}(?= ?\()"), ""),
     (re.compile(r" ?_ ?(?:\{[^{}]*\}|[A-Za-z0-9])|'|°|\\limits"), ""),
@@ -44,11 +46,14 @@ _TOKEN = re.compile(r"\\[A-Za-z]+|[A-Za-z]|[^\s()]")
 _NO_NAMES = {
     rf"\{command}" for command in "pi infty le ge ne in frac sqrt binom lor pm mp begin cr cup emptyset ldots".split()
 }
+_NUMBERS = {"e", "i", r"\pi"}
 _SIGNS = set("+-/:*") | {r"\cdot", r"\times"}
 _SEVERAL_ANSWERS = re.compile(r"(?<![0-9]),|,(?![0-9]{3}(?![0-9]))|;|\\lor ")
 LONGEST_NAME = 200
 """Characters of a side of an equation that may be a name."""
 _NUMBER = re.compile("[-+0-9., ]*")
+_WORDS = re.compile(r"\\text\{[^{}]*\}|\\(?!alpha|beta|gamma|delta|theta|lambda|mu|omega|phi|rho|sigma)[A-Za-z]+")
+_FREE_LETTER = re.compile("(?!e(?![A-Za-z]))[A-Za-z]")
 _BINDS = re.compile(r"\\(?:sum|prod|int|lim|max|min)(?![A-Za-z])")
 
 
@@ -75,7 +80,8 @@ def is_quantity(side: str) -> bool:
     if len(side) > LONGEST_NAME or _NUMBER.fullmatch(side):
         return False
     form = _form(side)
-    if len(set(re.findall(r"\\[A-Za-z]+|[A-Za-z]", form))) > 1:
+    letters = set(re.findall(r"\\[A-Za-z]+|[A-Za-z]", form))
+    if len(letters) > 1 and not letters <= _NUMBERS:
         form = _POWER.sub("", form)
     return _signs_between_names(form) is not None
 
@@ -88,6 +94,8 @@ class Chain:
     values: tuple[str, ...]
     is_rounded: bool
     """Whether one of the signs is \\approx: a value may be the rounding of another."""
+    is_named: bool
+    """Whether the first side is a name: what follows may be the formula of it, `A = \\pi r^2 = 36\\pi`."""
 
 
 def chain(text: str) -> Chain | None:
@@ -105,7 +113,13 @@ def chain(text: str) -> Chain | None:
         tuple(map(_plain_name, names)),
         tuple(side for side in sides if side not in names),
         is_rounded=r"\approx" in text or r"\sim" in text,
+        is_named=len(sides) > 2 and _is_name(sides[0]),
     )
+
+
+def is_formula(side: str) -> bool:
+    """Whether a side holds letters whose values it does not tell: `\\pi r^2`. Not `25 m`."""
+    return _FREE_LETTER.search(_WORDS.sub(" ", side)) is not None and read_number(side) is None
 
 
 @lru_cache(maxsize=8)  # of one answer: it is asked for several times

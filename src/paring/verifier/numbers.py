@@ -21,7 +21,7 @@ _UNSIGNED = rf"(?:{_IN_THREES}|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+"
 _DECIMAL = rf"({_UNSIGNED})"
 _SIGNED = rf"([-+]?(?:{_UNSIGNED}))"
 _TEN = r"10\^(?:\{([-+]?[0-9]{1,4})\}|([0-9]))"
-_END = re.compile(r"(?![0-9/^_!])")
+_END = re.compile(r"(?![0-9^_!]|/(?! ?\\text))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,10 @@ def _ratio(above: str, below: str) -> Fraction | None:
     return _decimal(above) / divisor if divisor else None
 
 
-def _mixed(whole: str, above: str, below: str) -> Fraction | None:
+def _mixed(whole: str, plus: str | None, above: str, below: str) -> Fraction | None:
+    """A mixed number, with its plus sign or without; 1 + 5/4 is work left undone."""
     part = _ratio(above, below)
-    return None if part is None else int(whole) + part
+    return None if part is None or (plus and part >= 1) else int(whole) + part
 
 
 def _scientific(factor: str | None, power: str | None, digit: str | None = None) -> Fraction | None:
@@ -133,8 +134,8 @@ _CHINESE_DIGITS = "零一二三四五六七八九"
 _CHINESE_NUMBER = "百|[零一二三四五六七八九十]{1,3}|[0-9]{1,9}"
 # Tried in this order: the longer form first where one begins like another.
 _FORMS: list[tuple[re.Pattern[str], Callable[..., Fraction | None]]] = [
-    (re.compile(r"([0-9]+) ?(?:\+ ?)?\\frac\{([0-9]+)\}\{([0-9]+)\}"), _mixed),
-    (re.compile(r"([0-9]+) ([0-9]+)/([0-9]+)"), _mixed),
+    (re.compile(r"([0-9]+) ?(\+?) ?\\frac\{([0-9]+)\}\{([0-9]+)\}"), _mixed),
+    (re.compile(r"([0-9]+)(?: | ?(\+) ?)([0-9]+)/([0-9]+)"), _mixed),
     (re.compile(rf"\\frac\{{{_SIGNED}\}}\{{{_SIGNED}\}}"), _ratio),
     (re.compile(rf"{_DECIMAL}/{_SIGNED}"), _ratio),
     (re.compile(rf"\({_SIGNED}\)/\({_SIGNED}\)"), _ratio),
@@ -145,5 +146,6 @@ _FORMS: list[tuple[re.Pattern[str], Callable[..., Fraction | None]]] = [
     (re.compile(r"([0-9]*)\.([0-9]{0,9}?)([0-9]{1,6}?)\3{2,}(?:\\ldots ?|\.\.\.)$"), _repeating),
     (re.compile(r"([0-9]*)\.([0-9]*)\\dot\{([0-9])\}([0-9]*)\\dot\{([0-9])\}"), _dotted),
     (re.compile(rf"({_CHINESE_NUMBER})分之({_CHINESE_NUMBER}|[0-9]+\.[0-9]+)"), _chinese_ratio),
+    (re.compile(r"(?:\\text\{ ?)?([0-9]+) ?(?:\\text\{ ?)?(?:out of|in)(?: ?\})? ?([1-9][0-9]*)(?: ?\})?$"), _ratio),
     (re.compile(_DECIMAL), _decimal),
 ]

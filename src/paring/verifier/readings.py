@@ -16,6 +16,7 @@ _WHOLE = frozenset("klmnpqr")
 _INDEX = re.compile(r"\\(?:sum|prod) ?_ ?\{ ?([a-z]) ?=")
 _OPAQUE = re.compile(r"\\(gcd|lcm|det|dim|deg) ?(?:\(([^()]*)\)|([A-Za-z])(?![A-Za-z]))")
 _PRODUCT = re.compile(r"(?<![\\A-Za-z])([A-Za-z]) ?\((?=[^()]{0,60}\1[^()]{0,60}\))")
+_LOG_TO_E = re.compile(r"\\log ?_ ?(?:\{ ?e ?\}|e)")
 _LOG = re.compile(r"\\log(?![A-Za-z])(?! ?_)")
 _DECIMAL = re.compile(r"([0-9]*)\.([0-9]+)")  # exact, where the parser would make floating point of it
 _DEGREES = re.compile(r"([0-9]+|\\frac\{[0-9]+\}\{[0-9]+\}) ?°")
@@ -39,7 +40,7 @@ class Reading:
         for index in set(_INDEX.findall(text)):
             text = re.sub(rf"\\[A-Za-z]+|{index}", lambda token: "i" if len(token[0]) == 1 else token[0], text)
         text = _OPAQUE.sub(_name_of_call, _PRODUCT.sub(r"\1 \\cdot (", text))
-        text = _LOG.sub(lambda _: self.log, text)
+        text = _LOG.sub(lambda _: self.log, _LOG_TO_E.sub(r"\\ln ", text))
         text = _DECIMAL.sub(lambda decimal: rf"\frac{{{decimal[1]}{decimal[2]}}}{{1{'0' * len(decimal[2])}}}", text)
         return _DEGREES.sub(r"(\1 \\cdot \\frac{\\pi}{180})", text)
 

@@ -65,6 +65,9 @@ def read_suffix(text: str) -> Suffix | None:
     stripped = text.strip()
     if not stripped or stripped in _CURRENCIES:
         return Suffix()
+    if stripped[0] == "/":
+        of = read_suffix(stripped[1:])
+        return None if of is None or of.percent or of.is_class else Suffix(unit=of.unit and f"/{of.unit}")
     if modulus := _MODULUS.fullmatch(stripped):
         return Suffix(unit=f"mod {modulus[1] or modulus[2]}")
     written = " ".join(_without_marks(stripped).strip(" .()").split())
