@@ -224,7 +224,7 @@ def test_faults_of_a_recipe_are_told(recipe):
         return refusal(recipe, *overrides).removeprefix(f"{recipe}: ")
 
     assert only("method=stf") == "method = 'stf': unknown; did you mean 'sft'? Choices: rl, sft"
-    assert only("method=3") == "method = 3: unknown; Choices: rl, sft"
+    assert only("method=3") == "method = 3: unknown; choices: rl, sft"
     assert only("batch=0") == "batch = 0: must be at least 1"
     assert only("data.rows.kind=chat").startswith("data.rows.kind = 'chat': unknown; did you mean 'chats'?")
     assert only("data.rows={kind='chats', prompt='x'}").startswith("data.rows.prompt: exists, but not for the kind")

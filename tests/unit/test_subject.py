@@ -50,7 +50,10 @@ def test_a_run_that_has_not_ended_answers_by_its_newest_checkpoint(finished_run,
     shutil.rmtree(folder / "adapter")
     assert untimed(evaluate(folder, limit=LIMIT)) == expected
     shutil.rmtree(folder / "checkpoints")
-    with pytest.raises(ValueError, match="neither an adapter nor a checkpoint yet"):
+    with pytest.raises(ValueError, match=r"neither an adapter nor a checkpoint, though it has ended: put them back"):
+        evaluate(folder)
+    (folder / "result.json").unlink()
+    with pytest.raises(ValueError, match=r"nor a checkpoint yet: .*, or go on with it:  paring train --resume"):
         evaluate(folder)
 
 

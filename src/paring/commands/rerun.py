@@ -19,7 +19,7 @@ def rerun(
 ) -> None:
     """Make a run again from its own recipe. Exit code 1 where --verify finds a difference."""
     if not verify:
-        raise typer.BadParameter(f"rerun compares: add --verify. To train alone:  paring train {run}/run.toml")
+        raise ValueError(f"rerun compares: add --verify. To train alone:  paring train {run}")
     from paring.subjects.rerunning import verified
 
     found = verified(run, out)

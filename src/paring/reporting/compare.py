@@ -8,6 +8,7 @@ from paring.reporting.by_task import accuracy_words_of, last_of, tasks_as_plain,
 from paring.reporting.contests import Measure, own_interval
 from paring.reporting.contrasts import over_problems
 from paring.reporting.runs import RunRecord, finite, mapping, mean, read_run
+from paring.runtime.folder import RunFolder
 from paring.runtime.tables import Table
 from paring.runtime.text import count_words, one_line, p_words, points, points_interval
 from paring.settings.recipes import changes
@@ -102,7 +103,7 @@ def compare(first: Path | str, second: Path | str) -> Compared:
 
 def _finished(folder: Path) -> RunRecord:
     run = read_run(folder)
-    if run.result is None:
+    if RunFolder(folder).read_result() is None or run.result is None:
         raise ValueError(f"{folder} has no result yet: go on with it by  paring train --resume {folder}")
     return run
 

@@ -123,7 +123,7 @@ def check_plain(path: Path, is_plain: Callable[[int], bool] = stat.S_ISREG) -> N
     and a pipe or a device might never end."""
     try:
         mode = path.lstat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error

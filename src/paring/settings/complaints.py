@@ -193,10 +193,10 @@ def _unknown_choice(key: str, context: "Mapping[str, object]") -> str:
     tag, selector = str(context["tag"]), str(context["discriminator"]).strip("'")
     choices = [choice.strip("'") for choice in str(context["expected_tags"]).split(", ")]
     near = get_close_matches(tag.lower(), choices, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = f"did you mean {near[0]!r}? Choices" if near else "choices"
     if selector == "kind" and (instead := NOT_OFFERED.get(tag.lower())):
-        hint = f"{instead}. "
-    return f"{key}.{selector} = {tag!r}: unknown; {hint}Choices: {', '.join(choices)}"
+        hint = f"{instead}. Choices"
+    return f"{key}.{selector} = {tag!r}: unknown; {hint}: {', '.join(choices)}"
 
 
 def _bound(message: str) -> str:

@@ -26,10 +26,12 @@ def recipe_text(name_or_path: str | Path) -> str:
     """A recipe as it is written, by its name or path, or by the folder of its run. Raises RecipeError."""
     is_shipped = str(name_or_path) in recipe_names()
     path = FOLDER / f"{name_or_path}.toml" if is_shipped else Path(name_or_path).expanduser()
-    if path.is_dir():
+    is_folder = path.is_dir()
+    if is_folder:
         path = path / RECORD
     if not path.is_file():
-        raise RecipeError(str(name_or_path), [f"no such recipe or file; recipes: {', '.join(recipe_names())}"])
+        what = f"a folder that holds no run ({RECORD})" if is_folder else "no such recipe or file"
+        raise RecipeError(str(name_or_path), [f"{what}; recipes: {', '.join(recipe_names())}"])
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise RecipeError(str(path), [f"more than {LARGEST_FILE:,} bytes: this is no recipe"])
@@ -47,14 +49,19 @@ def read_recipe(name_or_path: str | Path) -> "dict[str, Json]":
         raise
     except ValueError as error:
         raise RecipeError(str(name_or_path), [f"not readable as TOML: {error}"]) from None
-    path = Path(name_or_path).expanduser()
-    if path.name == RECORD or (path / RECORD).is_file():
+    if is_record(name_or_path):
         for old, new in RENAMED.items():
             section, _, key = old.partition(".")
             held = data.get(section)
             if isinstance(held, dict) and key in held:
                 held[new.partition(".")[2]] = held.pop(key)
     return data
+
+
+def is_record(name_or_path: str | Path) -> bool:
+    """Whether the recipe is that of a run, or the run's folder."""
+    path = Path(name_or_path).expanduser()
+    return path.name == RECORD or (path / RECORD).is_file()
 
 
 def toml_values(text: str) -> "dict[str, Json]":

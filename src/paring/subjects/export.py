@@ -80,8 +80,7 @@ def exported(
 ) -> Export:
     """The same, with what there is to say of it."""
     source, target = Path(subject).expanduser(), Path(to).expanduser()
-    if not any((source / name).is_file() for name in ("run.toml", CONFIG)):
-        raise ValueError(f"{source} holds no adapter: give the folder of a run or of a PEFT adapter")
+    check_source(source)
     if dtype is not None and not merged:
         raise ValueError(f"dtype = {dtype}: an adapter is always fp32; choose the type of a merged model (--merged)")
     check_empty(target)
@@ -125,6 +124,12 @@ def exported(
     except OSError as error:
         raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder") from error
     return written
+
+
+def check_source(source: Path) -> None:
+    """Raises ValueError unless it is the folder of a run or of a PEFT adapter."""
+    if not any((source / name).is_file() for name in ("run.toml", CONFIG)):
+        raise ValueError(f"{source} holds no adapter: give the folder of a run or of a PEFT adapter")
 
 
 def engine_note(adapter: Path) -> str | None:

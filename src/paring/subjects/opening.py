@@ -63,12 +63,19 @@ def _open_run(folder: RunFolder, model: Model, chosen: str | None) -> Subject:
     return Subject(Policy(base, tokenizer, adapters), base_name(run.model.path), with_task)
 
 
+def _nothing_to_open(folder: RunFolder) -> str:
+    none = f"{folder.path} has neither an adapter nor a checkpoint"
+    if folder.result.is_file():
+        return f"{none}, though it has ended: put them back, or make it again:  paring train {folder.path} --out NEW"
+    return f"{none} yet: let it train for a while, or go on with it:  paring train --resume {folder.path}"
+
+
 def _checkpoint(folder: RunFolder, chosen: str | None) -> Checkpoint:
     """Raises ValueError where there is none."""
     if chosen is None:
         newest, _ = load_newest(folder.checkpoints)
         if newest is None:
-            raise ValueError(f"{folder.path} has neither an adapter nor a checkpoint yet: let it train for a while")
+            raise ValueError(_nothing_to_open(folder))
         return newest
     if chosen != "best":
         if not chosen.isascii() or not chosen.isdecimal():

@@ -13,7 +13,7 @@ from paring.adapters.peft_format import CONFIG
 from paring.policy.bases import reference, shipped_name
 from paring.runtime.text import one_line
 from paring.subjects.card import HUB_NAME, CardFacts, write_card
-from paring.subjects.export import Export, exported
+from paring.subjects.export import Export, check_source, exported
 from paring.subjects.opening import base_of
 
 
@@ -67,6 +67,7 @@ def push(
     for setting, name in (("--to", to), ("--base", base)):
         if name is not None:
             _check_name(setting, name)
+    check_source(Path(run).expanduser())
     model = base_of(str(run))
     with TemporaryDirectory() as place:
         folder = Path(place) / to.rpartition("/")[2]

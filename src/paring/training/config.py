@@ -21,7 +21,7 @@ from paring.rollout.engine import Rollout
 from paring.runtime.checkpoint import Save
 from paring.settings.complaints import RecipeError, complaints, valid_keys
 from paring.settings.declare import Count, CountOrZero, NotNegative, settings
-from paring.settings.recipes import changes, override, read_recipe
+from paring.settings.recipes import changes, is_record, override, read_recipe
 from paring.tasks.examples import Examples
 from paring.tasks.mixture import Mixture, OneTask
 from paring.tracking.trackers import TrackerName
@@ -132,7 +132,13 @@ def load_run(name_or_path: str | Path, **overrides: Json) -> AnyRun:
     for key, value in given.items():
         override(data, key, value)
     _drop_what_no_longer_applies(data, recipe, given)
-    return validate(data, source=str(name_or_path))
+    try:
+        return validate(data, source=str(name_or_path))
+    except RecipeError as error:
+        if given or not is_record(name_or_path):
+            raise
+        own = "the record of a run: leave it as it was, and open the run with the version in its starts.jsonl"
+        raise RecipeError(error.source, [*error.faults, own]) from None
 
 
 def _drop_what_no_longer_applies(data: Plain, recipe: Plain, given: Plain) -> None:
@@ -156,8 +162,8 @@ def validate(data: Plain, *, source: str) -> AnyRun:
     method = data.get("method", "rl")
     if not isinstance(method, str) or method not in METHODS:
         near = get_close_matches(str(method).lower(), METHODS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise RecipeError(source, [f"method = {method!r}: unknown; {hint}Choices: {', '.join(METHODS)}"])
+        hint = f"did you mean {near[0]!r}? Choices" if near else "choices"
+        raise RecipeError(source, [f"method = {method!r}: unknown; {hint}: {', '.join(METHODS)}"])
     kind = METHODS[method]
     _join_tasks(data, source)
     _name_own_task(data)

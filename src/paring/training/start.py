@@ -50,6 +50,11 @@ def base_of(name: str) -> Model:
     if (folder / "run.toml").is_file():
         return load_run(RunFolder(folder).existing_recipe()).model
     if not (folder / CONFIG).is_file():
+        if folder.is_dir() and not (folder / "config.json").is_file():
+            raise ValueError(
+                f"{name} holds no run (run.toml), no PEFT adapter ({CONFIG}) and no model (config.json): name a folder "
+                "that does"
+            )
         return Model(path=name)
     base = read_peft_folder(folder).base_model
     if base is None:
