@@ -80,7 +80,15 @@ def test_a_whole_model_needs_no_base(of_a_local_base):
 
 @pytest.mark.parametrize(
     ("status", "remedy"),
-    [(401, "log in with  hf auth login"), (403, "the right to write to me"), (None, "HF_HUB_OFFLINE")],
+    [
+        (401, "(401 Unauthorized: secret details\\x1b[2J)"),
+        (401, "log in with  hf auth login"),
+        (403, "is there a me, and has the token the right"),
+        (404, "is there a me, and has the token the right"),
+        (429, "): it takes no more requests for a while: push again later"),
+        (503, "it fails itself: push again later"),
+        (None, "HF_HUB_OFFLINE"),
+    ],
 )
 def test_a_hub_that_refuses_is_one_message_with_the_remedy(finished_run, status, remedy):
     with pytest.raises(ValueError, match="the hub did not take me/sums") as caught:

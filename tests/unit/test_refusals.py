@@ -68,6 +68,18 @@ def test_a_damaged_result_is_named(place, finished_run, refused):
     assert "run/result.json: damaged" in refused("compare", "run", "run")
 
 
+def test_a_run_in_the_place_of_its_adapter_is_answered_with_the_adapter(finished_run, refused):
+    said = refused("train", "quickstart", f"adapter.start={finished_run}", "--dry-run")
+    assert f"adapter.start = '{finished_run}' is a run: name its adapter, {finished_run}/adapter" in said
+
+
+def test_flags_are_named_as_they_are_written(finished_run, refused):
+    assert "--dtype bfloat16: an adapter is always fp32" in refused(
+        "export", finished_run, "--to", "x", "--dtype", "bfloat16"
+    )
+    assert "--step 99: " in refused("samples", finished_run, "--step", "99")
+
+
 def test_a_folder_without_a_model_is_named(place, refused):
     said = refused("train", "quickstart", "model.path=other", "--dry-run")
-    assert "model.path = 'other': this folder holds no model: there is no config.json in it" in said
+    assert "model.path = 'other': there is no config.json in this folder (a model is a config.json, " in said

@@ -203,7 +203,7 @@ def _source(path: str) -> tuple[str, Mapping[str, str | bool]]:
         raise ValueError(f"model.path = {path!r}: a file, and no .gguf: give a .gguf file, or the folder of a model")
     if local.is_dir():
         if not (local / "config.json").is_file():
-            raise ValueError(f"model.path = {path!r}: this folder holds no model: there is no config.json in it")
+            raise ValueError(f"model.path = {path!r}: there is no config.json in this folder ({NEEDED})")
         return str(local), {"local_files_only": True}
     below_a_folder = "/" in path and local.parent.is_dir()  # a slip in a local path, and no name on the hub
     is_local = local.is_absolute() or path.startswith((".", "~")) or "\\" in path

@@ -10,6 +10,7 @@ from paring.runtime.folder import RunFolder
 from paring.runtime.journal import read_rows
 from paring.runtime.text import visible
 from paring.settings.complaints import reason_of
+from paring.settings.options import OptionError
 
 LONGEST_TEXT = 2000
 
@@ -50,7 +51,8 @@ def choose(run: Path, *, step: int | None, worst: bool, limit: int) -> list[dict
     chosen_step = rows[-1]["step"] if step is None else step
     chosen = [row for row in rows if row["step"] == chosen_step]
     if not chosen:
-        raise ValueError(f"step {chosen_step}: {path} holds the steps {rows[0]['step']} to {rows[-1]['step']}")
+        held = f"{path} holds the steps {rows[0]['step']} to {rows[-1]['step']}"
+        raise OptionError(lambda option: f"{option.given('step', chosen_step)}: {held}")
     for row in chosen:
         _check(row, path)
     if worst:

@@ -13,6 +13,7 @@ from paring.rollout.served.launching import VLLM_RANKS
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import check_empty
 from paring.runtime.text import count_words
+from paring.settings.options import OptionError
 from paring.subjects.card import CardFacts, write_card
 from paring.subjects.merging import checkpoint_dtype, write_merged
 from paring.subjects.opening import base_of, open_subject
@@ -82,7 +83,8 @@ def exported(
     source, target = Path(subject).expanduser(), Path(to).expanduser()
     check_source(source)
     if dtype is not None and not merged:
-        raise ValueError(f"dtype = {dtype}: an adapter is always fp32; choose the type of a merged model (--merged)")
+        whole = "an adapter is always fp32; a whole model may be of this type"
+        raise OptionError(lambda option: f"{option.given('dtype', dtype)}: {whole} ({option('merged')})")
     check_empty(target)
     model = base_of(str(subject))
     stored = dtype or (checkpoint_dtype(model) if merged else "float32")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -117,14 +118,19 @@ def _upload(hub: HubClient, to: str, folder: Path, *, private: bool) -> None:
         hub.create_repo(to, private=private or None, exist_ok=True)
         hub.upload_folder(repo_id=to, folder_path=folder, commit_message="Pushed by paring")
     except Exception as error:  # whatever the hub's client raises: of its own, of the connection, of the token
-        said = f"{type(error).__name__}: {one_line(str(error), 300)}"
         code = getattr(getattr(error, "response", None), "status_code", None)
-        raise ValueError(f"the hub did not take {to} ({said}): {_remedy(code, to)}") from error
+        status = next((f"{one.value} {one.phrase}" for one in HTTPStatus if one == code), type(error).__name__)
+        said = getattr(error, "server_message", None) or str(error)
+        raise ValueError(f"the hub did not take {to} ({status}: {one_line(said, 300)}): {_remedy(code, to)}") from error
 
 
 def _remedy(code: object, to: str) -> str:
     if code == 401:
         return "log in with  hf auth login  or set HF_TOKEN"
     if code in (403, 404):
-        return f"the token must have the right to write to {to.partition('/')[0]}"
+        return f"is there a {to.partition('/')[0]}, and has the token the right to write to it?"
+    if code == 429:
+        return "it takes no more requests for a while: push again later"
+    if isinstance(code, int) and code >= 500:
+        return "it fails itself: push again later"
     return "is the network there, and HF_HUB_OFFLINE not set? Try --dry-run to see what would be pushed"

@@ -11,6 +11,7 @@ from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine, check_decodes
 from paring.runtime.text import count_words, visible
 from paring.subjects.opening import base_of, open_subject
+from paring.tasks.own_calls import CallFailed
 from paring.training.config import Run
 from paring.types import Completion, Key, Message, Problem
 
@@ -69,7 +70,7 @@ def open_talkers(name: str, compare: str | None) -> list[Talker]:
 def _system(run: Run) -> tuple[Message, ...]:
     try:
         messages = run.task.problems("train")[0].messages
-    except (FileNotFoundError, ModuleNotFoundError, IndexError):
+    except (FileNotFoundError, ModuleNotFoundError, IndexError, CallFailed):
         return ()  # the data of the run are not here
     return tuple(message for message in messages if message["role"] == "system")
 

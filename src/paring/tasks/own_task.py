@@ -50,12 +50,14 @@ class OwnTask(JudgedTask):
 
     def problems(self, split: Split) -> Sequence[Problem]:
         """Raises ValueError where the file or the class cannot be used."""
-        with guarded(f"task.path = {self.path!r}: problems()"):
-            own = _load(self.path)
-            problems = own.problems(split)
-            if not isinstance(own, OwnEnvironment):
-                return problems
-            return [replace(one, environment=Environment(partial(self._reply, one), self.answers)) for one in problems]
+        what, own = f"task.path = {self.path!r}: problems({split!r})", _load(self.path)
+        problems = called(what, own.problems, split, seconds=0)
+        if not isinstance(problems, Sequence) or not all(isinstance(one, Problem) for one in problems[:1]):
+            given = f"of {type(problems[0]).__name__}" if isinstance(problems, list) else type(problems).__name__
+            raise ValueError(f"{what} must give a list of paring.Problem, not {given}")
+        if not isinstance(own, OwnEnvironment):
+            return problems
+        return [replace(one, environment=Environment(partial(self._reply, one), self.answers)) for one in problems]
 
     def score(self, problem: Problem, text: str) -> Score:
         """Raises ValueError where the class gives no Score with a finite reward, fails, or takes too long."""
@@ -100,7 +102,11 @@ def _load(path: str) -> UnnamedTask | OwnEnvironment:
             f"task.path = {path!r}: {own.__name__} needs problems(split) and score(problem, text), or for "
             "conversations reply(problem, turns)"
         )
-    try:
-        return own()
-    except TypeError as error:
-        raise ValueError(f"task.path = {path!r}: {own.__name__}() must work without arguments ({error})") from error
+    what = f"task.path = {path!r}: {own.__name__}()"
+    with guarded(what):
+        try:
+            return own()
+        except TypeError as error:
+            raise ValueError(f"{what} must work without arguments ({error})") from error
+        except Exception as error:  # whatever it raises
+            raise ValueError(f"{what} raised {type(error).__name__}: {error}") from error

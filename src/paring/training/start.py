@@ -31,6 +31,8 @@ def attach_adapters(base: PreTrainedModel, run: AnyRun) -> tuple[dict[str, LowRa
         _check_rank(base, adapter)
         return attach(base, adapter, seed=run.seed), []
     folder = Path(adapter.start).expanduser()
+    if (folder / "run.toml").is_file():
+        raise ValueError(f"adapter.start = {adapter.start!r} is a run: name its adapter, {folder / 'adapter'}")
     stored = read_published(base, folder)
     if stored.magnitudes:
         raise ValueError(

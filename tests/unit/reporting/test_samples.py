@@ -54,7 +54,7 @@ def test_a_line_torn_by_a_kill_is_left_out(run):
 
 
 def test_steps_and_folders_that_are_not_there(run, tmp_path):
-    with pytest.raises(ValueError, match=r"step 7: .*samples\.jsonl holds the steps 1 to 2"):
+    with pytest.raises(ValueError, match=r"step = 7: .*samples\.jsonl holds the steps 1 to 2"):
         choose(run, step=7, worst=False, limit=9)
     with pytest.raises(ValueError, match=r"holds no samples\.jsonl: give the folder of a run"):
         choose(tmp_path / "absent", step=None, worst=False, limit=9)

@@ -35,6 +35,22 @@ class Asking(Shout):
     def __init__(self, what):
         self.what = what
 
+class Unready(Shout):
+    def __init__(self):
+        raise KeyError("key")
+
+class Lost(Shout):
+    def problems(self, split):
+        raise KeyError("rows")
+
+class Nothing(Shout):
+    def problems(self, split):
+        return None
+
+class Plain(Shout):
+    def problems(self, split):
+        return [{"prompt": "1+1="}]
+
 class Empty:
     pass
 
@@ -68,6 +84,10 @@ def test_its_problems_and_scores_are_those_of_the_class(file):
         ("{folder}/my.py:not_a_class", "has no class not_a_class"),
         ("{folder}/my.py:Empty", r"Empty needs problems\(split\) and score\(problem, text\)"),
         ("{folder}/my.py:Asking", r"Asking\(\) must work without arguments \(.*what"),
+        ("{folder}/my.py:Unready", r"Unready\(\) raised KeyError: 'key'"),
+        ("{folder}/my.py:Lost", r"problems\('train'\) raised KeyError: 'rows' \(.*my.py, line \d+, in problems\)"),
+        ("{folder}/my.py:Nothing", r"problems\('train'\) must give a list of paring.Problem, not NoneType"),
+        ("{folder}/my.py:Plain", r"must give a list of paring.Problem, not of dict"),
         ("{folder}/broken.py:Shout", "broken.py cannot be run: SyntaxError"),
         ("{folder}/failing.py:Shout", "failing.py cannot be run: ZeroDivisionError: division by zero"),
     ],
