@@ -12,8 +12,9 @@ from pathlib import Path
 
 from paring.reporting.contests import contests_of
 from paring.reporting.contrasts import contrasts_of, effects_of, one_family
+from paring.reporting.declared import tests_of
 from paring.reporting.findings import Findings
-from paring.reporting.gathering import Arm, Gathered, Tuned
+from paring.reporting.gathering import Arm, Declared, Gathered, Tuned
 from paring.reporting.passages import as_markdown
 from paring.reporting.runs import RunRecord
 from paring.reporting.sections import sections_of
@@ -46,8 +47,11 @@ def remade(summary: dict) -> Findings:
         for standing in block["arms"]
     )
     title, question = summary["title"], summary["question"]
-    gathered = Gathered(title, question, arms, tuple(tuning), tuple(summary["missing"]))
+    declared = tuple(map(declared_of, summary["declared"]))
+    gathered = Gathered(title, question, arms, tuple(tuning), tuple(summary["missing"]), declared)
     contests = contests_of(gathered)
+    if declared:
+        return Findings(gathered, contests, [], [], tests_of(declared, contests))
     contrasts, effects = one_family(contrasts_of(contests), effects_of(gathered, contests))
     return Findings(gathered, contests, contrasts, effects)
 
@@ -79,6 +83,13 @@ def runs_of(summary: dict, block: dict, standing: dict, by_place: dict) -> tuple
         )
         for seed, value in standing["by_seed"].items()
     )
+
+
+def declared_of(test: dict) -> Declared:
+    """A contrast as it was tested at one setting; summaries without a word on it hold no interaction."""
+    at = tuple(test["setting"].split(", ")) if test["setting"] else ()
+    sides = tuple(test["more"]), tuple(test["less"])
+    return Declared(test["contrast"], *sides, at, test.get("interaction", False), test["margin"])
 
 
 def words(setting: dict) -> str:

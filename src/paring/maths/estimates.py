@@ -6,6 +6,9 @@ from math import atan, comb, cos, erfc, pi, sin, sqrt, tan
 
 import numpy as np
 
+LEAST_P = 1e-15
+"""Of Student's t: what rounding leaves of one minus its distribution is not smaller."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -140,8 +143,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def t_beyond(t: float, degrees: int) -> float:
     """P(|T| >= |t|) of Student's t: for whole degrees of freedom one minus a finite sum (Abramowitz and Stegun, 26.7.3
-    and 26.7.4), so that what lies below about 1e-15 becomes 0."""
-    return max(0.0, 1.0 - _t_within(atan(abs(t) / sqrt(degrees)), degrees))
+    and 26.7.4), so that what lies below 1e-15 is not known and becomes that."""
+    return max(LEAST_P, 1.0 - _t_within(atan(abs(t) / sqrt(degrees)), degrees))
 
 
 def t_quantile(confidence: float, degrees: int) -> float:

@@ -48,7 +48,6 @@ class Measure:
         return f"{self.change(difference.mean)} {self.changes(difference.interval)}"
 
     def changes(self, interval: Interval) -> str:
-        """The interval of a change; that of accuracies is cut to what is possible."""
         low, high = interval
         return points_interval(low, high) if self.accuracy else f"[{low + 0.0:+.4f}, {high + 0.0:+.4f}]"
 

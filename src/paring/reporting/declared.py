@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from paring.maths.estimates import Difference, holm
-from paring.maths.seeds import Weighed, weighed
+from paring.maths.seeds import Weighed, possible, weighed
 from paring.reporting.contests import Contest, Measure
 from paring.reporting.contrasts import LEVEL
 from paring.reporting.gathering import Declared
@@ -29,7 +29,9 @@ class DeclaredTest:
 
     @property
     def difference(self) -> Difference:
-        return self.weighed.difference
+        """That of accuracies is cut to what is possible; an interaction is the difference of two differences."""
+        found = self.weighed.difference
+        return possible(found, most=2.0 if self.declared.interaction else 1.0) if self.measure.accuracy else found
 
     @property
     def label(self) -> str:
@@ -64,7 +66,8 @@ def tests_of(declared: Sequence[Declared], contests: Sequence[Contest]) -> list[
             halves = (1 if one.interaction else 1 / len(one.more)), (1 if one.interaction else 1 / len(one.less))
             arms = [(halves[0], values[arm]) for arm in one.more] + [(-halves[1], values[arm]) for arm in one.less]
             problems = contest.standings[0].problems if contest.measure.accuracy else None
-            tests.append(DeclaredTest(one, contest.measure, contest.setting, weighed(arms, problems)))
+            if (found := weighed(arms, problems)) is not None:
+                tests.append(DeclaredTest(one, contest.measure, contest.setting, found))
     equivalences = [
         None if test.declared.margin is None else test.weighed.equivalence(test.declared.margin) for test in tests
     ]
@@ -82,7 +85,7 @@ def declared_passage(tests: Sequence[DeclaredTest], declared: int) -> Passage:
     if not declared:
         return Passage()
     count = sum(1 + (test.equivalent is not None) for test in tests)
-    tested = count_words(count, "test")
+    tested = count_words(count, "test") if count > 1 else "only test"
     note = f"The study declares its contrasts; they are its {tested} (Welch's, over seeds not paired; Holm)."
     none = "None of them can be tested yet: each of its arms needs two finished seeds."
     return Passage("Declared contrasts", [note, *[test.words for test in tests]] if tests else [none])

@@ -103,6 +103,7 @@ def _declared(test: DeclaredTest) -> dict[str, object]:
         "setting": test.setting,
         "more": one.more,
         "less": one.less,
+        "interaction": one.interaction,
         **_difference(test.difference, test.adjusted),
         "degrees": test.weighed.degrees,
         "margin": one.margin,

@@ -44,8 +44,8 @@ def points(change: float) -> str:
 
 
 def points_interval(low: float, high: float) -> str:
-    """[-0.5, +2.9]: the interval of a difference of two shares, cut to what is possible."""
-    return f"[{points(max(-1.0, low))}, {points(min(1.0, high))}]"
+    """[-0.5, +2.9]: the interval of a difference of two shares."""
+    return f"[{points(low)}, {points(high)}]"
 
 
 def p_words(p: float) -> str:

@@ -93,6 +93,7 @@ def test_t_of_one_and_two_degrees_in_closed_form():
     assert t_beyond(1.0, 1) == pytest.approx(0.5)
     assert t_beyond(2.0, 2) == pytest.approx(1 - 2 / 6**0.5)
     assert t_beyond(0.0, 7) == 1.0
+    assert 0 < t_beyond(1e9, 30) <= 1e-15
 
 
 @pytest.mark.parametrize("degrees", [3, 6, 41, 100])

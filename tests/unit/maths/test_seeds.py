@@ -92,9 +92,10 @@ def test_equivalence_is_the_larger_of_two_one_sided_tests():
 
 
 def test_a_contrast_of_equal_seeds_has_the_test_set_s_resolution():
+    """And no p, of a difference or of an equivalence, below that of the orders there are: C(4, 2) = 6 of two seeds."""
     found = weighed([(1, [1.0, 1.0]), (-1, [0.5, 0.5])], 100)
-    assert found.error == pytest.approx(0.01) and found.difference.p > 0
-    with pytest.raises(ValueError, match="without any spread"):
-        weighed([(1, [1.0, 1.0]), (-1, [0.5, 0.5])], None)
+    assert found.error == pytest.approx(0.01) and found.difference.p == pytest.approx(2 / 6)
+    assert weighed([(1, [1.0, 1.0]), (-1, [1.0, 1.0])], 500).equivalence(0.05) == pytest.approx(1 / 6)
+    assert weighed([(1, [1.0, 1.0]), (-1, [0.5, 0.5])], None) is None
     with pytest.raises(ValueError, match="two seeds or more"):
         weighed([(1, [1.0]), (-1, [0.5, 0.5])], 100)

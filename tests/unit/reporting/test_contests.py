@@ -20,14 +20,14 @@ def test_the_mean_over_seeds_with_students_interval(make_study, tmp_path):
     assert (contest.measure.value(0.75), contest.measure.interval((0.1, 0.25))) == ("75.0 %", "[10.0, 25.0]")
 
 
-def test_changes_have_a_sign_and_possible_ends():
+def test_changes_have_a_sign():
     share, loss = Measure("accuracy", True), Measure("loss", False)
     assert (share.change(0.125), share.change(-0.0), loss.change(-0.5)) == (
         "+12.5 points",
         "+0.0 points",
         "-0.5000 nats a token",
     )
-    assert (share.changes((-1.7, 1.2)), loss.changes((-1.7, -0.0))) == ("[-100.0, +100.0]", "[-1.7000, +0.0000]")
+    assert (share.changes((-0.7, 1.0)), loss.changes((-1.7, -0.0))) == ("[-70.0, +100.0]", "[-1.7000, +0.0000]")
 
 
 def test_an_accuracy_stays_below_1_and_above_0(make_study, tmp_path):

@@ -47,6 +47,30 @@ def test_an_interaction_sums_its_halves(declare):
     assert found.difference.mean == pytest.approx(by_hand)
 
 
+@pytest.mark.parametrize(("interaction", "high"), [(True, 2.0), (False, 1.0)])
+def test_an_interaction_may_be_of_200_points(make_study, tmp_path, interaction, high):
+    """(a - b) - (c - d) with a and d at 100 % in one of two seeds: the interval reaches as far as each can be."""
+    rights = {"a": [40, 36], "b": [0, 4], "c": [0, 3], "d": [40, 37]}
+    folder = make_study(tmp_path / "study", rights)
+    one = {"more": ["a", "d"], "less": ["b", "c"], "interaction": interaction}
+    record = json.loads((folder / "study.json").read_text()) | {"contrasts": {"both": one}}
+    (folder / "study.json").write_text(json.dumps(record))
+    (found,) = find([folder]).declared
+    assert found.weighed.difference.high > high - 0.05 and found.difference.high <= high
+    assert found.difference.mean == pytest.approx((38 - 2 - 1.5 + 38.5) / 40 * high / 2)
+    assert f"[{100 * found.difference.low:+.1f}, {100 * found.difference.high:+.1f}]" in found.words
+
+
+def test_losses_without_spread_are_no_test(make_run, make_study, tmp_path):
+    folder = make_study(tmp_path / "study", {"a": [30, 30], "b": [20, 20]})
+    for result in folder.rglob("result.json"):
+        result.write_text(json.dumps({"after": {"examples": 7, "loss": 0.5}}))
+        (result.parent / "items.jsonl").unlink()
+    record = json.loads((folder / "study.json").read_text()) | {"contrasts": {"x": {"more": ["a"], "less": ["b"]}}}
+    (folder / "study.json").write_text(json.dumps(record))
+    assert find([folder]).declared == []
+
+
 def test_equivalence_is_in_the_family_and_said(declare, tmp_path):
     folder = declare(
         close={"more": ["rgra"], "less": ["grpo"], "margin": 15, "at": {"rollout.updates": 1}},
