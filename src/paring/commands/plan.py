@@ -15,6 +15,7 @@ def plan(
     kind: Annotated[str | None, typer.Option(help="full, lora, l1ra or l1ra-reference; by default the run's.")] = None,
     find: Annotated[str | None, typer.Option(help="batch or rank: also the largest that fits.")] = None,
     prompt: Annotated[int | None, typer.Option(min=1, help="Tokens of a prompt; by default 128.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that train together, as torchrun starts them.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Estimate a run's peak memory by part, say whether it fits, and what to change."""
@@ -27,5 +28,6 @@ def plan(
     chosen_kind: Kind | None = one_of("--kind", kind, KINDS)
     sought: Sought | None = one_of("--find", find, SOUGHT)
     run = load_run(recipe, **parsed(overrides))
-    planned = plan_run(run, memory_gb=memory, kind=chosen_kind, find=sought, prompt=prompt)
+    how = {"memory_gb": memory, "kind": chosen_kind, "find": sought, "prompt": prompt, "processes": processes}
+    planned = plan_run(run, **how)
     print(json.dumps(planned.as_plain()) if as_json else "\n".join(lines(planned)))

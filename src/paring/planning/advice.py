@@ -64,6 +64,8 @@ def _candidates(run: AnyRun, most_activations: int, *, bounded: bool) -> Iterato
     if run.model.quantisation == "none":
         yield "model.quantisation", "4bit", "coarser weights; needs bitsandbytes"
         yield "model.quantisation", "8bit", "coarser weights; needs bitsandbytes"
+    if run.parallel.shard == "none":
+        yield "parallel.shard", "layers", "every pass gathers the base from the other processes"
     if run.adapter.rank > 1:
         yield "adapter.rank", run.adapter.rank // 2, "a smaller adapter"
     if isinstance(run, Run):

@@ -8,7 +8,7 @@ from paring.planning.job import Job
 from paring.planning.shapes import Shapes
 
 PART_NAMES = ("process", "weights", "rollout copy", "adapters", "gradients", "optimiser", "recording")
-PART_NAMES += ("activations", "logits", "rollout cache", "teacher")
+PART_NAMES += ("activations", "logits", "rollout cache", "teacher", "gathered")
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,16 @@ def estimate(shapes: Shapes, job: Job, machine: Machine) -> Estimate:
     passes = {
         "rollout": {**rollout, "logits": parts.rollout_working(shapes, job)},
         "teacher's pass": {"teacher": taught, "activations": parts.layouts(job) + asked},
-        "loss": {**told, **kept, "logits": parts.logits(shapes, job)},
-        "backward": {**told, "activations": kept["activations"] + parts.backward_working(shapes, job)},
+        "loss": {**told, **kept, "logits": parts.logits(shapes, job), "gathered": parts.gathered_ends(shapes, job)},
+        "backward": {
+            **told,
+            "activations": kept["activations"] + parts.backward_working(shapes, job),
+            "gathered": parts.gathered_layer(shapes, job),
+        },
         "optimiser step": {"optimiser": held["optimiser"] + roots},
     }
+    if job.processes > 1:  # all gradients of the processes are added up in one piece
+        passes |= {"sum of gradients": {"gradients": held["gradients"] + parts.FP32 * parts.trained(shapes, job)}}
     if not machine.reuses:
         passes |= {name: rollout | passes[name] for name in ("teacher's pass", "loss", "backward")}
     alive = {name: held | own for name, own in passes.items()}

@@ -20,21 +20,24 @@ USABLE = 0.85
 
 @dataclass(frozen=True)
 class Machine:
-    """Bytes of memory, bytes that the process takes for itself, and whether memory that one phase frees is there for
-    the next."""
+    """Bytes of memory, bytes that a process takes for itself, and whether memory that one phase frees is there for the
+    next. `processes`: how many share the memory."""
 
     name: str
     memory: int
     process: int
     reuses: bool
+    processes: int = 1
 
     @property
     def usable(self) -> int:
-        return int(self.memory * USABLE)
+        """What one process may fill."""
+        return int(self.memory * USABLE / self.processes)
 
 
-def machine_of(run: AnyRun, memory_gb: float | None) -> Machine:
-    """This machine, or one of so many 10^9 bytes. Raises ValueError where there is no GPU to ask."""
+def machine_of(run: AnyRun, memory_gb: float | None, processes: int = 1) -> Machine:
+    """This machine, or one of so many 10^9 bytes. Processes share its memory; a GPU is of one process alone. Raises
+    ValueError where there is no GPU to ask."""
     on_gpu = is_on_gpu(run)
     if memory_gb is None and on_gpu and not torch.cuda.is_available():
         raise ValueError('model.device = "cuda": torch sees no GPU here; say how much memory it has: --memory 24')
@@ -43,7 +46,8 @@ def machine_of(run: AnyRun, memory_gb: float | None) -> Machine:
     else:
         memory = torch.cuda.get_device_properties(0).total_memory if on_gpu else main_memory()
     name, process = ("GPU", CUDA_CONTEXT) if on_gpu else ("CPU", PROCESS)
-    return Machine(name, memory, process, reuses=on_gpu or sys.platform != "linux")
+    shared_by = 1 if on_gpu else processes
+    return Machine(name, memory, process, reuses=on_gpu or sys.platform != "linux", processes=shared_by)
 
 
 def is_on_gpu(run: AnyRun) -> bool:

@@ -1,7 +1,7 @@
 """A run's job: the settings that decide memory, as plain values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Literal
 
@@ -63,6 +63,10 @@ class Rollouts:
         """As LocalEngine has it: at most `rows_at_once` rows, or one whole group."""
         return min(self.problems, max(1, self.rows_at_once // self.group))
 
+    def share(self, processes: int) -> "Rollouts":
+        """Those of the process that has most problems."""
+        return replace(self, problems=-(-self.problems // processes))
+
     def largest_pass(self, tokens_per_pass: int, *, packed: bool = True) -> PackedRow:
         """As many completions as fit; the last one's last token takes no place (policy/packing.py). Where passes are
         not packed each has a row of its own, with its prompt (policy/unpacked.py)."""
@@ -85,6 +89,10 @@ class Batches:
     batch: int
     longest: int
 
+    def share(self, processes: int) -> "Batches":
+        """Those of the process that has most examples."""
+        return replace(self, batch=-(-self.batch // processes))
+
     def largest_pass(self, tokens_per_pass: int, *, packed: bool = True) -> PackedRow:
         """A sequence's last token is a target only. Rows of one length are not padded, so packing changes nothing."""
         tokens = max(1, self.longest - 1)
@@ -103,7 +111,9 @@ class Job:
     `steps`: of the optimiser on each rollout. `on_gpu`: rollouts have fixed sizes, chunks of logits are larger, and
     adapters multiply in the type of the base. `fused`: attention as one kernel, without padded copies, as a GPU has it
     for rows of more than a tile. `packed`: whether a prompt stands once for its completions in a pass.
-    `beside`, `teacher`, `copies_kept`: what the objective needs (teachers.py)."""
+    `beside`, `teacher`, `copies_kept`: what the objective needs (teachers.py). `is_served`: servers sample.
+    `processes`: how many train together; `work` is then that of the one that has most. `is_divided`: each has its part
+    of the base."""
 
     kind: Kind
     rank: int
@@ -128,6 +138,14 @@ class Job:
     beside: Beside = "nothing"
     teacher: TeacherModel | None = None
     copies_kept: int = 0
+    is_served: bool = False
+    processes: int = 1
+    is_divided: bool = False
+
+    @property
+    def samples(self) -> Rollouts | None:
+        """What this process samples, if it does."""
+        return None if self.is_served or isinstance(self.work, Batches) else self.work
 
     @property
     def is_gated(self) -> bool:
@@ -156,13 +174,16 @@ def job_of(
     *,
     prompt: int | None,
     teacher: TeacherModel | None = None,
+    processes: int = 1,
 ) -> Job:
     """The run's work on a model of these shapes, with adapters of `kind`. L1RA's own settings are the run's where it
-    has them, else the defaults of the kind; and so are the ranks of LoRA. Raises ValueError where those do not fit."""
+    has them, else the defaults of the kind; and so are the ranks of LoRA. `processes`: see Job. Raises ValueError where
+    those do not fit."""
     model, adapter, on_gpu = run.model, run.adapter, is_on_gpu(run)
     dtype = DTYPES[precision(model, "cuda" if on_gpu else "cpu")]
-    folds = shapes.written_out and model.quantisation == "none" and not on_gpu
-    work = work_of(run, shapes, prompt)
+    is_served = isinstance(run, Run) and run.rollout.engine == "served"
+    folds = shapes.written_out and model.quantisation == "none" and not on_gpu and not is_served
+    work = work_of(run, shapes, prompt).share(processes)
     own = adapter if kind == adapter.kind else None
     bounded = own if isinstance(own, L1ra | Allocated) else L1ra()
     started = own if isinstance(own, L1ra | Adalora) else L1ra()
@@ -194,6 +215,9 @@ def job_of(
         beside=beside_of(run),
         teacher=teacher,
         copies_kept=copies_of(run) if kind != "full" else 0,
+        is_served=is_served,
+        processes=processes,
+        is_divided=run.parallel.shard != "none" and kind != "full",
     )
 
 

@@ -22,6 +22,25 @@ LOGITS_OF_A_DRAW = 3
 
 
 def base_weights(shapes: Shapes, job: Job) -> int:
+    """Of the base in its type what this process holds. Where it is divided, that is its part of the layers and of both
+    ends, and the rest whole."""
+    if not job.is_divided:
+        return whole_base(shapes, job)
+    apart = -(-shapes.in_layers // job.processes) - (-shapes.at_ends // job.processes)
+    return job.itemsize * (shapes.parameters - shapes.in_layers - shapes.at_ends + apart)
+
+
+def gathered_ends(shapes: Shapes, job: Job) -> int:
+    """Embedding and head of a divided base, whole for a pass."""
+    return job.itemsize * shapes.at_ends if job.is_divided else 0
+
+
+def gathered_layer(shapes: Shapes, job: Job) -> int:
+    """A layer of a divided base, whole for its pass and its backward: as it arrives, and in its modules."""
+    return 2 * job.itemsize * shapes.in_layers // shapes.layers if job.is_divided else 0
+
+
+def whole_base(shapes: Shapes, job: Job) -> int:
     """The base in its type, its linear modules perhaps quantised; embeddings, head and norms never are. Where hidden
     states are in another type, the head is there in theirs too."""
     linear = shapes.linear_weights
@@ -78,7 +97,7 @@ def moments(shapes: Shapes, job: Job) -> int:
 
 def rollout_copy(shapes: Shapes, job: Job) -> int:
     """Weights folded with their adapters and packed for the CPU's matrix library, the head among them."""
-    if not (job.copies and isinstance(job.work, Rollouts)):
+    if not (job.copies and job.samples):
         return 0
     # oneDNN keeps the packed matrix alone; MKL beside it the plain one, which of the head is the base's own.
     return job.itemsize * job.copies * shapes.linear_weights + job.state_itemsize * shapes.head
@@ -92,8 +111,8 @@ def recording(shapes: Shapes, job: Job) -> int:
 
 def whole_recording(shapes: Shapes, job: Job) -> int:
     """Outputs of the products of all layers, for every token that is fed (policy/recording.py)."""
-    work = job.work
-    if not isinstance(work, Rollouts):
+    work = job.samples
+    if work is None:
         return 0
     heads = (shapes.heads + 2 * shapes.key_heads) * shapes.head_size
     tokens = work.problems * (work.prompt + work.group * (work.new_tokens - 1))
@@ -104,8 +123,8 @@ def rollout_cache(shapes: Shapes, job: Job) -> int:
     """Keys and values: of a prompt once for its group, or for each row where passes are not packed; of each row its own
     tokens, in blocks or on a GPU all of them; and what a row writes down: token, log-prob and uniform number of each
     place."""
-    work = job.work
-    if not isinstance(work, Rollouts):
+    work = job.samples
+    if work is None:
         return 0
     own = work.new_tokens if job.on_gpu else -(-work.new_tokens // BLOCK) * BLOCK
     tokens = work.groups_at_once * (work.prompt * _prompts(job, work) + work.group * own)
@@ -122,8 +141,8 @@ def _prompts(job: Job, work: Rollouts) -> int:
 
 def rollout_working(shapes: Shapes, job: Job) -> int:
     """The larger of: one prompt pass, of which one layer's MLP is alive; one draw."""
-    work = job.work
-    if not isinstance(work, Rollouts):
+    work = job.samples
+    if work is None:
         return 0
     tokens = work.groups_at_once * work.prompt * _prompts(job, work)
     prefill = tokens * (3 * shapes.intermediate + 3 * shapes.hidden) * job.state_itemsize

@@ -7,12 +7,14 @@ from typing import Literal, get_args
 from paring.adapters.coverage import coverage
 from paring.planning import parts
 from paring.planning.advice import Change, savings
+from paring.planning.division import Division, check_division, division_of
 from paring.planning.estimate import Estimate, estimate
 from paring.planning.hardware import Machine, machine_of
 from paring.planning.job import KINDS, Job, Kind, Rollouts, job_of
 from paring.planning.shapes import Shapes, on_meta, shapes_of, targets_of
 from paring.planning.teachers import teacher_of
 from paring.policy.loading import read_config
+from paring.policy.sharding import layers_of
 from paring.training.config import AnyRun
 from paring.types import Json
 
@@ -44,6 +46,8 @@ class Plan:
     largest: Largest | None
     coverage: dict[str, float]
     """The share of the model's matrix parameters by what stands on them (adapters/coverage.py)."""
+    division: Division | None = None
+    """Among several processes."""
 
     @property
     def own(self) -> Estimate:
@@ -62,6 +66,8 @@ class Plan:
             "ranks": dict(self.job.ranks),
             "coverage": dict(self.coverage),
             "packed": self.job.packed,
+            "processes": self.job.processes,
+            "division": asdict(self.division) if self.division else None,
             "work": asdict(self.job.work),
             "tokens_of_the_largest_pass": self.job.largest_pass.tokens,
             "machine": {"name": self.machine.name, "memory": self.machine.memory, "usable": self.machine.usable},
@@ -83,6 +89,7 @@ def plan(
     kind: Kind | None = None,
     find: Sought | None = None,
     prompt: int | None = None,
+    processes: int = 1,
 ) -> Plan:
     """Estimate the peak memory of a run from its settings and the model's configuration; no weights are read.
 
@@ -90,11 +97,15 @@ def plan(
     kind        of training; by default that of the run's adapter
     find        also the largest batch, or rank, that fits
     prompt      tokens of a prompt; by default 128, or as many as the context leaves
+    processes   that train together; memory is then that of the one that has most
     Raises ValueError where the configuration of the model, or of its teacher, cannot be read, nothing in it can carry
-    an adapter, or lengths do not fit its context."""
+    an adapter, lengths do not fit its context, or the run cannot be divided among the processes."""
+    check_division(run, processes)
     own: Kind = kind or run.adapter.kind
     model = on_meta(read_config(run.model))
-    shapes, machine, teacher = shapes_of(model), machine_of(run, memory_gb), teacher_of(run)
+    if run.parallel.shard != "none":
+        layers_of(model)
+    shapes, machine, teacher = shapes_of(model), machine_of(run, memory_gb, processes), teacher_of(run)
     try:
         targets = targets_of(model, run.adapter.targets)
     except ValueError:
@@ -103,7 +114,8 @@ def plan(
         targets = ()
 
     def job_as(run: AnyRun, kind: Kind) -> Job:
-        return job_of(run, shapes, targets, kind, prompt=prompt, teacher=teacher)
+        check_division(run, processes)  # also what would save memory must be a run
+        return job_of(run, shapes, targets, kind, prompt=prompt, teacher=teacher, processes=processes)
 
     def estimated(run: AnyRun) -> Estimate:
         return estimate(shapes, job_as(run, own), machine)
@@ -120,6 +132,7 @@ def plan(
         savings(run, estimated, machine.usable, most, bounded=shapes.written_out),
         search(shapes, jobs[own], machine, find) if find else None,
         coverage(model, [model.get_submodule(one.path) for one in jobs[own].targets]),
+        division_of(run, shapes, jobs[own]) if processes > 1 else None,
     )
 
 
@@ -132,7 +145,11 @@ def search(shapes: Shapes, job: Job, machine: Machine, find: Sought) -> Largest:
     if find == "batch":
         key = "rollout.problems" if isinstance(job.work, Rollouts) else "batch"
         name = key.rpartition(".")[2]
-        value = largest(lambda size: fits(replace(job, work=replace(job.work, **{name: size}))), LARGEST_BATCH)
+
+        def of_size(size: int) -> Job:
+            return replace(job, work=replace(job.work, **{name: size}).share(job.processes))
+
+        value = largest(lambda size: fits(of_size(size)), LARGEST_BATCH)
         return Largest(key, value, LARGEST_BATCH)
     if job.kind == "full":
         raise ValueError("--find rank: full training has no rank; choose --kind lora or l1ra, or --find batch")

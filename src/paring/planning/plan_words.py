@@ -1,11 +1,13 @@
 """A plan as a person reads it."""
 
 from paring.adapters.coverage import in_words
+from paring.planning.division import Division
 from paring.planning.estimate import PART_NAMES
 from paring.planning.hardware import USABLE
-from paring.planning.job import Rollouts
+from paring.planning.job import Batches, Rollouts
 from paring.planning.plan import Plan
 from paring.runtime.tables import Table
+from paring.runtime.text import percent
 
 
 def lines(plan: Plan) -> list[str]:
@@ -42,7 +44,24 @@ def _head(plan: Plan) -> list[str]:
         *([] if job.kind == "full" else [f"adapters stand {in_words(plan.coverage)}"]),
         f"{words}; the largest pass has {job.largest_pass.tokens:,} {'packed' if job.packed else 'padded'} tokens",
         *([] if shapes.written_out else rougher),
+        *(
+            []
+            if plan.division is None
+            else _division(plan.division, "examples" if isinstance(work, Batches) else "problems")
+        ),
     ]
+
+
+def _division(division: Division, items: str) -> list[str]:
+    count, sent = division.processes, gigabytes(division.sent)
+    words = f"{count} processes, each as here: {division.share} of {division.items} {items} a step"
+    least = f"which takes {percent(division.least_time)} % of one process's time at least"
+    between = f"GB between processes: each sends {sent} for a sum of gradients"
+    if division.held == division.base:
+        return [f"{words}, {least}; the whole base", between]
+    held = f"{gigabytes(division.held)} of the base's {gigabytes(division.base)} GB"
+    passes = f"{gigabytes(division.received)} for each pass, {gigabytes(division.received_backward)} for its backward"
+    return [f"{words}, {least}; {held}", f"{between}, and receives {passes}"]
 
 
 def _parts(plan: Plan) -> Table:
@@ -56,8 +75,10 @@ def _parts(plan: Plan) -> Table:
 
 def _verdict(plan: Plan) -> list[str]:
     machine, largest = plan.machine, plan.largest
-    margin = f"{gigabytes(machine.usable)} of {gigabytes(machine.memory)} GB, a margin of {1 - USABLE:.0%}"
-    verdict = f"{'fits' if plan.fits else 'does not fit'}: {gigabytes(plan.own.peak)} GB, and a run may take {margin}"
+    taker = "a run" if machine.processes == 1 else f"each of {machine.processes} processes"
+    room = gigabytes(machine.memory / machine.processes)
+    margin = f"{gigabytes(machine.usable)} of {room} GB, a margin of {1 - USABLE:.0%}"
+    verdict = f"{'fits' if plan.fits else 'does not fit'}: {gigabytes(plan.own.peak)} GB, and {taker} may take {margin}"
     if largest is None:
         return [verdict]
     if largest.value == 0:

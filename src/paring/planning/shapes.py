@@ -15,6 +15,7 @@ from paring.policy.decoder import decoder, is_written_out
 from paring.policy.model import by_transformers
 from paring.policy.packing import Shared, pack
 from paring.policy.probe import PROMPT, TOKENS, Misfit, attend_packed, reason_of_configuration, reasons
+from paring.policy.sharding import Ends, Indivisible, layers_of
 from paring.policy.wrappers import unweighted
 
 
@@ -68,6 +69,10 @@ class Shapes:
     written_out: bool
     packed: bool
     numbers_per_token: int
+    in_layers: int
+    """Numbers in the decoder's layers, which processes may divide; 0 where they have no one list."""
+    at_ends: int
+    """... and in embedding and head."""
 
     @property
     def linear_weights(self) -> int:
@@ -107,6 +112,8 @@ def shapes_of(model: PreTrainedModel) -> Shapes:
         written_out=written_out,
         packed=written_out or packs_by_form(model),
         numbers_per_token=decoder(model).bytes_per_token // model.dtype.itemsize if written_out else 0,
+        in_layers=_in_layers(model),
+        at_ends=sum(one.numel() for one in Ends(model).parameters()),
     )
 
 
@@ -147,6 +154,13 @@ def on_meta(config: PreTrainedConfig) -> PreTrainedModel:
 def _as_linear(modules: Mapping[str, nn.Module]) -> tuple[Linear, ...]:
     features = {path: features_of(module) for path, module in modules.items()}
     return tuple(Linear(path, *given) for path, given in features.items() if given is not None)
+
+
+def _in_layers(model: PreTrainedModel) -> int:
+    try:
+        return sum(one.numel() for one in layers_of(model).parameters())
+    except Indivisible:
+        return 0
 
 
 def _intermediate(text: PreTrainedConfig) -> int:

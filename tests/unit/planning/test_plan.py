@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from transformers import BloomConfig, Gemma2Config, GPT2Config, MambaConfig, Qwen3MoeConfig
+from transformers import BloomConfig, Gemma2Config, GPT2Config, LlamaConfig, MambaConfig, Qwen3MoeConfig
 from typer.testing import CliRunner
 
 from paring import load_run
@@ -153,6 +153,52 @@ def test_a_change_saves_what_it_says():
         assert planned.own.peak - after.own.peak == change.saves and after.fits == change.enough
 
 
+@pytest.fixture
+def shared_out():
+    """The plan of a run by servers whose base three processes divide, or of the same with settings changed."""
+
+    def of(processes: int = 3, **changes):
+        served = {"engine": "served", "servers": ["http://one:8000"], "problems": 7, "group_size": 4}
+        run = load_run("quickstart", rollout=served, parallel={"shard": "layers"}, **changes)
+        return plan(run, memory_gb=24, processes=processes)
+
+    return of
+
+
+def test_a_process_has_its_share_of_the_problems_and_of_a_divided_base(shared_out):
+    planned = shared_out()
+    shapes, own = planned.shapes, planned.own.parts
+    # Three layers of 2 x 96 for norms and the rest for products; embedding and head are one; the last norm has 96.
+    layers = 3 * 192 + shapes.linear_weights
+    assert shapes.parameters == layers + shapes.at_ends + 96 and shapes.in_layers == layers
+    assert own["weights"] == 4 * (-(-layers // 3) - (-shapes.at_ends // 3) + 96)
+    assert own["rollout copy"] == own["rollout cache"] == own["recording"] == 0
+    assert planned.job.work.problems == 3 and planned.division.least_time == 3 / 7
+    assert planned.division.sent == round(2 * 2 / 3 * 4 * planned.trained["lora"])
+    assert planned.division.received == round(2 / 3 * 4 * (layers + shapes.at_ends))
+    assert planned.division.received_backward == round(2 / 3 * 4 * layers)
+    assert planned.machine.usable == 24e9 * 0.85 / 3, "they share the memory"
+    assert planned.estimates["full"].parts["weights"] == 4 * shapes.parameters, "full training is not divided"
+
+
+def test_processes_hold_less_of_the_same_run():
+    run = load_run("quickstart", rollout={"problems": 8})
+    one, two, again = (plan(run, memory_gb=24, processes=count) for count in (1, 2, 8))
+    assert one.division is None and one.own.peak > two.own.peak > again.own.peak
+    assert two.division.held == two.division.base == one.own.parts["weights"]
+    assert plan(run, memory_gb=1.2, processes=2, find="batch").largest.value % 2 == 0
+    gpu = load_run("quickstart", model={"device": "cuda"})
+    assert plan(gpu, memory_gb=24, processes=2).machine.usable == 24e9 * 0.85, "each has a GPU of its own"
+
+
+def test_dividing_the_base_is_among_what_saves_memory(folder_of):
+    model = {"path": folder_of(LlamaConfig(**KEYED | {"hidden_size": 512, "num_hidden_layers": 40}))}
+    rollout = {"engine": "served", "servers": ["http://one:8000"], "max_new_tokens": 4}
+    run = load_run("quickstart", model=model, rollout=rollout)
+    assert "parallel.shard=layers" in [one.override for one in plan(run, memory_gb=24, processes=4).changes]
+    assert "parallel.shard=layers" not in [one.override for one in plan(run, memory_gb=24).changes]
+
+
 def test_gigabytes():
     assert [gigabytes(size) for size in (0, 1_000, 1.234e9, 1.5e12)] == ["0", "< 0.01", "1.23", "1,500.00"]
 
@@ -168,6 +214,8 @@ def test_words(paring):
         "which is in the",
     ):
         assert part in ended.stdout
+    ended = paring("plan", "quickstart", "--memory", "1.2", "--processes", "3")
+    assert "6 of 16 problems a step, which takes 37.5 %" in ended.stdout and "each of 3 processes may" in ended.stdout
     ended = paring("plan", "quickstart", "--memory", "0.4", "--find", "rank")
     assert "does not fit" in ended.stdout and "no adapter.rank fits, not even 1" in ended.stdout
 
@@ -191,6 +239,10 @@ def test_json(paring):
         (["quickstart", "model.path=./nowhere"], "there is no such folder or file"),
         (["quickstart", "model.path=some/model"], "the hub did not give it"),
         (["quickstart", "model.device=cuda"], "say how much memory it has: --memory 24"),
+        (["quickstart", "--processes", "17"], "17 processes for rollout.problems = 16"),
+        (["quickstart", "--processes", "0"], "--processes"),
+        (["quickstart", "parallel.shard=layers", "--processes", "2"], 'with rollout.engine = "local"'),
+        (["sft-gsm8k-lora", "model.path=embedded", "parallel.shard=layers"], "such as --processes 4"),
         (["no-such-recipe"], "no such recipe"),
     ],
 )
