@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from paring.runtime.machine import all_cpus
 from paring.study import child
 from paring.study.processes import LocalJobs
 
@@ -90,6 +91,23 @@ def test_a_study_interrupted_and_killed_is_taken_up_to_the_bytes_of_an_ordinary_
         assert (first / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
 
 
+@pytest.mark.skipif(all_cpus() < 2, reason="two processes on one CPU are refused")
+def test_a_run_of_two_processes_that_lose_one_is_broken_and_goes_on(small_overrides, paring_child, tmp_path):
+    """The first one is killed while it saves step 2, and the other ends."""
+    study = tmp_path / "two.toml"
+    common = "\n".join(text.replace("=", " = ") for text in small_overrides)
+    study.write_text(f'recipe = "quickstart"\nseeds = [0]\n[common]\n{common}\n[arms.rgra]\n')
+    out, command = tmp_path / "out", ["study", study, "--processes", "2", "--out", tmp_path / "out"]
+    run, record = out / "runs/rgra/seed-0", out / "study.json"
+    assert paring_child(*command, kill=(out, 40, "before"), in_run=True).code == 1
+    [row] = json.loads(record.read_text())["runs"]
+    assert row["error"]["kind"] == "broken" and not (run / "result.json").exists()
+    ended = paring_child(*command, "--resume", kill=(out, 0, "before"))
+    assert ended.code == 0, ended.output + child.last_words(run)
+    assert json.loads((run / "result.json").read_text())["processes"] == 2
+    assert "resumed from" in child.log_of(run).read_text()
+
+
 def test_two_jobs_are_processes_of_one_thread_each(small_run, tmp_path):
     from paring.training.config import as_plain
 
@@ -97,7 +115,7 @@ def test_two_jobs_are_processes_of_one_thread_each(small_run, tmp_path):
     folders = [tmp_path / name for name in ("first", "second")]
     for folder in folders:
         jobs.start(json.dumps(as_plain(small_run({"threads": 0}))), folder)
-    assert len(jobs._processes) == 2
+    assert len(jobs._running) == 2
     codes: dict[Path, int] = {}
     while len(codes) < 2:
         codes |= wait_for_end(jobs)

@@ -148,7 +148,7 @@ def test_what_a_user_can_mend_is_one_message_and_exit_code_2(refused, tmp_path, 
 def test_a_study_is_not_started_by_torchrun(refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert "WORLD_SIZE = 2: a study starts its runs itself" in refused("study", "quickstart")
+    assert "WORLD_SIZE = 2: a study starts the processes of its runs itself" in refused("study", "quickstart")
     assert list(tmp_path.iterdir()) == []
 
 

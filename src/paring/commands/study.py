@@ -16,6 +16,7 @@ def study(
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study; by default studies/<its name>.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that train each run together.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was started.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate its cost by short probes; keep nothing.")
@@ -33,10 +34,10 @@ def study(
     from paring.study.runner import conduct, jobs_for
     from paring.study.study_folder import StudyFolder
 
-    if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+    if (started := os.environ.get("WORLD_SIZE", "1")) != "1":
         raise ValueError(
-            f"WORLD_SIZE = {processes}: a study starts its runs itself, each as one process, and must not be started "
-            "several times; leave torchrun out, and give --jobs"
+            f"WORLD_SIZE = {started}: a study starts the processes of its runs itself, and must not be started several "
+            "times; leave torchrun out, and give --processes and --jobs"
         )
     if study is None:
         raise ValueError(f"name a study: {', '.join(study_names())}, a TOML file, or the folder of a started study")
@@ -49,7 +50,7 @@ def study(
         print(power_table(course))
         return
     course.folder.check(course.study, resume=resume)
-    where = jobs_for(course, jobs, address=ray)
+    where = jobs_for(course, jobs, processes=processes, address=ray)
     if dry_run:
         print(cost_table(course, where))
         return

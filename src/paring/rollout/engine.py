@@ -7,7 +7,7 @@ from pydantic import Field, Strict
 
 from paring.maths.mismatch import Correction, CorrectionKind
 from paring.runtime.client import check_address
-from paring.settings.complaints import RunFailed
+from paring.settings.complaints import RunBroken
 from paring.settings.declare import LARGEST, Count, CountOrZero, NotNegative, Positive, Share, settings
 from paring.types import Group, Key, Problem
 
@@ -163,7 +163,7 @@ class Rollout:
 Reproduces = Literal["bytes", "tokens", "nothing"]
 
 
-class EngineFailed(RunFailed):
+class EngineFailed(RunBroken):
     """An engine cannot go on: its servers are gone, refuse, or answer as another policy. What is trained is intact."""
 
 

@@ -97,7 +97,7 @@ def available_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     users bound it, holds; but 1 is torchrun's own word for several processes."""
     cpus = max(1, all_cpus(quota) // processes_here())
     bound = os.environ.get("OMP_NUM_THREADS", "")
-    if bound == "1" and processes_here() > 1:
+    if bound == "1" and "TORCHELASTIC_RUN_ID" in os.environ:
         return cpus
     return min(cpus, max(1, int(bound))) if bound.isdecimal() else cpus
 

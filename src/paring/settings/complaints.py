@@ -44,6 +44,10 @@ class RunFailed(RuntimeError):
     """A run that began well and could not go on."""
 
 
+class RunBroken(RunFailed):
+    """A run that could not go on for a reason outside it. Once that is mended, it goes on from its last checkpoint."""
+
+
 class NotFinite(RunFailed):
     """The model gives probabilities that are no finite numbers: its weights, or its adapters', have diverged."""
 

@@ -1,4 +1,4 @@
-"""One run of a study in a process of its own: its start, and the work of the process.
+"""One run of a study in processes of its own, mostly in one: their start, and the work of each.
 
 The parent writes the run as one line of JSON into the child's standard input and leaves the pipe open. When it closes,
 because the study is to stop or because its process has died, the child saves and ends as it would on SIGTERM."""
@@ -10,11 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from paring.rollout.served.launching import free_port
 from paring.runtime.folder import RunFolder
-from paring.settings.complaints import RunFailed
+from paring.runtime.lock import RunIsBusy, run_lock
+from paring.settings.complaints import RunBroken, RunFailed
 from paring.types import Json
 
 FINISHED, BROKEN, FAILED = 0, 1, 3
@@ -28,13 +31,46 @@ BUSY_SECONDS = 600
 BOUNDS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def start(recipe: str, folder: Path, *, threads: int) -> subprocess.Popen[str]:
-    """Start the run in a new process, which goes on with it where the folder holds a part of it already.
+class Children:
+    """The processes of a run."""
 
-    recipe: the run as JSON, on one line. The child's output lies beside its folder, in `<folder>.log`. Its session is
-    its own, so that Ctrl-C on a terminal reaches the study alone."""
+    def __init__(self, processes: Sequence[subprocess.Popen[str]]) -> None:
+        self.processes = processes
+
+    def poll(self) -> int | None:
+        """The exit code of the run, once all have ended: the first process's, or of another where that alone is not 0.
+        Where one has failed, the others are stopped."""
+        codes = [process.poll() for process in self.processes]
+        if any(codes):
+            self.stop()
+        if any(code is None for code in codes):
+            return None
+        return next(filter(None, codes), FINISHED)
+
+    def stop(self) -> None:
+        """Let the run save and end. Harmless where it has ended."""
+        for process in self.processes:
+            if process.stdin and not process.stdin.closed:
+                process.stdin.close()
+
+
+def start(recipe: str, folder: Path, *, threads: int, processes: int = 1) -> Children:
+    """Start the run in so many new processes, which go on with it where the folder holds a part of it already.
+
+    recipe: the run as JSON, on one line. The output lies beside its folder, in `<folder>.log`. Sessions are their own,
+    so that Ctrl-C on a terminal reaches the study alone."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | dict.fromkeys(BOUNDS, str(threads)) | {"TOKENIZERS_PARALLELISM": "false"}
+    if processes == 1:
+        return Children([_process(recipe, folder, environment)])
+    count = str(processes)
+    environment |= {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    numbered = [environment | {"RANK": str(number), "LOCAL_RANK": str(number)} for number in range(processes)]
+    return Children([_process(recipe, folder, own) for own in numbered])
+
+
+def _process(recipe: str, folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[str]:
     with open(log_of(folder), "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "paring.study.child", str(folder)],
@@ -50,12 +86,6 @@ def start(recipe: str, folder: Path, *, threads: int) -> subprocess.Popen[str]:
             process.stdin.write(recipe + "\n")
             process.stdin.flush()
     return process
-
-
-def stop(process: subprocess.Popen[str]) -> None:
-    """Let a run save and end. Harmless where it has ended."""
-    if process.stdin and not process.stdin.closed:
-        process.stdin.close()
 
 
 def log_of(folder: Path) -> Path:
@@ -79,21 +109,30 @@ def main() -> None:
         sys.exit(_train(recipe, folder))
     except (RunFailed, ValueError, ModuleNotFoundError, OSError) as error:
         print(f"error: {error}")
-        sys.exit(FAILED if isinstance(error, RunFailed) else BROKEN)
+        sys.exit(FAILED if isinstance(error, RunFailed) and not isinstance(error, RunBroken) else BROKEN)
 
 
 def _train(recipe: dict[str, Json], folder: Path) -> int:
-    from paring.runtime.lock import RunIsBusy
     from paring.training.config import validate
     from paring.training.method import train
+    from paring.training.world import World
 
     run = validate(recipe, source=folder.name)
-    waiting_until = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            result = train(run, folder, resume=RunFolder(folder).recipe.is_file())
+    with World.opened() as world:
+        world.together(lambda: _wait_for(folder) if world.is_first else None)
+        result = train(run, folder, resume=RunFolder(folder).recipe.is_file())
+        if world.is_first:
             print(result)
-            return result.exit_code
+    return result.exit_code
+
+
+def _wait_for(folder: Path) -> None:
+    """Raises RunIsBusy where another process works in the folder for too long."""
+    waiting_until = time.monotonic() + BUSY_SECONDS
+    while folder.is_dir():
+        try:
+            with run_lock(folder):
+                return
         except RunIsBusy:
             if time.monotonic() > waiting_until:
                 raise

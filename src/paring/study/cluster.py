@@ -11,10 +11,11 @@ POLL_SECONDS = 0.2
 
 
 class RayJobs:
-    """A Ray task a run, each of which starts the run in a process, as on this machine."""
+    """A Ray task a run, each of which starts the run in processes of one machine, as on this one."""
 
-    def __init__(self, slots: int, *, threads: int, address: str) -> None:
-        """Connect. Raises ValueError where no cluster answers, `address` being what `ray.init` takes."""
+    def __init__(self, slots: int, *, threads: int, address: str, processes: int = 1, cpus: int | None = None) -> None:
+        """Connect. `cpus`: of a run, by default those of its processes. Raises ValueError where no cluster answers,
+        `address` being what `ray.init` takes."""
         try:
             ray.init(
                 address=address,
@@ -27,11 +28,12 @@ class RayJobs:
             raise ValueError(f"--ray {address}: no cluster answers there: start one by  ray start --head") from error
         self.slots = slots
         self.threads = threads
-        self._task = ray.remote(num_cpus=threads, max_retries=0)(_work)
+        self.processes = processes
+        self._task = ray.remote(num_cpus=cpus or threads * processes, max_retries=0)(_work)
         self._waiting: dict[ray.ObjectRef, Path] = {}
 
     def start(self, recipe: str, folder: Path) -> None:
-        self._waiting[self._task.remote(recipe, str(folder.resolve()), self.threads)] = folder
+        self._waiting[self._task.remote(recipe, str(folder.resolve()), self.threads, self.processes)] = folder
 
     def ended(self) -> dict[Path, int]:
         ready, _ = ray.wait(list(self._waiting), num_returns=len(self._waiting), timeout=0)
@@ -42,17 +44,18 @@ class RayJobs:
             ray.cancel(one)
 
 
-def _work(recipe: str, folder: str, threads: int) -> int:
+def _work(recipe: str, folder: str, threads: int, processes: int) -> int:
     """On a machine of the cluster. Cancelled, or without its driver, it closes the child's input: the run is saved."""
-    process = child.start(recipe, Path(folder), threads=threads)
-    try:
-        # Ray's cancellation is no signal: a call that blocks would never hear of it.
-        while process.poll() is None:
-            time.sleep(POLL_SECONDS)
-        return process.returncode
-    except KeyboardInterrupt:
-        child.stop(process)
-        return process.wait()
+    children = child.start(recipe, Path(folder), threads=threads, processes=processes)
+    while True:
+        try:
+            # Ray's cancellation is no signal: a call that blocks would never hear of it.
+            while (code := children.poll()) is None:
+                time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            children.stop()
+        else:
+            return code
 
 
 def _code(one: "ray.ObjectRef") -> int:

@@ -98,7 +98,7 @@ def problems_measured(run: AnyRun) -> int:
 def cost_table(course: Course, jobs: Jobs, probing: Jobs | None = None) -> str:
     """For people: `paring study --dry-run`. Each cell is probed on this machine, wherever the study is to run; its
     runs, tuning included, differ in seed and tuned value only."""
-    probing = probing or LocalJobs(1, jobs.threads)
+    probing = probing or LocalJobs(1, jobs.threads, jobs.processes)
     costs, rows = [], []
 
     def row(name: str, runs: int, steps: int, tokens: float, step: str, seconds: float, memory: int) -> tuple[str, ...]:
@@ -111,18 +111,18 @@ def cost_table(course: Course, jobs: Jobs, probing: Jobs | None = None) -> str:
         planned += [planned[0]] * course.to_come(cell)  # trials that are not proposed yet
         steps = sum(one.run.steps for one in planned)
         seconds = sum(probe.seconds(one.run) for one in planned)
-        memory = plan_memory(planned[-1].run).own.peak
+        memory = jobs.processes * plan_memory(planned[-1].run, processes=jobs.processes).own.peak
         costs.append((steps, probe.tokens * steps, seconds, memory))
         rows.append(row(str(cell), len(planned), steps, probe.tokens * steps, f"{probe.step:.3g}", seconds, memory))
     steps, tokens, seconds, memory = zip(*costs, strict=True)
-    slots = jobs.slots
+    slots, each = jobs.slots, jobs.processes
     runs = len(course.runs) + course.to_come()
     rows.append(row("all", runs, sum(steps), sum(tokens), "", sum(seconds) / slots, slots * max(memory)))
     table = Table(
         ("", "runs", "steps", "tokens", "s a step", "time", "memory GB"),
         rows,
         notes=[
-            f"with {count_words(slots, 'run')} at a time",
+            f"with {count_words(slots, 'run')} at a time" + (f", each by {each} processes" if each > 1 else ""),
             f"time and tokens: from {STEPS - 1} steps of one run of each line, on this machine; answers that grow cost "
             "more, and runs side by side may slow each other",
             "memory: an estimate (docs/planning.md)",

@@ -1,18 +1,20 @@
 """The jobs that do the runs of a study, and those that are processes of this machine."""
 
-import subprocess
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from paring.study import child
+from paring.training.config import AnyRun, Run
+from paring.training.shares import check_processes
 
 
 class Jobs(Protocol):
-    """Does runs side by side: `slots` at once, each with so many `threads`."""
+    """Does runs side by side: `slots` at once, each by so many `processes` with so many `threads`."""
 
     slots: int
     threads: int
+    processes: int
 
     def start(self, recipe: str, folder: Path) -> None:
         """Begin a run, or go on with it: the run as JSON, and its folder."""
@@ -26,35 +28,47 @@ class Jobs(Protocol):
 
 
 class LocalJobs:
-    """A process a run."""
+    """Processes of this machine."""
 
-    def __init__(self, slots: int, threads: int) -> None:
+    def __init__(self, slots: int, threads: int, processes: int = 1) -> None:
         self.slots = slots
         self.threads = threads
-        self._processes: dict[Path, subprocess.Popen[str]] = {}
+        self.processes = processes
+        self._running: dict[Path, child.Children] = {}
 
     def start(self, recipe: str, folder: Path) -> None:
-        self._processes[folder] = child.start(recipe, folder, threads=self.threads)
+        self._running[folder] = child.start(recipe, folder, threads=self.threads, processes=self.processes)
 
     def ended(self) -> dict[Path, int]:
-        codes = {folder: code for folder, one in self._processes.items() if (code := one.poll()) is not None}
+        codes = {folder: code for folder, one in self._running.items() if (code := one.poll()) is not None}
         for folder in codes:
-            child.stop(self._processes.pop(folder))
+            self._running.pop(folder).stop()
         return codes
 
     def stop(self) -> None:
-        for process in self._processes.values():
-            child.stop(process)
+        for one in self._running.values():
+            one.stop()
 
 
-def local_jobs(slots: int, *, threads: Iterable[int], cpus: int) -> LocalJobs:
-    """Processes that share the CPUs equally. `threads`: of the runs, 0 where they take as many as there are.
-    Raises ValueError where the CPUs are too few."""
-    if slots > cpus:
-        raise ValueError(f"--jobs {slots}: this process may use {cpus} CPUs: give {cpus} at most")
-    each = cpus // slots
-    if (most := max(threads)) > each:
+def at_work(run: AnyRun, processes: int) -> int:
+    """How many of a run's processes compute at the same time: those that train, and a server of its own that samples
+    ahead. Raises ValueError where so many cannot train it."""
+    check_processes(run, processes)
+    if not isinstance(run, Run) or run.rollout.engine != "served" or run.rollout.servers:
+        return processes
+    return processes + bool(run.rollout.ahead)
+
+
+def local_jobs(slots: int, runs: Sequence[AnyRun], *, cpus: int, processes: int = 1) -> LocalJobs:
+    """Jobs that share the CPUs equally, each run by so many processes. Raises ValueError where the CPUs are too few, or
+    a run cannot be divided so."""
+    most = max(at_work(run, processes) for run in runs)
+    if slots * most > cpus:
+        words = f"--jobs {slots}" if most == 1 else f"--jobs {slots}, and {most} processes of each at work,"
+        raise ValueError(f"{words}: this process may use {cpus} CPUs: give {cpus // most} at most")
+    each = cpus // (slots * most)
+    if (threads := max(run.threads for run in runs)) > each:
         raise ValueError(
-            f"threads = {most}, and --jobs {slots} leaves {each} of {cpus} CPUs each: lower one of the two"
+            f"threads = {threads}, and --jobs {slots} leaves {each} of {cpus} CPUs each: lower one of the two"
         )
-    return LocalJobs(slots, each)
+    return LocalJobs(slots, each, processes)

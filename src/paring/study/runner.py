@@ -13,7 +13,7 @@ from paring.study import child
 from paring.study.cells import PlannedRun
 from paring.study.course import Course, Trouble
 from paring.study.display import StudyScreen, Tally
-from paring.study.processes import Jobs, local_jobs
+from paring.study.processes import Jobs, at_work, local_jobs
 from paring.training.config import as_plain
 
 POLL_SECONDS = 0.2
@@ -61,15 +61,16 @@ def conduct(course: Course, jobs: Jobs, *, resume: bool = False, screen: StudySc
     return StudyEnd(course, interruption.exit_code or int(unfinished))
 
 
-def jobs_for(course: Course, count: int, *, address: str | None = None) -> Jobs:
-    """Processes of this machine, or of the Ray cluster at the address. Raises ValueError where the CPUs do not do,
-    and ModuleNotFoundError without the extra."""
-    threads = [planned.run.threads for planned in course.runs]
+def jobs_for(course: Course, count: int, *, processes: int = 1, address: str | None = None) -> Jobs:
+    """So many runs at once on this machine, or on the Ray cluster at the address, each by so many processes. Raises
+    ValueError where the CPUs do not do or a run cannot be divided so, and ModuleNotFoundError without the extra."""
+    runs = [planned.run for planned in course.runs]
     if address is None:
-        return local_jobs(count, threads=threads, cpus=all_cpus())
+        return local_jobs(count, runs, cpus=all_cpus(), processes=processes)
     from paring.study.cluster import RayJobs  # late: an extra
 
-    return RayJobs(count, threads=max(1, *threads), address=address)
+    threads, most = max(1, *(run.threads for run in runs)), max(at_work(run, processes) for run in runs)
+    return RayJobs(count, threads=threads, address=address, processes=processes, cpus=threads * most)
 
 
 def tally(course: Course, running: dict[Path, PlannedRun]) -> Tally:

@@ -23,7 +23,7 @@ from paring.runtime.journal import read_rows
 from paring.runtime.kept import newest_first
 from paring.runtime.machine import peak_memory_gb
 from paring.runtime.screen import Screen
-from paring.settings.complaints import NotFinite, RunFailed
+from paring.settings.complaints import NotFinite, RunBroken, RunFailed
 from paring.tracking.listeners import OnStep
 from paring.training.collecting import AnswerRow
 from paring.training.config import AnyRun, Run
@@ -102,7 +102,7 @@ class Loop:
                 loop._save_what_is_made()
             except EngineFailed as error:
                 loop._save_what_is_made()
-                raise RunFailed(f"{error}. Go on with  paring train --resume {folder.path}") from error
+                raise RunBroken(f"{error}. Go on with  paring train --resume {folder.path}") from error
             except NotFinite as error:
                 if progress.before is None:
                     raise  # the base itself is not finite, which no other recipe would mend

@@ -15,7 +15,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from paring.runtime.interruption import check_interrupted
 from paring.runtime.text import one_line
-from paring.settings.complaints import RunFailed
+from paring.settings.complaints import RunBroken, RunFailed
 
 PATIENCE = timedelta(minutes=30)
 """A process waits for the others so long at most, for the slowest share of a rollout too. One that dies is noticed at
@@ -25,7 +25,7 @@ LOOK = 0.005
 """Seconds between two looks whether a wait beside training is over."""
 
 
-class ProcessGone(RunFailed):
+class ProcessGone(RunBroken):
     """Another process of the run has died, or did not answer in time."""
 
 

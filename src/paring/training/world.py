@@ -22,14 +22,14 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from paring.runtime.interruption import Interrupted, waiting
-from paring.settings.complaints import NotFinite, RunFailed
+from paring.settings.complaints import NotFinite, RunBroken, RunFailed
 from paring.training import wire
 from paring.types import Json
 
 MENDABLE = (ValueError, ModuleNotFoundError, FileNotFoundError)
 """Errors that a user can mend; with the others below, a run has failed."""
 IN_WORDS = (*MENDABLE, OSError, RunFailed)
-KINDS = ("interrupted", "not finite", "failed", "mendable")
+KINDS = ("interrupted", "not finite", "failed", "broken", "mendable")
 """Kinds of what a process raises in words: where several do, the first of these counts."""
 
 T = TypeVar("T")
@@ -233,7 +233,8 @@ class World:
             sys.exit(2 if kind == "mendable" else 1)
         if own is not None:
             raise own
-        raise (ValueError if kind == "mendable" else RunFailed)(f"process {rank} of {self.size}: {words}")
+        mends = {"mendable": ValueError, "broken": RunBroken}
+        raise mends.get(kind, RunFailed)(f"process {rank} of {self.size}: {words}")
 
 
 ALONE = World()
@@ -245,4 +246,6 @@ def _kind(error: BaseException) -> str:
         return "interrupted"
     if isinstance(error, NotFinite):
         return "not finite"
-    return "mendable" if isinstance(error, MENDABLE) else "failed"
+    if isinstance(error, MENDABLE):
+        return "mendable"
+    return "broken" if isinstance(error, OSError | RunBroken) else "failed"

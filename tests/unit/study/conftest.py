@@ -19,6 +19,7 @@ class HereAndNow:
 
     slots = 1
     threads = 1
+    processes = 1
 
     def __init__(self):
         self.done: list[str] = []

@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -196,12 +197,42 @@ def test_an_interrupted_study_says_how_to_go_on(small_course, here, told):
     )
 
 
-def test_jobs_and_threads_take_no_more_than_the_cpus():
-    assert (local_jobs(2, threads=[0, 1], cpus=8).threads, local_jobs(8, threads=[1], cpus=8).threads) == (4, 1)
-    with pytest.raises(ValueError, match="--jobs 9: this process may use 8 CPUs"):
-        local_jobs(9, threads=[1], cpus=8)
+def test_jobs_and_threads_take_no_more_than_the_cpus(small_run):
+    one, any_number, five = (small_run({"threads": threads}) for threads in (1, 0, 5))
+    assert (local_jobs(2, [any_number, one], cpus=8).threads, local_jobs(8, [one], cpus=8).threads) == (4, 1)
+    with pytest.raises(ValueError, match="--jobs 9: this process may use 8 CPUs: give 8 at most"):
+        local_jobs(9, [one], cpus=8)
     with pytest.raises(ValueError, match="threads = 5, and --jobs 2 leaves 4 of 8 CPUs each"):
-        local_jobs(2, threads=[1, 5], cpus=8)
+        local_jobs(2, [one, five], cpus=8)
+
+
+def test_processes_and_a_server_that_samples_ahead_take_cpus_of_their_own(small_run):
+    alone, two = small_run({"threads": 0}), {"rollout.problems": 2}
+    jobs = local_jobs(2, [small_run(two | {"threads": 0})], cpus=8, processes=2)
+    assert (jobs.slots, jobs.processes, jobs.threads) == (2, 2, 2)
+    with pytest.raises(ValueError, match="--jobs 5, and 2 processes of each at work,: this process may use 8 CPUs"):
+        local_jobs(5, [small_run(two)], cpus=8, processes=2)
+    own = {"rollout.engine": "served", "threads": 0}
+    ahead = own | {"rollout.ahead": 1, "objective.kind": "grpo"}
+    elsewhere = ahead | {"rollout.servers": ("http://one:8000",)}
+    assert [local_jobs(2, [small_run(one)], cpus=8).threads for one in (own, ahead, elsewhere)] == [4, 2, 4]
+    with pytest.raises(ValueError, match="give 4 at most"):
+        local_jobs(5, [alone, small_run(ahead)], cpus=8)
+    with pytest.raises(ValueError, match="with 2 processes and no servers"):
+        local_jobs(1, [small_run(own | two)], cpus=8, processes=2)
+    with pytest.raises(ValueError, match="3 processes for rollout.problems = 2"):
+        local_jobs(1, [small_run(two)], cpus=8, processes=3)
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [([0, 0], 0), ([0, None], None), ([-9, None], None), ([3, 1], 3), ([0, 1], 1), ([143, 143], 143), ([1, -9], 1)],
+)
+def test_the_processes_of_a_run_end_as_one(codes, expected):
+    """Where one has failed, the others are let go."""
+    processes = [SimpleNamespace(poll=lambda code=code: code, stdin=io.StringIO()) for code in codes]
+    assert child.Children(processes).poll() == expected
+    assert all(process.stdin.closed for process in processes) == any(codes)
 
 
 def test_the_last_words_of_a_child(tmp_path):
