@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from paring.rollout.served.launching import COMMAND, free_port
+from paring.rollout.served.launching import COMMAND
 from paring.rollout.served.routes import models
 from paring.runtime.client import Server, ServerFault
+from paring.runtime.machine import free_port
 
 VLLM = os.environ.get("PARING_TEST_VLLM")
 pytestmark = pytest.mark.skipif(VLLM is None or sys.platform == "win32", reason="PARING_TEST_VLLM names no vLLM")

@@ -1,7 +1,8 @@
-"""Facts of the machine: peak memory, CPUs, versions; and the seconds of each phase of a step."""
+"""Facts of the machine: peak memory, CPUs, a free port, versions; and the seconds of each phase of a step."""
 
 import os
 import platform
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -111,6 +112,13 @@ def all_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         if allowed != "max":
             cpus = min(cpus, max(1, int(allowed) // int(period)))
     return cpus
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
 
 
 class Stopwatch:

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from paring.rollout.served.launching import free_port
 from paring.runtime.folder import RunFolder
 from paring.runtime.lock import RunIsBusy, run_lock
+from paring.runtime.machine import free_port
 from paring.settings.complaints import RunBroken, RunFailed
 from paring.types import Json
 

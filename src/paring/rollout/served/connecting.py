@@ -13,11 +13,12 @@ from paring.policy.model import Policy
 from paring.rollout.engine import EngineFailed
 from paring.rollout.served import routes
 from paring.rollout.served.fleet import Member
-from paring.rollout.served.launching import KEY, ChildServer, ServerPlan, free_port
+from paring.rollout.served.launching import KEY, ChildServer, ServerPlan
 from paring.rollout.served.meeting import NOBODY_ELSE, Meeting
 from paring.rollout.served.published import Shelf
 from paring.rollout.served.served_engine import ServedEngine
 from paring.runtime.client import Away, Server, ServerFault
+from paring.runtime.machine import free_port
 from paring.types import Json
 
 ASK_SECONDS, PAUSE, NOTE_SECONDS = 10.0, 0.5, 30.0

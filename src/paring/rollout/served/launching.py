@@ -4,7 +4,6 @@ import os
 import secrets
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -149,10 +148,3 @@ class ChildServer:
         lines = self._log.read().decode(errors="replace").strip().splitlines()
         errors = [line for line in lines if "Error" in line]
         return one_line((errors or lines or ["it printed nothing"])[-1].replace(self.key, "***"), 300)
-
-
-def free_port() -> int:
-    """A port of this machine that nothing listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
