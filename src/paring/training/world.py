@@ -27,7 +27,9 @@ from paring.training import wire
 from paring.types import Json
 
 MENDABLE = (ValueError, ModuleNotFoundError, FileNotFoundError)
-"""Errors that a user can mend; with the others below, a run has failed."""
+"""Errors that a user can mend before the run begins."""
+OUTSIDE = (OSError, RunBroken)
+"""... and those after which it goes on."""
 IN_WORDS = (*MENDABLE, OSError, RunFailed)
 KINDS = ("interrupted", "not finite", "failed", "broken", "mendable")
 """Kinds of what a process raises in words: where several do, the first of these counts."""
@@ -242,10 +244,6 @@ ALONE = World()
 
 
 def _kind(error: BaseException) -> str:
-    if isinstance(error, Interrupted):
-        return "interrupted"
-    if isinstance(error, NotFinite):
-        return "not finite"
-    if isinstance(error, MENDABLE):
-        return "mendable"
-    return "broken" if isinstance(error, OSError | RunBroken) else "failed"
+    """One of KINDS."""
+    kinds = (Interrupted, "interrupted"), (NotFinite, "not finite"), (MENDABLE, "mendable"), (OUTSIDE, "broken")
+    return next((kind for errors, kind in kinds if isinstance(error, errors)), "failed")
