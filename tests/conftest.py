@@ -6,12 +6,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from paring import load_run, train
-from paring.training.config import Run
+if TYPE_CHECKING:
+    from paring.training.config import Run
 
 SMALL = {
     "steps": 4,
@@ -24,10 +24,11 @@ SMALL = {
 
 
 @pytest.fixture(scope="session")
-def small_run() -> Callable[..., Run]:
+def small_run() -> Callable[..., "Run"]:
     """The quickstart in about a second: 4 steps of 3 problems with 4 answers, a checkpoint every 2."""
+    from paring import load_run
 
-    def make(changes: dict[str, Any] | None = None) -> Run:
+    def make(changes: dict[str, Any] | None = None) -> "Run":
         return load_run("quickstart", **SMALL | (changes or {}))
 
     return make
@@ -42,6 +43,8 @@ def small_overrides() -> list[str]:
 @pytest.fixture(scope="session")
 def finished_run(small_run, tmp_path_factory) -> Path:
     """The folder of a small run that came to its end. To be read only."""
+    from paring import train
+
     folder = tmp_path_factory.mktemp("finished") / "run"
     train(small_run(), folder)
     return folder

@@ -33,7 +33,7 @@ ENGINES = {
     "served": served,
 }
 SAMPLING = Sampling(max_new_tokens=24)
-PROBLEMS = list(Arithmetic().problems("train")[:6])
+PROBLEMS = list(Arithmetic().problems("train")[:4])
 KEY = Key(seed=3, step=7)
 
 
@@ -84,8 +84,8 @@ def tokens_of(groups):
 
 def test_a_group_for_each_problem_in_their_order(groups):
     assert [group.problem for group in groups] == PROBLEMS
-    assert [len(group.completions) for group in groups] == [4] * 6
-    assert len({group.prompt for group in groups}) == 6
+    assert [len(group.completions) for group in groups] == [4] * 4
+    assert len({group.prompt for group in groups}) == 4
 
 
 def test_no_problems_no_groups(engine):
@@ -102,7 +102,7 @@ def test_another_key_gives_others(engine, groups, key):
 
 
 def test_members_of_a_group_differ(groups):
-    assert sum(len(set(members)) for members in tokens_of(groups)) > 6 * 2
+    assert sum(len(set(members)) for members in tokens_of(groups)) > 4 * 2
 
 
 def test_neither_company_nor_order_nor_group_size_shows(engine, groups):
@@ -219,7 +219,7 @@ def test_a_stop_string_ends_an_answer(engine, groups, keep_stop):
             place = min((other.text.find(stop) for stop in "24" if stop in other.text), default=None)
             assert one.text == (other.text if place is None else other.text[: place + keep_stop])
             cut += place is not None
-    assert cut > 3
+    assert cut > 2
 
 
 def test_adapters_of_many_ranks_and_of_none_are_served_as_they_are_trained(engine_name, shelf, url):

@@ -1,9 +1,10 @@
 """Runs the command line in child processes that may be killed at a given call: imports once, forks for each.
 
 One JSON request a line: {"args": [...], "log": path, "at": "module:name" | null, "call": n, "signal": number}.
-Right before the n-th call of that function the child sends itself the signal. One JSON answer a line: the exit code.
+Right before the n-th call of that function the child sends itself the signal. Two JSON answers a line each: the list
+of process numbers at once, and the exit code.
 With "kill": [root, position, mode] it is killed at that durable operation under `root` (killing.py); position 0 kills
-never, and the number of operations is written to the file "count". The runs of a study are forks too then
+never, and the number of operations is written to the file "count". With "forks" the runs of a study are forks too
 (forked_runs.py), and with "in_run" the first of them is killed in the place of the study.
 With "ranks": n there are n children, the processes of one run as torchrun would start them; "at" is for the one whose
 number is "rank". The answer is then the list of their exit codes, and each logs to "log".<rank>.
@@ -55,7 +56,7 @@ def run_child(request: dict) -> None:
     killer = Killer(*request["kill"]) if request["kill"] and not request["in_run"] else None
     if killer:
         killer.arm()
-    if request["kill"]:
+    if request["forks"]:
         forked_runs.instead_of_processes((request["kill"], request["count"]) if request["in_run"] else None)
     if request["at"]:
         send_before(request["at"], request["call"], request["signal"])
@@ -91,6 +92,7 @@ def main() -> None:
             children.append(os.fork())
             if children[-1] == 0:
                 run_rank(request, rank, port) if request["ranks"] else run_child(request)
+        print(json.dumps(children), flush=True)
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         print(json.dumps(codes if request["ranks"] else codes[0]), flush=True)
 

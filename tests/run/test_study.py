@@ -1,10 +1,10 @@
-"""`paring study` with real child processes: interrupted, orphaned and resumed, to the bytes of ordinary runs."""
+"""`paring study` with child processes: interrupted, orphaned and resumed, to the bytes of ordinary runs."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,29 +28,11 @@ def study_file(small_overrides, tmp_path):
     return path
 
 
-@pytest.fixture
-def start():
-    """Starts `paring` in a process of its own, as a shell would."""
-    started = []
-
-    def run(*arguments) -> subprocess.Popen:
-        command = [sys.executable, "-c", "from paring.cli import main; main()", *map(str, arguments)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def wait_for_steps(study: subprocess.Popen, folder: Path, steps: int) -> None:
+def wait_for_steps(folder: Path, steps: int) -> None:
     until = time.monotonic() + SECONDS
     while not (folder / "metrics.jsonl").is_file() or (folder / "metrics.jsonl").read_bytes().count(b"\n") < steps:
-        assert study.poll() is None, study.communicate()
         assert time.monotonic() < until, f"{folder} does not get on: {child.last_words(folder)}"
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def wait_for_end(jobs: LocalJobs) -> dict[Path, int]:
@@ -61,28 +43,31 @@ def wait_for_end(jobs: LocalJobs) -> dict[Path, int]:
     return codes
 
 
-def test_a_study_interrupted_and_killed_is_taken_up_to_the_bytes_of_an_ordinary_run(
-    start, study_file, paring_child, tmp_path
-):
+def test_a_study_interrupted_and_killed_is_taken_up_to_the_bytes_of_an_ordinary_run(study_file, paring_child, tmp_path):
     out = tmp_path / "out"
     first = out / "runs/rgra/seed-0"
-    study = start("study", study_file, "--out", out)
-    wait_for_steps(study, first, 2)
-    study.send_signal(signal.SIGINT)
-    told, _ = study.communicate(timeout=SECONDS)
-    assert study.returncode == 130, told
-    assert told.splitlines()[-1] == f"interrupted, and saved; go on with:  paring study {out} --resume"
-    assert "Traceback" not in told and not (first / "result.json").exists()
+
+    def sent(number: int, steps: int) -> Callable[[int], None]:
+        """A signal to the study once its run has made so many steps."""
+
+        def send(process: int) -> None:
+            wait_for_steps(first, steps)
+            os.kill(process, number)
+
+        return send
+
+    study = paring_child("study", study_file, "--out", out, forks=True, meanwhile=sent(signal.SIGINT, 2))
+    assert study.code == 130, study.output
+    assert study.output.splitlines()[-1] == f"interrupted, and saved; go on with:  paring study {out} --resume"
+    assert "Traceback" not in study.output and not (first / "result.json").exists()
     [saved] = (first / "checkpoints").iterdir()
-    killed = start("study", out, "--resume")
-    wait_for_steps(killed, first, int(saved.name.removeprefix("step-")) + 2)
-    killed.kill()
-    killed.wait()
+    further = int(saved.name.removeprefix("step-")) + 2
+    killed = paring_child("study", out, "--resume", forks=True, meanwhile=sent(signal.SIGKILL, further))
+    assert killed.code == -signal.SIGKILL, killed.output
     # At once: the orphan may be at work still, and is waited for.
-    resumed = start("study", out, "--resume")
-    told, _ = resumed.communicate(timeout=SECONDS)
-    assert resumed.returncode == 0, told
-    assert "1 of 1 runs finished" in told
+    resumed = paring_child("study", out, "--resume", forks=True)
+    assert resumed.code == 0, resumed.output
+    assert "1 of 1 runs finished" in resumed.output
     log = child.log_of(first).read_text()
     assert f"resumed from {first}/checkpoints/{saved.name}" in log
     assert log.count("interrupted, and saved") == log.count("resumed from") == 2

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,8 @@ from paring.types import Problem
 T = TypeVar("T")
 GOLDEN = 0.6180339887498949
 """Multiples of it, modulo 1, are spread evenly: so is what is rounded by them."""
+MOST_ORDERS = 1000
+"""Steps whose redraws are worked out: that takes less time than to look at all problems."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,26 @@ def problems_of_step(task: Task, problems: Sequence[Problem], count: int, *, see
     return numbered(drawn)
 
 
-def problems_of_run(task: Task, problems: Sequence[Problem], count: int, *, seed: int, steps: int) -> list[Problem]:
-    """All problems that steps of `count` draw, each once."""
+def problems_of_run(
+    task: Task, problems: Sequence[Problem], count: int, *, seed: int, steps: int, redraws: int = 0
+) -> list[Problem]:
+    """All problems that steps of `count` draw, each once; with those that may take the places of others in them, each
+    place so many times."""
+    if redraws and (steps > MOST_ORDERS or steps * count * (1 + redraws) >= len(problems)):
+        return list(problems)
     shares = task.shares if isinstance(task, Mixture) else {"": (0.0, 1.0)}
-    drawn: list[Problem] = []
-    for label, own in by_label(task, problems).items():
+    drawn: dict[str, Problem] = {}
+    parts = by_label(task, problems)
+    for label, own in parts.items():
         total = min(Schedule(count, *shares[label]).before(steps), len(own))
         # The first epoch is in the order of its own, whatever a step draws.
-        drawn += items_of_step(own, total, seed=seed, step=1) if total else []
-    return drawn
+        drawn |= {one.id: one for one in (items_of_step(own, total, seed=seed, step=1) if total else [])}
+    for step in range(1, steps + 1) if redraws else ():
+        of_step = problems_of_step(task, problems, count, seed=seed, step=step)
+        for own in parts.values():
+            others = others_of_step(own, of_step, seed=seed, step=step)
+            drawn |= {one.id: one for one in islice(others, count * redraws)}
+    return list(drawn.values())
 
 
 def numbered(problems: Sequence[Problem]) -> list[Problem]:

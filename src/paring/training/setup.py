@@ -153,12 +153,8 @@ def _checked(run: Run, note: Callable[[str], object], data: _Data, base: Base) -
     if not problems or not tested:
         raise ValueError(f"task {run.task.name}: no prompt is left: {faults_in_words(list(long.values()))}")
     held_out = [*tested[: run.evaluate.limit], *validated[: run.evaluate.validation_limit]]
-    place = {"seed": run.seed, "steps": run.steps}
-    drawn = (
-        problems
-        if redraws(run.rollout, objective)
-        else problems_of_run(run.task, problems, run.rollout.problems, **place)
-    )
+    place = {"seed": run.seed, "steps": run.steps, "redraws": redraws(run.rollout, objective)}
+    drawn = problems_of_run(run.task, problems, run.rollout.problems, **place)
     put = [*drawn, *held_out]
     if faults := list(_too_long(policy, put, run.rollout.max_new_tokens, note).values()):
         remedy = "; task.long=skip leaves such prompts out" if isinstance(run.task, OwnData | Mixture) else ""
