@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from safetensors import safe_open
@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedConfi
 from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 
 from paring.policy.sharding import Indivisible, shard
+from paring.policy.stored_weights import StoredWeight, WeightFile, stored_weights
 from paring.policy.wrappers import is_wrapper
 
 ONE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -24,8 +25,8 @@ def load_in_parts(
 ) -> tuple[PreTrainedModel, set[str]]:
     """The model, divided, with the parts of this process. `options`: those of transformers. No weight is missing.
 
-    Raises Indivisible where the files are not safetensors that name and shape the weights as the model does: those of
-    some families are put together from others when they are read."""
+    Raises Indivisible where the files are not safetensors, or hold weights that transformers makes of others by more
+    than stacking experts."""
     if is_wrapper(config) or "gguf_file" in options or getattr(config, "quantization_config", None) is not None:
         raise Indivisible("only causal language models in safetensors that are not quantised are read in parts")
     with without_numbers():
@@ -69,22 +70,6 @@ def _files(source: str, local: bool) -> list[str]:
     return [one]
 
 
-class _WeightFile(Protocol):
-    """An open file of safetensors."""
-
-    def get_slice(self, name: str) -> "_Stored": ...
-
-    def get_tensor(self, name: str) -> Tensor: ...
-
-
-class _Stored(Protocol):
-    """A tensor of such a file, of which nothing is read yet."""
-
-    def get_shape(self) -> list[int]: ...
-
-    def __getitem__(self, rows: slice) -> Tensor: ...
-
-
 def _fill(model: PreTrainedModel, files: list[str], device: torch.device) -> set[str]:
     """Give the model the numbers of the files, in place; a tied tensor is read once. Returns the names that they lack.
     Raises Indivisible."""
@@ -92,11 +77,12 @@ def _fill(model: PreTrainedModel, files: list[str], device: torch.device) -> set
     tensors |= {name: one for name, one in model.state_dict().items() if name not in tensors}  # buffers that are stored
     read: dict[int, Tensor] = {}
     with ExitStack() as opened:
-        for file in files:
-            reader = opened.enter_context(safe_open(file, framework="pt"))
-            for name in reader.keys() & tensors.keys():
-                if id(tensors[name]) not in read:
-                    read[id(tensors[name])] = _read(cast("_WeightFile", reader), name, tensors[name], device)
+        readers = [opened.enter_context(safe_open(file, framework="pt")) for file in files]
+        stored = stored_weights(model, cast("list[WeightFile]", readers))
+        for name, one in tensors.items():
+            if name in stored and id(one) not in read:
+                stored[name].check(name, one.shape)
+                read[id(one)] = _read(stored[name], one, device)
     named = {name: read[id(one)] for name, one in tensors.items() if id(one) in read}
     model.load_state_dict(named, strict=False, assign=True)
     for module in model.modules():
@@ -105,20 +91,18 @@ def _fill(model: PreTrainedModel, files: list[str], device: torch.device) -> set
     return tensors.keys() - named.keys()
 
 
-def _read(reader: _WeightFile, name: str, like: Tensor, device: torch.device) -> Tensor:
-    """The part of a stored tensor that this process holds of `like`, in its type. Raises Indivisible."""
+def _read(stored: StoredWeight, like: Tensor, device: torch.device) -> Tensor:
+    """The part of a stored weight that this process holds of `like`, in its type."""
     from torch.distributed.tensor import DTensor
 
-    stored = reader.get_slice(name)
-    if (shape := stored.get_shape()) != list(like.shape):
-        raise Indivisible(f"{name} is {shape} in the files and {list(like.shape)} in the model")
     if not isinstance(like, DTensor):
-        return nn.Parameter(reader.get_tensor(name).to(device, like.dtype, copy=True), requires_grad=False)
+        whole = stored.rows(0, len(like) if like.dim() else 1)
+        return nn.Parameter(whole.to(device, like.dtype, copy=True), requires_grad=False)
     mesh = like.device_mesh
     rows, most = len(like.to_local()), -(-len(like) // mesh.size())  # the last processes may have fewer, or none
     start = min(mesh.get_local_rank() * most, len(like))
     own = torch.empty(rows, *like.shape[1:], dtype=like.dtype, device=device)
     if rows:
-        own.copy_(stored[start : start + rows])
+        own.copy_(stored.rows(start, start + rows))
     placed = DTensor.from_local(own, mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride())
     return nn.Parameter(placed, requires_grad=False)
