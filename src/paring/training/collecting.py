@@ -23,6 +23,8 @@ from paring.types import Completion, Group, Json, Key, Message, Problem, Score
 
 OF_A_TASK = ("reward", "reward_parts", "accuracy", "length", "truncated")
 """The metrics of each of several tasks."""
+LARGEST_REWARD = 1e100
+"""Means and spreads of rewards beyond it may overflow, although each is finite."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,14 @@ class Collected:
         return [self.groups[place] for place in self.kept]
 
     def reward_PG(self) -> Tensor:
-        """The rewards of all groups: float64. Raises ValueError where one is not a finite number."""
+        """The rewards of all groups: float64. Raises ValueError where one is no number, or beyond LARGEST_REWARD."""
         reward_PG = torch.tensor([[score.reward for score in row] for row in self.scores], dtype=torch.float64)
-        if not reward_PG.isfinite().all():
-            bad = self.groups[int((~reward_PG.isfinite()).any(-1).nonzero()[0])]
+        is_bad_PG = ~(reward_PG.abs() <= LARGEST_REWARD)  # NaN is at most nothing
+        if is_bad_PG.any():
+            bad = self.groups[int(is_bad_PG.any(-1).nonzero()[0])]
             raise ValueError(
-                f"the task gave an answer to problem {bad.problem.id} a reward that is not finite: mend score()"
+                f"the task gave an answer to problem {bad.problem.id} the reward {float(reward_PG[is_bad_PG][0]):g}: "
+                f"it must be finite, and at most {LARGEST_REWARD:g} either way; mend score()"
             )
         return reward_PG
 

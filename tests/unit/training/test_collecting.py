@@ -1,5 +1,6 @@
 """A step's rollout: which problems are drawn, which replaced, and what is told of them."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -142,12 +143,12 @@ def test_others_are_all_but_those_drawn_in_an_order_of_the_step():
     assert orders[0] != orders[1]
 
 
-@pytest.mark.parametrize("problem", [Problem("p", (), "")])
-def test_a_reward_that_is_not_finite_names_its_problem(problem):
+@pytest.mark.parametrize(("reward", "written"), [(float("nan"), "nan"), (-float("inf"), "-inf"), (1.7e308, "1.7e+308")])
+def test_a_reward_that_cannot_be_summed_names_its_problem(reward, written):
     class Broken(Mixed):
         def score(self, problem, text):
-            return Score({"correct": float("nan")}, False)
+            return Score({"correct": reward}, False)
 
     found, _, _ = collected(Rgra(), Broken(of=1))
-    with pytest.raises(ValueError, match=f"problem {found.groups[0].problem.id} a reward that is not finite"):
+    with pytest.raises(ValueError, match=rf"problem {found.groups[0].problem.id} the reward {re.escape(written)}: it"):
         found.reward_PG()
