@@ -25,7 +25,7 @@ it, and counts it."""
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 LONGEST_REASON = 500
 """Characters of an exception of the user's code in a message."""
-MOST_REWARDS = 1_000_000
+MOST_REWARDS = 100_000
 NO_REWARD = "no reward"
 """The class of verdicts of an answer whose reward could not be computed."""
 PACKAGE = Path(__file__).parents[1]

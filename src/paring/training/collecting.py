@@ -13,7 +13,7 @@ from paring.rollout.engine import Engine, Rollout
 from paring.runtime.machine import Stopwatch
 from paring.runtime.text import count_words
 from paring.tasks.base import judged
-from paring.tasks.mixture import Mixture, by_label, label_of
+from paring.tasks.mixture import Mixture, label_of
 from paring.training.draws import others_of_step, problems_of_step
 from paring.training.optim import Update
 from paring.training.setup import Setup, redraws
@@ -187,11 +187,8 @@ def collect(
         return [group for group, _ in found], [scores for _, scores in found]
 
     place_of_step = {"seed": key.seed, "step": key.step}
-    problems = problems_of_step(setup.task, setup.problems, rollout.problems, **place_of_step)
-    others = {
-        label: others_of_step(own, problems, **place_of_step)
-        for label, own in by_label(setup.task, setup.problems).items()
-    }
+    problems = problems_of_step(setup.task, setup.parts, rollout.problems, **place_of_step)
+    others = {label: others_of_step(own, problems, **place_of_step) for label, own in setup.parts.items()}
     groups, scores = sampled(problems)
     kept = list(range(len(groups)))
     is_mixture = isinstance(setup.task, Mixture)

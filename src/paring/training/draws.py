@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -60,12 +60,15 @@ def items_of_step(
     return [items[int(_order(total, seed, epoch, schedule)[place])] for epoch, place in places]
 
 
-def problems_of_step(task: Task, problems: Sequence[Problem], count: int, *, seed: int, step: int) -> list[Problem]:
-    """The problems that a step draws; of several tasks each by its weight, one task after the other."""
+def problems_of_step(
+    task: Task, parts: Mapping[str, Sequence[Problem]], count: int, *, seed: int, step: int
+) -> list[Problem]:
+    """The problems that a step draws; of several tasks each by its weight, one task after the other. `parts`: the
+    problems by label."""
     if not isinstance(task, Mixture):
-        return numbered(items_of_step(problems, count, seed=seed, step=step))
+        return numbered(items_of_step(parts[""], count, seed=seed, step=step))
     drawn = []
-    for label, own in by_label(task, problems).items():
+    for label, own in parts.items():
         low, high = task.shares[label]
         drawn += items_of_step(own, count, seed=seed, step=step, low=low, high=high)
     return numbered(drawn)
@@ -86,7 +89,7 @@ def problems_of_run(
         # The first epoch is in the order of its own, whatever a step draws.
         drawn |= {one.id: one for one in (items_of_step(own, total, seed=seed, step=1) if total else [])}
     for step in range(1, steps + 1) if redraws else ():
-        of_step = problems_of_step(task, problems, count, seed=seed, step=step)
+        of_step = problems_of_step(task, parts, count, seed=seed, step=step)
         for own in parts.values():
             others = others_of_step(own, of_step, seed=seed, step=step)
             drawn |= {one.id: one for one in islice(others, count * redraws)}

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -62,6 +63,11 @@ class Setup:
     """For the user."""
     teaching: Teaching | None = None
     """The teacher, where the objective has one."""
+
+    @cached_property
+    def parts(self) -> Mapping[str, Sequence[Problem]]:
+        """The problems by the label of their task."""
+        return by_label(self.task, self.problems)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from paring.policy.packing import Labelled
 from paring.policy.rendering import closing_tokens
 from paring.runtime.faults import Faults
 from paring.runtime.text import visible
+from paring.tasks.mixture import by_label
 from paring.training.config import AnyRun, Run, SftRun
 from paring.training.draws import items_of_step, problems_of_step
 from paring.training.sft_setup import labelled
@@ -57,7 +58,8 @@ def _examples(run: SftRun, tokenizer: PreTrainedTokenizerBase) -> list[Labelled]
 
 def _prompts(run: Run, tokenizer: PreTrainedTokenizerBase, step: int, limit: int) -> list[str]:
     count = min(limit, run.rollout.problems)
-    problems = problems_of_step(run.task, run.task.problems("train"), count, seed=run.seed, step=step)
+    parts = by_label(run.task, run.task.problems("train"))
+    problems = problems_of_step(run.task, parts, count, seed=run.seed, step=step)
     return [_text(tokenizer, prompt_tokens(tokenizer, problem.messages)) + BEGIN for problem in problems]
 
 

@@ -171,7 +171,7 @@ def test_output_without_a_reader_is_a_request():
 
 def test_a_child_terminated_at_once_is_no_signal_of_its_parent():
     with Interruption() as interruption:
-        for _ in range(150):
+        for _ in range(60):
             child = os.fork()
             if child == 0:
                 time.sleep(60)

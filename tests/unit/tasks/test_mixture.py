@@ -9,7 +9,7 @@ from paring import load_run
 from paring.settings.complaints import RecipeError
 from paring.tasks.arithmetic import Arithmetic
 from paring.tasks.base import judged
-from paring.tasks.mixture import Mixture, label_of
+from paring.tasks.mixture import Mixture, by_label, label_of
 from paring.training.config import as_plain, to_toml, validate
 from paring.training.draws import problems_of_step
 from paring.types import Completion, Group
@@ -81,8 +81,8 @@ def test_problems_stand_in_turn_and_ids_say_whose_they_are(mixture):
 
 
 def test_steps_draw_by_weight(mixture):
-    problems = mixture.problems("train")
-    steps = [problems_of_step(mixture, problems, 8, seed=0, step=step) for step in range(1, 101)]
+    parts = by_label(mixture, mixture.problems("train"))
+    steps = [problems_of_step(mixture, parts, 8, seed=0, step=step) for step in range(1, 101)]
     assert all(Counter(label_of(one.id) for one in step) == {"arithmetic": 6, "mine": 2} for step in steps)
     assert all(len({one.id for one in step}) == 8 for step in steps)
 
