@@ -1,6 +1,7 @@
 """Environments of verifiers: replies and rewards of a game and of a single turn, and what is refused."""
 
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -52,6 +53,116 @@ def failing():
 def nothing():
     return None
 """
+
+
+TASKSETS = """
+import verifiers.v1 as vf
+
+class Data(vf.TaskData):
+    answer: str
+
+class Sum(vf.Task[Data]):
+    @vf.reward
+    async def right(self, trace) -> float:
+        return float(trace.last_reply == self.data.answer)
+
+    @vf.reward(weight=0.5)
+    async def short(self, trace) -> float:
+        return float(len(trace.last_reply) < 4)
+
+class Broken(Sum):
+    @vf.reward
+    async def right(self, trace) -> float:
+        raise KeyError("lost")
+
+class Working(Sum):
+    async def setup(self, trace, runtime):
+        return None
+
+class Looking(Sum):
+    @vf.reward
+    async def right(self, trace, runtime) -> float:
+        return 1.0
+
+class Open(Sum):
+    pass
+
+def of(kind, prompt=True, endless=False):
+    class Own(vf.Taskset[kind]):
+        INFINITE = endless
+
+        def load(self):
+            for n in range(16):
+                asked = f"{n}+1=" if prompt else None
+                yield kind(Data(prompt=asked, system_prompt="Add.", answer=str(n + 1)), self.config.task)
+
+    return Own(vf.TasksetConfig(id="own"))
+
+def sums():
+    return of(Sum)
+
+def broken():
+    return of(Broken)
+
+def working():
+    return of(Working)
+
+def looking():
+    return of(Looking)
+
+def simulated():
+    return of(Sum, prompt=False)
+
+def endless():
+    return of(Sum, endless=True)
+
+def nothing():
+    return None
+"""
+
+
+@pytest.fixture(scope="module")
+def of_a_taskset(tmp_path_factory):
+    pytest.importorskip("verifiers", reason="needs verifiers from 0.4 on")
+    if version("verifiers") < "0.4":
+        pytest.skip("needs verifiers from 0.4 on")
+    file = tmp_path_factory.mktemp("tasksets") / "tasksets.py"
+    file.write_text(TASKSETS, encoding="utf-8")
+    return lambda name, **more: VerifiersTask(environment=f"{file}:{name}", **more)
+
+
+def test_a_taskset_asks_and_scores_one_answer(of_a_taskset):
+    task = of_a_taskset("sums")
+    problem, [reply] = talked(task, "{}")
+    assert problem.messages[0] == {"role": "system", "content": "Add."} and problem.messages[1]["content"].endswith(
+        "+1="
+    )
+    assert not reply.turns and reply.score.parts == {"right": 1.0, "short": 0.5} and reply.score.correct
+    wrong = task.score(problem, "no idea")
+    assert wrong.parts == {"right": 0.0, "short": 0.0} and not wrong.correct
+    assert [len(task.problems(split)) for split in ("train", "validation", "test")] == [12, 2, 2]
+
+
+def test_a_reward_of_a_taskset_that_fails_stops_or_is_left_out(of_a_taskset):
+    with pytest.raises(ValueError, match="its reply raised TaskError: .*KeyError: 'lost'"):
+        talked(of_a_taskset("broken"), "1")
+    _, [reply] = talked(of_a_taskset("broken", failed="skip"), "1")
+    assert "KeyError" in next(iter(reply.score.failed.values()))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("working", "its Working needs a machine to work in"),
+        ("looking", "its Looking needs a machine to work in"),
+        ("simulated", "a task has no prompt: simulated users are not taken"),
+        ("endless", "gives tasks without end: bound it"),
+        ("nothing", "gave NoneType; it must give a taskset of verifiers"),
+    ],
+)
+def test_a_taskset_that_needs_more_than_an_answer_is_refused(of_a_taskset, name, expected):
+    with pytest.raises(ValueError, match=expected):
+        of_a_taskset(name).problems("train")
 
 
 @pytest.fixture(scope="module")
