@@ -12,8 +12,8 @@ from paring.types import Message, Reply, Score
 
 
 @dataclass(frozen=True)
-class Question:
-    """A row of the library as a problem: `identity` is what makes it another than the others."""
+class LibraryRow:
+    """A row or a task of the library as a problem: `identity` is what makes it another than the others."""
 
     messages: tuple[Message, ...]
     gold: str
@@ -28,25 +28,25 @@ class Environments:
     own: Any
     what: str
 
-    def questions(self) -> list[Question]:
+    def questions(self) -> list[LibraryRow]:
         """Raises ValueError where a prompt is no chat."""
         return [self._question(dict(row)) for row in self.own.get_dataset()]
 
-    def tests(self) -> list[Question] | None:
+    def tests(self) -> list[LibraryRow] | None:
         """The library's evaluation data, where it has some."""
         if self.own.eval_dataset is None and self.own.eval_dataset_source is None:
             return None
         return [self._question(dict(row)) for row in self.own.get_eval_dataset()]
 
-    def _question(self, row: dict[str, object]) -> Question:
+    def _question(self, row: dict[str, object]) -> LibraryRow:
         prompt = row["prompt"]
         if not isinstance(prompt, list):
             raise ValueError(f"{self.what}: a prompt is no list of turns: completions without a chat are not taken")
         messages = tuple(message_of(plain_turn(turn), "prompt", self.what) for turn in prompt)
         identity = json.dumps([messages, str(row.get("answer")), str(row.get("info"))])
-        return Question(messages, str(row.get("answer") or ""), identity, row)
+        return LibraryRow(messages, str(row.get("answer") or ""), identity, row)
 
-    async def reply(self, question: Question, turns: Sequence[Message], correct_at: float) -> Reply:
+    async def reply(self, question: LibraryRow, turns: Sequence[Message], correct_at: float) -> Reply:
         """The conversation from its beginning, with the answers that stand in `turns`, up to where another is needed.
         So the environment needs no state between two calls.
 

@@ -14,7 +14,7 @@ from paring.settings.own_code import function_in
 from paring.tasks.judge import JudgedTask
 from paring.tasks.own_calls import Failed, Seconds, called, replied
 from paring.tasks.splits import digest, three_splits
-from paring.tasks.verifiers_environments import Environments, Question, environments_of
+from paring.tasks.verifiers_environments import Environments, LibraryRow, environments_of
 from paring.tasks.verifiers_tasksets import Tasksets, load_taskset, taskset_of
 from paring.types import Environment, Message, Problem, Reply, Score, Split
 
@@ -70,11 +70,11 @@ class VerifiersTask(JudgedTask):
     def _loaded(self) -> Environments | Tasksets:
         return _load(self.environment, json.dumps(self.arguments, sort_keys=True))
 
-    def _problem(self, one: Question) -> Problem:
+    def _problem(self, one: LibraryRow) -> Problem:
         environment = Environment(partial(self._reply, one), self.answers)
         return Problem(f"verifiers/{digest(one.identity)}", one.messages, one.gold, environment=environment)
 
-    def _reply(self, one: Question, turns: Sequence[Message]) -> Reply:
+    def _reply(self, one: LibraryRow, turns: Sequence[Message]) -> Reply:
         """Raises CallFailed unless failures are skipped."""
         play = partial(self._loaded().reply, one, [dict(turn) for turn in turns], self.correct_at)
         return replied(f"{self._what}: its reply", play, seconds=self.seconds, failed=self.failed)

@@ -7,7 +7,7 @@ from typing import Any
 
 from paring.runtime.rows import message_of
 from paring.tasks.own_calls import CallFailed
-from paring.tasks.verifiers_environments import Question, plain_turn
+from paring.tasks.verifiers_environments import LibraryRow, plain_turn
 from paring.types import Message, Reply, Score
 
 NO_TOOLS = "has tools, and calls of tools are not read from answers: choose one without"
@@ -20,7 +20,7 @@ class Tasksets:
     own: Any
     what: str
 
-    def questions(self) -> list[Question]:
+    def questions(self) -> list[LibraryRow]:
         """Raises ValueError for a task that needs more than an answer: those start programs, tools or machines, which
         ask a server for the answers in place of being asked turn by turn."""
         tasks = list(self.own)
@@ -31,7 +31,7 @@ class Tasksets:
     def tests(self) -> None:
         """A taskset has one list of tasks."""
 
-    def _question(self, task: Any) -> Question:
+    def _question(self, task: Any) -> LibraryRow:
         data = task.data
         if data.prompt is None:
             raise ValueError(f"{self.what}: a task has no prompt: simulated users are not taken")
@@ -40,9 +40,9 @@ class Tasksets:
         messages = tuple(message_of(plain_turn(turn), "prompt", self.what) for turn in (*system, *turns))
         if others := {turn["role"] for turn in messages} - {"system", "user", "assistant"}:
             raise ValueError(f"{self.what}: a prompt has a turn of the {others.pop()}: not taken")
-        return Question(messages, str(data.model_dump().get("answer") or ""), task.key, task)
+        return LibraryRow(messages, str(data.model_dump().get("answer") or ""), task.key, task)
 
-    async def reply(self, question: Question, turns: Sequence[Message], correct_at: float) -> Reply:
+    async def reply(self, question: LibraryRow, turns: Sequence[Message], correct_at: float) -> Reply:
         """The end of a conversation of one answer, with its weighted rewards by name. Raises CallFailed."""
         import verifiers.v1 as library  # pyright: ignore[reportMissingImports]  an extra
         from verifiers.v1.state import state_cls  # pyright: ignore[reportMissingImports]
