@@ -42,8 +42,8 @@ ELSEWHERE = {
     r"^hf ": "needs an account",
 }
 OWN = {
-    "my.py": "def reward(completions, **fields):\n    return [float('7' in text) for text in completions]\n",
-    "mine.jsonl": '{"answer": "\\\\boxed{7}", "gold": "7", "right": true}\n',
+    "my.py": "from examples.own_reward import right as reward  # noqa: F401\n",
+    "mine.jsonl": '{"gold": "7", "candidate": "\\\\boxed{7}", "expected": true}\n',
     "my.toml": "from the recipe `quickstart`",
 }
 """The reader's own files that pages name; runs of theirs are runs/mine and runs/other."""

@@ -78,6 +78,12 @@ def test_flags_are_named_as_they_are_written(finished_run, refused):
         "export", finished_run, "--to", "x", "--dtype", "bfloat16"
     )
     assert "--step 99: " in refused("samples", finished_run, "--step", "99")
+    assert "error: --stop '': " in refused("eval", finished_run, "--stop", "")
+
+
+def test_a_run_is_not_compared_with_itself(finished_run, refused):
+    said = refused("rerun", finished_run, "--verify", "--out", finished_run)
+    assert f"--out {finished_run}: this is the run itself; choose another folder" in said
 
 
 def test_a_folder_without_a_model_is_named(place, refused):

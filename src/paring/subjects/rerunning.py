@@ -15,6 +15,7 @@ from paring.runtime.journal import read_rows
 from paring.runtime.screen import Screen
 from paring.runtime.tables import Table
 from paring.runtime.text import one_line, visible
+from paring.settings.options import OptionError
 from paring.training.config import load_run
 from paring.training.method import train
 from paring.types import Json
@@ -68,6 +69,10 @@ def verified(run: str | Path, out: str | Path | None = None, *, screen: Screen |
     Raises ValueError where the run has no result, or the folder is not free; KeyboardInterrupt where it was stopped."""
     folder = RunFolder(Path(run).expanduser())
     recipe = load_run(folder.existing_recipe())
+    if out is not None and Path(out).expanduser().resolve() == folder.path.resolve():
+        raise OptionError(
+            lambda option: f"{option.given('out', str(out))}: this is the run itself; choose another folder"
+        )
     if folder.read_result() is None:
         raise ValueError(
             f"{folder.path} has not come to its end, so there is nothing to compare: go on with it by  paring train "

