@@ -109,3 +109,24 @@ def test_supervised(paring_child, tmp_path):
     assert apart(tmp_path / "whole", tmp_path / "divided") < 1e-5
     after = [json.loads((tmp_path / name / "result.json").read_text())["after"] for name in ("whole", "divided")]
     assert after[0]["loss"] == pytest.approx(after[1]["loss"], rel=1e-5)
+
+
+def test_a_signal_saves_a_divided_run_in_bf16_and_it_goes_on_to_the_same_bytes(paring_child, tmp_path):
+    """Each layer is the same numbers once it is gathered, so that whole bases train to the same adapter."""
+    data, recipe = tmp_path / "rows.jsonl", tmp_path / "sft.toml"
+    data.write_text("".join(json.dumps({"prompt": f"{n}+1=", "completion": f"{n + 1}"}) + "\n" for n in range(24)))
+    recipe.write_text(
+        f'method = "sft"\nsteps = 4\nthreads = 1\nbatch = 4\nevaluate.limit = 1\ndata.data = "{data}"\n'
+        'model.dtype = "bfloat16"\nsave.every = 1\n'
+    )
+    for name, shard in {"whole": [], "undisturbed": [SHARD]}.items():
+        ended = paring_child("train", recipe, *shard, "--out", tmp_path / name, ranks=2)
+        assert [one.code for one in ended] == [0, 0], ended
+    assert apart(tmp_path / "whole", tmp_path / "undisturbed") < 1e-4
+    sent = {"at": "paring.training.sft:sft_step", "call": 3, "signal": signal.SIGTERM}
+    ended = paring_child("train", recipe, SHARD, "--out", tmp_path / "run", ranks=2, rank=1, **sent)
+    assert [one.code for one in ended] == [143, 143], ended
+    ended = paring_child("train", "--resume", tmp_path / "run", ranks=2)
+    assert [one.code for one in ended] == [0, 0], ended
+    undisturbed, own = (tmp_path / name / "adapter" / "adapter_model.safetensors" for name in ("undisturbed", "run"))
+    assert own.read_bytes() == undisturbed.read_bytes()
