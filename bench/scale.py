@@ -23,6 +23,7 @@ from paring.rollout.engine import Sampling
 from paring.rollout.served import routes
 from paring.rollout.served.canary import canary_question
 from paring.rollout.served.served_engine import ServedEngine
+from paring.runtime.machine import free_port
 from paring.training.setup import Setup, prepare
 from paring.types import Group, Key, Problem
 
@@ -194,10 +195,17 @@ def step_seconds(arguments: Namespace, count: int, folder: Path) -> float:
     }
     words = [f"{name}={value}" for name, value in settings.items()]
     pinned = ["taskset", "-c", ",".join(map(str, range(count)))] if sys.platform == "linux" else []
-    start = [sys.executable, *([] if count == 1 else ["-m", "torch.distributed.run", "--nproc-per-node", str(count)])]
-    train = ["-m", "paring", "train", "smollm2-arithmetic", *words, "--out", str(folder)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([*pinned, *start, *train], check=True, env=environment, capture_output=True)
+    command = [*pinned, sys.executable, "-m", "paring", "train", "smollm2-arithmetic", *words, "--out", str(folder)]
+    # As torchrun would start them, but in this session: whoever stops other work for a quiet machine finds them here.
+    shared = os.environ | {"OMP_NUM_THREADS": "1"}
+    if count > 1:
+        port = str(free_port())
+        shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+        shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    environments = [shared | ({"RANK": str(one), "LOCAL_RANK": str(one)} if count > 1 else {}) for one in range(count)]
+    started = [subprocess.Popen(command, env=one, stdout=subprocess.DEVNULL) for one in environments]
+    if any([process.wait() for process in started]):
+        sys.exit("a run has failed")
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return mean([json.loads(line) for line in lines][FIRST - 1 :], "seconds")
 
