@@ -18,9 +18,9 @@ from figures import HERE, STYLE, save
 from planted_table import BASE, half_width
 
 PATTERNS = ("scattered", "layer", "mlp", "attention", "null")
-ARMS = ("l1ra", "at:l1ra", "shuffled:l1ra", "oracle", "random")
+ARMS = ("l1ra", "at:l1ra", "proposed:lora:2", "shuffled:l1ra", "oracle", "random")
 SHOWN = {"l1ra": "L1RA", "at:l1ra": "LoRA at L1RA's ranks", "shuffled:l1ra": "shuffled", "lora:2": "LoRA, rank 2"}
-SHOWN |= {"lora:3": "LoRA, rank 3"}
+SHOWN |= {"lora:3": "LoRA, rank 3", "proposed:lora:2": "LoRA at LoRA's proposal"}
 EXAMPLE = ("mlp", 0)
 """The pattern and the seed of the map."""
 
