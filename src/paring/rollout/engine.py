@@ -125,7 +125,7 @@ class Rollout:
         if self.engine == "local" and (odd := [name for name, value in given.items() if value]):
             value = given[odd[0]]
             raise ValueError(f'{odd[0]} = {value!r}: engine = "local" asks no server; set engine = "served"')
-        if len(set(self.servers)) < len(self.servers):
+        if len({url.rstrip("/").lower() for url in self.servers}) < len(self.servers):
             raise ValueError(f"servers = {list(self.servers)}: one stands there twice; name each once")
         for url in self.servers:
             check_address(url, "servers", key="VLLM_API_KEY in the environment")

@@ -96,6 +96,11 @@ def models(*given):
         (plain(models({"id": "m", "object": "model"})), Malformed, "without max_model_len"),  # OpenAI's own API
         (plain(models({"id": "m", "max_model_len": "128"})), Malformed, "without max_model_len"),
         (plain(models({"id": "m", "max_model_len": True})), Malformed, "without max_model_len"),
+        (
+            plain(models({"id": "m", "max_model_len": -5})),
+            Malformed,
+            "max_model_len = -5, which is no number of tokens",
+        ),
     ],
 )
 def test_a_list_of_models_that_is_none(answer, fault, words):
@@ -162,6 +167,22 @@ def test_a_server_of_another_api_is_refused_before_a_run(policy_of_lora, shelf):
         pytest.raises(ValueError, match=rf"{url} does not answer as a server of vLLM does: .* without max_model_len"),
     ):
         connect(policy_of_lora, shelf, [url], longest=64, rank=8, patience=2.0)
+
+
+def test_an_address_with_the_path_of_a_client_is_refused_with_the_remedy(policy_of_lora, shelf):
+    """OpenAI's clients are given addresses that end in /v1."""
+    missing = b'HTTP/1.0 404 Not Found\r\n\r\n{"detail": "Not Found."}'
+    with (
+        sending(lambda _: [missing]) as url,
+        pytest.raises(ValueError, match="HTTP 404: Not Found; leave /v1 out of its address, or mend rollout.servers$"),
+    ):
+        connect(policy_of_lora, shelf, [f"{url}/v1"], longest=64, rank=8, patience=2.0)
+
+
+@pytest.mark.parametrize("again", ["http://one:8000", "http://one:8000/", "HTTP://One:8000"])
+def test_a_server_that_is_named_twice_is_refused(again):
+    with pytest.raises(ValueError, match="^quickstart: rollout: servers = .*: one stands there twice; name each once$"):
+        load_run("quickstart", rollout={"engine": "served", "servers": ["http://one:8000", again]})
 
 
 def test_a_base_of_the_same_form_with_other_weights_is_refused_before_a_run(policy_of_lora, shelf):

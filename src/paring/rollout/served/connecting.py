@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import torch
 from pydantic import TypeAdapter
@@ -19,6 +20,7 @@ from paring.rollout.served.published import Shelf
 from paring.rollout.served.served_engine import ServedEngine
 from paring.runtime.client import Away, Server, ServerFault
 from paring.runtime.machine import free_port
+from paring.runtime.text import one_line
 from paring.types import Json
 
 ASK_SECONDS, PAUSE, NOTE_SECONDS = 10.0, 0.5, 30.0
@@ -138,4 +140,9 @@ def _member(server: Server, child: ChildServer | None, patience: float, note: Ca
                 note(f"waiting for {server.url} ({fault}), for {patience:g} seconds at most")
             time.sleep(PAUSE)
         except ServerFault as fault:
-            raise ValueError(f"{server.url} does not answer as a server of vLLM does: {fault}") from fault
+            path = urlsplit(server.url).path
+            remedy = f"leave {path} out of its address" if path else "start vLLM there (docs/serving.md)"
+            raise ValueError(
+                f"{server.url} does not answer as a server of vLLM does: {one_line(str(fault)).rstrip('.')}; {remedy}, "
+                "or mend rollout.servers"
+            ) from fault

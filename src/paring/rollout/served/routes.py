@@ -19,8 +19,11 @@ def models(server: Server, *, seconds: float, stop: Event | None = None) -> tupl
     bases = [one for one in by_name.values() if one.get("parent") is None]
     if not bases:
         raise Malformed("a list of models without a base")
+    context = field_of(bases[0], "max_model_len", int)
+    if context < 1:
+        raise Malformed(f"max_model_len = {context}, which is no number of tokens")
     adapters = [name for name, one in by_name.items() if one.get("parent") is not None]
-    return field_of(bases[0], "id", str), field_of(bases[0], "max_model_len", int), adapters
+    return field_of(bases[0], "id", str), context, adapters
 
 
 def load(server: Server, name: str, path: str, *, seconds: float, stop: Event | None = None) -> None:
@@ -39,9 +42,10 @@ def _why(refusal: Refused) -> str:
     if refusal.status in (404, 405) and refusal.words == "Not Found":
         why = "it takes none while it runs. Start it with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
         return f"{why}: {HOW_TO_START}"
+    words = str(refusal).rstrip(".")
     if refusal.status == 404:
-        return f"{refusal}. If it does not see this folder, share it, or set rollout.servers_see to its path there"
-    return f"{refusal}. It needs the base of this run, and room for its ranks (--max-lora-rank): {HOW_TO_START}"
+        return f"{words}. If it does not see this folder, share it, or set rollout.servers_see to its path there"
+    return f"{words}. It needs the base of this run, and room for its ranks (--max-lora-rank): {HOW_TO_START}"
 
 
 def unload(server: Server, name: str, *, seconds: float) -> bool:
