@@ -113,8 +113,8 @@ class _Chunked(torch.autograd.Function):
         size = max(1, logits // len(head.weight_VD))
         for start in range(0, len(token_N), size):
             part = slice(start, start + size)
+            logit_CV = weight_CV = bend_CV = None  # the last chunk's go before this one's come
             logit_CV = head(hidden_ND[part])
-            bend_CV = None
             if slope_ND is not None and head.cap is not None:
                 bend_CV = 1 - (logit_CV / head.cap).square_()
             logit_CV = logit_CV.div_(temperature)

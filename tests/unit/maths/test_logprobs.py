@@ -1,5 +1,7 @@
 """Chunked log-probs against torch.log_softmax, value and gradient, and what they keep in memory."""
 
+import weakref
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -155,6 +157,28 @@ def test_logits_of_one_chunk_are_the_largest_tensor(monkeypatch):
         value_and_gradient(plain, hidden_ND, head_VD, token_N, 0.9, weight_N=weight_N)
     assert seen_plain.made == 50 * 300
     assert seen.made == seen_with_entropy.made == 8 * 300
+
+
+def test_the_logits_of_a_chunk_are_gone_before_the_next_are_made(monkeypatch):
+    """A peak that `paring plan` counts on: with a teacher five chunks are alive, and not a sixth of the one before."""
+    monkeypatch.setattr(logprobs, "CHUNK_LOGITS", 2 * VOCABULARY)
+    made, alive, multiply = [], [], logprobs.product
+
+    def watched(*given):
+        out = multiply(*given)
+        if out.shape[-1] == VOCABULARY:
+            alive.append(sum(one() is not None for one in made))
+            made.append(weakref.ref(out))
+        return out
+
+    monkeypatch.setattr(logprobs, "product", watched)
+    hidden_ND, head_VD, token_N, _ = inputs(rows=6)
+    token_logprobs(hidden_ND, Head(head_VD), token_N)
+    assert alive == [0, 0, 0]
+    alive.clear(), made.clear()
+    teacher = TeacherStates(hidden_ND.detach(), Head(head_VD))
+    token_divergences(hidden_ND, Head(head_VD), token_N, teacher, temperature=1.0)
+    assert alive == [0, 1] * 3  # the policy's logits, then the teacher's beside them
 
 
 def test_a_head_that_is_trained_is_refused():
