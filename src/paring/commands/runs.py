@@ -20,4 +20,4 @@ def runs(
     if as_json:
         print(json.dumps([one.as_plain() for one in found]))
     else:
-        print("\n".join(runs_table(found).as_text()))
+        print("\n".join([*runs_table(found).as_text(), *(one.fault for one in found if one.fault)]))

@@ -22,15 +22,15 @@ from paring.types import Json, JsonObject
 
 DEEPEST = 3
 """Folders below the one that is named in which runs are looked for."""
-LONGEST_FAULT = 100
+LONGEST_FAULT = 200
 PAUSE = 0.5
 """Seconds between two looks at a run."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A run of a list. `best`: the best checkpoint, where it keeps one. `age`: seconds since its journal last
-    grew."""
+    """A run of a list. `best`: the best checkpoint, where it keeps one. `age`: seconds since its journal last grew.
+    `fault`: what is damaged."""
 
     folder: Path
     what: str
@@ -40,6 +40,7 @@ class Listed:
     result: str
     best: str
     age: float
+    fault: str = ""
 
     def as_plain(self) -> dict[str, Json]:
         return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
@@ -57,7 +58,15 @@ def runs_in(folder: Path, now: Callable[[], float] = time.time) -> list[Listed]:
 
 def runs_table(runs: list[Listed]) -> Table:
     rows = [
-        [str(one.folder), one.what, one.state, f"{one.step}/{one.steps}", one.result, one.best, _ago(one.age)]
+        [
+            str(one.folder),
+            one.what,
+            one.state,
+            "" if one.fault else f"{one.step}/{one.steps}",
+            one.result,
+            one.best,
+            _ago(one.age),
+        ]
         for one in runs
     ]
     names = ("run", "what", "state", "step", "result", "best", "changed")
@@ -155,7 +164,8 @@ def _listed(path: Path, now: float) -> Listed:
     try:
         run = read_run(path)
     except ValueError as error:
-        return Listed(path, "", one_line(str(error), LONGEST_FAULT), 0, 0, "", "", max(0.0, now - path.stat().st_mtime))
+        age, fault = max(0.0, now - path.stat().st_mtime), one_line(str(error), LONGEST_FAULT)
+        return Listed(path, "", "damaged", 0, 0, "", "", age, fault)
     folder = RunFolder(path)
     changed = max(one.stat().st_mtime for one in (folder.recipe, folder.metrics, folder.result) if one.is_file())
     at_work = _is_at_work(path)
@@ -168,7 +178,8 @@ def _listed(path: Path, now: float) -> Listed:
 
 def _what(recipe: JsonObject) -> str:
     if recipe.get("method") == "sft":
-        return f"sft on {Path(str(mapping(recipe.get('data')).get('path', 'data'))).name}"
+        data = mapping(recipe.get("data"))
+        return f"sft on {Path(str(data.get('data') or data.get('path') or 'data')).name}"
     return f"{mapping(recipe.get('objective')).get('kind', 'rgra')} on {tasks_in_words(recipe.get('task'))}"
 
 

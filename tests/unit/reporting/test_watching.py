@@ -60,8 +60,17 @@ def test_states_of_runs(begun, finished_run):
 def test_a_damaged_run_does_not_hide_the_others(begun):
     (begun.parent / "bad").mkdir()
     (begun.parent / "bad" / "run.toml").write_text("= =")
-    states = {one.folder.name: one.state for one in runs_in(begun.parent)}
-    assert states.keys() == {"one", "bad"} and states["one"] == "running" and "run.toml: damaged" in states["bad"]
+    found = {one.folder.name: one for one in runs_in(begun.parent)}
+    assert {name: one.state for name, one in found.items()} == {"one": "running", "bad": "damaged"}
+    assert "run.toml: damaged" in found["bad"].fault and not found["one"].fault
+    assert max(map(len, runs_table(list(found.values())).as_text())) <= 80 + len(str(begun.parent))
+
+
+def test_a_supervised_run_is_listed_with_its_data(begun):
+    (begun / "run.toml").write_text(
+        'method = "sft"\nsteps = 3\n[data]\ndata = "/place/chats.jsonl"\n', encoding="utf-8"
+    )
+    assert runs_in(begun)[0].what == "sft on chats.jsonl"
 
 
 def test_watching_shows_what_is_new_and_ends_with_the_run(begun):
