@@ -13,6 +13,7 @@ import pytest
 
 from paring.settings import guard
 from paring.settings.guard import TimeIsUp, guarded
+from paring.settings.output import MOST_OUTPUT
 from paring.settings.own_code import function_in
 
 
@@ -23,6 +24,15 @@ def test_it_cannot_end_the_process():
     with pytest.raises(ValueError, match=r"called os._exit\(0\), which would end the run"), guarded("my.py"):
         os._exit(0)
     assert os._exit is leave
+
+
+def test_an_interruption_is_one_only_where_a_signal_has_come():
+    with pytest.raises(ValueError, match=r"^my.py raised KeyboardInterrupt, which would end the run"), guarded("my.py"):
+        raise KeyboardInterrupt
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), guarded("my.py"):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_it_comes_back_to_its_folder(tmp_path, monkeypatch):
@@ -165,7 +175,7 @@ def test_its_output_is_bounded_and_counted(capsys):
         print("x" * 10_000)
         print("y" * 100_000, file=sys.stderr)
     out, err = capsys.readouterr()
-    assert out == "x" * guard.MOST_OUTPUT
+    assert out == "x" * MOST_OUTPUT
     assert "my.py wrote 102,002 characters more in one call: left out" in err
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import faulthandler
-import io
 import os
 import signal
 import sys
@@ -12,7 +11,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import NoReturn
+
+from paring.settings.output import bounded_output, say
 
 SLOW_SECONDS = 60.0
 """After so long, and again after as long, it is said what a run waits for."""
@@ -20,8 +21,6 @@ GRACE_SECONDS = 5.0
 """Code that goes on for so long after its time limit, since it catches what stops it, ends the process."""
 C_SECONDS = 30.0
 """... and so long where it is within one call of a library that lets nothing else run."""
-MOST_OUTPUT = 4000
-"""Characters that it may write in a call; more are counted and left out."""
 _KEPT = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGPROF")
 _leave = os._exit
 """The way out of the process, which is another one while code of the user's runs."""
@@ -62,7 +61,7 @@ def _guarded(what: str, seconds: float | None) -> Iterator[None]:
     threads = set(threading.enumerate())
     limit = _Limit(what, seconds or None)
     try:
-        with _bounded_output(what), _handlers_kept(what), limit:
+        with bounded_output(what), _real_interruptions(what), _handlers_kept(what), limit:
             yield
     except SystemExit as error:
         if os.getpid() == process:
@@ -80,7 +79,7 @@ def _guarded(what: str, seconds: float | None) -> Iterator[None]:
             os.chdir(place)
         left = [one for one in threading.enumerate() if one not in threads and one is not limit.watcher]
         if stuck := [one.name for one in left if not one.daemon and not one.name.startswith("ThreadPoolExecutor")]:
-            _say(f"{what} left threads running: {', '.join(stuck[:5])}")
+            say(f"{what} left threads running: {', '.join(stuck[:5])}")
             _left.extend(left)
 
 
@@ -93,7 +92,7 @@ def end_in_time(code: int) -> None:
 def _end_after_grace(code: int) -> None:
     time.sleep(GRACE_SECONDS)
     names = ", ".join(thread.name for thread in _left if thread.is_alive())
-    _say(f"threads that code of your own has left do not end: {names}. The process ends without them")
+    say(f"threads that code of your own has left do not end: {names}. The process ends without them")
     _leave(code)
 
 
@@ -136,11 +135,11 @@ class _Limit:
             passed = time.monotonic() - self.begun
             if time.monotonic() - said >= SLOW_SECONDS:
                 said = time.monotonic()
-                _say(f"waiting for {self.what}: {passed:.0f} s so far")
+                say(f"waiting for {self.what}: {passed:.0f} s so far")
             if self.seconds is None or passed < self.seconds:
                 continue
             if passed > self.seconds + GRACE_SECONDS:
-                _say(f"{self.what} does not end {GRACE_SECONDS:g} s after its time limit of {self.seconds:g} s: ended")
+                say(f"{self.what} does not end {GRACE_SECONDS:g} s after its time limit of {self.seconds:g} s: ended")
                 _leave(1)
             self._interrupt()
 
@@ -164,6 +163,31 @@ class _Limit:
 
 
 @contextmanager
+def _real_interruptions(what: str) -> Iterator[None]:
+    """KeyboardInterrupt is one only where a signal has come. Code that raises it itself fails as by sys.exit."""
+    came = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        came.set()
+        if callable(before):
+            before(number, frame)
+
+    is_heard = threading.current_thread() is threading.main_thread() and callable(before)
+    if is_heard:
+        signal.signal(signal.SIGINT, heard)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if came.is_set():
+            raise
+        raise ValueError(f"{what} raised KeyboardInterrupt, which would end the run: return or raise instead") from None
+    finally:
+        if is_heard and signal.getsignal(signal.SIGINT) is heard:
+            signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def _handlers_kept(what: str) -> Iterator[None]:
     """Handlers of signals are the same afterwards."""
     if threading.current_thread() is not threading.main_thread():
@@ -178,52 +202,7 @@ def _handlers_kept(what: str) -> Iterator[None]:
         if os.getpid() == process and changed:
             for number in changed:
                 signal.signal(number, before[number] or signal.SIG_DFL)
-            _say(f"{what} changed what {', '.join(number.name for number in changed)} does: put back")
-
-
-class _Output(io.TextIOBase):
-    """A stream that passes on so many characters, and counts the rest."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream, self.written = stream, 0
-
-    def write(self, text: str) -> int:
-        room = MOST_OUTPUT - self.written
-        self.written += len(text)
-        if room > 0:
-            self.stream.write(text[:room])
-        return len(text)
-
-    def flush(self) -> None:
-        self.stream.flush()
-
-    def close(self) -> None:
-        """The stream is not the user's to close."""
-
-    def isatty(self) -> bool:
-        return self.stream.isatty()
-
-    def fileno(self) -> int:
-        return self.stream.fileno()
-
-    @property
-    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  of a stream that encodes
-        return self.stream.encoding
-
-
-@contextmanager
-def _bounded_output(what: str) -> Iterator[None]:
-    if sys.stdout is None or sys.stderr is None:
-        yield
-        return
-    streams = _Output(sys.stdout), _Output(sys.stderr)
-    try:
-        with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
-            yield
-    finally:
-        left_out = sum(max(0, stream.written - MOST_OUTPUT) for stream in streams)
-        if left_out:
-            _say(f"\n{what} wrote {left_out:,} characters more in one call: left out")
+            say(f"{what} changed what {', '.join(number.name for number in changed)} does: put back")
 
 
 def _working_folder() -> str | None:
@@ -232,11 +211,3 @@ def _working_folder() -> str | None:
         return os.getcwd()
     except FileNotFoundError:
         return None
-
-
-def _say(words: str) -> None:
-    stream = sys.stderr
-    while isinstance(stream, _Output):
-        stream = stream.stream
-    with contextlib.suppress(OSError, ValueError):
-        print(words, file=stream, flush=True)
