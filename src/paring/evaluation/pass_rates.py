@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paring.evaluation.items import Item
-from paring.runtime.data_files import line_values
 from paring.runtime.faults import RowFault
+from paring.runtime.json_files import line_values
 from paring.runtime.sources import Source
 from paring.runtime.tables import Table
 from paring.runtime.text import percent

@@ -3,19 +3,17 @@
 import csv
 import gzip
 import io
-import json
+import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO
 
 from paring.runtime.faults import RowFault
+from paring.runtime.json_files import Values, array_values, begins_with_a_row, decoded, is_spread, line_values
+from paring.runtime.plain_values import as_plain
 from paring.settings.complaints import DataError
 
-Values: TypeAlias = Iterator[tuple[object, str]]
-"""Values of rows, not yet checked, with their places. A row that cannot be read is a RowFault in the value's place."""
-LONGEST_LINE = 2**20
-"""Bytes. A longer line is an error, so that a file which is no JSON Lines cannot fill the memory."""
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 GZIP, PARQUET, ARROW = b"\x1f\x8b", b"PAR1", b"ARROW1"
 OTHERS = {
@@ -31,8 +29,6 @@ OTHERS = {
     b"\x80": "a pickle, which is never opened; write its rows as .jsonl",
 }
 """What other files begin with, and what to do about them."""
-ROWS = ("data", "rows", "examples", "instances", "items", "train")
-"""The only key of an object that holds nothing but rows."""
 EXTRA = 'pip install "paring[data]"'
 
 
@@ -50,6 +46,12 @@ def check_is_file(path: Path, fields: Sequence[str]) -> None:
         )
 
 
+def check_columns(names: Sequence[str], path: Path) -> None:
+    """Raises ValueError where two columns have one name: which of them is meant, nothing tells."""
+    if twice := next((name for name in names if name and names.count(name) > 1), None):
+        raise DataError(f"{path}: two columns are called {twice!r}; rename one of them")
+
+
 def file_values(path: Path, fields: Sequence[str]) -> Values:
     """The rows of a file. `fields` serve the error alone.
 
@@ -62,7 +64,7 @@ def file_values(path: Path, fields: Sequence[str]) -> Values:
     with opened as file:
         try:
             yield from _values(file, path)
-        except (gzip.BadGzipFile, EOFError) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError(f"{path}: the compressed file is damaged or cut off ({error})") from error
 
 
@@ -77,95 +79,21 @@ def _values(file: IO[bytes], path: Path) -> Values:
     begin = head.removeprefix(BOM_UTF8).lstrip()
     if head.startswith(PARQUET) or head.startswith(ARROW) or suffix in (".parquet", ".arrow"):
         return _table_values(file, path, parquet=head.startswith(PARQUET) or suffix == ".parquet")
-    if suffix in (".csv", ".tsv"):
+    if head.startswith(GZIP):
+        raise DataError(f"{path}: gzipped twice; unpack it once")
+    if suffix in (".csv", ".tsv") and not (begin[:1] == b"{" and begins_with_a_row(file)):
         return _csv_values(file, path)
-    holds_rows = begin[:1] == b"[" and begin[1:].lstrip()[:1] == b"{"
-    if holds_rows or (suffix == ".json" and not _begins_with_a_row(file)):
-        return _array_values(file, path)
+    holds_rows = begin[:1] == b"[" and begin[1:].lstrip()[:1] in (b"{", b"]")
+    if holds_rows or is_spread(begin) or (suffix == ".json" and not begins_with_a_row(file)):
+        return array_values(file, path)
     if suffix in SUFFIXES or begin[:1] in (b"{", b"[", b""):
         return line_values(file, path)
     return _csv_values(file, path)
 
 
-def line_values(file: IO[bytes], path: Path) -> Values:
-    """JSON Lines: the value of each line that is not blank. Raises ValueError where there is none."""
-    is_empty = True
-    for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
-        place = f"{path}:{number}"
-        if len(line) > LONGEST_LINE:
-            raise DataError(f"{place}: the line is longer than {LONGEST_LINE:,} bytes; is this JSON Lines?")
-        line = line.removeprefix(BOM_UTF8) if number == 1 else line
-        if line.strip():
-            is_empty = False
-            yield _parsed(line, place), place
-    if is_empty:
-        raise DataError(f"{path}: the file is empty; one JSON object a line is needed")
-
-
-def _begins_with_a_row(file: IO[bytes]) -> bool:
-    """Whether the first line of a file is a JSON value by itself, and no object that holds rows alone."""
-    line = file.readline(LONGEST_LINE).removeprefix(BOM_UTF8)
-    file.seek(0)
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    only = list(value.items()) if isinstance(value, dict) else []
-    return not (len(only) == 1 and only[0][0] in ROWS and isinstance(only[0][1], list))
-
-
-def _parsed(line: bytes, place: str) -> object:
-    try:
-        return json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return RowFault(place, "not UTF-8", f"not UTF-8 at byte {error.start} of the line; save the file as UTF-8")
-    except json.JSONDecodeError as error:
-        hint = "" if line.lstrip()[:1] in (b"{", b"[") else "; a table belongs into a .csv file"
-        return RowFault(place, "not JSON", f"not JSON: {error.msg} at column {error.colno}{hint}")
-    except (RecursionError, ValueError):
-        words = "not JSON that can be read: nested too deeply, or a number too long"
-        return RowFault(place, "not JSON", words)
-
-
-def _array_values(file: IO[bytes], path: Path) -> Values:
-    """A JSON array of rows, or an object whose only list is one."""
-    text = _decoded(file, path)
-    start = len(text) - len(text.lstrip())
-    if text[start : start + 1] == "{":
-        yield from _rows_of_object(text, path)
-        return
-    decoder, at, line, counted = json.JSONDecoder(), start + 1, 1, 0
-    while True:
-        while text[at : at + 1].isspace() or text[at : at + 1] == ",":
-            at += 1
-        if text[at : at + 1] == "]":
-            break
-        line, counted = line + text.count("\n", counted, at), at
-        place = f"{path}:{line}"
-        try:
-            value, at = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError) as error:
-            # What follows a broken row of an array cannot be told apart.
-            words = f"not JSON: {error}; the rows after it cannot be read"
-            yield RowFault(place, "not JSON", words), place
-            return
-        yield value, place
-
-
-def _rows_of_object(text: str, path: Path) -> Values:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON: {error}") from error
-    lists = [rows for rows in value.values() if isinstance(rows, list)]
-    if len(lists) != 1:
-        raise DataError(f"{path}: one JSON object; a list of rows is needed, or one object a line")
-    yield from ((row, f"{path}[{number}]") for number, row in enumerate(lists[0]))
-
-
 def _csv_values(file: IO[bytes], path: Path) -> Values:
     """A table with a header. Cells are texts as they stand; a blank one is a blank text."""
-    text = io.StringIO(_decoded(file, path), newline="")
+    text = io.StringIO(decoded(file, path), newline="")
     header = text.readline()
     text.seek(0)
     delimiter = max(",;\t", key=header.count)
@@ -173,8 +101,10 @@ def _csv_values(file: IO[bytes], path: Path) -> Values:
     try:
         rows = csv.reader(text, delimiter=delimiter, strict=True)
         names = next(rows, [])
-        if not any(name.strip() for name in names):
+        names = [name.strip() for name in names]
+        if not any(names):
             raise DataError(f"{path}: the file is empty; a first line with the names of the columns is needed")
+        check_columns(names, path)
         while True:
             place = f"{path}:{rows.line_num + 1}"
             try:
@@ -202,7 +132,9 @@ def _table_values(file: IO[bytes], path: Path, *, parquet: bool) -> Values:
     source = io.BytesIO(file.read()) if isinstance(file, gzip.GzipFile) else file
     try:
         if parquet:
-            batches = parquet_files.ParquetFile(source).iter_batches()
+            whole = parquet_files.ParquetFile(source)
+            check_columns(whole.schema_arrow.names, path)
+            batches = whole.iter_batches()
         elif source.read(len(ARROW)) == ARROW:
             reader = ipc.open_file(source)
             batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
@@ -213,15 +145,6 @@ def _table_values(file: IO[bytes], path: Path, *, parquet: bool) -> Values:
         for batch in batches:
             for value in batch.to_pylist():
                 number += 1
-                yield value, f"{path}:{number}"
+                yield as_plain(value), f"{path}:{number}"
     except (ArrowException, OSError) as error:
         raise DataError(f"{path}: it cannot be read as a table: {error}") from error
-
-
-def _decoded(file: IO[bytes], path: Path) -> str:
-    data = file.read().removeprefix(BOM_UTF8)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from error

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paring.runtime.data_files import check_is_file, line_values
+from paring.runtime.data_files import check_is_file
 from paring.runtime.faults import RowFault
+from paring.runtime.json_files import line_values
 from paring.types import Message
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "environment")
@@ -46,7 +47,7 @@ def checked_row(value: object, fields: Sequence[str], place: str) -> Row:
 def field_of(value: object, field: str, place: str) -> object:
     """The value of a field of a parsed row. RowFault names the place if the row is no object or has no such field."""
     if not isinstance(value, dict):
-        raise RowFault(place, "not an object", f"a JSON object is needed, not {type(value).__name__}")
+        raise RowFault(place, "not an object", f"a JSON object is needed, not {_named(value)}")
     if field not in value:
         there = ", ".join(map(repr, value)) or "none"
         raise RowFault(place, "without a field", f"field {field!r} is missing; there are: {there}")
@@ -65,7 +66,7 @@ def text_of(value: object, field: str, place: str) -> object:
 def check_text(text: object, what: str, place: str) -> str:
     """The text itself. RowFault names the place and `what` it is if it is blank or no text that a tokenizer takes."""
     if not isinstance(text, str):
-        raise RowFault(place, "not a text", f"{what} is {type(text).__name__}, a string in quotes is needed")
+        raise RowFault(place, "not a text", f"{what} is {_named(text)}, a string in quotes is needed")
     if not text.strip():
         raise RowFault(place, "blank", f"{what} is blank")
     try:
@@ -74,6 +75,14 @@ def check_text(text: object, what: str, place: str) -> str:
         words = f"{what} holds half a surrogate pair, which no tokenizer takes"
         raise RowFault(place, "not a text", words) from error
     return text
+
+
+def _named(value: object) -> str:
+    """What a value is: its type, or null, nan, inf."""
+    is_number = isinstance(value, float) and math.isfinite(value)
+    return (
+        "null" if value is None else str(value) if isinstance(value, float) and not is_number else type(value).__name__
+    )
 
 
 def message_of(turn: object, what: str, place: str) -> Message:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paring.runtime.data_files import EXTRA, SUFFIXES, Values, file_values, is_data_name
+from paring.runtime.data_files import EXTRA, SUFFIXES, file_values, is_data_name
+from paring.runtime.json_files import Values
+from paring.runtime.plain_values import as_plain
 
 SAVED = ("dataset_dict.json", "state.json")
 """Files of a folder that `save_to_disk` of the datasets package has written."""
@@ -112,7 +114,7 @@ def _saved_values(folder: Path, split: str) -> Values:
         raise ModuleNotFoundError(f"reading the saved data set {folder} needs: {EXTRA}") from error
     part = folder if (folder / "state.json").is_file() else folder / split
     for index, row in enumerate(load_from_disk(str(part))):
-        yield row, f"{part}:{index + 1}"
+        yield as_plain(row), f"{part}:{index + 1}"
 
 
 def _hub_splits(source: Source) -> list[str] | None:
@@ -141,4 +143,4 @@ def hub_values(name: str, config: str | None, split: str, revision: str | None =
     except (DatasetsError, OSError, ValueError) as error:
         raise FileNotFoundError(f"{name}: no such folder here, and the hub did not give it: {error}") from error
     for index, row in enumerate(rows):
-        yield row, f"{name} {split}[{index}]"
+        yield as_plain(row), f"{name} {split}[{index}]"

@@ -1,6 +1,7 @@
 """Mathematics of your own: rows with a question and one or several right answers, judged by the whole verifier."""
 
 import json
+import math
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Literal
@@ -87,7 +88,10 @@ class Maths(TaskData):
     def _problem(self, value: object, place: str) -> Problem:
         """Raises RowFault."""
         question = check_text(field_of(value, self.question_field, place), f"field {self.question_field!r}", place)
-        gold = json.dumps(_written(field_of(value, self.answer_field, place)), ensure_ascii=False)
+        answer, what = field_of(value, self.answer_field, place), f"field {self.answer_field!r}"
+        answers = answer if isinstance(answer, list) else [answer]
+        texts = [json.dumps(one) if _is_number(one) else check_text(one, what, place) for one in answers]
+        gold = json.dumps([*map(_written, texts)], ensure_ascii=False)
         try:
             _golds(gold)
         except ValueError as error:
@@ -95,11 +99,13 @@ class Maths(TaskData):
         return Problem(f"maths/{digest(question)}", prompt(STYLES[self.style], question), gold, place=place)
 
 
-def _written(answer: object) -> list[str]:
-    """The right answers of a row as texts: of a worked solution what it ends in."""
-    answers = answer if isinstance(answer, list) else [answer]
-    texts = [text if isinstance(text, str) else json.dumps(text) for text in answers]
-    return [next(found for found in (marked_answer(text), last_box(text), text) if found is not None) for text in texts]
+def _is_number(answer: object) -> bool:
+    return isinstance(answer, int | float) and not isinstance(answer, bool) and math.isfinite(answer)
+
+
+def _written(answer: str) -> str:
+    """A right answer of a row: of a worked solution what it ends in."""
+    return next(found for found in (marked_answer(answer), last_box(answer), answer) if found is not None)
 
 
 @lru_cache(maxsize=4096)

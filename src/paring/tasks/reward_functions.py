@@ -10,6 +10,7 @@ from paring.runtime.rows import check_text, field_of, message_of
 from paring.runtime.sources import Source
 from paring.settings.declare import NotNegative, settings
 from paring.settings.own_code import function_in
+from paring.tasks.chat_turns import read_json
 from paring.tasks.own_calls import CallFailed, Failed, Seconds, called, filled, rewards_in
 from paring.tasks.own_data import DataRows, TaskData, read_rows_of, with_system
 from paring.tasks.splits import digest, three_splits
@@ -156,7 +157,7 @@ class RewardFunctions(TaskData):
 
     def _problem(self, value: object, place: str) -> Problem:
         """Raises RowFault."""
-        prompt = field_of(value, self.prompt_field, place)
+        prompt = _turns_in(field_of(value, self.prompt_field, place))
         assert isinstance(value, dict)
         if isinstance(prompt, str):
             text = check_text(prompt, f"field {self.prompt_field!r}", place)
@@ -172,10 +173,27 @@ class RewardFunctions(TaskData):
         try:
             row = json.dumps({**value, "prompt": prompt}, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:
-            words = f"a column cannot be written as JSON ({error}): leave it out"
+            words = f"the column {_no_json(value)!r} cannot be written as JSON ({error}): leave it out"
             raise RowFault(place, "with a column that is no JSON", words) from error
         identity = f"reward-functions/{digest(json.dumps(prompt))}"
         return Problem(identity, with_system(messages, self.system), row, place=place)
+
+
+def _turns_in(prompt: object) -> object:
+    """Turns that stand as JSON in a text, as tables have them; anything else as it is."""
+    turns = read_json(prompt) if isinstance(prompt, str) and prompt.lstrip().startswith("[") else prompt
+    are_turns = isinstance(turns, list) and all(isinstance(turn, dict) and "role" in turn for turn in turns)
+    return turns if are_turns else prompt
+
+
+def _no_json(row: dict[str, object]) -> str:
+    """The first column that cannot be written as JSON."""
+    for name, held in row.items():
+        try:
+            json.dumps(held, allow_nan=False)
+        except (TypeError, ValueError):
+            return name
+    return "prompt"
 
 
 def _row_of(problem: Problem) -> dict[str, object]:

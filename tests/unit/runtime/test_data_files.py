@@ -3,13 +3,18 @@
 import csv
 import gzip
 import json
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
 from paring.runtime.data_files import file_values
 from paring.runtime.faults import SHOWN, Faults, RowFault
+from paring.runtime.plain_values import as_plain
 from paring.runtime.sources import Source
 
+_PACKED = gzip.compress(b'{"a": 1}\n' * 99, mtime=0)
+GARBLED = _PACKED[:12] + b"\xff" * 8 + _PACKED[20:]
 ROWS = [{"question": f'Say "{n}", please\nand no more', "answer": n} for n in range(3)]
 
 
@@ -65,9 +70,29 @@ def test_an_object_that_holds_rows_alone_is_these_rows_and_a_chat_is_a_row(tmp_p
     for text, rows in (
         ('{"data": [{"q": 1}, {"q": 2}]}', [{"q": 1}, {"q": 2}]),
         ('{"messages": [{"role": "user"}]}', [{"messages": [{"role": "user"}]}]),
+        ('{"version": "2", "data": [{"q": 1}, {"q": 2}]}', [{"q": 1}, {"q": 2}]),
+        ('{"version": "2", "data": [1, 2]}', [{"version": "2", "data": [1, 2]}]),
+        ("[]", []),
     ):
         path.write_text(text, encoding="utf-8")
         assert [value for value, _ in file_values(path, [])] == rows
+
+
+def test_a_name_hides_no_content(tmp_path):
+    """JSON Lines called .csv, and objects over several lines called .jsonl."""
+    rows = [{"q": 1}, {"q": 2}]
+    (tmp_path / "a.csv").write_bytes(as_json_lines(rows))
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row, indent=1) for row in rows), encoding="utf-8")
+    for name in ("a.csv", "a.jsonl"):
+        assert [value for value, _ in file_values(tmp_path / name, [])] == rows
+
+
+def test_values_of_tables_are_those_of_json():
+    given = {"day": date(2026, 1, 2), "at": [datetime(2026, 1, 2, 3)], "took": timedelta(seconds=90), "raw": b"x"}
+    plain = {"day": "2026-01-02", "at": ["2026-01-02T03:00:00"], "took": 90.0, "raw": b"x"}
+    assert as_plain(given) == plain
+    numbers = [as_plain(Decimal(text)) for text in ("2.00", "0.25", "0.1234567890123456789", "NaN")]
+    assert numbers == [2, 0.25, "0.1234567890123456789", "NaN"] and isinstance(numbers[0], int)
 
 
 def test_places_are_lines(tmp_path):
@@ -88,6 +113,10 @@ def test_places_are_lines(tmp_path):
         ("a.xlsx", b"PK\x03\x04" + b"\x00" * 9, "a zip archive, as Excel's tables are"),
         ("a.jsonl.zst", b"\x28\xb5\x2f\xfd" + b"\x00" * 9, "packed by zstandard"),
         ("a.jsonl", b"\x80\x04\x95" + b"\x00" * 9, "a pickle, which is never opened"),
+        ("a.csv", b"q,a, a\nx,1,2\n", "two columns are called 'a'"),
+        ("a.json", b" ", "the file is empty"),
+        ("a.jsonl.gz", gzip.compress(gzip.compress(b"{}"), mtime=0), "gzipped twice"),
+        ("a.jsonl", GARBLED, "the compressed file is damaged or cut off"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path, name, content, expected):
@@ -102,6 +131,9 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path, name, content, expecte
         ("a.jsonl", b'{"a": 1}\n{"a": \n{"a": 3}\n', 2, "not JSON: Expecting value"),
         ("a.json", b'[{"a": 1},\n{"a" 2},\n{"a": 3}]', 2, "the rows after it cannot be read"),
         ("a.csv", b"a,b\n1,2\n1,2,3\n4,5\n", 3, "3 cells for 2 columns"),
+        ("b.json", b'[{"a": 1}, {"a": 2}]\n{"a": 3}', 1, "text follows the end of the list"),
+        ("a.jsonl", b'{"a": 1}\n{"a": 2, "a": 3}\n{"a": 3}\n', 2, "the key 'a' stands twice"),
+        ("b.json", b'[{"a": 1},\n{"b": {"a": 2, "a": 3}},\n{"a": 3}]', 2, "the key 'a' stands twice"),
     ],
 )
 def test_a_broken_row_is_a_fault_and_the_others_are_read(tmp_path, name, content, place, words):

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from paring.runtime.data_files import LONGEST_LINE
+from paring.runtime.json_files import LONGEST_LINE
 from paring.runtime.rows import checked_row, jsonl_values
 from paring.runtime.sources import Source
 
@@ -62,13 +62,13 @@ def test_a_number_is_its_text(number, text):
         (b"[" * 100_000, "nested too deeply"),
         (b'{"question": ' + b"9" * 5000 + b"}", "a number too long"),
         (b"[1]", "a JSON object is needed, not list"),
-        (b"null", "a JSON object is needed, not NoneType"),
+        (b"null", "a JSON object is needed, not null"),
         (b"{}", "field 'question' is missing; there are: none"),
         (b'{"question": "q", "Answer": "a"}', "field 'answer' is missing; there are: 'question', 'Answer'"),
         (b'{"question": "q", "answer": true}', "field 'answer' is bool"),
-        (b'{"question": "q", "answer": NaN}', "field 'answer' is float"),
+        (b'{"question": "q", "answer": NaN}', "field 'answer' is nan"),
         (b"a,b", "a table belongs into a .csv file"),
-        (b'{"question": null, "answer": "5"}', "field 'question' is NoneType"),
+        (b'{"question": null, "answer": "5"}', "field 'question' is null"),
         (b'{"question": "q", "answer": " "}', "field 'answer' is blank"),
         (b'{"question": "\\ud800", "answer": "5"}', "half a surrogate"),
         (b'{"question": "\xff", "answer": "5"}', "not UTF-8 at byte 14"),
@@ -124,7 +124,7 @@ def hub(monkeypatch):
 
 def test_rows_of_the_hub_are_checked_like_those_of_a_file(hub):
     assert read_hub("someone/set", "main", "train", ["question"])[1].place == "someone/set train[1]"
-    with pytest.raises(ValueError, match=r"someone/set train\[1\]: field 'answer' is NoneType"):
+    with pytest.raises(ValueError, match=r"someone/set train\[1\]: field 'answer' is null"):
         read_hub("someone/set", "main", "train", FIELDS, "v1.2")
     assert hub == [None, "v1.2"]
 

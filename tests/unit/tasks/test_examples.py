@@ -97,7 +97,7 @@ def test_chats(tmp_path):
             {"messages": turns("user", "narrator")},
             r"messages\[1\]: role 'narrator' must be one of system, developer, user",
         ),
-        ({"messages": [{"role": "user", "content": None}]}, r"messages\[0\]: content is NoneType, a string"),
+        ({"messages": [{"role": "user", "content": None}]}, r"messages\[0\]: content is null, a string"),
         ({"messages": [{"role": "user", "content": " "}]}, r"messages\[0\]: content is blank"),
         ({"messages": turns("assistant")}, r"messages\[0\] is the assistant's; a conversation begins with a question"),
         (

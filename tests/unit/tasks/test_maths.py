@@ -55,6 +55,14 @@ def test_a_gold_that_cannot_be_judged_is_left_out_and_named(data):
     assert fault.place.endswith("mine.jsonl:11") and fault.kind == "without a gold that can be judged"
 
 
+@pytest.mark.parametrize("answer", ["null", "true", "NaN", "Infinity", '{"value": 5}', '[null, "5"]', "[[5]]", '" "'])
+def test_a_gold_that_is_neither_text_nor_number_is_none(data, answer):
+    with data.open("a") as file:
+        file.write(f'{{"question": "Odd?", "answer": {answer}}}\n')
+    with pytest.raises(ValueError, match=r"mine\.jsonl:11: field 'answer' is "):
+        Maths(data=str(data)).problems("train")
+
+
 def test_what_is_missing_or_stands_twice_is_named(data, tmp_path):
     with pytest.raises(ValueError, match=r"mine\.jsonl:1: field 'gold' is missing"):
         Maths(data=str(data), answer_field="gold").problems("train")

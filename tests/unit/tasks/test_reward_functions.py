@@ -115,6 +115,20 @@ def test_rows_become_problems_in_three_splits(folder):
     assert problem.messages == ({"role": "user", "content": json.loads(problem.gold)["prompt"]},)
 
 
+def test_turns_may_stand_as_json_in_a_cell(folder):
+    turns = [{"role": "user", "content": "How much is 1 + 1?"}]
+    rows = [{"prompt": json.dumps([{"role": "user", "content": f"{n} + 1?"}]), "answer": "2"} for n in range(9)]
+    write(folder / "rows.jsonl", [*rows, {"prompt": json.dumps(turns), "answer": "2"}])
+    prompts = [
+        problem.messages
+        for split in ("train", "validation", "test")
+        for problem in task_of(folder, "right").problems(split)
+    ]
+    assert tuple(turns) in prompts
+    write(folder / "rows.jsonl", [{"prompt": f"[{n}] is a list?", "answer": "2"} for n in range(9)])
+    assert task_of(folder, "right").problems("train")[0].messages[0]["content"].endswith("is a list?")
+
+
 def test_a_test_file_is_the_test_split(folder):
     test = write(folder / "test.jsonl", [{"prompt": "and 99 + 1?", "answer": "100", "level": 0}])
     task = task_of(folder, "right", test=test)
@@ -243,7 +257,7 @@ def test_settings_that_cannot_be_used_are_named(folder, settings, complaint):
         ),
         ([{"prompt": "a"}, {"prompt": "a"}], "rows.jsonl:2: the same prompt as .*rows.jsonl:1"),
         ([{"prompt": "a"}, {"prompt": "b"}], "2 rows, at least 3 with different prompts are needed"),
-        ([{"prompt": "a", "x": float("nan")}], "rows.jsonl:1: a column cannot be written as JSON"),
+        ([{"prompt": "a", "x": float("nan")}], "rows.jsonl:1: the column .x. cannot be written as JSON"),
     ],
 )
 def test_rows_that_cannot_be_used_are_named(folder, rows, complaint):

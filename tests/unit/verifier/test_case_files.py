@@ -26,7 +26,7 @@ def test_cases_decided_otherwise_than_expected_come_back(tmp_path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"gold": None}, "field 'gold' is NoneType"),
+        ({"gold": None}, "field 'gold' is null"),
         ({"gold": " "}, "field 'gold' is blank"),
         ({"gold": []}, "field 'gold' is list"),
         ({"gold": ["5", 6]}, "field 'gold' is int"),
