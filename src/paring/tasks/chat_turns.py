@@ -12,6 +12,8 @@ SPEAKERS |= {"observation": "tool", "function_response": "tool", "function": "to
 """Roles as ShareGPT and its followers write them."""
 CALLS = ("function_call", "tool_call")
 """Speakers whose turn is a call, as JSON."""
+MAY_BE_BLANK = ("system", "developer", "tool")
+"""Roles whose turns may say nothing: no system prompt in the place of a template's own, a tool without a result."""
 REASONING = ("reasoning_content", "reasoning", "thinking")
 
 
@@ -36,6 +38,9 @@ def turn_of(turn: object, what: str, place: str) -> Turn:
     if "tool_calls" in held:
         held["tool_calls"] = _checked_calls(read_json(held["tool_calls"]), what, place)
     _check_marks(held, what, place)
+    for name in REASONING:
+        if name in held and not isinstance(held[name], str):
+            raise RowFault(place, "not a text", f"{what}: {name} is {type(held[name]).__name__}, a text is needed")
     content = content_of(held.get("content"))
     calls = held.get("tool_calls") or held.get("function_calls")
     if calls or (held["role"] == "assistant" and any(held.get(name) for name in REASONING)):
@@ -43,6 +48,8 @@ def turn_of(turn: object, what: str, place: str) -> Turn:
             return {**held, "content": None if calls else ""}
     if content is None and not {"content", "value", "text"} & turn.keys():
         raise RowFault(place, "not a conversation", f'{what} must be an object with "role" and "content"')
+    if content == "" and held["role"] in MAY_BE_BLANK:
+        return {**held, "content": ""}
     return {**held, "content": check_text(content, f"{what}: content", place)}
 
 
@@ -55,8 +62,20 @@ def _checked_calls(calls: object, what: str, place: str) -> list[Json]:
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             words = f'{what}: a tool call must be like {{"function": {{"name": ..., "arguments": ...}}}}'
             raise RowFault(place, "not a conversation", words)
-        checked.append(call)
+        arguments = read_json(function.get("arguments") or {})
+        if not isinstance(arguments, dict):
+            words = f"{what}: the arguments of {function['name']!r} must be an object, or JSON of one"
+            raise RowFault(place, "not a conversation", words)
+        checked.append(call if function.get("arguments") else _with_arguments(call))
     return checked
+
+
+def _with_arguments(call: dict[str, Json]) -> dict[str, Json]:
+    """A call without arguments has none to read: templates expect an object."""
+    function = call.get("function")
+    return (
+        {**call, "function": {**function, "arguments": {}}} if isinstance(function, dict) else {**call, "arguments": {}}
+    )
 
 
 def _check_marks(turn: Turn, what: str, place: str) -> None:

@@ -61,6 +61,9 @@ class AutoRows:
                 self._check_no_context(row, columns, prompt, completion, place)
                 return PromptRows(prompt=columns[prompt], completion=columns[completion]).conversation(value, place)
         names = columns.keys()
+        known = {"messages", "conversations", "conversation", "instruction", *ASKED, *TOLD}
+        if null := next((name for name, held in row.items() if held is None and str(name).lower() in known), None):
+            raise RowFault(place, "blank", f"field {null!r} is null")
         field_of(value, "completion" if names & {*ASKED} else "prompt" if names & {*TOLD} else "messages", place)
         raise RowFault(place, "of no known form", "no form fits; choose data.rows.kind and its columns")
 
@@ -92,12 +95,14 @@ class PromptRows:
 
     def conversation(self, value: object, place: str) -> Conversation:
         """Raises RowFault with the place if a field is missing or is no usable text."""
-        turns = [
-            turn
+        prompt, completion = (
+            _turns_of(text_of(value, name, place), f"field {name!r}", role, place)
             for name, role in ((self.prompt, "user"), (self.completion, "assistant"))
-            for turn in _turns_of(text_of(value, name, place), f"field {name!r}", role, place)
-        ]
-        return _conversation(value, turns, self.completion, place)
+        )
+        if prompt[-1]["role"] == "assistant":
+            words = f"{self.prompt} ends with the assistant's turn; put its text before the completion's"
+            raise RowFault(place, "not a conversation", words)
+        return _conversation(value, [*prompt, *completion], self.completion, place)
 
 
 @settings
@@ -147,10 +152,12 @@ class AlpacaRows:
         """Raises RowFault as the other forms do."""
         asked = check_text(text_of(value, self.instruction, place), f"field {self.instruction!r}", place)
         row = value if isinstance(value, dict) else {}
-        more, earlier = row.get(self.input), read_json(row.get("history") or [])
-        if isinstance(more, str) and more.strip():
-            asked = f"{asked}\n{more}"
-        pairs = earlier if isinstance(earlier, list) else []
+        more = text_of(row, self.input, place) if row.get(self.input) not in (None, "") else ""
+        if more and (not isinstance(more, str) or more.strip()):
+            asked = f"{asked}\n{check_text(more, f'field {self.input!r}', place)}"
+        pairs = read_json(row.get("history") or [])
+        if not isinstance(pairs, list):
+            raise RowFault(place, "not a conversation", "field 'history' must be a list of questions and answers")
         turns: list[Turn] = []
         for number, pair in enumerate(pairs):
             if not (isinstance(pair, list | tuple) and len(pair) == 2):
@@ -181,13 +188,26 @@ def _conversation(value: object, turns: list[Turn], name: str, place: str) -> Co
     """Raises RowFault where the turns do not begin with a question and end with an answer."""
     row = value if isinstance(value, dict) else {}
     system = row.get("system")
-    if isinstance(system, str) and system.strip() and turns[0]["role"] != "system":
-        turns = [{"role": "system", "content": system}, *turns]
+    if system is not None and (not isinstance(system, str) or system.strip()):
+        told: Turn = {"role": "system", "content": check_text(system, "field 'system'", place)}
+        if turns[0]["role"] == "system" and turns[0] != told:
+            raise RowFault(place, "not a conversation", f"two system prompts: the field 'system' and {name}[0]")
+        turns = turns if turns[0]["role"] == "system" else [told, *turns]
     if turns[0]["role"] == "assistant":
         words = f"{name}[0] is the assistant's; a conversation begins with a question"
         raise RowFault(place, "not a conversation", words)
     if turns[-1]["role"] != "assistant":
         words = f"{name}[{len(turns) - 1}] is the {turns[-1]['role']}'s; remove what follows the last answer"
         raise RowFault(place, "not a conversation", words)
-    tools = read_json(row.get("tools"))
-    return Conversation(place, tuple(turns), tuple(tools) if isinstance(tools, list) else ())
+    return Conversation(place, tuple(turns), _tools_of(row.get("tools"), place))
+
+
+def _tools_of(held: object, place: str) -> tuple[Json, ...]:
+    """The tools of a row: objects, or JSON; null and blank are none."""
+    tools = read_json(held) or []
+    read: list[Json] = [read_json(tool) for tool in tools] if isinstance(tools, list) else []
+    if (isinstance(tools, list) and all(isinstance(tool, dict) for tool in read)) or (
+        isinstance(tools, str) and not tools.strip()
+    ):
+        return tuple(read)
+    raise RowFault(place, "not a conversation", "field 'tools' must be a list of tools, each an object")

@@ -154,6 +154,9 @@ SYSTEM = {"role": "system", "content": "s"}
         ),
         ({"instruction": "q", "input": "", "output": "a"}, [QUESTION, ANSWER]),
         ({"instruction": "q", "input": "i", "output": "a"}, [QUESTION | {"content": "q\ni"}, ANSWER]),
+        ({"instruction": "q", "input": 5, "output": 6}, [QUESTION | {"content": "q\n5"}, ANSWER | {"content": "6"}]),
+        ({"messages": [SYSTEM, QUESTION, ANSWER], "system": "s"}, [SYSTEM, QUESTION, ANSWER]),
+        ({"messages": [SYSTEM | {"content": ""}, QUESTION, ANSWER]}, [SYSTEM | {"content": ""}, QUESTION, ANSWER]),
         (
             {"instruction": "q", "output": "a", "history": [["q", "a"]], "system": "s"},
             [SYSTEM, QUESTION, ANSWER, QUESTION, ANSWER],
@@ -195,11 +198,49 @@ def test_turns_keep_what_a_template_may_read():
         (ANSWER | {"tool_calls": [{"name": 3}]}, "a tool call must be like"),
         (ANSWER | {"content": [{"type": "image"}]}, "content is list, a string in quotes is needed"),
         ({"content": "a"}, 'must be an object with "role" and "content"'),
+        (
+            ANSWER | {"tool_calls": [{"function": {"name": "f", "arguments": "{x: 1"}}]},
+            "arguments of 'f' must be an object",
+        ),
+        (ANSWER | {"tool_calls": [{"name": "f", "arguments": [1]}]}, "arguments of 'f' must be an object"),
+        (ANSWER | {"reasoning_content": 5}, "reasoning_content is int, a text is needed"),
+        (ANSWER | {"thinking": ["t"]}, "thinking is list, a text is needed"),
     ],
 )
 def test_a_turn_that_cannot_be_honoured_is_named(turn, expected):
     with pytest.raises(ValueError, match=expected):
         ChatRows().conversation({"messages": [QUESTION, turn, ANSWER]}, "x")
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"messages": [SYSTEM, QUESTION, ANSWER], "system": "other"}, "two system prompts: the field 'system' and"),
+        ({"messages": [QUESTION, ANSWER], "system": ["s"]}, "field 'system' is list"),
+        ({"messages": [QUESTION, ANSWER], "tools": "none"}, "field 'tools' must be a list of tools"),
+        ({"messages": [QUESTION, ANSWER], "tools": {"name": "f"}}, "field 'tools' must be a list of tools"),
+        ({"instruction": "q", "output": "a", "history": "so"}, "field 'history' must be a list"),
+        ({"instruction": "q", "output": "a", "input": ["i"]}, "field 'input' is list"),
+        ({"prompt": [QUESTION, ANSWER], "completion": "a"}, "prompt ends with the assistant's turn"),
+        ({"prompt": "q", "completion": None}, "field 'completion' is null"),
+    ],
+)
+def test_nothing_of_a_row_is_lost_in_silence(row, expected):
+    with pytest.raises(ValueError, match=f"^x: {expected}"):
+        AutoRows().conversation(row, "x")
+
+
+def test_tools_and_calls_in_the_spellings_of_tables():
+    call = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": None}}, {"name": "g"}]}
+    row = {"messages": [QUESTION, call, {"role": "tool", "content": ""}, ANSWER]}
+    for tools in (['{"name": "f"}'], '[{"name": "f"}]', [{"name": "f"}]):
+        read = AutoRows().conversation(row | {"tools": tools}, "x")
+        assert read.tools == ({"name": "f"},) and read.messages[2]["content"] == ""
+        assert read.messages[1]["tool_calls"] == [
+            {"function": {"name": "f", "arguments": {}}},
+            {"name": "g", "arguments": {}},
+        ]
+    assert all(AutoRows().conversation(row | {"tools": none}, "x").tools == () for none in (None, "", [], "[]", "null"))
 
 
 def test_columns_by_other_names():
