@@ -37,6 +37,10 @@ class _Output(io.TextIOBase):
         return self.stream.fileno()
 
     @property
+    def buffer(self) -> object:
+        return self.stream.buffer
+
+    @property
     def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  of a stream that encodes
         return self.stream.encoding
 

@@ -2,7 +2,8 @@
 
 import math
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 from inspect import isawaitable
 from itertools import islice
@@ -17,7 +18,7 @@ from paring.runtime.loops import awaited
 from paring.runtime.rows import message_of
 from paring.runtime.text import one_line
 from paring.settings.guard import TimeIsUp, guarded
-from paring.types import Reply, Score
+from paring.types import Problem, Reply, Score
 
 Failed = Literal["stop", "skip"]
 """The answer to a reward that could not be computed: "stop" ends the run with the reason; "skip" goes on without
@@ -26,6 +27,8 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 LONGEST_REASON = 500
 """Characters of an exception of the user's code in a message."""
 MOST_REWARDS = 100_000
+LARGEST = 1e30
+"""A reward beyond it is none: sums of rewards have to be numbers."""
 NO_REWARD = "no reward"
 """The class of verdicts of an answer whose reward could not be computed."""
 PACKAGE = Path(__file__).parents[1]
@@ -47,7 +50,7 @@ def called(what: str, function: Callable[..., object], *arguments: object, secon
             except (KeyboardInterrupt, SystemExit, TimeIsUp, Interrupted):
                 raise
             except BaseException as error:  # whatever it raises
-                reason = one_line(f"{type(error).__name__}: {error}", LONGEST_REASON)
+                reason = one_line(f"{type(error).__name__}: {_words(str, error)}", LONGEST_REASON)
                 raise CallFailed(f"{what} raised {reason}{_place(error)}") from error
     except CallFailed:
         raise
@@ -60,17 +63,17 @@ def rewards_in(what: str, given: object, count: int) -> list[float | None]:
     CallFailed."""
     numbers: list[float | None] = []
     try:
-        if not isinstance(given, Iterable):
+        if not isinstance(given, Iterable) or isinstance(given, Mapping | Set):
             raise TypeError(f"not {type(given).__name__}")
         for reward in given:
             if reward is not None and not isinstance(reward, SupportsFloat):
-                raise TypeError(f"not {one_line(repr(reward), LONGEST_REASON)}")
+                raise TypeError(f"not {one_line(_words(repr, reward), LONGEST_REASON)}")
             number = math.nan if reward is None else float(reward)
-            if math.isinf(number):
-                raise ValueError("not infinity")
+            if abs(number) > LARGEST:
+                raise ValueError("not infinity" if math.isinf(number) else f"not {number:g}, beyond {LARGEST:g}")
             numbers.append(None if math.isnan(number) else number)  # NaN is how TRL itself writes None
-    except (TypeError, ValueError, OverflowError) as error:
-        words = f"{what} must give a list with a finite number or None for each completion ({error})"
+    except Exception as error:  # whatever the values themselves raise
+        words = f"{what} must give a list with a finite number or None for each completion ({_words(str, error)})"
         raise CallFailed(words) from error
     if len(numbers) != count:
         raise CallFailed(f"{what} gave {len(numbers)} rewards for {count} completions; one for each")
@@ -97,13 +100,58 @@ def replied(what: str, reply: Callable[[], object], *, seconds: float, failed: F
 
 
 def check_parts(what: str, score: object) -> Score:
-    """The score itself. Raises CallFailed where it is none, or a part of its reward is no finite number."""
+    """The score, its parts as plain numbers. Raises CallFailed where it is none, or a part of its reward is no finite
+    number."""
     if not isinstance(score, Score):
         raise CallFailed(f"{what} gave {type(score).__name__}; return a Score")
-    for name, part in score.parts.items():
-        if not isinstance(part, int | float) or not math.isfinite(part):
-            raise CallFailed(f"{what} gave the part {name!r} a reward that is not finite: {part!r}")
-    return score
+    if not isinstance(score.parts, dict):
+        raise CallFailed(f"{what} gave parts that are {type(score.parts).__name__}; give a number by name")
+    parts = {name: _number(what, name, part) for name, part in score.parts.items()}
+    if not isinstance(score.correct, bool):  # numpy has truth values of its own
+        if type(score.correct).__name__ not in ("bool", "bool_"):
+            raise CallFailed(f"{what} gave correct={_words(repr, score.correct)}; give True or False")
+        score = replace(score, correct=bool(score.correct))
+    return score if parts == score.parts and all(map(_is_plain, score.parts.values())) else replace(score, parts=parts)
+
+
+def _is_plain(part: object) -> bool:
+    return type(part) in (int, float, bool)
+
+
+def _number(what: str, name: object, part: object) -> float:
+    """Raises CallFailed."""
+    number = math.nan
+    with suppress(Exception):  # whatever a value of the user's raises
+        if isinstance(part, SupportsFloat) and isinstance(name, str):
+            number = part if isinstance(part, int | float) and _is_plain(part) else float(part)
+    if not abs(number) <= LARGEST:
+        words = f"{what} gave the part {_words(repr, name)} a reward that is not finite: {_words(repr, part)}"
+        raise CallFailed(words)
+    return number
+
+
+def problems_in(what: str, given: object) -> list[Problem]:
+    """The problems of a split. Raises CallFailed where they are none that a run can use."""
+    if not isinstance(given, Iterable) or isinstance(given, str | Mapping):
+        raise CallFailed(f"{what} must give a list of paring.Problem, not {type(given).__name__}")
+    problems = list(given)
+    for place, problem in enumerate(problems):
+        if not isinstance(problem, Problem):
+            raise CallFailed(f"{what} must give a list of paring.Problem, not of {type(problem).__name__}")
+        for name, text in (("id", problem.id), ("gold", problem.gold)):
+            if not isinstance(text, str):
+                raise CallFailed(f"{what}[{place}]: {name} is {type(text).__name__}, a text is needed")
+        if not isinstance(problem.messages, tuple | list) or not problem.messages:
+            raise CallFailed(f"{what}[{place}]: messages must be turns like {{'role', 'content'}}, one at least")
+        try:
+            turns = [
+                message_of(turn, f"messages[{at}]", f"{what}[{place}]") for at, turn in enumerate(problem.messages)
+            ]
+        except ValueError as error:
+            raise CallFailed(str(error)) from error
+        if turns[-1]["role"] == "assistant":
+            raise CallFailed(f"{what}[{place}]: the prompt ends with the assistant's turn; it must end with the user's")
+    return problems
 
 
 def filled(
@@ -119,6 +167,14 @@ def filled(
         replace(Score(mean, False, why=NO_REWARD if failed else "") if score is None else score, failed=failed)
         for score, failed in zip(score_G, failed_G, strict=True)
     ]
+
+
+def _words(form: Callable[[object], str], value: object) -> str:
+    """The text of a value of the user's, whose own code for it may fail."""
+    try:
+        return form(value)
+    except Exception as error:
+        return f"{type(value).__name__}, whose text could not be had ({type(error).__name__})"
 
 
 def _place(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from paring.settings.guard import guarded
 from paring.settings.own_code import class_in
 from paring.tasks.base import UnnamedTask
 from paring.tasks.judge import JudgedTask
-from paring.tasks.own_calls import CallFailed, Failed, Seconds, called, check_parts, filled, replied
+from paring.tasks.own_calls import CallFailed, Failed, Seconds, called, check_parts, filled, problems_in, replied
 from paring.types import Environment, Group, Message, Problem, Reply, Score, Split
 
 
@@ -51,10 +51,7 @@ class OwnTask(JudgedTask):
     def problems(self, split: Split) -> Sequence[Problem]:
         """Raises ValueError where the file or the class cannot be used."""
         what, own = f"task.path = {self.path!r}: problems({split!r})", _load(self.path)
-        problems = called(what, own.problems, split, seconds=0)
-        if not isinstance(problems, Sequence) or not all(isinstance(one, Problem) for one in problems[:1]):
-            given = f"of {type(problems[0]).__name__}" if isinstance(problems, list) else type(problems).__name__
-            raise ValueError(f"{what} must give a list of paring.Problem, not {given}")
+        problems = problems_in(what, called(what, own.problems, split, seconds=0))
         if not isinstance(own, OwnEnvironment):
             return problems
         return [replace(one, environment=Environment(partial(self._reply, one), self.answers)) for one in problems]

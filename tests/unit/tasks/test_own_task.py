@@ -1,11 +1,14 @@
 """A task from the user's own file."""
 
+import numpy
 import pytest
+import torch
 
 from paring import load_run
+from paring.settings.own_code import names_of
 from paring.tasks.own_task import OwnTask
 from paring.tasks.reward_functions import RewardFunctions
-from paring.types import Completion, Group, Problem
+from paring.types import Completion, Group, Problem, Score
 
 TASK = """
 from paring.types import Problem, Score
@@ -50,6 +53,15 @@ class Nothing(Shout):
 class Plain(Shout):
     def problems(self, split):
         return [{"prompt": "1+1="}]
+
+class Given(Shout):
+    given = None
+
+    def problems(self, split):
+        return self.given()
+
+    def score(self, problem, text):
+        return self.given()
 
 class Empty:
     pass
@@ -101,6 +113,60 @@ def test_a_score_that_is_none_is_named(file):
     task = OwnTask(path=f"{file}:Numbers")
     with pytest.raises(ValueError, match=r"my.py:Numbers': score\(\) gave float; return a Score"):
         task.score(task.problems("train")[0], "A")
+
+
+TURN = {"role": "user", "content": "q"}
+
+
+def fails():
+    raise RuntimeError("no idea")
+
+
+def given_by(file, given):
+    """A task whose problems and scores are these."""
+    task = OwnTask(path=f"{file}:Given")
+    names_of(file)["Given"].given = staticmethod(given)
+    return task
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (fails, r"raised RuntimeError: no idea \("),
+        (lambda: None, "must give a list of paring.Problem, not NoneType"),
+        (lambda: [1], "must give a list of paring.Problem, not of int"),
+        (lambda: [Problem(7, (TURN,), "5")], "id is int, a text is needed"),
+        (lambda: [Problem("a", (TURN,), 5)], "gold is int, a text is needed"),
+        (lambda: [Problem("a", "q", "5")], "messages must be turns"),
+        (lambda: [Problem("a", ({"role": "bot", "content": "q"},), "5")], "role 'bot' must be one of"),
+        (lambda: [Problem("a", (TURN, TURN | {"role": "assistant"}), "5")], "ends with the assistant's turn"),
+    ],
+)
+def test_problems_that_are_none_are_named(file, given, complaint):
+    with pytest.raises(ValueError, match=rf"my.py:Given': problems\('train'\) ?.*{complaint}"):
+        given_by(file, given).problems("train")
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (lambda: Score([1.0], True), "gave parts that are list; give a number by name"),
+        (lambda: Score({"a": "1"}, True), "gave the part 'a' a reward that is not finite: '1'"),
+        (lambda: Score({"a": 1e308}, True), "gave the part 'a' a reward that is not finite: 1e\\+308"),
+        (lambda: Score({1: 1.0}, True), "gave the part 1 a reward"),
+        (lambda: Score({"a": 1.0}, None), "gave correct=None; give True or False"),
+    ],
+)
+def test_scores_that_are_none_are_named(file, given, complaint):
+    with pytest.raises(ValueError, match=rf"my.py:Given': score\(\) {complaint}"):
+        given_by(file, given).score(Problem("p", (TURN,), "A"), "A")
+
+
+def test_scores_of_numpy_and_torch_are_plain_numbers(file):
+    given = Score({"a": numpy.float32(0.5), "b": torch.tensor(2), "c": 1}, numpy.bool_(True))
+    score = given_by(file, lambda: given).score(Problem("p", (TURN,), "A"), "A")
+    assert score == Score({"a": 0.5, "b": 2.0, "c": 1}, True) and type(score.correct) is bool
+    assert [type(part) for part in score.parts.values()] == [float, float, int]
 
 
 def test_its_name_follows_from_its_path(file):

@@ -74,6 +74,29 @@ def endless(completions, **kwargs):
     while True:
         yield 1.0
 
+def by_place(completions, **kwargs):
+    return {place: 1.0 for place, _ in enumerate(completions)}
+
+def too_large(completions, **kwargs):
+    return [1e308 for _ in completions]
+
+class Silent(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+class Odd:
+    def __float__(self):
+        raise OSError("disk")
+
+    def __repr__(self):
+        raise OSError("disk")
+
+def silent(completions, **kwargs):
+    raise Silent
+
+def odd(completions, **kwargs):
+    return [Odd() for _ in completions]
+
 not_a_function = 1
 """
 ROWS = [{"prompt": f"How much is {n} + 1?", "answer": str(n + 1), "level": n % 3} for n in range(40)]
@@ -332,6 +355,10 @@ def test_a_call_has_a_time_limit(folder, name):
         ("infinite", "not infinity"),
         ("no_numbers", "not '1.0'"),
         ("nothing", "not NoneType"),
+        ("by_place", "not dict"),
+        ("too_large", r"not 1e\+308, beyond 1e\+30"),
+        ("silent", "raised Silent: Silent, whose text could not be had"),
+        ("odd", r"for each completion \(disk\)"),
         ("hangs", "has taken longer than 0.2 s"),
     ],
 )
