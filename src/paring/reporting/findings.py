@@ -18,7 +18,7 @@ from paring.reporting.contrasts import (
 from paring.reporting.declared import DeclaredTest, declared_passage, tests_of
 from paring.reporting.differing import written
 from paring.reporting.gathering import Arm, Gathered, gather
-from paring.reporting.headline import MOST_NAMED, declared_headline, headline, verdict_words
+from paring.reporting.headline import MOST_NAMED, declared_headline, headline, of_two_seeds, verdict_words
 from paring.reporting.passages import Passage
 from paring.reporting.runs import RunRecord, finite
 from paring.runtime.text import count_words, one_line, p_words, visible
@@ -56,6 +56,7 @@ class Findings:
             for contest in self.contests:
                 first, *others = _of_one(contest.standings[0])
                 passages += [Passage(contest.title, [first], tone="lead"), Passage(sentences=others)]
+        passages.append(Passage(sentences=of_two_seeds(self.contests) if self.is_of_several else []))
         if fallen := [arm for arm in self.gathered.arms if any(run.collapse for run in arm.runs)]:
             shares = [f"{arm.full_label} in {_collapsed(arm)}" for arm in fallen]
             passages.append(Passage(sentences=[f"Collapsed: {_some(shares)}."]))

@@ -120,6 +120,15 @@ def declared_headline(tests: Sequence[DeclaredTest], declared: int) -> list[str]
     ]
 
 
+def of_two_seeds(contests: Sequence[Contest]) -> list[str]:
+    """A sentence on the arms that have no third seed; none where all have one."""
+    standings = [standing for contest in contests for standing in contest.standings]
+    few = list(dict.fromkeys(standing.label for standing in standings if len(standing.runs) == 2))
+    if not few:
+        return []
+    return [f"Two seeds hardly show a spread: no conclusion rests on intervals and tests of {_names(few)}."]
+
+
 def _words(verdict: Verdicts) -> str:
     """`better` of one contest; of several `better at 2 of 4 settings`."""
     of = f" of {verdict.contests} settings" if verdict.contests > 1 else ""

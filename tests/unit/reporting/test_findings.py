@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from paring.reporting.findings import as_lines, find
 
 
@@ -104,3 +106,10 @@ def test_collapses_are_told_in_the_words_of_the_run(make_study, make_run, tmp_pa
 def test_hostile_names_reach_no_terminal(make_study, tmp_path):
     found = "\n".join(lines(make_study(tmp_path / "study", {"\x1b[2J\u202ea": [30, 31], "\x07b": [32, 33]})))
     assert all(character.isprintable() or character == "\n" for character in found)
+
+
+@pytest.mark.parametrize(("right", "arms"), [([30, 32], "rgra and raft"), ([30, 32, 31], "")])
+def test_conclusions_of_two_seeds_are_warned_of(make_study, tmp_path, right, arms):
+    told = as_lines(find([make_study(tmp_path / "study", {"rgra": right, "raft": right})]).answer)
+    warned = f"Two seeds hardly show a spread: no conclusion rests on intervals and tests of {arms}."
+    assert (warned in told) == bool(arms) and any(line.startswith("Two seeds") for line in told) == bool(arms)
