@@ -101,7 +101,7 @@ def complaints(
             lines.append(f"{key}.{context['discriminator']}: required, but not given".replace("'", ""))
         elif kind in ("missing", "missing_argument"):
             lines.append(f"{key}: required, but not given")
-        elif kind == "value_error" and isinstance(fault["input"], dict):
+        elif kind == "value_error" and (isinstance(fault["input"], dict) or not fault["loc"]):
             lines.append(": ".join(filter(None, (key, str(context["error"])))))  # of several settings of a section
         elif kind == "union_tag_invalid":
             lines.append(_unknown_choice(key, context))

@@ -1,7 +1,7 @@
 """From the names of a request to exams: which task a name means, and in which style it is put."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -54,7 +54,31 @@ def exams_of(request: Request, run: Run | None, style: Style, verifier: Verifier
     chosen = [exam.name for exam in exams]
     if repeated := {name for name in chosen if chosen.count(name) > 1}:
         raise OptionError(lambda name: f"{name('task')}: {', '.join(sorted(repeated))} stands there twice")
+    _check_heeded(request, exams)
     return exams
+
+
+def _check_heeded(request: Request, exams: Sequence[Exam]) -> None:
+    """Raises OptionError for an option that none of the exams heeds."""
+    tasks = ", ".join(exam.name for exam in exams)
+    if request.style in STYLES and not any(exam.benchmark or "style" in _settings(exam.task) for exam in exams):
+        words = f"changes nothing for {tasks}, whose prompts are their own"
+        raise OptionError(lambda name: f"{name.given('style', request.style)} {words}")
+    if request.shots and not any(exam.benchmark for exam in exams):
+        words = f"is for benchmarks: {tasks} shows no examples"
+        raise OptionError(lambda name: f"{name.given('shots', request.shots)} {words}")
+
+
+def _settings(task: Task) -> list[str]:
+    return [one.name for one in fields(task)] if is_dataclass(task) else []
+
+
+def _in_style(task: AnyTask, request: Request) -> AnyTask:
+    """The task in the style that is asked for, where it has several."""
+    if request.style is None or "style" in request.task_settings or "style" not in _settings(task):
+        return task
+    held = {key: value for key, value in asdict(task).items() if value is not None}
+    return task_named(task.name, held | {"style": request.style})
 
 
 def labels_of(run: Run) -> list[str]:
@@ -165,9 +189,9 @@ def _task(
         settings = {"style": style.kind} | given | settings
     if own is not None:
         held = {key: value for key, value in asdict(own).items() if value is not None}
-        return _all_as_test(task_named(name, held | settings), _trained_on(request, run))
+        return _all_as_test(_in_style(task_named(name, held | settings), request), _trained_on(request, run))
     if name in task_names():
-        return _all_as_test(task_named(name, settings), _trained_on(request, run))
+        return _all_as_test(_in_style(task_named(name, settings), request), _trained_on(request, run))
     if benchmark is not None:
         if settings:
             raise OptionError(

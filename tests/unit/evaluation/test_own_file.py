@@ -60,3 +60,18 @@ def test_questions_and_gsm8k_as_well(tmp_path):
     file = tmp_path / "own.jsonl"
     file.write_text("".join(f'{{"question": "What is {n}?", "answer": "#### {n}"}}\n' for n in range(9)))
     assert len(put(file, name="questions")) == len(put(file, name="gsm8k")) == 9
+
+
+def test_a_style_is_heeded_or_refused(mine):
+    request = request_of(subject="embedded", tasks=("maths",), task_settings={"data": str(mine)}, style="think-answer")
+    (exam,) = exams_of(request, None, style_for(request, None)[0], Verifier())
+    assert exam.style == "think-answer"
+    with pytest.raises(ValueError, match="style = 'boxed' changes nothing for arithmetic, whose prompts are their own"):
+        put(None, name="arithmetic", style="boxed")
+    with pytest.raises(ValueError, match="shots = 3 is for benchmarks: maths shows no examples"):
+        put(mine, shots=3)
+
+
+def test_an_address_that_is_none_is_one_line(refused):
+    said = refused("eval", "embedded", "--task", "arithmetic", "--server", "nonsense")
+    assert said.startswith("error: server: 'nonsense' is no address; write one like http://")
