@@ -95,6 +95,8 @@ def test_a_port_in_use_is_one_message(monkeypatch):
         ended = serve("quickstart", "--port", taken.getsockname()[1])
     assert ended.exit_code == 2 and ended.stderr.count("\n") == 1
     assert "in use; choose another --port" in ended.stderr
+    ended = serve("quickstart", "--host", "not a host")
+    assert ended.exit_code == 2 and "give an address of this machine as --host" in ended.stderr
 
 
 def test_without_vllm_it_is_one_message(monkeypatch):

@@ -1,5 +1,6 @@
 """`paring serve`: the vLLM server that a recipe's rollouts need, or one that answers as a trained run does."""
 
+import errno
 import os
 import shutil
 import socket
@@ -38,7 +39,9 @@ class ServedSubject:
                 sock.bind((self.plan.host, self.plan.port))
             except OSError as error:
                 where = f"--host {self.plan.host} --port {self.plan.port}"
-                raise ValueError(f"{where}: {error.strerror}; choose another --port") from error
+                is_no_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+                remedy = "give an address of this machine as --host" if is_no_host else "choose another --port"
+                raise ValueError(f"{where}: {error.strerror}; {remedy}") from error
 
     def words(self) -> str:
         """How it is asked, for the person who has started it."""
