@@ -31,12 +31,12 @@ def base_weights(shapes: Shapes, job: Job) -> int:
 
 
 def gathered_ends(shapes: Shapes, job: Job) -> int:
-    """Embedding and head of a divided base, whole for a pass."""
-    return job.itemsize * shapes.at_ends if job.is_divided else 0
+    """Embedding and head of a divided base, whole for a pass: as they arrive, and in their modules."""
+    return 2 * job.itemsize * shapes.at_ends if job.is_divided else 0
 
 
 def gathered_layer(shapes: Shapes, job: Job) -> int:
-    """A layer of a divided base, whole for its pass and its backward: as it arrives, and in its modules."""
+    """The same of a layer, whole for its pass and its backward."""
     return 2 * job.itemsize * shapes.in_layers // shapes.layers if job.is_divided else 0
 
 

@@ -64,7 +64,7 @@ def local_jobs(slots: int, runs: Sequence[AnyRun], *, cpus: int, processes: int 
     a run cannot be divided so."""
     most = max(at_work(run, processes) for run in runs)
     if slots * most > cpus:
-        words = f"--jobs {slots}" if most == 1 else f"--jobs {slots}, and {most} processes of each at work,"
+        words = f"--jobs {slots}" if most == 1 else f"--jobs {slots} of {most} processes at work each"
         raise ValueError(f"{words}: this process may use {cpus} CPUs: give {cpus // most} at most")
     each = cpus // (slots * most)
     if (threads := max(run.threads for run in runs)) > each:

@@ -210,7 +210,9 @@ def test_processes_and_a_server_that_samples_ahead_take_cpus_of_their_own(small_
     alone, two = small_run({"threads": 0}), {"rollout.problems": 2}
     jobs = local_jobs(2, [small_run(two | {"threads": 0})], cpus=8, processes=2)
     assert (jobs.slots, jobs.processes, jobs.threads) == (2, 2, 2)
-    with pytest.raises(ValueError, match="--jobs 5, and 2 processes of each at work,: this process may use 8 CPUs"):
+    with pytest.raises(
+        ValueError, match="--jobs 5 of 2 processes at work each: this process may use 8 CPUs: give 4 at most"
+    ):
         local_jobs(5, [small_run(two)], cpus=8, processes=2)
     own = {"rollout.engine": "served", "threads": 0}
     ahead = own | {"rollout.ahead": 1, "objective.kind": "grpo"}
