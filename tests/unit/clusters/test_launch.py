@@ -269,5 +269,4 @@ def test_a_file_is_written(tmp_path):
 def test_servers_hold_the_adapters_of_rollouts_ahead():
     run = load_run("quickstart", **{"rollout.ahead": 3, "rollout.truncate_ratio": 2.0})
     assert job(run=run, gpus=2, rollout_gpus=1).server_plan().adapters == 5
-    with pytest.raises(ValueError, match="rollout.ahead = 3 with servers trains in one process, and these are 2"):
-        job(run=run, gpus=3, rollout_gpus=1)
+    assert job(run=run, gpus=3, rollout_gpus=1).server_plan().adapters == 5, "two trainers sample ahead, too"
