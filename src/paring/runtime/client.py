@@ -199,7 +199,7 @@ def _unreached(error: BaseException) -> ServerFault:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Refused(0, f"its certificate is not accepted ({cause.verify_message})")
         if isinstance(cause, OSError) and cause.errno is not None:  # asyncio puts the address into strerror
-            return Away(os.strerror(cause.errno) if cause.errno > 0 else cause.strerror)
+            return Away(os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror))
         cause = cause.__cause__ or cause.__context__
     return Away("no connection")
 
