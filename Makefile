@@ -64,13 +64,13 @@ $(VENV)/dev: $(VENV)/core
 	$(PIP) --editable '.[dev]'
 	touch $@
 
-# The site of docs/ in build/site, by Material for MkDocs.
+# The site of docs/ in build/site, by Zensical.
 .PHONY: docs
 docs: $(VENV)/core
 	$(PIP) --editable '.[docs]'
 	rm -rf build/docs && mkdir -p build && cp -r docs build/docs
 	$(VENV)/bin/python tools/write_site.py build/docs
-	$(VENV)/bin/mkdocs build --strict
+	$(VENV)/bin/zensical build --strict
 
 # Each command of the guides, in a clone with an environment of its own (half an hour; GUIDES is a new folder).
 .PHONY: follow-guides
