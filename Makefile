@@ -78,4 +78,4 @@ follow-guides:
 	$(PYTHON) tools/follow_guides.py $(or $(GUIDES),build/guides)
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info
+	rm -rf $(VENV) .cache build dist src/*.egg-info
