@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import ssl
 import threading
 import time
@@ -29,6 +30,7 @@ GATEWAY = {408, 429, 502, 503, 504}
 """Of a server that is starting, overloaded, or behind a gateway that does not reach it."""
 LONGEST_WORDS = 300
 _BEGINNING = threading.Lock()
+_HOST = re.compile(r"[\w.:-]+(%[\w.-]+)?")
 
 
 class ServerFault(Exception):
@@ -86,10 +88,10 @@ class Server:
         return self._ask("POST", path, question, seconds, most, stop)
 
     def _ask(self, method: str, path: str, question: Json, seconds: float, most: int, stop: Event | None) -> bytes:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
-        headers |= {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
         body = None if question is None else json.dumps(question, allow_nan=False).encode()
-        headers |= {} if body is None else {"Content-Type": "application/json"}
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
+        headers |= {"Content-Type": "application/json"} if body else {}
+        headers |= {"Authorization": f"Bearer {self.key}"} if self.key else {}
         request = Asked(method, self.url.rstrip("/") + path, headers, body)
         with _faults(seconds):
             exchange = asyncio.run_coroutine_threadsafe(request.answered(seconds, most), _loop())
@@ -192,16 +194,15 @@ def _faults(seconds: float) -> Iterator[None]:
         raise Refused(0, f"the address or a proxy of the environment cannot be used ({words})") from error
 
 
-def _unreached(error: BaseException) -> ServerFault:
+def _unreached(error: BaseException | None) -> ServerFault:
     """The first error of a chain that says why there is no connection."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Refused(0, f"its certificate is not accepted ({cause.verify_message})")
-        if isinstance(cause, OSError) and cause.errno is not None:  # asyncio puts the address into strerror
-            return Away(os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror))
-        cause = cause.__cause__ or cause.__context__
-    return Away("no connection")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Refused(0, f"its certificate is not accepted ({error.verify_message})")
+    if isinstance(error, ssl.SSLError):
+        return Refused(0, "it does not speak https; is its address one of http://?")
+    if isinstance(error, OSError) and error.errno is not None:  # asyncio puts the address into strerror
+        return Away(os.strerror(error.errno) if error.errno > 0 else str(error.strerror))
+    return Away("no connection") if error is None else _unreached(error.__cause__ or error.__context__)
 
 
 def _seconds(after: str | None) -> float | None:
@@ -235,7 +236,8 @@ def check_address(url: str, setting: str, *, key: str) -> None:
     """Raises ValueError where this is no address of a server. `key`: where its key belongs."""
     try:
         parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_host = _HOST.fullmatch(parts.hostname or "") is not None
+        is_address = parts.scheme in ("http", "https") and is_host and parts.port != 0
         has_more, has_password = bool(parts.query or parts.fragment), bool(parts.username or parts.password)
     except ValueError:
         is_address = has_more = has_password = False

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from paring.runtime.client import Away, Malformed, Refused, Server, Stopped
+from paring.runtime.client import Away, Malformed, Refused, Server, Stopped, check_address
 
 
 @contextmanager
@@ -73,6 +73,22 @@ def test_a_compressed_answer_is_refused():
         pytest.raises(Malformed, match="compressed"),
     ):
         Server(url).get("/models", seconds=5)
+
+
+def test_https_is_not_spoken_by_every_server():
+    with listening() as (url, _), pytest.raises(Refused, match="does not speak https"):
+        Server(url.replace("http:", "https:")).get("/models", seconds=5)
+
+
+@pytest.mark.parametrize("url", ["http://a b:1", "http://a<b", "http://", "node3:8000", "http://node3:0"])
+def test_what_is_no_address_is_refused(url):
+    with pytest.raises(ValueError, match="is no address"):
+        check_address(url, "servers", key="KEY")
+
+
+@pytest.mark.parametrize("url", ["http://node3:8000", "https://[::1]:8000", "http://bücher.example/v1"])
+def test_addresses(url):
+    check_address(url, "servers", key="KEY")
 
 
 def test_a_loop_may_run_already():
