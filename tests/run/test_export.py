@@ -96,7 +96,7 @@ def lose_the_adapters(model):
 
 
 def test_a_type_is_of_merged_models_alone(finished_run, tmp_path):
-    with pytest.raises(ValueError, match="dtype = bfloat16: an adapter is always fp32"):
+    with pytest.raises(ValueError, match="dtype = 'bfloat16': an adapter is always fp32"):
         export(finished_run, tmp_path / "to", dtype="bfloat16")
 
 
