@@ -12,7 +12,7 @@ demo: $(VENV)/core
 # Side by side, one test process for each logical CPU, at most four: each holds torch and the models of its fixtures,
 # about a gigabyte. A process keeps to a run of neighbouring tests, which share fixtures, until another has none left.
 test: $(VENV)/dev
-	$(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal
+	$(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 # Every durable operation of train, eval, export and report is killed in four ways: an hour or more.
 test-kills: $(VENV)/dev

@@ -23,11 +23,6 @@ SMALL = {
 }
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are CPUs, since some tests wait for other processes."""
-    return min(4, (os.cpu_count() or 1) + 1)
-
-
 @pytest.fixture(scope="session")
 def small_run() -> Callable[..., "Run"]:
     """The quickstart in about a second: 4 steps of 3 problems with 4 answers, a checkpoint every 2."""

@@ -48,7 +48,7 @@ def test_every_reader_asks(run):
         with pytest.raises(ValueError, match="is a pipe, and is not read"):
             reader()
     [listed] = runs_in(run.path)
-    assert "is a pipe" in listed.state
+    assert listed.state == "damaged" and "is a pipe" in listed.fault
     found, left_out = collect(run.path, remove=True)
     assert found == [] and "is a pipe" in left_out[0]
 
