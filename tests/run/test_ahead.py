@@ -13,6 +13,7 @@ from paring.rollout.served import fleet
 from paring.rollout.served.reference_server import Listening, Reference
 from paring.runtime.journal import read_rows
 from paring.settings.complaints import RunFailed
+from paring.tasks.arithmetic import Arithmetic
 from paring.training import pipeline, rl
 from paring.training.method import preview, train
 
@@ -116,6 +117,8 @@ def server():
 def served_run(small_run, server, monkeypatch):
     """A run with redraws, validation and rank events whose rollouts a server makes one step ahead."""
     monkeypatch.setattr(fleet, "PAUSE", 0.02)
+    problems = Arithmetic.problems  # each split is measured, or looked through at the start
+    monkeypatch.setattr(Arithmetic, "problems", lambda self, split: problems(self, split)[:40])
     yield small_run(MOVING | REDRAWN | GATED | {"rollout.engine": "served", "rollout.servers": (server.url,)})
     server.reference.faults.clear()
     assert not [thread.name for thread in threading.enumerate() if thread.name == "rollouts"]
