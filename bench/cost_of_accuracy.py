@@ -61,7 +61,7 @@ class Course:
 
 
 def courses(study: Path, seconds: Path | None) -> dict[str, dict[int, Course]]:
-    """Of every finished run, by arm and seed."""
+    """The courses of all finished runs, by arm and seed."""
     looks: dict[str, dict[int, float]] = {}
     for line in seconds.read_text(encoding="utf-8").splitlines() if seconds else []:
         folder, steps, spent = line.rsplit(" ", 2)
