@@ -11,9 +11,9 @@ from paring.training.shares import check_number, check_shard
 
 @dataclass(frozen=True)
 class Division:
-    """The figures are those of the process that has most. `share` of the `items`, problems or examples, of a step; bytes of the base that it
-    holds, of `base`; bytes that it sends for one sum of the gradients; and, of a divided base, bytes that it receives
-    for a pass and for its backward."""
+    """The figures are those of the process that has most. `share` of the `items`, problems or examples, of a step;
+    bytes of the base that it holds, of `base`; bytes that it sends for one sum of the gradients; and, of a divided
+    base, bytes that it receives for a pass and for its backward."""
 
     processes: int
     share: int
