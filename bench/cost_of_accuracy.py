@@ -1,4 +1,4 @@
-"""What each arm of a study pays until a share of its sampled answers is right: steps, answers, tokens, processor time.
+"""The cost of each arm of a study until a share of its sampled answers is right: steps, answers, tokens, seconds.
 
 python bench/cost_of_accuracy.py watch STUDY SECONDS.txt &     # beside the study: processor seconds of its runs
 python bench/cost_of_accuracy.py table STUDY [SECONDS.txt]     # Markdown, with the tests over seeds

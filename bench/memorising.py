@@ -16,7 +16,7 @@ from measuring import machine
 from pairs import Pairs
 from peft_arms import peft_run
 from planted_teacher import World
-from students import Line, adapter_of, chosen_ranks, described, trained
+from students import Line, adapter_of, chosen_ranks, described, lines_made, trained
 
 
 def one_run(world: World, pairs: Pairs, arm: str, *, lr: float, steps: int, earlier: dict[str, Line]) -> Line:
@@ -40,12 +40,10 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     world = World.opened()
-    made: dict[tuple[Any, ...], Line] = {}
-    if given.out.exists():
-        for text in given.out.read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
-            if line["base"] == world.base:
-                made[tuple(line[name] for name in ("arm", "pairs", "steps", "seed", "lr"))] = line
+    made: dict[tuple[Any, ...], Line] = {
+        tuple(line[name] for name in ("arm", "pairs", "steps", "seed", "lr")): line
+        for line in lines_made(given.out, world)
+    }
     for seed in map(int, given.seeds.split(",")):
         pairs = Pairs.drawn(given.pairs, world.policy.model.config.vocab_size, seed)
         for lr in map(float, given.lrs.split(",")):

@@ -19,7 +19,7 @@ from measuring import machine
 from paring.policy.model import Policy
 from paring.policy.packing import PackedBatch
 from planted_teacher import HELD_OUT, RANKS, Teacher, World, divergence, log_probs, packed_rows
-from students import Line, adapter_of, chosen_ranks, described, trained
+from students import Line, adapter_of, chosen_ranks, described, lines_made, trained
 
 STEPS = 300
 HELD_OUT_BATCHES = 3
@@ -29,7 +29,7 @@ TEST, PROBE, MAP = 20_000, 10_000, 30_000
 
 @dataclass(frozen=True)
 class Lessons:
-    """What a student learns from a teacher: its distribution on text and random tokens."""
+    """The lessons of a teacher: its distribution on text and random tokens."""
 
     world: World
     teacher: Teacher
@@ -86,14 +86,11 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     world = World.opened()
-    made: dict[tuple[Any, ...], Line] = {}
-    if given.out.exists():
-        for text in given.out.read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
-            if line["base"] != world.base:
-                continue  # another base is another world
-            if line.get("steps", STEPS) == given.steps:
-                made[line["arm"], line["pattern"], line["equal"], line["seed"], line["lr"]] = line
+    made: dict[tuple[Any, ...], Line] = {
+        tuple(line[name] for name in ("arm", "pattern", "equal", "seed", "lr")): line
+        for line in lines_made(given.out, world)
+        if line.get("steps", STEPS) == given.steps
+    }
     for seed in map(int, given.seeds.split(",")):
         for pattern in given.patterns.split(","):
             for equal in given.equal.split(","):

@@ -196,7 +196,7 @@ def step_seconds(arguments: Namespace, count: int, folder: Path) -> float:
     words = [f"{name}={value}" for name, value in settings.items()]
     pinned = ["taskset", "-c", ",".join(map(str, range(count)))] if sys.platform == "linux" else []
     command = [*pinned, sys.executable, "-m", "paring", "train", "smollm2-arithmetic", *words, "--out", str(folder)]
-    # As torchrun would start them, but in this session: whoever stops other work for a quiet machine finds them here.
+    # As torchrun would start them, but in the session of this process.
     shared = os.environ | {"OMP_NUM_THREADS": "1"}
     if count > 1:
         port = str(free_port())

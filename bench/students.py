@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -26,8 +27,14 @@ MOST = 8
 Line = dict[str, Any]
 
 
+def lines_made(out: Path, world: World) -> list[Line]:
+    """The lines of an earlier call that are of this base: another base is another world."""
+    texts = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+    return [line for line in map(json.loads, texts) if line["base"] == world.base]
+
+
 class Goal(Protocol):
-    """What a student is trained to, a function of its seed."""
+    """The lessons of a student, a function of their seed."""
 
     @property
     def seed(self) -> int: ...

@@ -31,7 +31,7 @@ class Machine:
 
     @property
     def usable(self) -> int:
-        """What one process may fill."""
+        """Bytes that one process may fill."""
         return int(self.memory * USABLE / self.processes)
 
 

@@ -144,7 +144,7 @@ class Job:
 
     @property
     def samples(self) -> Rollouts | None:
-        """What this process samples, if it does."""
+        """The rollouts that this process samples itself; None without any."""
         return None if self.is_served or isinstance(self.work, Batches) else self.work
 
     @property

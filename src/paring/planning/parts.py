@@ -22,7 +22,7 @@ LOGITS_OF_A_DRAW = 3
 
 
 def base_weights(shapes: Shapes, job: Job) -> int:
-    """Of the base in its type what this process holds. Where it is divided, that is its part of the layers and of both
+    """Bytes of the base in its type that this process holds. Where it is divided: a part of the layers and of both
     ends, and the rest whole."""
     if not job.is_divided:
         return whole_base(shapes, job)
