@@ -23,6 +23,14 @@ SMALL = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny tensors: more threads only wait for each other, and processes side by side take them from one another."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def small_run() -> Callable[..., "Run"]:
     """The quickstart in about a second: 4 steps of 3 problems with 4 answers, a checkpoint every 2."""

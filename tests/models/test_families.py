@@ -4,21 +4,12 @@ from pathlib import Path
 
 import families
 import pytest
-import torch
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import contract
 
 CASES = {case.name: case for case in families.cases()}
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def committed() -> dict[str, list[str]]:

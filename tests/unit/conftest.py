@@ -49,15 +49,6 @@ def hostile(request) -> str:
     return request.param
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Tiny tensors: more threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(params=FAMILIES)
 def family(request) -> str:
     return request.param
