@@ -51,11 +51,15 @@ class Sick(Objective):
 SLOW = """
 import os, signal, time
 
+if os.environ.get("RANK") == "0":
+    with open({told!r} + ".first", "w") as file:
+        file.write(str(os.getpid()))
+
 def reward(completions, **_):
     if os.environ.get("RANK") == "1":
         with open({told!r}, "w") as file:
             file.write(str(time.time()))
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(int(open({told!r} + ".first").read()), signal.SIGINT)
         time.sleep(60)
     return [1.0 if "1" in text else 0.0 for text in completions]
 """
@@ -88,7 +92,7 @@ def apart(one, other):
 def overrides(tmp_path_factory):
     """Those of each run. Redraws look at all problems before the run, so theirs are few."""
     place = tmp_path_factory.mktemp("task")
-    (place / "reward.py").write_text(SLOW.format(told="").replace('"1":', '"none":'))
+    (place / "reward.py").write_text(SLOW.format(told="").replace('"0":', '"none":').replace('"1":', '"none":'))
     (place / "data.jsonl").write_text("".join(json.dumps({"prompt": f"{n}+1="}) + "\n" for n in range(24)))
     few = [f"task.reward={place / 'reward.py'}:reward", f"task.data={place / 'data.jsonl'}"]
     return RUNS | {"everything": [*RUNS["everything"], *few]}
@@ -198,7 +202,7 @@ def test_numbers_that_are_not_finite_on_one_drop_the_step_on_all(paring_child, t
 
 
 def test_an_interruption_of_one_ends_all(paring_child, tmp_path):
-    """While one process waits for a reward and the other for it. What is saved goes on."""
+    """While one process computes a reward, and the other, to which the signal comes, waits for it."""
     told = tmp_path / "told"
     (tmp_path / "slow.py").write_text(SLOW.format(told=str(told)))
     (tmp_path / "data.jsonl").write_text("".join(json.dumps({"prompt": f"{n}+1="}) + "\n" for n in range(24)))

@@ -15,16 +15,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
+from paring.runtime.forks import before_signals_in_child
+
 _CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGPIPE": 141, "SIGTERM": 143}
 """Exit codes, as shells expect them. SIGPIPE stands for a reader of our output that has gone."""
 _ENDING, _SAVING = ("SIGHUP", "SIGINT", "SIGTERM"), "SIGUSR1"
 _ECHO_SECONDS = 0.3
 """`timeout` and terminals send a signal to a process and to its group: the same one within this time is one request."""
 _POLL_SECONDS = 0.5
+_ELSEWHERE = float("inf")  # the time of a first signal that came to another process of the run
 _leave_at_once = os._exit
 """... also while code of the user's own runs, for which `os._exit` is another function (settings.guard)."""
-_mask = threading.local()
-"""The signals that a thread blocked before it forked."""
 _Handler = Callable[[int, FrameType | None], object] | int | None
 
 
@@ -41,12 +42,9 @@ class Interruption:
 
     Outside the main thread no signal can be caught: the file alone is seen."""
 
-    def __init__(
-        self, at_stake: str = "the work in hand", *, save_file: Path | None = None, is_quiet: bool = False
-    ) -> None:
-        self.at_stake = at_stake
+    def __init__(self, at_stake: str = "a step", *, save_file: Path | None = None, is_quiet: bool = False) -> None:
+        self.at_stake, self.waits = at_stake, 0
         self.requested: str | None = None
-        self.waits = 0
         self._is_quiet = is_quiet
         self._save_file, self._save_signalled = save_file, False
         self._previous: dict[int, _Handler] = {}
@@ -59,6 +57,20 @@ class Interruption:
     def exit_code(self) -> int:
         """129 after SIGHUP, 130 after SIGINT, 141 where the output has no reader, 143 after SIGTERM; else 0."""
         return 0 if self.requested is None else _CODES[self.requested]
+
+    @property
+    def heard(self) -> str | None:
+        """The signal by which this process is to end, also while its main thread cannot act on it."""
+        return self.requested or (self._first and self._first[0])
+
+    def hear_of(self, name: str) -> None:
+        """In a thread: act on a signal that came to another process of the run. It is no second one if it comes."""
+        if self._watcher is not None:
+            self._first = (name, _ELSEWHERE)
+            if sys.platform != "win32":
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.Signals[name])
+            else:
+                signal.raise_signal(signal.Signals[name])
 
     @property
     def save_asked(self) -> bool:
@@ -123,7 +135,10 @@ class Interruption:
 
     def _is_second(self, name: str) -> bool:
         """Whether a signal after the first is one more request, and not its echo; a terminal may hang up twice."""
-        first, since = self._first or (name, 0.0)
+        first, since = self._first or (name, _ELSEWHERE)
+        if since == _ELSEWHERE:
+            self._first = (name, time.monotonic())
+            return False
         return name != "SIGHUP" and (name != first or time.monotonic() - since > _ECHO_SECONDS)
 
     def _end_at_once(self) -> None:
@@ -166,8 +181,6 @@ class Interruption:
 
 _active: Interruption | None = None
 """Signals belong to the process, so there is one."""
-
-
 _own = threading.local()
 """The event by which each thread is given up."""
 
@@ -232,19 +245,6 @@ def _let_go_in_child() -> None:
     if _active is not None:
         _active._let_go()
         _active = None
-    _free_signals()
 
 
-def _hold_signals() -> None:
-    """One that reached a forked child before it has let go would be told to this process, as if it were its own."""
-    if sys.platform != "win32":
-        _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
-
-
-def _free_signals() -> None:
-    if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_SETMASK, _mask.before)
-
-
-if sys.platform != "win32":
-    os.register_at_fork(before=_hold_signals, after_in_parent=_free_signals, after_in_child=_let_go_in_child)
+before_signals_in_child(_let_go_in_child)

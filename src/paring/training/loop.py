@@ -25,6 +25,7 @@ from paring.runtime.machine import peak_memory_gb
 from paring.runtime.screen import Screen
 from paring.settings.complaints import NotFinite, RunBroken, RunFailed
 from paring.tracking.listeners import OnStep
+from paring.training.alarm import heard_by_all, is_to_end
 from paring.training.collecting import AnswerRow
 from paring.training.config import AnyRun, Run
 from paring.training.divergence import divergence
@@ -89,6 +90,7 @@ class Loop:
             save_file = folder.save_now if world.is_first else None
             interruption = Interruption("what is not saved yet", save_file=save_file, is_quiet=not world.is_first)
             held.enter_context(interruption)
+            held.enter_context(heard_by_all(world, interruption))
             journal = world.together(
                 lambda: held.enter_context(begun(run, folder, resume=resume)) if world.is_first else None
             )
@@ -99,7 +101,7 @@ class Loop:
                 yield loop
             except Interrupted as given_up:
                 interruption.requested = interruption.requested or str(given_up)
-                loop._save_what_is_made()
+                world.together(loop._save_what_is_made)
             except EngineFailed as error:
                 loop._save_what_is_made()
                 raise RunBroken(f"{error}. Go on with  paring train --resume {folder.path}") from error
@@ -141,7 +143,7 @@ class Loop:
     def steps(self) -> Iterator[int]:
         """The number of each step to make, until the run is over or interrupted; then it is saved."""
         self.interruption.at_stake = f"the steps after step {self.progress.step}"
-        while not self.is_over and not self._is_to_end():
+        while not self.is_over and not is_to_end(self.world, self.interruption):
             begin_peaks(self.trained.policy.device)
             yield self.progress.step + 1
             if self.screen.is_closed:
@@ -227,24 +229,18 @@ class Loop:
         for one in trained.earlier.values():
             one.refresh()
 
-    def _is_to_end(self) -> bool:
-        """Whether a signal has come to one of the processes, which then ends all of them here."""
-        self.interruption.requested = self.world.first_of(self.interruption.requested)
-        return self.interruption.requested is not None
-
     def _save(self) -> None:
         self.world.agree("the adapters", lambda: tensors_to_bytes(state(self.trained.policy.adapters)))
-        self._write_checkpoint()
+        self.world.together(self._write_checkpoint)
 
     def _write_checkpoint(self) -> None:
         if self.ledger is not None:
-            place = {"keep": self.run.save.keep, "world": self.world}
-            save(self.folder, self.trained, self.progress, self.ledger.journal, **place)
+            save(self.folder, self.trained, self.progress, self.ledger.journal, self.world, keep=self.run.save.keep)
         self.interruption.at_stake = f"the steps after step {self.progress.step}"
         self.interruption.saved()
 
     def _save_what_is_made(self) -> None:
-        """After a wait that was given up. Before the base is measured there is nothing to save."""
+        """After a wait that was given up. Before the base is measured there is nothing to save. No meeting."""
         saved = (step for step, _ in newest_first(self.folder.checkpoints))
         if self.progress.before is not None and self.progress.step not in saved:
             self._write_checkpoint()

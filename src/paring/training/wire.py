@@ -1,15 +1,19 @@
 """Bytes and numbers between the processes of a run: all that is asked of torch.distributed."""
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from itertools import count
 
 import numpy as np
 import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup as Group
+from torch.distributed import Store
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
@@ -23,6 +27,10 @@ once."""
 LONGEST_WORDS = 200
 LOOK = 0.005
 """Seconds between two looks whether a wait beside training is over."""
+_numbers = count()
+"""The number of each meeting of this process: of all, since they meet together."""
+_stores: list[Store] = []
+"""That of the meeting that is on."""
 
 
 class ProcessGone(RunBroken):
@@ -32,28 +40,66 @@ class ProcessGone(RunBroken):
 @contextmanager
 def met() -> Iterator[tuple[int, int]]:
     """Meet the processes that torchrun's environment names: the number of this one, and how many there are. Within
-    another meeting it is that one.
+    another meeting it is that one. The first process is the first to go, where all of them know of the end: torchrun
+    terminates the others once one has failed, and the first has the words.
 
     Raises ValueError where they do not meet."""
     if distributed.is_initialized():
         yield distributed.get_rank(), distributed.get_world_size()
         return
+    with _ended_by_ctrl_c():
+        _meet()
+    try:
+        yield distributed.get_rank(), distributed.get_world_size()
+    except SystemExit:
+        _let_first_go()
+        raise
+    else:
+        _let_first_go()
+    finally:
+        _stores.clear()
+        distributed.destroy_process_group()
+
+
+def _meet() -> None:
     # What is said in bytes goes over gloo, on the CPU; the gradients of GPUs go over nccl.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
         store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
-        # A restart of torchrun finds the addresses of those that died in its store: it has a part of its own.
-        own = PrefixStore(f"paring/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
-        distributed.init_process_group(backend, timeout=PATIENCE, store=own, rank=rank, world_size=size)
+        # A restart of torchrun, and a second meeting, find the addresses of the one before in its store.
+        place = f"paring/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{next(_numbers)}"
+        _stores.append(PrefixStore(place, store))
+        distributed.init_process_group(backend, timeout=PATIENCE, store=_stores[0], rank=rank, world_size=size)
     except (RuntimeError, ValueError) as error:
+        _stores.clear()
         raise ValueError(
             f"WORLD_SIZE = {os.environ['WORLD_SIZE']}, and the processes did not meet "
             f"({one_line(str(error), LONGEST_WORDS)}): start them by torchrun (docs/processes.md)"
         ) from error
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Ctrl-C ends the process here at once, by the system: Python would act on it after the wait within a library."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        yield distributed.get_rank(), distributed.get_world_size()
+        yield
     finally:
-        distributed.destroy_process_group()
+        signal.signal(signal.SIGINT, before)
+
+
+def _let_first_go() -> None:
+    """Wait until the first process has come to the end of the meeting, or has gone."""
+    with suppress(ProcessGone):
+        told(b"")
+
+
+def board() -> Store:
+    """What is written here all processes of the meeting can read, also while they wait for each other."""
+    return _stores[0]
 
 
 def group_beside() -> Group:

@@ -139,6 +139,18 @@ def test_an_echo_is_no_second_request(twice):
         assert interruption.requested == twice
 
 
+def test_a_signal_that_another_process_has_heard_gives_up_a_wait_and_is_no_first_one():
+    """The scheduler sends it to each process, some time later."""
+    with Interruption() as interruption:
+        threading.Timer(0.1, interruption.hear_of, ("SIGTERM",)).start()
+        with pytest.raises(Interrupted), waiting():
+            time.sleep(30)
+        assert (interruption.heard, interruption.exit_code) == ("SIGTERM", 143)
+        time.sleep(0.4)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.requested == "SIGTERM", "no second signal, at which this process would be gone"
+
+
 def test_a_forked_child_can_be_terminated():
     with Interruption():
         child = os.fork()
