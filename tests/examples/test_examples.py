@@ -38,7 +38,7 @@ def journalled(run: Run, folder: Path, metric: str) -> list[float]:
 
 
 def test_the_loop_on_one_page_is_the_quickstart(tmp_path):
-    run = load_run("quickstart", steps=12, **ONE_THREAD)
+    run = load_run("quickstart", steps=6, **ONE_THREAD)
     expected = journalled(run, tmp_path / "run", "reward")
     assert list(example("rl_loop").rgra(run)) == pytest.approx(expected, abs=1e-6)
     assert len((EXAMPLES / "rl_loop.py").read_text().splitlines()) <= 60

@@ -237,7 +237,8 @@ def greedy_error(policy: Policy, reference: Reference) -> int:
     differ = 0
     for group in sampled(policy, temperature=0.0, group_size=1):
         (answer,) = group.completions
-        differ += list(answer.tokens) not in (generated(model, group.prompt), followed(model, group.prompt))
+        tokens = list(answer.tokens)
+        differ += tokens != generated(model, group.prompt) and tokens != followed(model, group.prompt)
     return differ
 
 

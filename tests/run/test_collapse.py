@@ -32,19 +32,25 @@ def test_the_event_is_in_the_journal_once_and_in_the_result(collapsed):
     assert len(rows) == 16
 
 
-def test_a_run_that_is_to_stop_ends_there_and_is_measured(small_run, collapsed, tmp_path):
-    result = train(small_run(HUGE | {"collapse.stop": True}), tmp_path / "run")
+@pytest.fixture(scope="module")
+def stopped(small_run, tmp_path_factory):
+    """The result of a run that is to stop where it collapses."""
+    return train(small_run(HUGE | {"collapse.stop": True}), tmp_path_factory.mktemp("stopped") / "run")
+
+
+def test_a_run_that_is_to_stop_ends_there_and_is_measured(collapsed, stopped):
     [event] = [row for row in read_rows(collapsed / "metrics.jsonl") if "collapse" in row]
-    assert (result.values.steps, asdict(result.values.collapse)) == (event["step"], event["collapse"])
-    assert result.values.after["problems"] == 4
+    assert (stopped.values.steps, asdict(stopped.values.collapse)) == (event["step"], event["collapse"])
+    assert stopped.values.after["problems"] == 4
 
 
 @pytest.mark.parametrize("stop", ["true", "false"])
-def test_killed_and_resumed_it_is_noticed_at_the_same_step(paring_child, small_overrides, tmp_path, stop):
+def test_killed_and_resumed_it_is_noticed_at_the_same_step(
+    paring_child, small_overrides, collapsed, stopped, tmp_path, stop
+):
     recipe = ["train", "quickstart", *small_overrides, *(f"{key}={value}" for key, value in HUGE.items())]
     recipe.append(f"collapse.stop={stop}")
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert paring_child(*recipe, "--out", whole).code == 0
+    whole, killed = stopped.folder if stop == "true" else collapsed, tmp_path / "killed"
     # After the checkpoint of step 4, with two steps below the share already counted.
     assert paring_child(*recipe, "--out", killed, at="paring.training.rl:rl_step", call=6).code == -signal.SIGKILL
     assert paring_child("train", "--resume", killed).code == 0

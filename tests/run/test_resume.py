@@ -29,16 +29,22 @@ def uninterrupted(paring_child, small_overrides, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def cut_short(paring_child, small_overrides, tmp_path_factory):
-    """A copy of a run that was killed in its fifth step: it has the checkpoints of steps 2 and 4."""
-    folder = tmp_path_factory.mktemp("cut-short") / "run"
+@pytest.fixture(scope="module")
+def killed_in_step_5(paring_child, small_overrides, tmp_path_factory):
+    """The folder of a run that was killed in its fifth step: it has the checkpoints of steps 2 and 4."""
+    folder = tmp_path_factory.mktemp("killed") / "run"
     ended = paring_child(
         "train", "quickstart", *small_overrides, "steps=5", "--out", folder, at=f"{LOOP}rl_step", call=5
     )
     assert ended.code == -signal.SIGKILL
     assert saved_steps(folder) == ["step-000002", "step-000004"]
     return folder
+
+
+@pytest.fixture
+def cut_short(killed_in_step_5, tmp_path):
+    """A copy of that folder."""
+    return shutil.copytree(killed_in_step_5, tmp_path / "run")
 
 
 def saved_steps(folder):

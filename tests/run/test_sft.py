@@ -92,15 +92,21 @@ def assert_same(folder, expected):
     assert not [path for path in folder.rglob(".*") if path.name != ".lock"]
 
 
-def test_the_loss_falls_and_the_result_is_that_of_the_policy(recipe, tmp_path):
+@pytest.fixture(scope="module")
+def learned(recipe, tmp_path_factory):
+    """A run of 60 steps, and its result."""
     run = load_run(recipe, steps=60, **{"adapter.dropout": 0.0, "evaluate.every": 0})
-    result = train(run, tmp_path / "run")
+    return run, train(run, tmp_path_factory.mktemp("learned") / "run")
+
+
+def test_the_loss_falls_and_the_result_is_that_of_the_policy(learned):
+    run, result = learned
     before, after = result.values.before, result.values.after
     assert (before["examples"], after["examples"], after["tokens"]) == (8, 8, before["tokens"])
     assert after["loss"] < 0.5 * before["loss"]
     for measured in (before, after):
         assert measured["perplexity"] == pytest.approx(math.exp(measured["loss"]))
-    rows = list(read_rows(tmp_path / "run/metrics.jsonl"))
+    rows = list(read_rows(result.folder / "metrics.jsonl"))
     assert [row["epoch"] for row in rows[13::14]] == [1.0, 2.0, 3.0, 4.0]
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
     assert rows[0]["learning_rate"] == pytest.approx(1.5e-3) and rows[-1]["updates"] == 60
@@ -112,10 +118,9 @@ def test_the_loss_falls_and_the_result_is_that_of_the_policy(recipe, tmp_path):
     assert str(result).startswith(f"held-out loss {before['loss']:.4f} -> {after['loss']:.4f} nats a token (perplex")
 
 
-def test_what_was_learned_can_be_measured_and_exported(recipe, tmp_path):
+def test_what_was_learned_can_be_measured_and_exported(learned, tmp_path):
     """The answers to a task of ours, from the run, and its merged model with transformers' own loss."""
-    run = load_run(recipe, steps=60, **{"adapter.dropout": 0.0, "evaluate.every": 0})
-    folder = train(run, tmp_path / "run").folder
+    run, folder = learned[0], learned[1].folder
     found = evaluate(folder, "arithmetic", limit=8, max_new_tokens=24)
     with pytest.raises(ValueError, match="name a task with task: "):
         evaluate(folder, limit=8)
@@ -263,6 +268,14 @@ def test_examples_that_are_too_long_are_left_out_and_counted(recipe, tmp_path, c
 L1RA = ["adapter.kind=l1ra", "adapter.events=3", "adapter.settle=0.3", "optimiser.weight_decay=0.1"]
 
 
+@pytest.fixture(scope="module")
+def gated(paring_child, recipe, tmp_path_factory) -> Path:
+    """The folder of a run with rank events that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("gated") / "run"
+    assert paring_child("train", recipe, *L1RA, "--out", folder).code == 0
+    return folder
+
+
 @pytest.mark.parametrize(
     ("at", "call"),
     [
@@ -271,14 +284,13 @@ L1RA = ["adapter.kind=l1ra", "adapter.events=3", "adapter.settle=0.3", "optimise
         pytest.param(f"{SHELL}save", 2, id="before the checkpoint after it"),
     ],
 )
-def test_kill_9_around_the_rank_events_of_a_supervised_run(paring_child, recipe, tmp_path, at, call):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert paring_child("train", recipe, *L1RA, "--out", whole).code == 0
-    rows = list(read_rows(whole / "ranks.jsonl"))
+def test_kill_9_around_the_rank_events_of_a_supervised_run(paring_child, recipe, gated, tmp_path, at, call):
+    killed = tmp_path / "killed"
+    rows = list(read_rows(gated / "ranks.jsonl"))
     assert len(rows) == 3 and any(row["pruned"] for row in rows) and rows[-1]["unassigned"] >= 0
     assert paring_child("train", recipe, *L1RA, "--out", killed, at=at, call=call).code == -signal.SIGKILL
     resumed = paring_child("train", "--resume", killed)
     assert resumed.code == 0, resumed.output
     assert "paring ranks" in resumed.output and "parameters" in resumed.output
     for name in (*SAME_BYTES, "ranks.jsonl"):
-        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+        assert (killed / name).read_bytes() == (gated / name).read_bytes(), name

@@ -93,28 +93,18 @@ def test_a_run_of_two_processes_that_lose_one_is_broken_and_goes_on(small_overri
     assert "resumed from" in child.log_of(run).read_text()
 
 
-def test_two_jobs_are_processes_of_one_thread_each(small_run, tmp_path):
+def test_two_jobs_are_processes_of_one_thread_each(small_run, finished_run, tmp_path):
+    """What one of them cannot do is told by its code and its last words; the other trains as this process does."""
     from paring.training.config import as_plain
 
-    jobs = LocalJobs(2, threads=1)
-    folders = [tmp_path / name for name in ("first", "second")]
-    for folder in folders:
-        jobs.start(json.dumps(as_plain(small_run({"threads": 0}))), folder)
+    jobs, broken, whole = LocalJobs(2, threads=1), tmp_path / "run", tmp_path / "whole"
+    jobs.start(json.dumps({"steps": 1}), broken)
+    jobs.start(json.dumps(as_plain(small_run({"threads": 0}))), whole)
     assert len(jobs._running) == 2
     codes: dict[Path, int] = {}
     while len(codes) < 2:
         codes |= wait_for_end(jobs)
-    assert codes == dict.fromkeys(folders, child.FINISHED)
-    results = [json.loads((folder / "result.json").read_text()) for folder in folders]
-    assert [result["threads"] for result in results] == [1, 1]
-    assert (folders[0] / SAME_BYTES[1]).read_bytes() == (folders[1] / SAME_BYTES[1]).read_bytes()
-
-
-def test_what_a_child_cannot_do_is_told_by_its_code_and_its_last_words(tmp_path):
-    jobs = LocalJobs(1, threads=1)
-    jobs.start(json.dumps({"steps": 1}), tmp_path / "run")
-    assert wait_for_end(jobs) == {tmp_path / "run": child.BROKEN}
-    assert (
-        child.last_words(tmp_path / "run")
-        == "run: task: required, but not given\nrun: rollout: required, but not given"
-    )
+    assert codes == {broken: child.BROKEN, whole: child.FINISHED}
+    assert child.last_words(broken) == "run: task: required, but not given\nrun: rollout: required, but not given"
+    assert json.loads((whole / "result.json").read_text())["threads"] == 1
+    assert (whole / SAME_BYTES[1]).read_bytes() == (finished_run / SAME_BYTES[1]).read_bytes()

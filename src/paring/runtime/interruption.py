@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -34,23 +34,20 @@ class Interrupted(BaseException):
 
 
 class Interruption:
-    """Poll `requested` at each boundary, and `save_asked`, after which `saved` is due.
+    """Poll `requested` at each boundary, and `save_asked`, after which `saved` is due. Outside the main thread no
+    signal can be caught: the file alone is seen.
 
     at_stake     what an end at once would lose, in words
     save_file    a file by which a user asks for a save; it is removed when that is done
-    is_quiet     another process of the run says what is heard
-
-    Outside the main thread no signal can be caught: the file alone is seen."""
+    is_quiet     another process of the run says what is heard"""
 
     def __init__(self, at_stake: str = "a step", *, save_file: Path | None = None, is_quiet: bool = False) -> None:
-        self.at_stake, self.waits = at_stake, 0
+        self.at_stake, self._save_file, self._is_quiet, self.waits = at_stake, save_file, is_quiet, 0
         self.requested: str | None = None
-        self._is_quiet = is_quiet
-        self._save_file, self._save_signalled = save_file, False
         self._previous: dict[int, _Handler] = {}
         self._first: tuple[str, float] | None = None
-        self._told, self._save_told = False, False
-        self._end = threading.Lock()
+        self._told = self._save_told = self._save_signalled = False
+        self._end, self._telling = threading.Lock(), threading.Lock()
         self._watcher: threading.Thread | None = None
 
     @property
@@ -77,11 +74,12 @@ class Interruption:
         return self._save_signalled or (self._save_file is not None and os.path.lexists(self._save_file))
 
     def saved(self) -> None:
-        """The save that was asked for is done."""
-        self._save_signalled = False
-        if self._save_file is not None:
-            self._save_file.unlink(missing_ok=True)
-        self._save_told = False
+        """The save that was asked for is done, and its words have been said."""
+        with self._telling:
+            self._tell_of_save()
+            self._save_signalled = self._save_told = False
+            if self._save_file is not None:
+                self._save_file.unlink(missing_ok=True)
 
     def end_without_reader(self) -> None:
         """Whoever read our output has gone, and with it the reason to go on."""
@@ -96,10 +94,11 @@ class Interruption:
             # What is ignored stays so: nohup asks for that, and shells for what they start behind their backs.
             heeded = [number for number in known if signal.getsignal(number) != signal.SIG_IGN]
             self._previous = {number: signal.signal(number, self._on_signal) for number in heeded}
+            ending = [number for number in heeded if number.name in _ENDING]
             self._ear, self._voice = socket.socketpair()
             self._voice.setblocking(False)
             self._wakeup = signal.set_wakeup_fd(self._voice.fileno(), warn_on_full_buffer=False)
-            self._watcher = threading.Thread(target=self._watch, name="signals", daemon=True)
+            self._watcher = threading.Thread(target=self._watch, args=(ending,), name="signals", daemon=True)
             self._watcher.start()
             self._outer, _active = _active, self
         return self
@@ -144,24 +143,25 @@ class Interruption:
     def _end_at_once(self) -> None:
         if self._end.acquire(blocking=False):
             self._say(f"ended at once; lost: {self.at_stake}")
-            first, _ = self._first or (self.requested or "SIGTERM", 0.0)
-            _leave_at_once(_CODES[self.requested or first])
+            _leave_at_once(_CODES[self.heard or "SIGTERM"])
 
-    def _watch(self) -> None:
+    def _watch(self, ending: Container[int]) -> None:
         while True:
             ready, _, _ = select.select([self._ear], [], [], _POLL_SECONDS)
             numbers = self._ear.recv(64) if ready else b""
             if ready and not numbers:
                 return
-            for number in filter(self._previous.__contains__, numbers):
+            for number in filter(ending.__contains__, numbers):
                 self._heard(signal.Signals(number).name)
-            if self.save_asked and not self._save_told:
-                self._save_told = True
-                self._say("saving after the step in hand, then going on")
+            with self._telling:
+                self._tell_of_save()
+
+    def _tell_of_save(self) -> None:
+        if self.save_asked and not self._save_told:
+            self._save_told = True
+            self._say("saving after the step in hand, then going on")
 
     def _heard(self, name: str) -> None:
-        if name not in _ENDING:
-            return
         if not self._told:
             self._first, self._told = self._first or (name, time.monotonic()), True
             self._say(

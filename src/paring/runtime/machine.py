@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -52,13 +53,18 @@ def cpu_kind(record: Path = Path("/proc/cpuinfo")) -> str:
 
 def versions() -> dict[str, str]:
     """Python and the packages that decide the numbers, read from their metadata: nothing heavy is imported."""
-    found = {"python": platform.python_version()}
-    for name in ("torch", "transformers", "paring"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {"python": platform.python_version()} | {
+        name: _version(name) for name in ("torch", "transformers", "paring")
+    }
+
+
+@cache
+def _version(package: str) -> str:
+    """Read once: the metadata of torch alone take milliseconds."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def number_here() -> int:

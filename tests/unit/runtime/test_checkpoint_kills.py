@@ -65,8 +65,7 @@ def content(folder):
         pytest.param([10], 10, (10, 10), True, id="the only one again, with torn files"),
     ],
 )
-def test_old_or_new_after_a_kill_at_any_event(tmp_path, monkeypatch, exit_code_of_child, before, step, old, torn):
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # no power is cut here
+def test_old_or_new_after_a_kill_at_any_event(tmp_path, exit_code_of_child, before, step, old, torn):
     saved, copies = tmp_path / "saved", tmp_path / "copies"
     saved.mkdir()
     copies.mkdir()

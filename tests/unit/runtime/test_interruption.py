@@ -115,6 +115,17 @@ def test_a_save_is_asked_for_by_signal_or_by_file_and_ends_nothing(tmp_path, cap
         assert not file.exists() and not interruption.save_asked
 
 
+def test_what_is_heard_is_said_before_it_is_done(capfd):
+    """Also where the main thread is faster than the one that speaks."""
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        interruption.saved()
+        os.kill(os.getpid(), signal.SIGTERM)
+    saving, ending = capfd.readouterr().err.splitlines()
+    assert saving == "saving after the step in hand, then going on"
+    assert ending.startswith("SIGTERM: saving, then ending; ")
+
+
 def test_it_speaks_within_a_second_although_the_main_thread_is_busy(tmp_path, exit_code_of_child):
     """The interpreter runs no handler while one call into C lasts; the words come all the same."""
 

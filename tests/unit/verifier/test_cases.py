@@ -39,16 +39,19 @@ def benchmark_golds():
         yield path.parent.name, sorted(golds)
 
 
+@pytest.fixture(scope="module")
+def verifier():
+    with Verifier(workers=1, seconds=30) as verifier:
+        yield verifier
+
+
 @needs_math_verify
 @pytest.mark.parametrize("path", [GIVEN, HELD_OUT, KINDS], ids=["given", "held-out", "kinds"])
-def test_every_case_is_decided_rightly(path):
+def test_every_case_is_decided_rightly(path, verifier):
     if not path.is_file():
         pytest.skip("the cases are not here")
-    with Verifier(workers=1, seconds=30) as verifier:
-        assert [
-            (case.golds, verdict.answer, verdict.why)
-            for case, verdict in judge_cases(read_cases(path).judged, verifier)
-        ] == []
+    wrong = judge_cases(read_cases(path).judged, verifier)
+    assert [(case.golds, verdict.answer, verdict.why) for case, verdict in wrong] == []
 
 
 @pytest.mark.parametrize(
