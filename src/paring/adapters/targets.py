@@ -153,6 +153,8 @@ def _fault_of(alike: list[StandIn], learning: set[int]) -> str | None:
         return fault
     if not any(one.called for one in alike):
         return UNCALLED
+    if not all(one.in_features and one.out_features for one in alike):
+        return "it has no features, so that it computes nothing"
     reached = any(id(one.link) in learning for one in alike)
     return None if reached else "no gradient comes to it: its output only chooses, as that of an indexer"
 

@@ -1,19 +1,18 @@
 """A base model and its tokenizer from the package, a folder, a GGUF file or the hub."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import torch
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from pydantic import Field
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     PreTrainedConfig,
     PreTrainedModel,
@@ -26,10 +25,11 @@ from paring.maths.products import best_kernel, use
 from paring.policy.quantised import mend, quantised_options
 from paring.policy.sharding import Indivisible
 from paring.policy.slices import load_in_parts
+from paring.policy.stored_model import check_files, configuration, in_words, plain_config
 from paring.policy.templates import Argument, Template
 from paring.policy.tokenizer import TokenizerRefused, declare_ends, tokenizer_of
 from paring.policy.tokens import check_tokenizer
-from paring.policy.wrappers import is_wrapper, load_text_part, text_config
+from paring.policy.wrappers import is_wrapper, load_text_part, loaded_by, text_config
 from paring.runtime.gpu import device_named, multiplies_bf16
 from paring.runtime.memory import ask_for_large_pages
 from paring.settings.declare import settings
@@ -95,11 +95,12 @@ def load_base(model: Model, *, divided: bool = False) -> tuple[PreTrainedModel, 
     quantised = quantised_options(model.quantisation, DTYPES[model.dtype], device)
     try:
         with without_bars():
-            config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+            config = configuration(source, options)
             _check_causal(config)
             tokenizer = tokenizer_of(source, options, model.path, model.template)
-            whole = partial(load_text_part, config) if is_wrapper(config) else _load_causal
-            load = partial(load_in_parts, config, device) if divided else whole
+            check_files(source, config, options)
+            whole = load_text_part if is_wrapper(config) else partial(loaded_by, AutoModelForCausalLM)
+            load = partial(load_in_parts, config, device) if divided else partial(whole, config)
             base, missing = load(
                 source,
                 dtype=DTYPES[model.dtype],
@@ -114,7 +115,7 @@ def load_base(model: Model, *, divided: bool = False) -> tuple[PreTrainedModel, 
         raise ValueError(f"model.path = {model.path!r}: {error}; set parallel.shard=none to train it whole") from error
     # Over a broken file the libraries raise what they like: SafetensorError, KeyError, even a bare Exception.
     except Exception as error:
-        raise ValueError(f"{_refusal(model, source, error)} ({NEEDED})") from error
+        raise ValueError(f"{_refusal(model, source, options, error)} ({NEEDED})") from error
     if missing:
         # transformers would go on with random numbers in their place.
         names = ", ".join(sorted(missing)[:3])
@@ -144,7 +145,7 @@ def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
         raise
     # As in load_base.
     except Exception as error:
-        raise ValueError(f"{_refusal(model, source, error)} ({NEEDED})") from error
+        raise ValueError(f"{_refusal(model, source, options, error)} ({NEEDED})") from error
 
 
 def resolved(model: Model) -> Model:
@@ -167,25 +168,17 @@ def precision(model: Model, device: str) -> str:
     return model.dtype
 
 
-def _load_causal(source: str, **options: object) -> tuple[PreTrainedModel, set[str]]:
-    """A causal language model, and the names of its weights that are missing."""
-    found = AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **options)
-    # With output_loading_info there are two, which transformers' hints leave out.
-    base, loaded = cast("tuple[PreTrainedModel, dict[str, set[str]]]", found)
-    return base, loaded["missing_keys"]
-
-
 def read_config(model: Model) -> PreTrainedConfig:
     """The configuration alone, of a wrapper that of its text part: of a folder, its config.json is enough.
 
     Raises ValueError where there is none that transformers can read, or it is of no causal language model."""
     source, options = _source(model.path)
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+        config = configuration(source, options)
         _check_causal(config)
     # As in load_base.
     except Exception as error:
-        raise ValueError(_refusal(model, source, error)) from error
+        raise ValueError(_refusal(model, source, options, error)) from error
     return text_config(config) if is_wrapper(config) else config
 
 
@@ -243,8 +236,9 @@ def without_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _refusal(model: Model, source: str, error: Exception) -> str:
+def _refusal(model: Model, source: str, options: Mapping[str, str | bool], error: Exception) -> str:
     sought = "" if Path(source).exists() else "there is no such folder, and the hub did not give it: "
-    kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
-    first_line = str(error).strip().split("\n")[0]
-    return f"model.path = {model.path!r}: {sought}{kind}{first_line}"
+    plain: Mapping[str, object] = {}
+    with suppress(ValueError, OSError):
+        plain = plain_config(source, options)
+    return f"model.path = {model.path!r}: {sought}{in_words(error, plain)}"

@@ -12,6 +12,8 @@ from paring.types import Json, Turn
 
 # What a template of a stranger's may raise while it is rendered.
 FAILURES = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+LONGEST_TEXT = 10_000_000
+"""Characters that are still cut into tokens, for which a tokenizer takes some hundred bytes each."""
 MARK = "paringmark"
 QUESTION: Turn = {"role": "user", "content": "paringquestion"}
 CALL: Json = [{"type": "function", "id": "paringid9", "function": {"name": MARK, "arguments": {MARK: MARK}}}]
@@ -54,6 +56,11 @@ def rendered(
             f"the model's chat template refuses messages of the roles {roles}: {error}; choose a model that takes them"
         ) from error
     assert isinstance(text, str)
+    if len(text) > LONGEST_TEXT:
+        raise TemplateRefuses(
+            f"the model's chat template makes {len(text):,} characters of a conversation, and {LONGEST_TEXT:,} are the "
+            "most: choose another by model.chat_template"
+        )
     return text
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from typing import cast
 
 import torch
@@ -10,14 +9,11 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
-from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 
 from paring.policy.sharding import Indivisible, shard
+from paring.policy.stored_model import INDEX, ONE, weight_files
 from paring.policy.stored_weights import StoredWeight, WeightFile, stored_weights
 from paring.policy.wrappers import is_wrapper
-
-ONE, INDEX = "model.safetensors", "model.safetensors.index.json"
-"""The weights in one file, or the list of several."""
 
 
 def load_in_parts(
@@ -35,7 +31,9 @@ def load_in_parts(
     model = cast("PreTrainedModel", made)
     shard(model, device)
     local = bool(options.get("local_files_only", False))
-    if missing := sorted(_fill(model, _files(source, local), device)):
+    if not (files := weight_files(source, local=local)):
+        raise Indivisible(f"neither {ONE} nor {INDEX} is there")
+    if missing := sorted(_fill(model, files, device)):
         raise Indivisible(f"its files do not hold {len(missing)} of its weights by their names ({missing[0]}, ...)")
     with suppress(OSError):  # where there is none, that of the configuration stays
         model.generation_config = GenerationConfig.from_pretrained(source, local_files_only=local)
@@ -57,17 +55,6 @@ def without_numbers() -> Iterator[None]:
         yield
     finally:
         hook.remove()
-
-
-def _files(source: str, local: bool) -> list[str]:
-    """The files of the weights; of a name on the hub they are fetched. Raises Indivisible."""
-    find = partial(cached_file, source, local_files_only=local, _raise_exceptions_for_missing_entries=False)
-    if (index := find(INDEX)) is not None:
-        found, _ = get_checkpoint_shard_files(source, index, local_files_only=local)
-        return list(found)
-    if (one := find(ONE)) is None:
-        raise Indivisible(f"neither {ONE} nor {INDEX} is there")
-    return [one]
 
 
 def _fill(model: PreTrainedModel, files: list[str], device: torch.device) -> set[str]:

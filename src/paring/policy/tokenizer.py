@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from paring.policy.rendering import closing_tokens, end_of
+from paring.policy.stored_model import in_words
 from paring.policy.templates import Template, set_template
+from paring.runtime.text import one_line
 
 
 class TokenizerRefused(ValueError):
@@ -15,9 +17,17 @@ class TokenizerRefused(ValueError):
 def tokenizer_of(
     source: str, options: Mapping[str, str | bool], path: str, template: Template
 ) -> PreTrainedTokenizerBase:
-    """The tokenizer at `source`, which the user calls `path`. Raises TokenizerRefused, and whatever transformers does
-    over a broken file."""
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    """The tokenizer at `source`, which the user calls `path`. Raises TokenizerRefused, and ValueError over a broken
+    file."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    except Exception as error:  # as in load_base, libraries raise what they like
+        raise ValueError(f"its tokenizer cannot be used: {in_words(error)}") from error
+    if not isinstance(tokenizer.model_max_length, int | float):
+        given = one_line(repr(tokenizer.model_max_length), 60)
+        raise TokenizerRefused(
+            f"model.path = {path!r}: its tokenizer has model_max_length = {given}: no number of tokens"
+        )
     try:
         set_template(tokenizer, template)
     except ValueError as error:

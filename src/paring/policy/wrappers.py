@@ -1,6 +1,6 @@
 """Checkpoints that also see or hear (ConditionalGeneration): their text part as a causal language model of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 from weakref import WeakKeyDictionary
@@ -28,6 +28,8 @@ WRAPPERS = {**MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **MODEL_FOR_MULTIMODAL
 """Model type -> class of the models that answer to text with more than text."""
 
 
+Loader = type[AutoModelForCausalLM] | type[AutoModelForMultimodalLM] | type[AutoModelForImageTextToText]
+"""A class of transformers that knows the right model for a configuration."""
 TOKENS = 4
 """On which the text part is compared with the whole."""
 
@@ -140,13 +142,12 @@ def load_text_part(config: PreTrainedConfig, source: str, **options: object) -> 
 
     transformers loads the whole, so that it maps the names and forms of all weights; the rest is dropped at once.
     Raises ValueError where the two do not give the same logits."""
-    found = class_of(config).from_pretrained(source, output_loading_info=True, **options)
-    wrapper, loaded = cast("tuple[PreTrainedModel, dict[str, set[str]]]", found)
+    wrapper, lacking = loaded_by(class_of(config), config, source, **options)
     decoder, head = _parts(wrapper)
     places = tuple(f"{path}." for path, module in wrapper.named_modules() if module is decoder or module is head)
     model = _joined(wrapper)
-    _wrappers[model] = Wrapper.of(wrapper, model, source, options)
-    if missing := {name for name in loaded["missing_keys"] if name.startswith(places)}:
+    _wrappers[model] = Wrapper.of(wrapper, model, source, options | {"config": config})
+    if missing := {name for name in lacking if name.startswith(places)}:
         return model, missing
     token_BN = torch.arange(TOKENS, device=wrapper.device)[None]
     with torch.no_grad():
@@ -157,6 +158,23 @@ def load_text_part(config: PreTrainedConfig, source: str, **options: object) -> 
             "whole: the two read their caps or scales of logits otherwise; choose a text model"
         )
     return model, set()
+
+
+def loaded_by(
+    kind: Loader, config: PreTrainedConfig, source: str, **options: object
+) -> tuple[PreTrainedModel, set[str]]:
+    """What a class of transformers loads with this configuration, and the names of its weights that are missing. Raises
+    ValueError where weights have other shapes than it says."""
+    given = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True, **options}
+    # With output_loading_info there are two, which transformers' hints leave out.
+    model, loaded = cast("tuple[PreTrainedModel, Mapping[str, set[str]]]", kind.from_pretrained(source, **given))
+    if other := sorted(cast("set[tuple[str, Sequence[int], Sequence[int]]]", loaded["mismatched_keys"])):
+        name, stored, expected = other[0]
+        raise ValueError(
+            f"{len(other)} of its weights have other shapes than its config.json says: {name} is {list(stored)} in the "
+            f"files and {list(expected)} by the configuration, ..."
+        )
+    return model, set(loaded["missing_keys"])
 
 
 def text_config(config: PreTrainedConfig) -> PreTrainedConfig:
@@ -178,7 +196,7 @@ def unweighted(config: PreTrainedConfig) -> PreTrainedModel:
     return _text_part(decoder, head)
 
 
-def class_of(config: PreTrainedConfig) -> type[AutoModelForMultimodalLM] | type[AutoModelForImageTextToText]:
+def class_of(config: PreTrainedConfig) -> Loader:
     """The class of transformers that loads the whole of a wrapper."""
     is_multimodal = config.model_type in MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
     return AutoModelForMultimodalLM if is_multimodal else AutoModelForImageTextToText

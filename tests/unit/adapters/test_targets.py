@@ -158,3 +158,13 @@ def test_a_router_of_several_layers_is_left_out_and_a_shared_expert_is_not():
             self.gate = nn.Linear(8, 1)
 
     assert routers(nn.ModuleDict({"mlp": Block()})) == {"mlp.router.0", "mlp.router.2", "mlp.gate"}
+
+
+def test_a_module_without_features_carries_nothing():
+    """Shared experts of which there are none: transformers makes layers of width 0."""
+    model = made("AriaText", moe_num_experts=4, moe_topk=2, moe_num_shared_experts=0)
+    adapters = attach(model, Lora(rank=2), seed=1)
+    assert not [path for path in adapters if "shared_experts" in path]
+    assert (
+        faults(model)["model.layers.0.mlp.shared_experts.up_proj"] == "it has no features, so that it computes nothing"
+    )

@@ -10,7 +10,9 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
+from paring.policy.chat import prompt_tokens
 from paring.policy.loading import EMBEDDED, Model, base_name, load_base
+from paring.policy.model import Policy
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +111,29 @@ def test_missing_weights_are_not_made_up(folder):
 
 def test_weights_of_another_shape(folder):
     edit(folder / "config.json", intermediate_size=100)
-    complaint(folder)
+    assert "9 of its weights have other shapes than its config.json says: model.layers.0.mlp." in complaint(folder)
+
+
+def test_weights_that_are_no_numbers(folder):
+    """They load, and every logit is NaN."""
+    edit(folder / "config.json", rms_norm_eps=float("nan"))
+    base, tokenizer = load_base(Model(path=str(folder)))
+    with pytest.raises(
+        ValueError, match=r"its logits are no finite numbers: a weight or a setting of its config\.json"
+    ):
+        Policy(base, tokenizer, {})
+
+
+def test_a_tokenizer_of_no_length(folder):
+    edit(folder / "tokenizer_config.json", model_max_length="long")
+    assert "its tokenizer has model_max_length = 'long': no number of tokens" in complaint(folder)
+
+
+def test_a_template_that_writes_without_end(folder):
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content * 5_000_000 }}")
+    _, tokenizer = load_base(Model(path=str(folder)))
+    with pytest.raises(ValueError, match="makes 25,000,000 characters of a conversation, and 10,000,000 are the most"):
+        prompt_tokens(tokenizer, [{"role": "user", "content": "1 + 1"}])
 
 
 def test_a_tokenizer_that_cannot_end_an_answer(folder):
