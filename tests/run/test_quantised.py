@@ -56,7 +56,33 @@ def test_four_bits_hold_what_they_should():
 def test_a_weight_of_broken_blocks_is_refused():
     layer = bitsandbytes.nn.Linear4bit(10, 3, bias=False, quant_type="nf4").to("cpu")
     with pytest.raises(ValueError, match=r"0 \[3, 10\] is no whole number of blocks of 64: .* use model.quantisation"):
-        mend(torch.nn.Sequential(layer))
+        mend(torch.nn.Sequential(layer), torch.float32)
+
+
+@pytest.mark.parametrize("kind", ["4bit", "8bit"])
+def test_a_checkpoint_that_is_quantised_is_as_one_that_is_quantised_here(kind, tmp_path):
+    """Its layers are mended too, and compute in the type of the run and not in that of the checkpoint."""
+    here, tokenizer = load_base(Model(quantisation=kind, device="cpu"))
+    here.config.quantization_config.bnb_4bit_compute_dtype = torch.bfloat16
+    here.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    stored, _ = load_base(Model(path=str(tmp_path), device="cpu"))
+    token_BN = torch.arange(20)[None] + 5
+    with torch.no_grad():
+        torch.testing.assert_close(stored(token_BN).logits, here(token_BN).logits)
+    assert not any(parameter.requires_grad for parameter in stored.parameters())
+    assert Policy(stored, tokenizer, attach(stored, Lora(rank=2), seed=1)).unpacked is None
+
+
+def test_a_quantised_checkpoint_without_bitsandbytes(tmp_path, monkeypatch):
+    here, tokenizer = load_base(Model(quantisation="4bit", device="cpu"))
+    here.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    monkeypatch.setattr("paring.policy.quantised.find_spec", lambda name: None)
+    with pytest.raises(
+        ValueError, match=r'quantised by bitsandbytes, which needs .*: pip install "paring\[quantised\]"'
+    ):
+        load_base(Model(path=str(tmp_path), device="cpu"))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging
 
 from paring.maths.products import best_kernel, use
-from paring.policy.quantised import mend, quantised_options
+from paring.policy.quantised import mend, quantised_options, stored_options
 from paring.policy.sharding import Indivisible
 from paring.policy.slices import load_in_parts
 from paring.policy.stored_model import check_files, configuration, in_words, plain_config
@@ -99,6 +99,7 @@ def load_base(model: Model, *, divided: bool = False) -> tuple[PreTrainedModel, 
             _check_causal(config)
             tokenizer = tokenizer_of(source, options, model.path, model.template)
             check_files(source, config, options)
+            quantised = quantised or stored_options(config, device)
             whole = load_text_part if is_wrapper(config) else partial(loaded_by, AutoModelForCausalLM)
             load = partial(load_in_parts, config, device) if divided else partial(whole, config)
             base, missing = load(
@@ -128,7 +129,7 @@ def load_base(model: Model, *, divided: bool = False) -> tuple[PreTrainedModel, 
     except ValueError as error:
         raise ValueError(f"model.path = {model.path!r}: {error}") from error
     if quantised:
-        mend(base)
+        mend(base, DTYPES[model.dtype])
     elif not divided:
         base.to(device)  # pyright: ignore[reportArgumentType]  transformers wraps it and loses its signature
     base.eval().requires_grad_(False)

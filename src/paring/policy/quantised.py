@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, PreTrainedConfig
 
 
 def quantised_options(kind: str, dtype: torch.dtype, device: torch.device) -> dict[str, object]:
@@ -19,13 +19,8 @@ def quantised_options(kind: str, dtype: torch.dtype, device: torch.device) -> di
     there are none. `dtype`: in which it computes. Raises ModuleNotFoundError without the extra `quantised`."""
     if kind == "none":
         return {}
-    missing = [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]
-    if missing:
-        raise ModuleNotFoundError(
-            f'model.quantisation = "{kind}" needs {" and ".join(missing)}: pip install "paring[quantised]"'
-        )
-    # It warns of its cast to fp16 at every call of every layer.
-    getLogger("bitsandbytes.autograd._functions").setLevel(ERROR)
+    if lacking := _lacking():
+        raise ModuleNotFoundError(f'model.quantisation = "{kind}" {lacking}')
     config = BitsAndBytesConfig(
         load_in_4bit=kind == "4bit",
         load_in_8bit=kind == "8bit",
@@ -36,9 +31,30 @@ def quantised_options(kind: str, dtype: torch.dtype, device: torch.device) -> di
     return {"quantization_config": config, "device_map": {"": device}}
 
 
-def mend(base: nn.Module) -> None:
-    """Make the 4-bit layers of a base, in place, sample in the precision in which they train, and with the numbers that
-    they hold. Layers on a GPU are left as they are.
+def stored_options(config: PreTrainedConfig, device: torch.device) -> dict[str, object]:
+    """The same for a checkpoint whose weights bitsandbytes has quantised before they were stored; for others there are
+    none. Raises ValueError without the extra `quantised`."""
+    given: object = getattr(config, "quantization_config", None)
+    if not isinstance(given, dict) or given.get("quant_method") != "bitsandbytes":
+        return {}
+    if lacking := _lacking():
+        raise ValueError(f"the checkpoint is quantised by bitsandbytes, which {lacking}")
+    return {"device_map": {"": device}}
+
+
+def _lacking() -> str | None:
+    """What is not installed, in words; None where all is there, and silent."""
+    missing = [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]
+    if missing:
+        return f'needs {" and ".join(missing)}: pip install "paring[quantised]"'
+    # It warns of its cast to fp16 at every call of every layer.
+    getLogger("bitsandbytes.autograd._functions").setLevel(ERROR)
+    return None
+
+
+def mend(base: nn.Module, dtype: torch.dtype) -> None:
+    """Make the 4-bit layers of a base, in place, compute in `dtype`, sample in the precision in which they train, and
+    with the numbers that they hold. On a GPU nothing else has to be mended.
 
     On a CPU with AVX-512 BF16, bitsandbytes packs weights again for a pass without a gradient and computes in bf16
     then: that is switched off. And its CPU kernel (0.50) takes each row for the beginning of a block of 64 numbers,
@@ -48,7 +64,7 @@ def mend(base: nn.Module) -> None:
     Raises ValueError for a weight that is no whole number of blocks."""
     for path, module in base.named_modules():
         if type(module).__name__ == "Linear4bit":
-            vars(module)["support_avx512bf16_for_cpu"] = False
+            vars(module).update(support_avx512bf16_for_cpu=False, compute_dtype=dtype, compute_type_is_set=True)
             weight = module.get_parameter("weight")
             if weight.device.type != "cpu":
                 continue
