@@ -79,9 +79,7 @@ def test_a_quantised_checkpoint_without_bitsandbytes(tmp_path, monkeypatch):
     here.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     monkeypatch.setattr("paring.policy.quantised.find_spec", lambda name: None)
-    with pytest.raises(
-        ValueError, match=r'quantised by bitsandbytes, which needs .*: pip install "paring\[quantised\]"'
-    ):
+    with pytest.raises(ValueError, match=r'is quantised by bitsandbytes, which needs .*: pip install "paring\[quan'):
         load_base(Model(path=str(tmp_path), device="cpu"))
 
 
