@@ -2,54 +2,13 @@
 
 Both sides are ours, in turn in one process: rollout, reference and training pass as in a step of `paring train`."""
 
-from collections.abc import Callable
 from functools import partial
 from statistics import median
 
-import torch
-from torch import Tensor
-
 from adapted import adapted_policy, lora_of
-from measuring import in_turn, median_ratio, options, report, seconds
-from paring.policy.model import Policy
-from paring.policy.packing import packed
-from paring.policy.recording import Recording
-from paring.rollout.engine import Sampling
-from paring.rollout.local import LocalEngine
-from paring.types import Group, Key, Problem
+from measuring import in_turn, median_ratio, options, report
+from phases import Step
 from questions import questions
-
-RECORD_BYTES = 4e9
-
-
-class Step:
-    """The three phases of a step, each on what the one before has left."""
-
-    def __init__(self, policy: Policy, problems: list[Problem], group: int, new_tokens: int) -> None:
-        self.policy, self.problems, self.group = policy, problems, group
-        self.sampling = Sampling(max_new_tokens=new_tokens)
-        self.engine = LocalEngine(policy, recording=Recording(RECORD_BYTES))
-        self.groups: list[Group] = []
-
-    def rollout(self) -> None:
-        self.groups = self.engine.sample(self.problems, self.group, self.sampling, Key(0, 0))
-
-    def reference(self) -> Tensor:
-        with torch.no_grad(), self.policy.reference():
-            return self.policy.log_probs(packed(self.groups, self.policy.device), temperature=1.0)
-
-    def training(self) -> None:
-        logp_BT = self.policy.log_probs(packed(self.groups, self.policy.device), temperature=1.0, replay=True)
-        weight_B = torch.randn(len(logp_BT), generator=torch.Generator().manual_seed(0))
-        (logp_BT * weight_B[:, None]).sum().backward()
-
-    def phases(self) -> dict[str, float]:
-        phases: dict[str, Callable[[], object]] = {
-            "rollout": self.rollout,
-            "reference": self.reference,
-            "training": self.training,
-        }
-        return {name: seconds(phase) for name, phase in phases.items()}
 
 
 def main() -> None:
@@ -70,10 +29,7 @@ def main() -> None:
         step.phases()
     turns = dict(zip(steps, in_turn(arguments.pairs, *[partial(step.phases) for step in steps.values()]), strict=True))
     whole = {dtype: tuple(sum(phases.values()) for phases in turn) for dtype, turn in turns.items()}
-    tokens = {
-        dtype: sum(len(one.tokens) for group in step.groups for one in group.completions)
-        for dtype, step in steps.items()
-    }
+    tokens = {dtype: step.tokens for dtype, step in steps.items()}
     a_token = {dtype: tuple(spent / tokens[dtype] for spent in spents) for dtype, spents in whole.items()}
     report(
         arguments,
