@@ -9,7 +9,7 @@ from paring.adapters.peft_reading import read_peft_folder
 from paring.policy.loading import without_bars
 from paring.policy.publishing import ReadBack, publish
 from paring.policy.wrappers import loader_of
-from paring.rollout.served.launching import VLLM_RANKS
+from paring.rollout.served.launching import VLLM_RANK, VLLM_RANKS
 from paring.runtime.files import staged_folder
 from paring.runtime.folder import check_empty
 from paring.runtime.text import count_words
@@ -139,7 +139,7 @@ def engine_note(adapter: Path) -> str | None:
 
     vLLM takes ranks up to 16 by default, and as a limit only the sizes that it has kernels for."""
     largest = max(len(A_RI) for A_RI, _ in read_peft_folder(adapter).tensors.values())
-    if largest <= VLLM_RANKS[0]:
+    if largest <= VLLM_RANK:
         return None
     fitting = next((size for size in VLLM_RANKS if size >= largest), None)
     if fitting is None:

@@ -178,7 +178,7 @@ def test_a_node_that_trains_starts_its_servers_and_wires_them(run_node):
     assert node.wait(20) == 0, node.stderr.read()
     trainer, server = run_node.calls()
     assert server.startswith("vllm 2,3 serve embedded --enable-lora --host 0.0.0.0 --port 8000 --dtype bfloat16")
-    assert "--max-lora-rank 16" in server and "--tensor-parallel-size 2" in server and "secret" not in server
+    assert "--max-lora-rank 8" in server and "--tensor-parallel-size 2" in server and "secret" not in server
     assert trainer.startswith("torchrun 0,1 --nnodes 2 --nproc-per-node 2") and "--rdzv-endpoint a:29400" in trainer
     addresses = json.loads(trainer.partition("rollout.servers=")[2])
     assert addresses == ["http://a:8000", "http://b:8000", "http://c:8000", "http://c:8001"]
