@@ -24,7 +24,7 @@ from paring.training.sft import fit
 
 SAME = {"l1ra-same": {"kind": "l1ra", "slack": 1.0}}
 STEPS = 100
-"""Of the run that the steps are taken from: it decides learning rates and events, and is not run."""
+"""The length of the run that the steps are taken from: it decides learning rates and events, and is not run."""
 
 
 class Ours:
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def training_bytes(parameters: Iterable[Tensor], optimiser: torch.optim.Optimizer) -> int:
-    """Of parameters, their gradients, and what the optimiser keeps of them."""
+    """The bytes of parameters, their gradients, and what the optimiser keeps of them."""
     kept = [tensor for state in optimiser.state.values() for tensor in state.values()]
     return sum(2 * parameter.nbytes for parameter in parameters) + sum(tensor.nbytes for tensor in kept)
 

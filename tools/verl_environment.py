@@ -1,7 +1,7 @@
 """Build an environment with verl, in which our objectives are tested against verl's own functions: `make test-verl`.
 
-verl wants an older transformers than paring is tested with, so it needs an environment of its own. Of what verl
-requires, only what its losses and advantages import is installed: nothing that asks for a GPU."""
+verl wants an older transformers than paring is tested with, so it needs an environment of its own. Only what its
+losses and advantages import is installed of what verl requires: nothing that asks for a GPU."""
 
 import argparse
 import subprocess

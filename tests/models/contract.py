@@ -196,7 +196,7 @@ def log_prob_error(policy: Policy, reference: Reference) -> float:
 
 
 def gradient_error(policy: Policy, reference: Reference) -> float:
-    """Of a weighted sum of the log-probs; the adapters whose gradient is next to nothing are measured by the rest."""
+    """For a weighted sum of the log-probs; the adapters whose gradient is next to nothing are measured by the rest."""
     batch = pack([Shared(PROMPT, COMPLETIONS)], policy.device)
     weigh = torch.linspace(-1, 1, sum(map(len, COMPLETIONS))).split([len(answer) for answer in COMPLETIONS])
     for adapter in policy.adapters.values():

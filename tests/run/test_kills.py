@@ -1,6 +1,6 @@
 """Killed at any durable operation, the same command or --resume goes on, to the same bytes and nothing left behind.
 
-Of a study the parent is killed, whose runs then save and end by themselves, or ("study-run") its first run.
+A kill of a study meets its parent, whose runs then save and end by themselves, or ("study-run") its first run.
 
 A sample of positions; all of them, and kills in the resume too, with PARING_KILLS=all (make test-kills).
 PARING_KILLS_STRIDE=n tries every n-th, PARING_KILLS_OF=rl,eval only these commands."""
@@ -15,7 +15,7 @@ import pytest
 from paring.rollout.served.reference_server import Listening, Reference
 
 MODES = ("before", "after", "torn", "dropped")
-"""Of killing.py."""
+"""The modes of killing.py."""
 ALL = os.environ.get("PARING_KILLS") == "all"
 TINY = [
     "threads=1",

@@ -59,7 +59,7 @@ def apart(one, other):
 
 
 def share_held(note):
-    """Of "... holds 0.7 of 1.4 MB, ..."."""
+    """The numbers of "... holds 0.7 of 1.4 MB, ..."."""
     held, total = note.split("holds ")[1].split(" MB")[0].split(" of ")
     return float(held) / float(total)
 

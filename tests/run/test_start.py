@@ -104,7 +104,7 @@ def test_a_dry_run_says_what_does_not_act(start, small_run):
 
 
 def test_another_base_is_refused_with_both_names(start, tmp_path):
-    """Of the same shapes: nothing but its numbers shows it."""
+    """Another base of the same shapes: nothing but its numbers shows it."""
     base, tokenizer = load_base(Model(device="cpu"))
     for name, parameter in base.named_parameters():
         if name.endswith("up_proj.weight"):

@@ -15,7 +15,8 @@ def filter(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, a TOML file or a run's folder: task and sampling.")],
     overrides: Overrides = None,
     by: Annotated[
-        str | None, typer.Option(metavar="RUN_OR_MODEL", help="Who answers; by default the run, else its base.")
+        str | None,
+        typer.Option(metavar="RUN_OR_MODEL", help="What answers; by default the run, else its base."),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Answers to each problem.")] = 8,
     least: Annotated[float, typer.Option(min=0, max=1, help="The lowest pass rate that is kept.")] = 0.1,

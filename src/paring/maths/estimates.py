@@ -7,7 +7,7 @@ from math import atan, comb, cos, erfc, pi, sin, sqrt, tan
 import numpy as np
 
 LEAST_P = 1e-15
-"""Of Student's t: what rounding leaves of one minus its distribution is not smaller."""
+"""The bound for Student's t: what rounding leaves of one minus its distribution is not smaller."""
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,8 @@ def load_base(model: Model, *, divided: bool = False) -> tuple[PreTrainedModel, 
     """The frozen base on its device, in eval mode, and its tokenizer. `divided`: among the processes of the run, which
     read a part each (policy/sharding.py).
 
-    Of a checkpoint that also sees or hears, the text part (policy/wrappers.py). Only safetensors and GGUF are read (no
-    pickle) and no code of a repository is run.
+    A checkpoint that also sees or hears gives its text part (policy/wrappers.py). Only safetensors and GGUF are read
+    (no pickle), and no code of a repository is run.
     Raises ValueError: nothing there or broken, not a causal language model, a tokenizer that does not fit, no such
     device."""
     ask_for_large_pages()

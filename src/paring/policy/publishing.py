@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Factors = tuple[Tensor, Tensor, float, Tensor | None]
 """A_RI, B_OR and s of an adapter in y = W x + s B A x, and m_O of DoRA."""
 SAME_UPDATE = 1e-2
-"""Of its own size: above the rounding to bf16, which some readers do, and below any wrong scale."""
+"""A share of the size of the update: above the rounding to bf16, which some readers do, and below any wrong scale."""
 
 
 @dataclass(frozen=True)

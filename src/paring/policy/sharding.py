@@ -82,7 +82,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 @contextmanager
 def whole_ends(model: nn.Module) -> Iterator[None]:
-    """Within it the embedding and the head are whole. Of a model that is not divided they always are."""
+    """Within it the embedding and the head are whole. They always are in a model that is not divided."""
     ends = _ends.get(model)
     if ends is None:
         yield

@@ -238,7 +238,7 @@ def _pass_on_quantisation(one: PreTrainedModel, other: PreTrainedModel) -> None:
 
 
 def _text_part(decoder: PreTrainedModel, head: nn.Module) -> TextPart:
-    """Of a class for each family, whose base and module tell transformers which attention it can have."""
+    """One class for each family, whose base and module tell transformers which attention it can have."""
     kind = type(decoder)
     family = next(one for one in kind.__mro__ if one.__name__.endswith("PreTrainedModel"))
     name = f"{kind.__name__.removesuffix('Model')}ForCausalLM"

@@ -95,7 +95,7 @@ class Standing:
 
     @property
     def problems(self) -> int | None:
-        """Of the test set; None where it is not known, as for losses."""
+        """The size of the test set; None where it is not known, as for losses."""
         return whole(next(iter(self.runs.values())).evaluation("after").get("problems"))
 
     def repeats(self, other: "Standing") -> bool:

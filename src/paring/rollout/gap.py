@@ -37,7 +37,7 @@ def is_exact(policy: Policy) -> bool:
 
 @torch.no_grad()
 def sampling_gap(engine: Engine, policy: Policy, problems: Sequence[Problem], longest: int) -> SamplingGap:
-    """Of answers to the first problems, of `longest` tokens at most. The engine samples from the policy."""
+    """The gap on answers to the first problems, of `longest` tokens at most. The engine samples from the policy."""
     sampling = Sampling(max_new_tokens=min(TOKENS, longest))
     groups = engine.sample(problems[:PROBLEMS], ANSWERS, sampling, Key(0, 0))
     batch = packed(groups, policy.device)

@@ -12,7 +12,7 @@ import torch
 class Graphs:
     """Runs `work`, whose tensors have the same places and sizes for the same `sizes`. On a CPU it is called.
 
-    Of each sizes, the first run is plain, so that all that is made on first use is there; the second is captured. Work
+    The first run of each size is plain, so that all that is made on first use is there; the second is captured. Work
     that cannot be captured, such as one that waits for the device, runs plainly ever after."""
 
     def __init__(self, work: Callable[[], None], device: torch.device) -> None:

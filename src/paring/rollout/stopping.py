@@ -22,8 +22,8 @@ class Stops:
     strings: tuple[str, ...]
 
     def found(self, tokens: Sequence[int]) -> tuple[int, int] | None:
-        """The beginning and the end of a stop string in the text of a completion, in characters. Of several that the
-        last token completes, the first in their order, as vLLM has it."""
+        """The beginning and the end of a stop string in the text of a completion, in characters. Where the last token
+        completes several, it is the first in their order, as vLLM has it."""
         text = answer_text(self.tokenizer, tokens)
         places = ((text.find(string), len(string)) for string in self.strings)
         return next(((place, place + length) for place, length in places if place >= 0), None)

@@ -25,9 +25,9 @@ SLICE_SECONDS = 0.25
 """How often a wait looks whether it is to end."""
 CONNECT_SECONDS = 5.0
 MOST_BYTES = 1 << 20
-"""Of an answer that carries no tokens."""
+"""The bound of an answer that carries no tokens."""
 GATEWAY = {408, 429, 502, 503, 504}
-"""Of a server that is starting, overloaded, or behind a gateway that does not reach it."""
+"""The states of a server that is starting, overloaded, or behind a gateway that does not reach it."""
 LONGEST_WORDS = 300
 _BEGINNING = threading.Lock()
 _HOST = re.compile(r"[\w.:-]+(%[\w.-]+)?")

@@ -9,7 +9,7 @@ from paring.runtime.machine import Stopwatch, number_here, processes_here
 
 
 def device_named(name: str) -> torch.device:
-    """The device that `model.device` names. Of several processes on this machine each has a GPU of its own.
+    """The device that `model.device` names. Several processes on one machine have a GPU each.
 
     Raises ValueError where there is none."""
     if name == "cuda" and not torch.cuda.is_available():

@@ -210,8 +210,8 @@ def _members(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, int]]:
 
 
 def _end_of_whole(path: Path) -> int:
-    """The offset behind the last line break, searched from the end in blocks: the file may be large. Of a compressed
-    file that behind its last whole member."""
+    """The offset behind the last line break, searched from the end in blocks: the file may be large. In a compressed
+    file it is the offset behind the last whole member."""
     with open(path, "rb") as file:
         if path.suffix == PACKED:
             return max((end for _, end in _members(file, path)), default=0)

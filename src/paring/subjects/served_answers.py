@@ -1,4 +1,4 @@
-"""Who answers for a subject: this process, or vLLM servers, to which its adapter is published for so long."""
+"""The side that answers for a subject: this process, or vLLM servers, to which its adapter is published for so long."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -58,7 +58,7 @@ class Watch:
     found: CollapseEvent | None = None
     """The first collapse, or one of reward or accuracy after a first one of the length."""
     accuracies: list[float] = field(default_factory=list)
-    """Of the last steps."""
+    """Those of the last steps."""
     best: float = 0.0
     """The highest mean accuracy over `steps` steps in a row."""
 

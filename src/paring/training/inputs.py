@@ -16,7 +16,7 @@ from paring.training.config import AnyRun, Plain, as_plain, load_run, validate
 from paring.types import Json
 
 _WHOLE_BYTES = 1 << 26
-"""A file up to this size is read whole. Of a larger one, the weights of a base, size, beginning and end are."""
+"""A file up to this size is read whole. A larger one has the weights of a base: size, beginning and end are read."""
 _END_BYTES = 1 << 20
 _FREE = (
     "description",

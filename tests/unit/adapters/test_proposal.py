@@ -24,7 +24,7 @@ def test_the_highest_bids_take_the_budget():
 
 
 def test_a_direction_that_any_update_would_have_is_no_sign_of_need():
-    """Of two modules that are worth the same, the one goes first whose random update is worth less."""
+    """Where two modules are worth the same, the one goes first whose random update is worth less."""
     spectra = {"wide": Spectrum((5.0, 5.0), 20.0, 1, 9), "chosen": Spectrum((5.0, 5.0), 4.0, 1, 9)}
     assert proposed_ranks(spectra, 3) == {"wide": 0, "chosen": 3}
 

@@ -9,7 +9,7 @@ from paring.maths.repeated import majority_at, pass_at
 
 
 def test_pass_by_hand():
-    """Of 4 answers one is right: of 6 pairs it is in 3, of 4 triples in 3."""
+    """One of 4 answers is right: it is in 3 of 6 pairs, and in 3 of 4 triples."""
     assert [pass_at(k, 1, 4) for k in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1.0]
     assert pass_at(2, 2, 4) == pytest.approx(1 - 1 / 6)
     assert (pass_at(3, 0, 5), pass_at(1, 5, 5)) == (0.0, 1.0)

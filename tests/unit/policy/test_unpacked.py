@@ -22,7 +22,7 @@ TEMPERATURE = 0.8
 
 
 def own_log_probs(model, sequence, first):
-    """Of the tokens from place `first`, in one sequence without padding; the last token is no input."""
+    """Log-probs of the tokens from place `first`, in one sequence without padding; the last token is no input."""
     logit_NV = model(input_ids=torch.tensor([sequence[:-1]]), use_cache=False).logits[0].float() / TEMPERATURE
     token_M = torch.tensor(sequence[first:])
     return torch.log_softmax(logit_NV[first - 1 :], -1).gather(-1, token_M[:, None])[:, 0]

@@ -40,7 +40,7 @@ def test_proposals_follow_from_the_scores_alone():
 
 
 def test_scores_lead_the_search():
-    """Of twenty trials on a curve with its top at 10, the later ones lie nearer to it than the first."""
+    """The later ones of twenty trials on a curve with its top at 10 lie nearer to it than the first."""
     search = Search(kind="optuna", search={"adapter.rank": Range(low=1, high=64)}, trials=20)
     scores: list[float | None] = []
     while len(scores) < 20:

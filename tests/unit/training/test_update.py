@@ -134,7 +134,7 @@ def test_a_second_step_on_a_rollout_knows_the_ratio_to_the_first(make_policy, gr
 
 
 def test_several_updates_are_single_updates_in_a_row(make_policy, groups):
-    """Of RGRA, which has no old policy to remember."""
+    """RGRA has no old policy to remember."""
     at_once, in_a_row = make_policy(), make_policy()
     update(at_once, groups, Rgra(), updates=3)
     optimiser = Optimiser(parameters_by_name(in_a_row.adapters), Adam(max_grad_norm=1e9))

@@ -75,7 +75,7 @@ def test_every_gold_is_itself_in_each_way_that_a_model_writes(name, golds):
     ("name", "golds"), benchmark_golds(), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_golds_that_are_not_the_same_are_not_taken_for_each_other(name, golds):
-    """Of 1,000 random pairs, those taken for one are the same in digits, or in value by a reading of Python's."""
+    """Random pairs that are taken for one are the same in digits, or in value by a reading of Python's."""
     draw = Random(name)
     for _ in range(1000 if len(golds) > 1 else 0):
         gold, other = draw.sample(golds, 2)

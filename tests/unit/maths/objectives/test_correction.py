@@ -89,7 +89,7 @@ def test_of_every_objective_the_corrected_gradient_is_that_of_the_trained_policy
 
 
 def test_the_corrected_gradient_is_the_slope_of_the_expected_advantage(tiny):
-    """Of REINFORCE, by differentiating sum_o pi(o) A(o) itself, which knows nothing of samples."""
+    """The gradient of REINFORCE, by differentiating sum_o pi(o) A(o) itself, which knows nothing of samples."""
     expected = sum(
         self_probability * advantage
         for self_probability, advantage in zip(

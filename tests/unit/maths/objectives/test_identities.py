@@ -152,7 +152,7 @@ def test_reinforce_rej_is_reinforce_on_the_groups_that_are_mixed():
 
 
 def test_luspo_is_gspo_times_the_length():
-    """Of each completion, in its gradient."""
+    """The length of each completion, in its gradient."""
     outcome, _, _ = rollout()
     bounds = {"clip_low": 0.1, "clip_high": 0.1}
     long_BT, short_BT = gradient(Luspo(**bounds), on_policy=False), gradient(Gspo(**bounds), on_policy=False)
