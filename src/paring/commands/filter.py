@@ -16,7 +16,7 @@ def filter(
     overrides: Overrides = None,
     by: Annotated[
         str | None,
-        typer.Option(metavar="RUN_OR_MODEL", help="What answers; by default the run, else its base."),
+        typer.Option(metavar="RUN_OR_MODEL", help="The model that answers; by default the run, else its base."),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Answers to each problem.")] = 8,
     least: Annotated[float, typer.Option(min=0, max=1, help="The lowest pass rate that is kept.")] = 0.1,
