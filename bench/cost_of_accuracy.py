@@ -22,7 +22,8 @@ from paring.runtime.text import count_words, p_words
 
 SHARE, IN_A_ROW = 0.7, 5
 CHILD = b"paring.study.child"
-COSTS = ("steps", "answers", "tokens sampled", "tokens learned", "processor seconds")
+SECONDS = "processor seconds"
+COSTS = ("steps", "answers", "tokens sampled", "tokens learned", SECONDS)
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,18 @@ def table(study: Path, seconds: Path | None) -> str:
             if not reached or any(len(one) <= place for one in reached):
                 continue
             values = [one[place] for one in reached]
-            row = [arm if not place else "", name, ", ".join(f"{value:,.0f}" for value in values)]
+            shown = ",.1f" if name == SECONDS else ",.0f"
+            row = [arm if not place else "", name, ", ".join(f"{value:{shown}}" for value in values)]
             if len(reached) < len(costs) or len(values) < 2:
                 rows.append([*row, f"{len(reached)} of {count_words(len(costs), 'seed')}", "", "", ""])
                 continue
             low, high = t_interval(values)
-            row += [f"{sum(values) / len(values):,.0f}", f"[{max(0, low):,.0f}, {high:,.0f}]"]
+            row += [f"{sum(values) / len(values):{shown}}", f"[{max(0, low):{shown}}, {high:{shown}}]"]
             base = [one[place] for one in by_arm[first] if one is not None and len(one) > place]
             less = arms_difference([base], [values], None, accuracy=False) if arm != first and len(base) > 1 else None
-            words = [f"{less.mean:+,.0f} [{less.low:+,.0f}, {less.high:+,.0f}]", p_words(less.p)] if less else ["", ""]
+            words = ["", ""]
+            if less:
+                words = [f"{less.mean:+{shown}} [{less.low:+{shown}}, {less.high:+{shown}}]", p_words(less.p)]
             rows.append([*row, *words])
     head = ("arm", "cost", "by seed", "mean", "95 % interval", f"less {first}", "p")
     return "\n".join(Table(head, rows).as_markdown())
