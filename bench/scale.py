@@ -21,9 +21,10 @@ from measuring import options, report
 from paring.adapters.attach import Adapters
 from paring.rollout.engine import Sampling
 from paring.rollout.served import routes
-from paring.rollout.served.canary import canary_question
+from paring.rollout.served.canary import canary_question, scored
 from paring.rollout.served.served_engine import ServedEngine
 from paring.runtime.machine import free_port
+from paring.runtime.tables import Table
 from paring.training.setup import Setup, prepare
 from paring.types import Group, Key, Problem
 
@@ -34,6 +35,10 @@ MOVED = 1e-4
 """The change of B between two versions: so small that answers stay as long."""
 EMPTY = 9
 """Empty questions, whose median is what HTTP takes."""
+PHASES = ("written", "loaded", "canary answered", "canary scored")
+"""Of publishing a version."""
+LONGEST = 600.0
+"""Seconds that an answer may take."""
 FIRST = 2
 """The first step of several processes that counts."""
 
@@ -118,10 +123,10 @@ def rollout(
 ) -> dict[str, Spent | int]:
     """One rollout, and what its parts take."""
     server, sampling = engine.members[0].server, Sampling(max_new_tokens=arguments.new_tokens)
-    published, publish = clock.of(engine.publish)
-    groups, sample = clock.of(lambda: published.sample(problems, arguments.group, sampling, Key(0, step)))
-    question = {**canary_question(engine.canary), "model": published.version.name}
-    how = {"count": 1, "vocabulary": engine.vocabulary, "seconds": 600.0}
+    policy, publish = clock.of(engine.publish)
+    groups, sample = clock.of(lambda: policy.sample(problems, arguments.group, sampling, Key(0, step)))
+    question = {**canary_question(engine.canary), "model": policy.version.name}
+    how = {"count": 1, "vocabulary": engine.vocabulary, "seconds": LONGEST}
     _, proof = clock.of(lambda: routes.completions(server, question, **how))
     empty = [clock.of(lambda: server.check_health(seconds=5.0))[1] for _ in range(EMPTY)]
     http = Spent(median(one.wall for one in empty), sum(one.cpu for one in empty) / EMPTY)
@@ -138,30 +143,48 @@ def tokens_of(groups: list[Group]) -> int:
 
 
 def publishing(arguments: Namespace, url: str, clock: Clock) -> None:
-    """Milliseconds to write, load and prove a version, by the size of its file."""
-    points = []
+    """The table of what publishing a version takes, by phase and by rank: medians over the versions."""
+    points, rows = [], []
     for rank in (rank for rank in RANKS if rank <= arguments.max_rank):
         with connected(arguments, url, rank) as (setup, engine):
             spent = []
             for _ in range(1 + arguments.steps):
                 moved(setup.policy.adapters)
-                version, one = clock.of(engine.version)
+                size, one = published(engine, clock)
                 spent.append(one)
-            assert version.folder is not None
-            size = sum(file.stat().st_size for file in version.folder.iterdir())
-        walls = sorted(1000 * one.wall for one in spent[1:])
-        cpu = median(1000 * one.cpu for one in spent[1:])
-        points.append(
-            {"rank": rank, "bytes": size, "cpu_milliseconds": cpu, "least": walls[0], "median": median(walls)}
+        walls, cpus = (
+            {phase: 1000 * median(getattr(one[phase], kind) for one in spent[1:]) for phase in PHASES}
+            for kind in ("wall", "cpu")
         )
+        points.append({"rank": rank, "bytes": size, "milliseconds": walls, "cpu_milliseconds": cpus})
+        rows.append([str(rank), f"{size / 1e6:.1f}", *(f"{walls[one]:,.0f} ({cpus[one]:,.0f})" for one in PHASES)])
+    title = f"milliseconds on the clock (of processors, trainer and server together), {name_of(arguments)}"
+    print("\n".join(Table(("rank", "10^6 bytes", *PHASES), rows, title=title).as_text()))
+    least, greatest = (sum(points[place]["cpu_milliseconds"].values()) for place in (0, -1))
     report(
         arguments,
         "a version is written, loaded and proved: processor seconds of the least rank / of the greatest",
-        points[0]["cpu_milliseconds"] / points[-1]["cpu_milliseconds"],
+        least / greatest,
         server=name_of(arguments),
         points=points,
         load=os.getloadavg()[0],
     )
+
+
+def published(engine: ServedEngine, clock: Clock) -> tuple[int, dict[str, Spent]]:
+    """The bytes of the policy's version, and what each of PHASES takes. The server has forgotten it afterwards."""
+    server, seconds = engine.members[0].server, {"seconds": LONGEST}
+    version, written = clock.of(lambda: engine.shelf.write(engine.policy))
+    _, loaded = clock.of(lambda: routes.load(server, version.name, version.seen, **seconds))
+    question = {**canary_question(engine.canary), "model": version.name}
+    [reply], replied = clock.of(
+        lambda: routes.completions(server, question, count=1, vocabulary=engine.vocabulary, **seconds)
+    )
+    _, compared = clock.of(lambda: scored(engine.policy, engine.canary, reply))
+    routes.unload(server, version.name, **seconds)
+    engine.shelf.remove(version.name)
+    size = sum(map(len, version.files.values()))
+    return size, dict(zip(PHASES, (written, loaded, replied, compared), strict=True))
 
 
 def processes(arguments: Namespace) -> None:

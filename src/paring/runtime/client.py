@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
@@ -105,6 +105,8 @@ class Server:
                 exchange.cancel()
         if status in GATEWAY:
             raise Away(f"HTTP {status}", _seconds(after))
+        if 300 <= status < 400:
+            raise Refused(status, "it sends to another address, which is not followed: write that one")
         if status != 200:
             raise Refused(status, self._words(content))
         return content
@@ -112,10 +114,8 @@ class Server:
     def _words(self, content: bytes) -> str:
         """The error in an answer, as a line that can be shown; the key is taken out, should a server repeat it."""
         words: object = content[: 16 * LONGEST_WORDS].decode(errors="replace")
-        try:
+        with suppress(Malformed):
             words = plain(content)
-        except Malformed:
-            pass
         for name in ("error", "message", "detail"):
             words = words.get(name, words) if isinstance(words, dict) else words
         text = str(words) if self.key is None else str(words).replace(self.key, "***")

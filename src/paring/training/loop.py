@@ -104,7 +104,8 @@ class Loop:
                 world.together(loop._save_what_is_made)
             except EngineFailed as error:
                 loop._save_what_is_made()
-                raise RunBroken(f"{error}. Go on with  paring train --resume {folder.path}") from error
+                words = str(error).rstrip(".")
+                raise RunBroken(f"{words}. Go on with  paring train --resume {folder.path}") from error
             except NotFinite as error:
                 if progress.before is None:
                     raise  # the base itself is not finite, which no other recipe would mend

@@ -69,7 +69,7 @@ def models(*given):
     [
         (lambda _: [b"220 ready for mail\r\n"], ServerFault, "breaks off|no JSON"),
         (lambda _: [], Away, "breaks off|reset"),
-        (lambda _: [b"HTTP/1.0 301 Moved\r\nLocation: http://elsewhere/\r\n\r\n"], Refused, "HTTP 301"),
+        (lambda _: [b"HTTP/1.0 301 Moved\r\nLocation: http://elsewhere/\r\n\r\n"], Refused, "301: it sends to another"),
         (
             lambda _: [b"HTTP/1.0 401 No\r\n\r\n", b'{"error": "bad \x1b]0;key\x07"}'],
             Refused,
