@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import cache
 from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
@@ -172,6 +173,7 @@ def _table(docstring: str) -> dict[str, str]:
     return {name: _sentence(text) for name, text in said.items()}
 
 
+@cache  # methods share sections, and kinds their fields
 def _below_fields(owner: type) -> dict[str, str]:
     try:
         source = textwrap.dedent(inspect.getsource(owner))

@@ -155,8 +155,9 @@ def test_the_outcome_is_that_of_the_reward_functions(trainer, rollout):
     assert outcome.parts_PG["half"].flatten().tolist() == half(texts)
 
 
-def our_gradient(objective, groups, outcome: Outcome, mask_truncated: bool) -> dict[str, torch.Tensor]:
-    """That of our own loop, with the same adapters."""
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    """Our own, with the same adapters."""
     model = lora_model()
     tensors = {}
     for name, parameter in model.named_parameters():
@@ -166,20 +167,27 @@ def our_gradient(objective, groups, outcome: Outcome, mask_truncated: bool) -> d
     base = model.unload()
     adapters = attach(base, Lora(rank=4, alpha=8.0, targets=["q_proj", "down_proj"]), seed=0)
     load_state(adapters, tensors)
-    policy = Policy(base, AutoTokenizer.from_pretrained(EMBEDDED), adapters)
+    return Policy(base, AutoTokenizer.from_pretrained(EMBEDDED), adapters)
+
+
+def our_gradient(policy, objective, groups, outcome: Outcome, mask_truncated: bool) -> dict[str, torch.Tensor]:
+    """That of our own loop, at a learning rate of 0."""
+    parameters = parameters_by_name(policy.adapters)
     worth = Worth.of(objective, groups, outcome, mask_truncated=mask_truncated)
-    optimiser = Optimiser(parameters_by_name(adapters), Adam(max_grad_norm=1e9))
+    optimiser = Optimiser(parameters, Adam(max_grad_norm=1e9))
     sizes = Rollout(problems=len(groups), group_size=SIZE, max_new_tokens=LONGEST)
     plain = {"tokens_per_pass": 10_000, "lr": 0.0, "seed": 0, "watch": Stopwatch()}
+    for parameter in parameters.values():
+        parameter.grad = None
     torch.manual_seed(7)
     improve(policy, optimiser, worth, objective, sizes, **plain)
-    return {name: parameter.grad for name, parameter in parameters_by_name(adapters).items()}
+    return {name: parameter.grad for name, parameter in parameters.items()}
 
 
 @pytest.mark.parametrize(
     ("objective", "mask_truncated"), [*((one, False) for one in OBJECTIVES), (Rgra(kl_coef=0.3), True)], ids=str
 )
-def test_the_gradient_is_that_of_our_own_loop(trainer, rollout, objective, mask_truncated):
+def test_the_gradient_is_that_of_our_own_loop(trainer, rollout, policy, objective, mask_truncated):
     """From the rows of TRL's data loader, through its own training step, in two micro-batches of shuffled answers."""
     rows, groups, outcome = rollout
     trainer.objective, trainer.beta, trainer._window = objective, objective.kl_coef, None
@@ -193,7 +201,7 @@ def test_the_gradient_is_that_of_our_own_loop(trainer, rollout, objective, mask_
         if "lora_" in name:
             path, _, kind = name.removeprefix("base_model.model.").rpartition(".lora_")
             found[f"{path}.{kind[0]}"] = parameter.grad
-    expected = our_gradient(objective, groups, outcome, mask_truncated)
+    expected = our_gradient(policy, objective, groups, outcome, mask_truncated)
     assert found.keys() == expected.keys()
     whole, own = (torch.cat([part[name].flatten() for name in sorted(part)]) for part in (expected, found))
     assert whole.norm() > 1e-6 and (whole - own).norm() < 1e-4 * whole.norm()

@@ -37,16 +37,26 @@ def engine(request, policy, monkeypatch):
     return LocalEngine(policy, rows=5 if request.param == "few rows" else 512)
 
 
+@pytest.fixture(scope="module")
+def whole(policy):
+    """The answers without a stop, each with its text after every token."""
+    problems = Arithmetic().problems("train")[:5]
+    groups = LocalEngine(policy).sample(problems, 4, Sampling(max_new_tokens=MOST), KEY)
+
+    def texts(tokens):
+        return [answer_text(policy.tokenizer, tokens[:end]) for end in range(1, len(tokens) + 1)]
+
+    return problems, [[(one, texts(one.tokens)) for one in group.completions] for group in groups]
+
+
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("stop", [STOPS[:1], STOPS[1:2], STOPS])
-def test_an_answer_ends_with_the_first_token_that_completes_a_stop(engine, policy, stop, keep):
-    problems = Arithmetic().problems("train")[:5]
-    whole = LocalEngine(policy).sample(problems, 4, Sampling(max_new_tokens=MOST), KEY)
+def test_an_answer_ends_with_the_first_token_that_completes_a_stop(engine, whole, stop, keep):
+    problems, answers = whole
     found = engine.sample(problems, 4, Sampling(max_new_tokens=MOST, stop=stop, keep_stop=keep), KEY)
     stopped = 0
-    for ours, theirs in zip(found, whole, strict=True):
-        for one, other in zip(ours.completions, theirs.completions, strict=True):
-            texts = [answer_text(policy.tokenizer, other.tokens[:end]) for end in range(1, len(other.tokens) + 1)]
+    for ours, theirs in zip(found, answers, strict=True):
+        for one, (other, texts) in zip(ours.completions, theirs, strict=True):
             end = next((end for end, text in enumerate(texts, 1) if any(string in text for string in stop)), None)
             if end is None:
                 assert (one.tokens, one.text, one.ended) == (other.tokens, other.text, other.ended)

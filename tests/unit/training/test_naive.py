@@ -77,6 +77,22 @@ def plain_log_probs(model, groups):
     return rows
 
 
+@pytest.fixture(scope="module")
+def reference(tiny, groups):
+    """The base's log-probs."""
+    with torch.no_grad():
+        return plain_log_probs(tiny(), groups)
+
+
+@pytest.fixture(scope="module")
+def old(tiny, with_adapters, groups):
+    """Those of an older policy."""
+    model = tiny()
+    adapters = with_adapters(model)
+    with torch.no_grad(), exchanged(adapters, moved(adapters)):
+        return plain_log_probs(model, groups)
+
+
 def bound(value, off, sign):
     return off if value == "off" else 1 + sign * value
 
@@ -130,7 +146,7 @@ CUT_OFF = [Rgra(kl_coef=0.4), Grpo(kl_coef=0.4, reduce="per-token"), Rloo(), Raf
 @pytest.mark.parametrize(
     ("objective", "cut_off"), [*((one, False) for one in OBJECTIVES), *((one, True) for one in CUT_OFF)], ids=str
 )
-def test_loss_and_gradient_off_policy(objective, cut_off, tiny, tokenizer, with_adapters, groups):
+def test_loss_and_gradient_off_policy(objective, cut_off, tiny, tokenizer, with_adapters, groups, reference, old):
     """With rollout.mask_truncated as if the answers that were `cut_off` were not there, but for their advantages."""
     plain, packed = tiny(), tiny()
     adapters, policy = with_adapters(plain), Policy(packed, tokenizer, with_adapters(packed))
@@ -138,10 +154,6 @@ def test_loss_and_gradient_off_policy(objective, cut_off, tiny, tokenizer, with_
     ended_PG = length_PG < 8 if cut_off else torch.ones_like(length_PG, dtype=torch.bool)
     outcome = Outcome(REWARD_PG, REWARD_PG >= 1, length_PG, LONGEST, ended_PG)
     advantage_PG, selected_PG = objective.advantage(outcome), objective.selected(outcome)
-    with torch.no_grad():
-        reference = plain_log_probs(tiny(), groups)
-        with exchanged(adapters, moved(adapters)):
-            old = plain_log_probs(plain, groups)
     given = plain_log_probs(plain, groups), old, reference, advantage_PG.flatten().tolist(), selected_PG.flatten()
     ended = ended_PG.flatten().tolist()
     loss = plain_loss(objective, *([value for value, one in zip(part, ended, strict=True) if one] for part in given))
