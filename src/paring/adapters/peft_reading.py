@@ -218,6 +218,8 @@ def _read_tensors(folder: Path) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[
     by_path: dict[str, dict[str, Tensor]] = {}
     magnitudes: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not tensor.float().isfinite().all():
+            raise ValueError(f"{path}: {name} holds what is no finite number: train or export the adapter again")
         if (magnitude := MAGNITUDE.fullmatch(name)) is not None and tensor.ndim == 1:
             magnitudes[magnitude["path"]] = tensor
             continue

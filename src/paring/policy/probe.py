@@ -21,10 +21,10 @@ WINDOW = 4
 SURE, EXACT, ROUNDED = 1e-5, 2e-4, 0.15
 """How far fp32 may be off without a question, and at all, as shares of the largest value; and half precision, both as
 root mean squares. bf16 was off by 0.03 to 0.10 in logits of SmolLM2-135M, on either side."""
-SLACK = 4
-"""How far half precision may be off at a token, as a multiple of what rounding does (policy/rounding.py), and fp32
-between SURE and EXACT. In tiny models of 40 families and in the embedded ones what was right in fp32 was off by 1.7 at
-most; what was wrong, by 6.4 at least, but for one that ROUNDED shows."""
+SLACK, WIDE = 4, 64
+"""How far half precision may be off at a token, as a multiple of what rounding does (policy/rounding.py). In tiny
+models of 40 families and in the embedded ones what was right in fp32 was off by 1.7 at most; what was wrong, by 6.4 at
+least, but for one that ROUNDED shows. And fp32 between SURE and EXACT, where long sums in another order round more."""
 PACKED_LAYERS = frozenset({"full_attention", "sliding_attention"})
 """The kinds of layer, in a configuration's `layer_types`, that packed attention serves."""
 LONGEST_REASON = 120
@@ -126,18 +126,18 @@ def compare(model: PreTrainedModel, computed: Tensor, expected: Tensor, what: st
     by_rows = getattr(model, "is_loaded_in_8bit", False)
     if model.dtype == torch.float32 and not by_rows:
         share = float(apart.max() / scale.max().clamp(min=1))
-        fits = share <= SURE or (share <= EXACT and _is_rounding(model, apart))
+        fits = share <= SURE or (share <= EXACT and _is_rounding(model, apart, WIDE))
     else:
         fits = bool(apart.square().mean() <= (ROUNDED * scale).square().mean())
-        fits = fits and (by_rows or _is_rounding(model, apart))
+        fits = fits and (by_rows or _is_rounding(model, apart, SLACK))
     if not fits:
         raise Misfit(f"{what} (off by {float(apart.max()):.2g} in a probe)")
 
 
-def _is_rounding(model: PreTrainedModel, apart: Tensor) -> bool:
-    """Whether no token is further off than rounding explains; apart: [..., V]."""
+def _is_rounding(model: PreTrainedModel, apart: Tensor, slack: float) -> bool:
+    """Whether no token is further off than `slack` times what rounding explains; apart: [..., V]."""
     with own(model):
-        bound = SLACK * rounding(model, lambda: own_logits(model), model.dtype)
+        bound = slack * rounding(model, lambda: own_logits(model), model.dtype)
     return bool(apart.square().mean(-1).sqrt().max() <= bound)
 
 

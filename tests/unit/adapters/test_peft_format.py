@@ -181,6 +181,14 @@ def test_missing_broken_and_pickled_files_are_refused(written, tmp_path):
             read_peft_folder(folder)
 
 
+@pytest.mark.parametrize("damage", [lambda one: one * float("nan"), lambda one: one.int()])
+def test_what_is_no_finite_number_is_refused(written, damage):
+    _, folder = written(SETTINGS["named"])
+    save_file({name: damage(one) for name, one in load_file(folder / WEIGHTS).items()}, folder / WEIGHTS)
+    with pytest.raises(ValueError, match=r"adapter_model\.safetensors: .* holds what is no finite number"):
+        read_peft_folder(folder)
+
+
 def test_tensors_that_are_no_lora_of_that_rank_are_refused(written):
     _, folder = written(SETTINGS["named"])
     edit_config(folder, r=3)

@@ -38,3 +38,13 @@ def test_one_token_that_is_wrong_shows_in_bf16(tiny, tokens):
     )
     with pytest.raises(Misfit, match="its logits"):
         compare(model, wrong_NV, right_NV, "its logits")
+
+
+def test_a_small_fault_in_fp32_is_none_of_rounding(tiny):
+    """A share of 1e-4 may be rounding in a deep model; in this one it is a fault."""
+    model = tiny()
+    own_NV = own_logits(model)
+    off_NV = own_NV.abs().max() * torch.where(torch.arange(own_NV.shape[1]) % 2 == 0, 1.0, -1.0)
+    compare(model, own_NV + 5e-6 * off_NV, own_NV, "its logits differ")
+    with pytest.raises(Misfit, match="its logits differ"):
+        compare(model, own_NV + 1e-4 * off_NV, own_NV, "its logits differ")
