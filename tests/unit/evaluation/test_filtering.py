@@ -11,6 +11,7 @@ from paring.evaluation.pass_rates import PassRates, pass_rate, training_problems
 from paring.runtime.screen import Screen
 from paring.settings.complaints import DataError
 from paring.subjects.filtering import Filter, Measured, checked_filter, filter_problems
+from paring.tasks.arithmetic import Arithmetic
 from paring.tasks.own_calls import NO_REWARD
 
 ROLLOUT = {"rollout.problems": 3, "rollout.group_size": 4, "rollout.stop": ["!"], "rollout.max_new_tokens": 9}
@@ -107,7 +108,9 @@ def test_nothing_kept_is_one_error_with_the_histogram(go, rows, tmp_path):
     assert "none is sampled again" in str(caught.value) and not (tmp_path / "kept/kept.jsonl").exists()
 
 
-def test_each_task_of_several_keeps_some(go, rows, tmp_path):
+def test_each_task_of_several_keeps_some(go, rows, tmp_path, monkeypatch):
+    sums = Arithmetic.problems  # all of them take a second to write out
+    monkeypatch.setattr(Arithmetic, "problems", lambda self, split: sums(self, split)[:400])
     fields = {"question_field": "problem", "answer_field": "gold"}
     tasks = [{"name": "arithmetic"}, {"name": "questions", "label": "mine", "data": rows, **fields}]
     run = load_run("quickstart", tasks=tasks, **ROLLOUT)

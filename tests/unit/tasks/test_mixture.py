@@ -24,6 +24,13 @@ def rows(tmp_path):
     return str(path)
 
 
+@pytest.fixture(autouse=True)
+def few_sums(monkeypatch):
+    """All of them take a second to write out."""
+    problems = Arithmetic.problems
+    monkeypatch.setattr(Arithmetic, "problems", lambda self, split: problems(self, split)[:400])
+
+
 @pytest.fixture
 def mixture(rows):
     tasks = [{"name": "arithmetic", "weight": 3}, {"name": "questions", "data": rows, "label": "mine"}]
