@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from paring.commands.shared import Overrides, parsed
-from paring.runtime.machine import is_restart, may_restart
+from paring.runtime.machine import is_restart, may_restart, say_losses_alone
 
 
 def train(
@@ -30,6 +30,7 @@ def train(
         raise typer.BadParameter("--allow-changed is of use with --resume alone")
     if resume is None and out is None and may_restart():
         raise typer.BadParameter("torchrun --max-restarts: name the run's folder by --out, so that a restart finds it")
+    say_losses_alone()
     from paring.runtime.folder import RunFolder, check_free, free_folder
     from paring.training.config import load_run
     from paring.training.method import preview

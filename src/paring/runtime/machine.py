@@ -77,6 +77,13 @@ def processes_here() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
+def say_losses_alone() -> None:
+    """Where several processes train, torch prints no stack of C++ for one that is lost: that is said in words. It acts
+    before torch is imported."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
 def may_restart() -> bool:
     """Whether torchrun would start the run's processes again where one dies."""
     return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
