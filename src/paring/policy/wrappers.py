@@ -1,5 +1,6 @@
 """Checkpoints that also see or hear (ConditionalGeneration): their text part as a causal language model of its own."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -23,6 +24,8 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
     MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
 )
+
+from paring.runtime.text import count_words, one_line
 
 WRAPPERS = {**MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES}
 """Model type -> class of the models that answer to text with more than text."""
@@ -163,8 +166,8 @@ def load_text_part(config: PreTrainedConfig, source: str, **options: object) -> 
 def loaded_by(
     kind: Loader, config: PreTrainedConfig, source: str, **options: object
 ) -> tuple[PreTrainedModel, set[str]]:
-    """What a class of transformers loads with this configuration, and the names of its weights that are missing. Raises
-    ValueError where weights have other shapes than it says."""
+    """What a class of transformers loads with this configuration, and the names of its weights that are missing. Warns
+    of weights that it has no place for. Raises ValueError where weights have other shapes than it says."""
     given = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True, **options}
     # With output_loading_info there are two, which transformers' hints leave out.
     model, loaded = cast("tuple[PreTrainedModel, Mapping[str, set[str]]]", kind.from_pretrained(source, **given))
@@ -173,6 +176,12 @@ def loaded_by(
         raise ValueError(
             f"{len(other)} of its weights have other shapes than its config.json says: {name} is {list(stored)} in the "
             f"files and {list(expected)} by the configuration, ..."
+        )
+    if unused := sorted(loaded["unexpected_keys"]):
+        warnings.warn(
+            f"{count_words(len(unused), 'weight')} in the files of {source}, such as {one_line(unused[0], 100)}, "
+            f"{'is' if len(unused) == 1 else 'are'} no part of the model that its config.json describes, and left out",
+            stacklevel=2,
         )
     return model, set(loaded["missing_keys"])
 

@@ -109,6 +109,13 @@ def test_missing_weights_are_not_made_up(folder):
     assert "weights are missing (model.layers.3." in complaint(folder)
 
 
+def test_weights_without_a_place_are_named(folder):
+    """Half of a model runs, and is another model."""
+    edit(folder / "config.json", num_hidden_layers=2)
+    with pytest.warns(UserWarning, match=r"9 weights in the files of .*, such as model\.layers\.2\..*, are no part"):
+        load_base(Model(path=str(folder)))
+
+
 def test_weights_of_another_shape(folder):
     edit(folder / "config.json", intermediate_size=100)
     assert "9 of its weights have other shapes than its config.json says: model.layers.0.mlp." in complaint(folder)
