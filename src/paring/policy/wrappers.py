@@ -29,8 +29,6 @@ from paring.runtime.text import count_words, one_line
 
 WRAPPERS = {**MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES}
 """Model type -> class of the models that answer to text with more than text."""
-
-
 Loader = type[AutoModelForCausalLM] | type[AutoModelForMultimodalLM] | type[AutoModelForImageTextToText]
 """A class of transformers that knows the right model for a configuration."""
 TOKENS = 4
@@ -178,11 +176,8 @@ def loaded_by(
             f"files and {list(expected)} by the configuration, ..."
         )
     if unused := sorted(loaded["unexpected_keys"]):
-        warnings.warn(
-            f"{count_words(len(unused), 'weight')} in the files of {source}, such as {one_line(unused[0], 100)}, "
-            f"{'is' if len(unused) == 1 else 'are'} no part of the model that its config.json describes, and left out",
-            stacklevel=2,
-        )
+        what = f"the model that {source}'s config.json describes has no place for {count_words(len(unused), 'weight')}"
+        warnings.warn(f"{what} of its files, such as {one_line(unused[0], 100)}: left out", stacklevel=2)
     return model, set(loaded["missing_keys"])
 
 
