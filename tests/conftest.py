@@ -3,6 +3,8 @@
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
+# ... and torch: tensors are tiny, and threads, those of servers too, would only wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,14 +23,6 @@ SMALL = {
     "evaluate.limit": 4,
     "save.every": 2,
 }
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Tiny tensors: more threads only wait for each other, and processes side by side take them from one another."""
-    import torch
-
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

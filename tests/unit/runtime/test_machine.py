@@ -75,7 +75,12 @@ def test_the_stopwatch_adds_up_by_phase_and_survives_errors():
     assert watch.elapsed() == 22.0
 
 
-def test_a_small_model_gets_one_thread_and_a_large_one_all_cpus():
+@pytest.fixture
+def unbound(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+
+
+def test_a_small_model_gets_one_thread_and_a_large_one_all_cpus(unbound):
     assert threads_for(342_336) == 1
     assert threads_for(134_515_008) == available_cpus() >= 1
 
@@ -83,7 +88,7 @@ def test_a_small_model_gets_one_thread_and_a_large_one_all_cpus():
 @pytest.mark.parametrize(
     ("quota", "most"), [("max 100000", 10**6), ("100000 100000", 1), ("50000 100000", 1), ("250000 100000", 2)]
 )
-def test_a_container_s_quota_counts(tmp_path, quota, most):
+def test_a_container_s_quota_counts(unbound, tmp_path, quota, most):
     file = tmp_path / "cpu.max"
     unbounded = available_cpus(tmp_path / "no such file")
     file.write_text(quota + "\n")
