@@ -201,6 +201,7 @@ UNBUILT = {
 LONG_WINDOW = {"sliding_window": LONG}
 UNCAPPED = {"final_logit_softcapping": None, "attn_logit_softcapping": None}
 VARIANTS: dict[str, dict[str, dict[str, object]]] = {
+    "aria_text": {"no shared experts": {"moe_num_shared_experts": 0}},
     "llama": {
         "tied head": {"tie_word_embeddings": True},
         "biases": {"attention_bias": True, "mlp_bias": True},
@@ -287,6 +288,7 @@ VARIANTS: dict[str, dict[str, dict[str, object]]] = {
     "phi": {"norms": {"qk_layernorm": True}},
     "opt": {"norm after": {"do_layer_norm_before": False}},
     "jamba": {"dense": {"num_experts": 1, "num_experts_per_tok": 1}},
+    "xmod": {"large epsilon": {"layer_norm_eps": 7.0}},
 }
 
 FAST = (
