@@ -10,7 +10,7 @@ from paring.training import wire
 from paring.training.world import World
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch.distributed.distributed_c10d import PrefixStore
 
 LOOK = 0.25
 """Seconds between two looks."""
@@ -34,7 +34,7 @@ def heard_by_all(world: World, interruption: Interruption) -> Iterator[None]:
         thread.join(END_SECONDS)
 
 
-def _pass_on(board: "Store", interruption: Interruption, done: threading.Event) -> None:
+def _pass_on(board: "PrefixStore", interruption: Interruption, done: threading.Event) -> None:
     try:
         while not done.wait(LOOK):
             if (name := interruption.heard) is not None:

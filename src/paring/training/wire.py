@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup as Group
-from torch.distributed import Store
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
@@ -29,7 +28,7 @@ LOOK = 0.005
 """Seconds between two looks whether a wait beside training is over."""
 _numbers = count()
 """The number of each meeting of this process: of all, since they meet together."""
-_stores: list[Store] = []
+_stores: list[PrefixStore] = []
 """That of the meeting that is on."""
 
 
@@ -97,7 +96,7 @@ def _let_first_go() -> None:
         told(b"")
 
 
-def board() -> Store:
+def board() -> PrefixStore:
     """What is written here all processes of the meeting can read, also while they wait for each other."""
     return _stores[0]
 
