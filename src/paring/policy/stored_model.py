@@ -40,7 +40,7 @@ def configuration(source: str, options: Mapping[str, str | bool]) -> PreTrainedC
     """The configuration of a model. What it says of how attention and experts are computed does not act: a name there
     may be that of code on the hub.
 
-    Raises ValueError for one that no model can have, and whatever transformers does over a broken file."""
+    Raises ValueError for one that no model can have, and for one that transformers does not take."""
     plain = plain_config(source, options)
     _check_config(plain)
     try:
