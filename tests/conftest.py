@@ -25,6 +25,12 @@ SMALL = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs come first: the last tests are short ones then, and no test process waits long for another."""
+    runs = Path(__file__).parent / "run"
+    items.sort(key=lambda item: runs not in item.path.parents)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_disk() -> Iterator[None]:
     """Nothing waits for the disk: no power is cut here, and a kill loses nothing that was written."""
