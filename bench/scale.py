@@ -36,7 +36,7 @@ MOVED = 1e-4
 EMPTY = 9
 """Empty questions, whose median is what HTTP takes."""
 PHASES = ("written", "loaded", "canary answered", "canary scored")
-"""Of publishing a version."""
+"""The phases of publishing a version."""
 LONGEST = 600.0
 """Seconds that an answer may take."""
 FIRST = 2

@@ -39,7 +39,7 @@ def seconds_to(checkout: Path, seed: int) -> float:
 
 
 def entry(checkout: Path) -> list[str]:
-    """What the script `paring` of this checkout runs."""
+    """The command that the script `paring` of this checkout stands for."""
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, _, function = project["scripts"]["paring"].partition(":")
     return [sys.executable, "-c", f"from {module} import {function} as main; main()"]

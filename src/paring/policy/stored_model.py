@@ -1,4 +1,4 @@
-"""What is stored of a model, checked before anything is built of it: its configuration and its files."""
+"""A model's configuration and files, checked before anything is built of them."""
 
 import json
 import re
@@ -102,7 +102,7 @@ def weight_files(source: str, *, local: bool) -> list[str]:
 
 
 def in_words(error: Exception, plain: Mapping[str, object] | None = None) -> str:
-    """What transformers raised over a model, in one line; with the setting of its configuration whose value it did not
+    """An error of transformers over a model, in one line; with the setting of its configuration whose value it did not
     find."""
     cause = error.__cause__ if type(error).__name__.startswith("StrictDataclass") and error.__cause__ else error
     words = one_line(str(cause).strip().split("\n")[0], LONGEST_REASON)

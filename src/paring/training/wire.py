@@ -97,7 +97,7 @@ def _let_first_go() -> None:
 
 
 def board() -> PrefixStore:
-    """What is written here all processes of the meeting can read, also while they wait for each other."""
+    """A board that all processes of the meeting can read, also while they wait for each other."""
     return _stores[0]
 
 

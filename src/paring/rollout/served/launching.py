@@ -17,7 +17,7 @@ from paring.rollout.engine import EngineFailed
 from paring.runtime.text import one_line
 
 VLLM_RANKS, VLLM_RANK = (8, 16, 32, 64, 128, 256, 320, 512), 16
-"""What its --max-lora-rank may be, and its default. Its CPU build copies factors of that rank for each token."""
+"""The values of its --max-lora-rank, and the default. Its CPU build copies factors of that rank for each token."""
 COMMAND = "PARING_VLLM"
 """The environment variable that names the command by which vLLM is started, where it is installed elsewhere."""
 KEY = "VLLM_API_KEY"
