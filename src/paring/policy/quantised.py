@@ -43,7 +43,7 @@ def stored_options(config: PreTrainedConfig, device: torch.device) -> dict[str, 
 
 
 def _lacking() -> str | None:
-    """The missing packages, in words; None where all are there, whose own words are then silenced."""
+    """The missing packages, in words; None where all are there. bitsandbytes is then silent."""
     missing = [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]
     if missing:
         return f'needs {" and ".join(missing)}: pip install "paring[quantised]"'

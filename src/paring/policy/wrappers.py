@@ -164,8 +164,8 @@ def load_text_part(config: PreTrainedConfig, source: str, **options: object) -> 
 def loaded_by(
     kind: Loader, config: PreTrainedConfig, source: str, **options: object
 ) -> tuple[PreTrainedModel, set[str]]:
-    """The model that a class of transformers loads with this configuration, and the names of its weights that are missing. Warns
-    of weights that it has no place for. Raises ValueError where weights have other shapes than it says."""
+    """The model that a class of transformers loads with this configuration, and the names of weights that are missing. It
+    warns of weights without a place. Raises ValueError where weights have other shapes than the configuration says."""
     given = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True, **options}
     # With output_loading_info there are two, which transformers' hints leave out.
     model, loaded = cast("tuple[PreTrainedModel, Mapping[str, set[str]]]", kind.from_pretrained(source, **given))
