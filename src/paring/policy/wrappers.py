@@ -164,7 +164,7 @@ def load_text_part(config: PreTrainedConfig, source: str, **options: object) -> 
 def loaded_by(
     kind: Loader, config: PreTrainedConfig, source: str, **options: object
 ) -> tuple[PreTrainedModel, set[str]]:
-    """The model that a class of transformers loads with this configuration, and the names of weights that are missing. It
+    """The model that a class of transformers loads with this configuration, and the names of missing weights. It
     warns of weights without a place. Raises ValueError where weights have other shapes than the configuration says."""
     given = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True, **options}
     # With output_loading_info there are two, which transformers' hints leave out.
