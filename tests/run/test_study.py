@@ -94,7 +94,7 @@ def test_a_run_of_two_processes_that_lose_one_is_broken_and_goes_on(small_overri
 
 
 def test_two_jobs_are_processes_of_one_thread_each(small_run, finished_run, tmp_path):
-    """What one of them cannot do is told by its code and its last words; the other trains as this process does."""
+    """One fails, and its code and last words say why; the other trains as this process does."""
     from paring.training.config import as_plain
 
     jobs, broken, whole = LocalJobs(2, threads=1), tmp_path / "run", tmp_path / "whole"

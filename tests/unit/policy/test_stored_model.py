@@ -1,4 +1,4 @@
-"""What is stored of a model, broken in every way: one refusal that names file, value and bound, before any work."""
+"""A stored model that is broken in some way gets one refusal, which names file, value and bound, before any work."""
 
 import json
 import shutil
