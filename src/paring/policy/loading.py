@@ -18,14 +18,20 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
 
 from paring.maths.products import best_kernel, use
 from paring.policy.quantised import mend, quantised_options, stored_options
 from paring.policy.sharding import Indivisible
 from paring.policy.slices import load_in_parts
-from paring.policy.stored_model import check_files, configuration, in_words, plain_config
+from paring.policy.stored_model import (
+    ModelRefused,
+    check_as_stored,
+    check_files,
+    configuration,
+    in_words,
+    plain_config,
+)
 from paring.policy.templates import Argument, Template
 from paring.policy.tokenizer import TokenizerRefused, declare_ends, tokenizer_of
 from paring.policy.tokens import check_tokenizer
@@ -96,7 +102,6 @@ def load_base(model: Model, *, divided: bool = False) -> tuple[PreTrainedModel, 
     try:
         with without_bars():
             config = configuration(source, options)
-            _check_causal(config)
             tokenizer = tokenizer_of(source, options, model.path, model.template)
             check_files(source, config, options)
             quantised = quantised or stored_options(config, device)
@@ -110,13 +115,15 @@ def load_base(model: Model, *, divided: bool = False) -> tuple[PreTrainedModel, 
                 **quantised,
                 **options,
             )
+            if not (quantised or divided):
+                check_as_stored(base, source, options)
     except TokenizerRefused:
         raise
     except Indivisible as error:
         raise ValueError(f"model.path = {model.path!r}: {error}; set parallel.shard=none to train it whole") from error
     # Over a broken file the libraries raise what they like: SafetensorError, KeyError, even a bare Exception.
     except Exception as error:
-        raise ValueError(f"{_refusal(model, source, options, error)} ({NEEDED})") from error
+        raise ValueError(_refusal(model, source, options, error)) from error
     if missing:
         # transformers would go on with random numbers in their place.
         names = ", ".join(sorted(missing)[:3])
@@ -146,7 +153,7 @@ def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
         raise
     # As in load_base.
     except Exception as error:
-        raise ValueError(f"{_refusal(model, source, options, error)} ({NEEDED})") from error
+        raise ValueError(_refusal(model, source, options, error)) from error
 
 
 def resolved(model: Model) -> Model:
@@ -176,7 +183,6 @@ def read_config(model: Model) -> PreTrainedConfig:
     source, options = _source(model.path)
     try:
         config = configuration(source, options)
-        _check_causal(config)
     # As in load_base.
     except Exception as error:
         raise ValueError(_refusal(model, source, options, error)) from error
@@ -216,15 +222,6 @@ def _source(path: str) -> tuple[str, Mapping[str, str | bool]]:
     return path, {}
 
 
-def _check_causal(config: PreTrainedConfig) -> None:
-    causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
-    named = config.architectures or []
-    if is_wrapper(config):
-        return
-    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or (named and causal.isdisjoint(named)):
-        raise ValueError(f"{', '.join(named) or config.model_type} is no causal language model, and only such answer")
-
-
 @contextmanager
 def without_bars() -> Iterator[None]:
     """Without transformers' bars over the weights, which end within seconds; downloads keep theirs."""
@@ -242,4 +239,5 @@ def _refusal(model: Model, source: str, options: Mapping[str, str | bool], error
     plain: Mapping[str, object] = {}
     with suppress(ValueError, OSError):
         plain = plain_config(source, options)
-    return f"model.path = {model.path!r}: {sought}{in_words(error, plain)}"
+    needed = "" if isinstance(error, ModelRefused) else f" ({NEEDED})"
+    return f"model.path = {model.path!r}: {sought}{in_words(error, plain)}{needed}"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel
+from transformers import MambaConfig, MambaForCausalLM, PreTrainedModel
 
 from paring.policy.loading import EMBEDDED, Model, load_base, read_config
-from paring.policy.stored_model import INDEX, ONE, check_files, configuration, weight_files
+from paring.policy.stored_model import INDEX, ONE, check_as_stored, check_files, configuration, weight_files
 
 LOCAL = {"local_files_only": True}
 
@@ -160,3 +160,16 @@ def test_nothing_is_built_for_a_check(folder, monkeypatch):
     monkeypatch.setattr(PreTrainedModel, "post_init", noted)
     check_files(str(folder), configuration(str(folder), LOCAL), LOCAL)
     assert made and all(devices == {"meta"} for devices in made)
+
+
+def test_weights_that_transformers_changes_while_it_loads_them_are_refused(tmp_path):
+    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "state_size": 4, "vocab_size": 64}
+    config = MambaConfig(**sizes, rescale_prenorm_residual=True)
+    MambaForCausalLM(config).save_pretrained(tmp_path)
+    again = MambaForCausalLM.from_pretrained(tmp_path)
+    with pytest.raises(ValueError) as caught:
+        check_as_stored(again, str(tmp_path), LOCAL)
+    assert "changes 3 weights while it loads them (backbone.layers.0.mixer.out_proj.weight, ...)" in str(caught.value)
+    assert str(caught.value).endswith("set rescale_prenorm_residual = false in config.json")
+    edit(tmp_path, rescale_prenorm_residual=False)
+    check_as_stored(MambaForCausalLM.from_pretrained(tmp_path), str(tmp_path), LOCAL)
