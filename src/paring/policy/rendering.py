@@ -1,6 +1,7 @@
 """The text of a conversation by a chat template, its tokens, and the tokens by which the template ends an answer."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import product
 
@@ -8,14 +9,18 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from paring.policy.turns import spellings
+from paring.settings.guard import guarded
 from paring.types import Json, Turn
 
 # What a template of a stranger's may raise while it is rendered.
 FAILURES = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 LONGEST_TEXT = 10_000_000
 """Characters that are still cut into tokens, for which a tokenizer takes some hundred bytes each."""
+TEMPLATE_SECONDS = 10.0
+"""A template may loop: those of models take less than a millisecond for a question."""
 MARK = "paringmark"
 QUESTION: Turn = {"role": "user", "content": "paringquestion"}
+ANSWER: Turn = {"role": "assistant", "content": MARK}
 CALL: Json = [{"type": "function", "id": "paringid9", "function": {"name": MARK, "arguments": {MARK: MARK}}}]
 TOOLS: Sequence[Json] = (
     {"type": "function", "function": {"name": "paringtool", "description": "", "parameters": {"type": "object"}}},
@@ -37,6 +42,21 @@ def text_tokens(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool 
     return tuple(tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
 
 
+def check_time(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises TemplateRefuses where a short conversation takes the chat template longer than TEMPLATE_SECONDS."""
+    if tokenizer.chat_template is None:
+        return
+    for messages in ([QUESTION], [QUESTION, ANSWER, QUESTION]):
+        try:
+            with guarded("the model's chat template", seconds=TEMPLATE_SECONDS), suppress(*FAILURES):
+                _by_template(tokenizer, messages, (), prompt=True)
+        except TimeoutError as error:
+            turns = f"{len(messages)} turn{'s' * (len(messages) > 1)}"
+            raise TemplateRefuses(
+                f"{error} for a conversation of {turns}: choose another by model.chat_template"
+            ) from error
+
+
 def rendered(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, Json]], tools: Sequence[Json], *, prompt: bool
 ) -> str:
@@ -44,23 +64,30 @@ def rendered(
     if tokenizer.chat_template is None:
         return _plain(messages, prompt=prompt)
     try:
-        text = tokenizer.apply_chat_template(
-            [dict(message) for message in messages],  # pyright: ignore[reportArgumentType]  turns hold more than texts
-            tools=list(tools) or None,  # pyright: ignore[reportArgumentType]  a schema is any JSON
-            add_generation_prompt=prompt,
-            tokenize=False,
-        )
+        text = _by_template(tokenizer, messages, tools, prompt=prompt)
     except FAILURES as error:
         roles = ", ".join(str(message["role"]) for message in messages)
         raise TemplateRefuses(
             f"the model's chat template refuses messages of the roles {roles}: {error}; choose a model that takes them"
         ) from error
-    assert isinstance(text, str)
     if len(text) > LONGEST_TEXT:
         raise TemplateRefuses(
             f"the model's chat template makes {len(text):,} characters of a conversation, and {LONGEST_TEXT:,} are the "
             "most: choose another by model.chat_template"
         )
+    return text
+
+
+def _by_template(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, Json]], tools: Sequence[Json], *, prompt: bool
+) -> str:
+    text = tokenizer.apply_chat_template(
+        [dict(message) for message in messages],  # pyright: ignore[reportArgumentType]  turns hold more than texts
+        tools=list(tools) or None,  # pyright: ignore[reportArgumentType]  a schema is any JSON
+        add_generation_prompt=prompt,
+        tokenize=False,
+    )
+    assert isinstance(text, str)
     return text
 
 
@@ -88,9 +115,8 @@ def _closing(tokenizer: PreTrainedTokenizerBase, template: str) -> frozenset[int
     """`template` is the key of the cache alone: a tokenizer may be given another one."""
     ends, special = {end_of(tokenizer)}, set(tokenizer.all_special_ids)
     special |= {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    answer: Turn = {"role": "assistant", "content": MARK}
     call: Turn = {"role": "assistant", "content": "", "tool_calls": CALL}
-    for turn in (answer, call):
+    for turn in (ANSWER, call):
         for spelt, tools in product(spellings([QUESTION, turn], template), ((), TOOLS)):
             try:
                 _, mark, tail = rendered(tokenizer, spelt, tools, prompt=False).rpartition(MARK)
@@ -98,7 +124,7 @@ def _closing(tokenizer: PreTrainedTokenizerBase, template: str) -> frozenset[int
                 continue  # not every template takes such a turn, and some take none without tools
             tokens = text_tokens(tokenizer, tail.rstrip()) if mark else ()
             # A call may end in special tokens of its own: the last of all ends it.
-            run = _first_run(tokens, special) if turn is answer else tokens
+            run = _first_run(tokens, special) if turn is ANSWER else tokens
             if ends.isdisjoint(run):
                 ends |= special.intersection(run[-1:])
             break

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from paring.policy.rendering import closing_tokens, end_of
+from paring.policy.rendering import check_time, closing_tokens, end_of
 from paring.policy.stored_model import in_words
 from paring.policy.templates import Template, set_template
 from paring.runtime.text import one_line
@@ -30,6 +30,7 @@ def tokenizer_of(
         )
     try:
         set_template(tokenizer, template)
+        check_time(tokenizer)
     except ValueError as error:
         raise TokenizerRefused(str(error)) from error
     return tokenizer

@@ -144,6 +144,16 @@ def test_a_template_that_writes_without_end(folder):
         prompt_tokens(tokenizer, [{"role": "user", "content": "1 + 1"}])
 
 
+@pytest.mark.parametrize("condition", ["", "{% if messages | length > 1 %}"])
+def test_a_template_that_loops_is_stopped(folder, monkeypatch, condition):
+    monkeypatch.setattr("paring.policy.rendering.TEMPLATE_SECONDS", 0.2)
+    loops = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(f"{condition}{loops}{condition and '{% endif %}'}x")
+    turns = "3 turns" if condition else "1 turn"
+    with pytest.raises(ValueError, match=f"chat template has taken longer than 0.2 s for a conversation of {turns}: "):
+        load_base(Model(path=str(folder), device="cpu"))
+
+
 def test_a_tokenizer_that_cannot_end_an_answer(folder):
     letters = {letter: token for token, letter in enumerate(string.ascii_letters)}
     PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(letters))).save_pretrained(folder)
