@@ -13,7 +13,8 @@ from paring.settings.guard import guarded
 from paring.types import Json, Turn
 
 # What a template of a stranger's may raise while it is rendered.
-FAILURES = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+FAILURES = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+FAILURES += (RecursionError, MemoryError)
 LONGEST_TEXT = 10_000_000
 """Characters that are still cut into tokens, for which a tokenizer takes some hundred bytes each."""
 TEMPLATE_SECONDS = 10.0
@@ -67,8 +68,10 @@ def rendered(
         text = _by_template(tokenizer, messages, tools, prompt=prompt)
     except FAILURES as error:
         roles = ", ".join(str(message["role"]) for message in messages)
+        reason = str(error) or type(error).__name__
         raise TemplateRefuses(
-            f"the model's chat template refuses messages of the roles {roles}: {error}; choose a model that takes them"
+            f"the model's chat template refuses messages of the roles {roles}: {reason}; choose a model that "
+            "takes them, or another template by model.chat_template"
         ) from error
     if len(text) > LONGEST_TEXT:
         raise TemplateRefuses(

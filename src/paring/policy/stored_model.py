@@ -17,7 +17,7 @@ from transformers.utils.hub import cached_file
 from paring.policy.wrappers import class_of, is_wrapper
 from paring.runtime.text import one_line
 
-CONFIG = "config.json"
+CONFIG, GENERATION = "config.json", "generation_config.json"
 ONE, INDEX = "model.safetensors", "model.safetensors.index.json"
 """The weights in one file, or the list of several."""
 MOST_PARTS = 10_000
@@ -61,21 +61,27 @@ def configuration(source: str, options: Mapping[str, str | bool]) -> PreTrainedC
 
 def plain_config(source: str, options: Mapping[str, str | bool]) -> Mapping[str, object]:
     """The configuration as it is written; empty where there is none, as beside a GGUF file. Raises ModelRefused."""
-    found = None if "gguf_file" in options else _find(source, CONFIG, local=_is_local(options))
+    return _object_in(CONFIG, source, options)
+
+
+def _object_in(name: str, source: str, options: Mapping[str, str | bool]) -> Mapping[str, object]:
+    found = None if "gguf_file" in options else _find(source, name, local=_is_local(options))
     if found is None:
         return {}
     try:
         plain = json.loads(Path(found).read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ModelRefused(f"{CONFIG} is no JSON ({one_line(str(error), LONGEST_REASON)}): fetch it again") from error
+        raise ModelRefused(f"{name} is no JSON ({one_line(str(error), LONGEST_REASON)}): fetch it again") from error
     if not isinstance(plain, dict):
-        raise ModelRefused(f"{CONFIG} is no object of JSON, but {one_line(json.dumps(plain), 40)}")
+        raise ModelRefused(f"{name} is no object of JSON, but {one_line(json.dumps(plain), 40)}")
     return plain
 
 
 def check_files(source: str, config: PreTrainedConfig, options: Mapping[str, str | bool]) -> None:
     """Raises ModelRefused for weights that cannot be read, that are no numbers, or that are far fewer than the model of
-    this configuration has. Files of another kind than safetensors are left to transformers."""
+    this configuration has, and for settings of generation that are no JSON. Files of another kind than safetensors are
+    left to transformers."""
+    _object_in(GENERATION, source, options)
     files = [] if "gguf_file" in options else weight_files(source, local=_is_local(options))
     if not files:
         return

@@ -6,15 +6,17 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from paring.policy.chat import prompt_tokens
+from paring.policy.rendering import rendered
 from paring.types import Message
 
 SAMPLE: Sequence[Message] = ({"role": "user", "content": "1 + 1"},)
+ANOTHER: Sequence[Message] = ({"role": "user", "content": "2 + 3"},)
 FILE = "tokenizer_config.json"
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
     """Raises ValueError: no end of an answer, or one without a row; tokens of text without a row; a tokenizer that ends
-    every prompt, after which the model would answer.
+    every prompt, after which the model would answer; a chat template that leaves the question out, or draws by chance.
 
     Special tokens without a row are let pass where no text needs them: Gemma 3's tokenizer has one for images."""
     rows = embedding_rows(model)
@@ -23,6 +25,8 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) 
             f'its tokenizer has no end-of-sequence token, so no answer could end; set "eos_token" in its {FILE}'
         )
     for name, token in _ends(tokenizer, model):
+        if not isinstance(token, int) or isinstance(token, bool):
+            raise ValueError(f"{name} = {token!a} is no token's id: give it the id of the token that ends an answer")
         if not 0 <= token < rows:
             raise ValueError(
                 f"{name} = {token} is outside the embedding, whose {rows} rows are numbered 0 to {rows - 1}, so no "
@@ -39,9 +43,20 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) 
         )
     try:
         prompt = prompt_tokens(tokenizer, SAMPLE)
+        text, again, another = (rendered(tokenizer, one, (), prompt=True) for one in (SAMPLE, SAMPLE, ANOTHER))
     except Exception:  # a template or a vocabulary for other texts: those of the run are looked at when they are known
         return
     check_rows(prompt, rows, tokenizer, "every prompt")
+    if text == another:
+        raise ValueError(
+            "its chat template makes the same text of two questions, so the model would not see them: choose another "
+            "by model.chat_template"
+        )
+    if text != again:
+        raise ValueError(
+            "its chat template makes two texts of the same question, as `random` and `lipsum` do, so no run could be "
+            "repeated: choose another by model.chat_template"
+        )
     if tokenizer.chat_template is None and prompt[-1:] == (tokenizer.eos_token_id,):
         # A chat template may end a prompt so, for the model was trained on it; it is the tokenizer alone that may not.
         raise ValueError(
@@ -69,13 +84,13 @@ def embedding_rows(model: PreTrainedModel) -> int:
     return weight.shape[0]
 
 
-def _ends(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> list[tuple[str, int]]:
-    """The tokens that end an answer, with the names of the settings that say so."""
+def _ends(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> list[tuple[str, object]]:
+    """The tokens that end an answer, with the names of the settings that say so: what a file has there may be no id."""
     config = model.generation_config
-    listed = None if config is None else config.eos_token_id
-    of_model = [
+    listed: object = None if config is None else config.eos_token_id
+    of_model: list[tuple[str, object]] = [
         ("eos_token_id of generation_config.json", token)
         for token in (listed if isinstance(listed, list) else [listed])
     ]
     ends = [("eos_token_id of the tokenizer", tokenizer.eos_token_id), *of_model]
-    return [(name, token) for name, token in ends if isinstance(token, int)]
+    return [(name, token) for name, token in ends if token is not None]

@@ -144,6 +144,47 @@ def test_a_template_that_writes_without_end(folder):
         prompt_tokens(tokenizer, [{"role": "user", "content": "1 + 1"}])
 
 
+@pytest.mark.parametrize(
+    "template, words",
+    [
+        ("", "makes the same text of two questions, so the model would not see them"),
+        ("{{ question }}", "makes the same text of two questions"),
+        ("1 + 1", "makes the same text of two questions"),
+        ("{{ messages[0].content }}{{ [1, 2, 3, 4, 5, 6, 7, 8, 9] | random * 10**40 }}", "two texts of the same"),
+        ("{{ lipsum() }}{{ messages[0].content }}", "two texts of the same question, as `random` and `lipsum` do"),
+    ],
+)
+def test_a_template_that_shows_no_question_or_draws_is_refused(folder, monkeypatch, template, words):
+    draws = iter(range(1, 100))
+    monkeypatch.setattr("random.choice", lambda given: given[next(draws) % len(given)])
+    (folder / "chat_template.jinja").write_text(template)
+    assert words in complaint(folder)
+
+
+@pytest.mark.parametrize(
+    "template, words",
+    [("{{ 'a' * 10**15 }}", "roles user: MemoryError; choose"), ("{{", "roles user: unexpected 'end of template'; ch")],
+)
+def test_a_template_that_fails_says_why(folder, template, words):
+    (folder / "chat_template.jinja").write_text(template)
+    _, tokenizer = load_base(Model(path=str(folder)))
+    with pytest.raises(ValueError, match="choose a model that takes them, or another template by model") as caught:
+        prompt_tokens(tokenizer, [{"role": "user", "content": "1 + 1"}])
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["x", 1.5, True, [[1]], {"a": 1}, [1, "2"]])
+def test_an_end_that_is_no_token(folder, end):
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": end}))
+    assert "is no token's id: give it the id of the token that ends an answer" in complaint(folder)
+
+
+@pytest.mark.parametrize("text, words", [("[]", "is no object of JSON, but []"), ("", "is no JSON (Expecting value")])
+def test_broken_settings_of_generation(folder, text, words):
+    (folder / "generation_config.json").write_text(text)
+    assert f"generation_config.json {words}" in complaint(folder)
+
+
 @pytest.mark.parametrize("condition", ["", "{% if messages | length > 1 %}"])
 def test_a_template_that_loops_is_stopped(folder, monkeypatch, condition):
     monkeypatch.setattr("paring.policy.rendering.TEMPLATE_SECONDS", 0.2)
