@@ -46,9 +46,8 @@ class Shape:
     events: int
 
 
-def run_of(shape: Shape, arm: dict[str, Any], *, lr: float, seed: int, rank: int | None = None) -> SftRun:
+def run_of(shape: Shape, arm: dict[str, Any], *, lr: float, seed: int) -> SftRun:
     """A supervised run on GSM8K's worked answers. Scale 1 in all arms."""
-    rank = rank or shape.rank
     events = {} if arm["kind"] == "lora" else {"events": shape.events}
     return load_run(
         "sft-gsm8k-lora",
@@ -57,26 +56,34 @@ def run_of(shape: Shape, arm: dict[str, Any], *, lr: float, seed: int, rank: int
         batch=shape.batch,
         model={"path": shape.model},
         data={"data": shape.data, "longest": shape.longest},
-        adapter={"rank": rank, "alpha": float(rank), **events, **arm},
+        adapter={"rank": shape.rank, "alpha": float(shape.rank), **events, **arm},
         optimiser={"lr": lr, "warmup": max(1, shape.steps // 20)},
         evaluate={"every": 0, "limit": shape.held_out},
         save={"every": 0},
     )
 
 
-def short_rows(data: Path, model: str, longest: int, to: Path) -> Path:
-    """A folder with those rows of GSM8K that have at most `longest` tokens, so that no run reads the others again."""
+def short_rows(data: Path, model: str, longest: int, held_out: int, to: Path) -> None:
+    """Two folders, `to`/test and `to`/validation, with those rows of GSM8K that have at most `longest` tokens. Both
+    train on the same rows; held out are GSM8K's test split, and the last `held_out` rows of its training split."""
     _, tokenizer = load_base(Model(path=model))
-    to.mkdir(parents=True, exist_ok=True)
-    for name in ("train.jsonl", "test.jsonl"):
+
+    def short(name: str) -> list[str]:
         kept = []
         for line in (data / name).read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             turns = ({"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["answer"]})
-            if len(conversation_tokens(tokenizer, turns).tokens) <= longest:
+            [example] = conversation_tokens(tokenizer, turns)
+            if len(example.tokens) <= longest:
                 kept.append(line)
-        (to / name).write_text("\n".join(kept) + "\n", encoding="utf-8")
-    return to
+        return kept
+
+    train = short("train.jsonl")
+    for split, rows in {"test": short("test.jsonl"), "validation": train[-held_out:]}.items():
+        folder = to / split
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, lines in {"train.jsonl": train[:-held_out], "test.jsonl": rows}.items():
+            (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 class AdaLora:

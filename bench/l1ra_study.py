@@ -1,4 +1,7 @@
-"""Study: what L1RA is worth in supervised training, the learning rate tuned for each arm.
+"""Study: what L1RA is worth in supervised training, the learning rate of each arm tuned on validation rows.
+
+python bench/l1ra_study.py --data gsm8k --runs runs --split validation --seeds 100 --lrs 5e-4,1e-3,2e-3 --out FILE
+python bench/l1ra_study.py --data gsm8k --runs runs --arms 'lora;l1ra;at:l1ra;shuffled:l1ra' --seeds 0,1,2 --lrs 1e-3
 
 Every run is a folder in --runs; a finished one is never repeated. Prints one JSON line a run."""
 
@@ -7,12 +10,13 @@ import time
 from argparse import ArgumentParser
 from dataclasses import asdict
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from l1ra_arms import ARMS, Shape, adalora, run_of, short_rows
 from measuring import machine
 from paring import train
-from paring.training.config import as_plain
+from paring.training.config import SftRun, as_plain
 
 
 def main() -> None:
@@ -20,7 +24,10 @@ def main() -> None:
     parser.add_argument("--model", default="models/SmolLM2-135M-Instruct")
     parser.add_argument("--data", type=Path, required=True, help="a folder with GSM8K's train.jsonl and test.jsonl")
     parser.add_argument("--runs", type=Path, required=True, help="the folder of the runs")
-    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--split", choices=("validation", "test"), default="test", help="validation: to tune by")
+    parser.add_argument(
+        "--arms", default=";".join(ARMS), help="separated by ;; at:ARM and shuffled:ARM: LoRA at its ranks"
+    )
     parser.add_argument("--lrs", default="5e-4,1e-3,2e-3")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--set", default="{}", help="JSON of further adapter settings")
@@ -28,15 +35,22 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=size)
     parser.add_argument("--out", type=Path, help="append the lines to this file")
     given = parser.parse_args()
-    data = given.runs / f"rows-{given.longest}"
-    if not (data / "test.jsonl").exists():
-        short_rows(given.data, given.model, given.longest, data)
+    rows = given.runs / f"rows-{given.longest}"
+    if not rows.exists():
+        short_rows(given.data, given.model, given.longest, given.held_out, rows)
     shape = Shape(
-        given.model, str(data), given.steps, given.batch, given.longest, given.held_out, given.rank, given.events
+        given.model,
+        str(rows / given.split),
+        given.steps,
+        given.batch,
+        given.longest,
+        given.held_out,
+        given.rank,
+        given.events,
     )
     for seed in map(int, given.seeds.split(",")):
         for lr in map(float, given.lrs.split(",")):
-            for arm in given.arms.split(","):
+            for arm in given.arms.split(";"):
                 line = json.dumps(one_run(shape, arm, lr, seed, json.loads(given.set), given.runs))
                 print(line, flush=True)
                 if given.out:
@@ -47,37 +61,49 @@ def main() -> None:
 def one_run(shape: Shape, arm: str, lr: float, seed: int, more: dict[str, Any], runs: Path) -> dict[str, Any]:
     """The line of a run; read from its folder where it has ended before."""
     changes = "".join(f"-{name}{value}" for name, value in more.items())
-    folder = runs / f"{arm}{changes}-r{shape.rank}-lr{lr:g}-s{seed}"
+    end = f"r{shape.rank}-lr{lr:g}-s{seed}-{Path(shape.data).name}"
+    folder = runs / f"{arm.replace(':', '-')}{changes}-{end}"
     ended = runs / f"{folder.name}.json"
-    if ended.exists():
-        line = json.loads(ended.read_text())
-        return line | {"training_mb": training_mb(line, folder / "ranks.jsonl")}
-    run = run_of(shape, ARMS[arm] | more, lr=lr, seed=seed)
-    start = time.perf_counter()
+    if not ended.exists():
+        name, _, source = arm.partition(":")
+        adapter = ranks_of_another(name, runs / f"{source}-{end}.json", seed) if source else ARMS[name]
+        run = run_of(shape, adapter | more, lr=lr, seed=seed)
+        start = time.perf_counter()
+        line = {"arm": arm, "lr": lr, "seed": seed, "held_out": Path(shape.data).name, **found(run, arm, folder)}
+        line |= {"minutes": (time.perf_counter() - start) / 60, "adapter": as_plain(run)["adapter"]}
+        line |= {"shape": {name: value for name, value in asdict(shape).items() if name not in ("model", "data")}}
+        runs.mkdir(parents=True, exist_ok=True)
+        ended.write_text(json.dumps(line | machine()))
+    line = json.loads(ended.read_text())
+    return line | {"training_mb": training_mb(line, folder / "ranks.jsonl")}
+
+
+def found(run: SftRun, arm: str, folder: Path) -> dict[str, Any]:
+    """Losses, parameters and ranks after a run."""
     if arm == "adalora":
-        found = adalora(run)
+        result = adalora(run)
     else:
         values = train(run, folder, resume=(folder / "run.toml").exists()).values
-        found = {"loss": values["after"]["loss"], "before": values["before"]["loss"]} | {
-            name: values["adapter"][name] for name in ("parameters", "ranks")
-        }
+        result = {"loss": values.after["loss"], "before": values.before["loss"]}
+        result |= {"parameters": values.adapter.parameters, "ranks": values.adapter.ranks}
     by_type: dict[str, int] = {}
-    for path, rank in found.pop("ranks").items():
+    for path, rank in result["ranks"].items():
         last = path.rpartition(".")[2]
         by_type[last] = by_type.get(last, 0) + rank
-    shapes = {name: value for name, value in asdict(shape).items() if name not in ("model", "data")}
-    line = {
-        "arm": arm,
-        "lr": lr,
-        "seed": seed,
-        **found,
-        "ranks": by_type,
-        "minutes": (time.perf_counter() - start) / 60,
-    }
-    line |= {"adapter": as_plain(run)["adapter"], "shape": shapes, **machine()}
-    runs.mkdir(parents=True, exist_ok=True)
-    ended.write_text(json.dumps(line))
-    return line | {"training_mb": training_mb(line, folder / "ranks.jsonl")}
+    return result | {"ranks": by_type, "modules": result["ranks"]}
+
+
+def ranks_of_another(name: str, ended: Path, seed: int) -> dict[str, Any]:
+    """LoRA anew at the ranks with which another run has ended, or `shuffled` among the modules of a type, which are of
+    the same size."""
+    ranks: dict[str, int] = json.loads(ended.read_text())["modules"]
+    if name == "shuffled":
+        draw = Random(seed)
+        for kind in sorted({path.rpartition(".")[2] for path in ranks}):
+            alike = [path for path in ranks if path.endswith(f".{kind}")]
+            ranks |= dict(zip(alike, draw.sample([ranks[path] for path in alike], len(alike)), strict=True))
+    most = float(max(ranks.values()))
+    return {"kind": "lora", "ranks": ranks, "rank": int(most), "alpha": most}
 
 
 def training_mb(line: dict[str, Any], events: Path) -> float:
