@@ -202,7 +202,7 @@ def _placed(index: Path) -> dict[str, str]:
     try:
         read = json.loads(index.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ModelRefused(f"{INDEX} is no JSON ({one_line(str(error), LONGEST_REASON)})") from error
+        raise ModelRefused(f"{INDEX} is no JSON ({one_line(str(error), LONGEST_REASON)}): fetch it again") from error
     places, about = (read.get(key) if isinstance(read, dict) else None for key in ("weight_map", "metadata"))
     if not isinstance(places, dict) or not places or not all(isinstance(name, str) for name in places.values()):
         raise ModelRefused(f'{INDEX} has no "weight_map" from the names of weights to those of files')
