@@ -13,8 +13,10 @@ from paring.settings.guard import guarded
 from paring.types import Json, Turn
 
 # What a template of a stranger's may raise while it is rendered.
-FAILURES = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
-FAILURES += (RecursionError, MemoryError)
+FAILURES = (
+    *(TemplateError, TypeError, ValueError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError, MemoryError),
+)
 LONGEST_TEXT = 10_000_000
 """Characters that are still cut into tokens, for which a tokenizer takes some hundred bytes each."""
 TEMPLATE_SECONDS = 10.0

@@ -73,7 +73,7 @@ def _object_in(name: str, source: str, options: Mapping[str, str | bool]) -> Map
     except (ValueError, RecursionError) as error:
         raise ModelRefused(f"{name} is no JSON ({one_line(str(error), LONGEST_REASON)}): fetch it again") from error
     if not isinstance(plain, dict):
-        raise ModelRefused(f"{name} is no object of JSON, but {one_line(json.dumps(plain), 40)}")
+        raise ModelRefused(f"{name} is no object of JSON, but {one_line(json.dumps(plain), 40)}: fetch it again")
     return plain
 
 
