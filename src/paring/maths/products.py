@@ -18,8 +18,9 @@ from torch.nn import functional
 
 Kernel = Literal["plain", "onednn", "mkl"]
 """The library of the products with frozen weights: torch's own choice, oneDNN, or MKL with packed weights."""
-ROWS_HINT = 32
-"""Rows that the layout is chosen for; any number runs."""
+ROWS_HINT, MKL_ROWS_HINT = 32, 512
+"""Rows that the layout is chosen for; any number runs. oneDNN's is the same for all; MKL's serves fewer rows as well as
+its own, and more rows badly (docs/performance.md)."""
 LEAST_OPERATIONS, LEAST_WEIGHTS = 2**26, 2**16
 """Below either, a product that is not packed is torch's own: oneDNN writes code of 0.5 to 3 ms for each new number of
 rows, which has to be earned back. The layout of so few weights does not matter to a packed one either."""
@@ -31,14 +32,14 @@ def best_kernel() -> Kernel:
     """The kernel that is fastest here: a function of the kind of CPU, not of a measurement, so that runs repeat.
 
     MKL's packed products are the fastest on Intel's CPUs with AVX-512, oneDNN's elsewhere (docs/performance.md)."""
-    if _capability() == "AVX512" and _is_intel() and _has("mkl", "_mkl_linear"):
+    if _capability() == "AVX512" and _is_intel() and _has_mkl():
         return "mkl"
     return "onednn" if _has_onednn() else "plain"
 
 
 def available(kernel: Kernel) -> bool:
     """Whether this torch has the kernel."""
-    return kernel == "plain" or (_has_onednn() if kernel == "onednn" else _has("mkl", "_mkl_linear"))
+    return kernel == "plain" or (_has_onednn() if kernel == "onednn" else _has_mkl())
 
 
 def use(chosen: Literal["auto"] | Kernel) -> None:
@@ -97,8 +98,7 @@ class PackedLinear:
                 x.dtype
             )
         elif kernel() == "mkl" and weight_OI.dtype == torch.float32:
-            packed = torch.ops.mkl._mkl_reorder_linear_weight(weight_OI, ROWS_HINT)
-            self.packed = lambda x: torch.ops.mkl._mkl_linear(x, packed, weight_OI, bias_O, ROWS_HINT)
+            self.packed = _packed_by_mkl(weight_OI, bias_O)
         elif kernel() == "onednn" and weight_OI.dtype == torch.float32 and weight_OI.numel() >= LEAST_WEIGHTS:
             # oneDNN's fused element-wise steps are left alone: measured, they cost more than torch's own in place. So
             # is its convolution of width 1, a sixth faster at some numbers of rows, a hundred times slower at others.
@@ -151,6 +151,25 @@ def _is_intel(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 def _packs_bf16() -> bool:
     """Whether this CPU multiplies in bf16, so that packing for it is worth it."""
     return _has_onednn() and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _packed_by_mkl(weight_OI: Tensor, bias_O: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """torch's operator multiplies by the packed weight if the rows that it was packed for are given as those of x, and
+    by the plain one else: then it is given a weight of which only the shape is read."""
+    packed = torch.ops.mkl._mkl_reorder_linear_weight(weight_OI, MKL_ROWS_HINT)
+    shaped_OI, inputs = weight_OI.new_zeros(1).expand_as(weight_OI), weight_OI.shape[1]
+    return lambda x: torch.ops.mkl._mkl_linear(x, packed, shaped_OI, bias_O, x.numel() // inputs)
+
+
+@cache
+def _has_mkl() -> bool:
+    """Whether torch has MKL's packed products, and a weight that was packed for one number of rows multiplies any
+    other. All versions seen do so, but MKL's manual does not promise it."""
+    if not _has("mkl", "_mkl_linear"):
+        return False
+    weight_OI = torch.linspace(-1, 1, 96 * 80).sin().view(96, 80)
+    packed, x_NI = _packed_by_mkl(weight_OI, None), torch.linspace(-2, 2, 600 * 80).cos().view(600, 80)
+    return all(torch.allclose(packed(x_NI[:rows]), x_NI[:rows] @ weight_OI.T, atol=1e-4) for rows in (1, 7, 32, 600))
 
 
 def _has_onednn() -> bool:

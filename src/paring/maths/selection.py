@@ -26,12 +26,17 @@ class TokensOfBatch:
         return (self.logp_M - self.logp_M.mean()) * (self.advantage_M - self.advantage_M.mean())
 
 
+ROUNDING = 1e-4
+"""Values that differ by less, as a share of the largest, are equal: the first tokens of a group have one context, but
+the rounding of their entropies depends on the pass that they are in."""
+
+
 def highest(value_M: Tensor, share: float) -> Tensor:
-    """The share of the largest values, one at least, with all that are equal to the smallest of them: bool [M]."""
+    """The share of the largest values, one at least, with all that rounding may tell from the smallest: bool [M]."""
     if not len(value_M):
         return torch.zeros_like(value_M, dtype=torch.bool)
     count = min(len(value_M), max(1, math.ceil(share * len(value_M))))
-    return value_M >= value_M.topk(count).values[-1]
+    return value_M >= value_M.topk(count).values[-1] - ROUNDING * value_M.abs().max()
 
 
 def some_of(candidate_M: Tensor, count: int) -> Tensor:

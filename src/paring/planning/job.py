@@ -6,7 +6,6 @@ from math import inf
 from typing import Literal
 
 from paring.adapters.kinds import Adalora, Allocated, L1ra, Lora
-from paring.maths.products import kernel
 from paring.planning.hardware import is_on_gpu
 from paring.planning.shapes import Linear, Shapes
 from paring.planning.teachers import Beside, TeacherModel, beside_of, copies_of
@@ -18,9 +17,6 @@ Kind = Literal["full", "lora", "dora", "l1ra", "l1ra-reference", "sora", "adalor
 KINDS: tuple[Kind, ...] = ("full", "lora", "l1ra", "l1ra-reference")
 PROMPT = 128
 """Tokens of a prompt, by default: GSM8K's questions have 60 to 150."""
-COPIES = {"plain": 1, "onednn": 1, "mkl": 2}
-"""How often a rollout on a CPU holds the layers' weights anew: folded and packed; MKL's products need the folded ones
-as well."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +101,8 @@ class Job:
     """`targets` carry the adapters, of `rank` or, by path, of their `ranks`. `budget`, `floor`, `cap` and `slack` are
     of the kinds whose ranks move, as in adapters/kinds.py.
 
-    `copies`: how many times a rollout holds the weights anew, folded and packed for the CPU's matrix library; 0 where
-    it runs the modules as they stand. `itemsize` is of the base's weights, `state_itemsize` of the hidden states
+    `folds`: whether a rollout holds the weights anew, folded and packed for the CPU's matrix library, or runs the
+    modules as they stand. `itemsize` is of the base's weights, `state_itemsize` of the hidden states
     between its products. `record_bytes`: the most that it keeps of its forward pass; 0 where none is kept.
     `steps`: of the optimiser on each rollout. `on_gpu`: rollouts have fixed sizes, chunks of logits are larger, and
     adapters multiply in the type of the base. `fused`: attention as one kernel, without padded copies, as a GPU has it
@@ -124,7 +120,7 @@ class Job:
     itemsize: int = 4
     state_itemsize: int = 4
     quantisation: Literal["none", "4bit", "8bit"] = "none"
-    copies: int = 0
+    folds: bool = False
     record_bytes: float = 0.0
     steps: int = 1
     on_gpu: bool = False
@@ -201,7 +197,7 @@ def job_of(
         itemsize=dtype.itemsize,
         state_itemsize=4 if shapes.written_out and not on_gpu else dtype.itemsize,
         quantisation=model.quantisation if kind != "full" else "none",
-        copies=COPIES[kernel()] if folds else 0,
+        folds=folds,
         record_bytes=run.record_bytes if isinstance(run, Run) and folds and kind != "dora" else 0.0,
         steps=run.rollout.optimiser_steps if isinstance(run, Run) else 1,
         on_gpu=on_gpu,

@@ -97,10 +97,9 @@ def moments(shapes: Shapes, job: Job) -> int:
 
 def rollout_copy(shapes: Shapes, job: Job) -> int:
     """Weights folded with their adapters and packed for the CPU's matrix library, the head among them."""
-    if not (job.copies and job.samples):
+    if not (job.folds and job.samples):
         return 0
-    # oneDNN keeps the packed matrix alone; MKL beside it the plain one, which of the head is the base's own.
-    return job.itemsize * job.copies * shapes.linear_weights + job.state_itemsize * shapes.head
+    return job.itemsize * shapes.linear_weights + job.state_itemsize * shapes.head
 
 
 def recording(shapes: Shapes, job: Job) -> int:

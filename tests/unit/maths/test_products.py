@@ -96,13 +96,28 @@ def test_the_best_kernel_is_a_function_of_the_kind_of_cpu(monkeypatch, tmp_path:
     monkeypatch.setattr(products, "_capability", lambda: capability)
     monkeypatch.setattr(products, "_is_intel", lambda: is_intel)
     monkeypatch.setattr(products, "_has", lambda *_: True)
+    monkeypatch.setattr(products, "_has_mkl", lambda: True)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     assert best_kernel.__wrapped__() == expected
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert best_kernel.__wrapped__() == ("mkl" if expected == "mkl" else "plain")
 
 
+def test_mkl_is_not_used_where_what_it_packed_serves_no_other_number_of_rows(monkeypatch, kernel):
+    if kernel != "mkl":
+        pytest.skip("of MKL alone")
+    assert products._has_mkl.__wrapped__()
+    made = products._packed_by_mkl
+
+    def for_32_rows_alone(weight_OI, bias_O):
+        packed = made(weight_OI, bias_O)
+        return lambda x: packed(x) + (len(x) != 32)
+
+    monkeypatch.setattr(products, "_packed_by_mkl", for_32_rows_alone)
+    assert not products._has_mkl.__wrapped__()
+
+
 def test_a_kernel_that_torch_lacks_is_refused(monkeypatch):
-    monkeypatch.setattr(products, "_has", lambda *_: False)
+    monkeypatch.setattr(products, "_has_mkl", lambda: False)
     with pytest.raises(ValueError, match=r'model.kernel = "mkl": this torch has no mkl; set "auto"'):
         use("mkl")

@@ -129,9 +129,8 @@ def test_rollout(shapes, job):
     one_group = replace(job, work=replace(WORK, rows_at_once=4))
     assert parts.rollout_cache(shapes, one_group) == 266 * 256 + 9_600
     assert parts.rollout_copy(shapes, job) == 0
-    assert parts.rollout_copy(shapes, replace(job, copies=1)) == 4 * (15_360 + 2_048)
-    assert parts.rollout_copy(shapes, replace(job, copies=2)) == 4 * (2 * 15_360 + 2_048)
-    supervised = replace(job, work=Batches(8, 64), copies=1)
+    assert parts.rollout_copy(shapes, replace(job, folds=True)) == 4 * (15_360 + 2_048)
+    supervised = replace(job, work=Batches(8, 64), folds=True)
     assert not any(f(shapes, supervised) for f in (parts.rollout_cache, parts.rollout_copy, parts.rollout_working))
 
 
@@ -279,7 +278,7 @@ def test_the_fused_kernel_makes_no_copies(shapes, job):
 
 
 def test_the_peak_is_the_moment_that_holds_most(shapes, job):
-    job = replace(job, copies=1)
+    job = replace(job, folds=True)
     adds, reuses = (estimate(shapes, job, Machine("CPU", 10**9, 1000, reuses=reuses)) for reuses in (False, True))
     assert tuple(adds.parts) == PART_NAMES
     # So small a vocabulary takes less for its logits than the gradients within an MLP do.

@@ -59,8 +59,9 @@ def test_each_class_of_verdict(verifier, gold, text, verdict):
 @needs_math_verify
 def test_unreadable_mathematics_and_a_killed_worker(verifier):
     assert verifier.judge([(Gold.read("x+1"), r"\boxed{x+}")])[0].why == "unreadable"
-    with Verifier(workers=1, seconds=0.1) as hurried:  # a fifth of a second is needed at least
-        verdicts = hurried.judge([(Gold.read(r"\log_{10} 250"), r"\boxed{1 + 2\log_{10} 5 + 0 \cdot \sin^{2} 3}")])
+    long = "".join(rf" + 0 \cdot \sin^{{{power}}} 3 \cdot \log_{{{power}}} 10" for power in range(2, 11))
+    with Verifier(workers=1, seconds=0.1) as hurried:  # five times as much is needed
+        verdicts = hurried.judge([(Gold.read(r"\log_{10} 250"), rf"\boxed{{1 + 2\log_{{10}} 5{long}}}")])
     assert verdicts[0].why == "timeout"
 
 

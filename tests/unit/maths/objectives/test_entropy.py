@@ -104,6 +104,12 @@ def test_the_highest_share(share):
     assert highest(torch.ones(5), share).all() and not len(highest(value_M[:0], share))
 
 
+def test_values_that_rounding_alone_tells_apart_are_picked_together():
+    value_M = torch.tensor([2.0, 1.0, 0.5, 1.00001, 0.99999])
+    assert all(highest(value_M, share).tolist() == [True, True, False, True, True] for share in (0.4, 0.6, 0.8))
+    assert highest(value_M, 0.2).tolist() == [True, False, False, False, False]
+
+
 def test_fewer_candidates_than_asked_are_all_drawn():
     candidate_M = torch.tensor([True, False, True])
     assert some_of(candidate_M, 5).tolist() == candidate_M.tolist() and not some_of(candidate_M, 0).any()
