@@ -93,17 +93,12 @@ class PackedLinear:
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
         self.packed: Callable[[Tensor], Tensor]
         if weight_OI.dtype == torch.bfloat16 and _packs_bf16():
-            packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_HINT)
-            self.packed = lambda x: torch.ops.mkldnn._linear_pointwise(x.bfloat16(), packed, bias_O, "none", [], "").to(
-                x.dtype
-            )
+            packed = _packed_by_onednn(weight_OI, bias_O)
+            self.packed = lambda x: packed(x.bfloat16()).to(x.dtype)
         elif kernel() == "mkl" and weight_OI.dtype == torch.float32:
             self.packed = _packed_by_mkl(weight_OI, bias_O)
         elif kernel() == "onednn" and weight_OI.dtype == torch.float32 and weight_OI.numel() >= LEAST_WEIGHTS:
-            # oneDNN's fused element-wise steps are left alone: measured, they cost more than torch's own in place. So
-            # is its convolution of width 1, a sixth faster at some numbers of rows, a hundred times slower at others.
-            packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_HINT)
-            self.packed = lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias_O, "none", [], "")
+            self.packed = _packed_by_onednn(weight_OI, bias_O)
         else:
             self.packed = lambda x: product(x, weight_OI, bias_O)
 
@@ -149,8 +144,22 @@ def _is_intel(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 @cache
 def _packs_bf16() -> bool:
-    """Whether this CPU multiplies in bf16, so that packing for it is worth it."""
-    return _has_onednn() and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    """Whether this CPU multiplies in bf16, so that packing for it is worth it, and oneDNN is let do so
+    (ONEDNN_MAX_CPU_ISA)."""
+    if not (_has_onednn() and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())):
+        return False
+    try:
+        _packed_by_onednn(torch.ones(32, 32, dtype=torch.bfloat16), None)(torch.ones(1, 32, dtype=torch.bfloat16))
+    except RuntimeError:
+        return False
+    return True
+
+
+def _packed_by_onednn(weight_OI: Tensor, bias_O: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """oneDNN's fused element-wise steps are left alone: measured, they cost more than torch's own in place. So is its
+    convolution of width 1, a sixth faster at some numbers of rows, a hundred times slower at others."""
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_HINT)
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias_O, "none", [], "")
 
 
 def _packed_by_mkl(weight_OI: Tensor, bias_O: Tensor | None) -> Callable[[Tensor], Tensor]:
