@@ -1,10 +1,10 @@
-"""The cost of each arm of a study until a share of its sampled answers is right: steps, answers, tokens, seconds.
+"""The cost of each arm of a study until a share of its answers is right: steps, answers, tokens, seconds.
 
 python bench/cost_of_accuracy.py watch STUDY SECONDS.txt &     # beside the study: processor seconds of its runs
 python bench/cost_of_accuracy.py table STUDY [SECONDS.txt]     # Markdown, with the tests over seeds
 
-Reached is the last of five steps in a row in whose answers the share is right on average. The share is of all answers
-that were sampled, those to redrawn problems among them, at the temperature of the rollout."""
+In a study whose runs evaluate while they train, the share is reached at the first evaluation that has it. In others it
+is the last of five steps in a row whose sampled answers have it on average, those to redrawn problems among them."""
 
 import glob
 import json
@@ -37,9 +37,7 @@ class Course:
 
     def costs(self) -> list[float] | None:
         """Until the share is reached, by COSTS; None where the run does not reach it. Seconds may be missing."""
-        shares = [row["accuracy"] for row in self.rows]
-        ends = range(IN_A_ROW, len(shares) + 1)
-        steps = next((end for end in ends if sum(shares[end - IN_A_ROW : end]) >= SHARE * IN_A_ROW), None)
+        steps = self._reached()
         if steps is None:
             return None
         rows = self.rows[:steps]
@@ -51,6 +49,15 @@ class Course:
         # What is before the first step, imports and the base's evaluation among it, is no part.
         seconds = [self._at(steps) - self._at(0)] if len(self.seconds) > 1 else []
         return [steps, answers, *tokens, *seconds]
+
+    def _reached(self) -> int | None:
+        """The finished steps at which the share is reached."""
+        evaluated = [row for row in self.rows if "evaluation" in row]
+        if evaluated:
+            return next((row["step"] for row in evaluated if row["evaluation"]["accuracy"] >= SHARE), None)
+        shares = [row["accuracy"] for row in self.rows]
+        ends = range(IN_A_ROW, len(shares) + 1)
+        return next((end for end in ends if sum(shares[end - IN_A_ROW : end]) >= SHARE * IN_A_ROW), None)
 
     def _at(self, steps: int) -> float:
         """Processor seconds at the end of a step, along the line between the looks before and after it, or of the two

@@ -52,3 +52,12 @@ def test_an_arm_that_never_gets_there_has_no_mean(costs, study):
     lines = costs.table(study, None).splitlines()
     assert lines[2].startswith("| rgra | steps | 7, 8 | 8 |") and len(lines) == 2 + 4 + 1
     assert "in none of 2 seeds" in lines[-1]
+
+
+def test_where_a_run_evaluates_the_validation_split_decides(costs, study):
+    path = study / "runs/rgra/seed-0/metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row, accuracy in zip(rows[3::2], (0.2, 0.69, 0.7, 0.6), strict=True):
+        row["evaluation"] = {"accuracy": accuracy}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert costs.courses(study, None)["rgra"][0].costs()[0] == 8
