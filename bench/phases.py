@@ -1,4 +1,4 @@
-"""A step of `paring train` without its optimiser, by phase."""
+"""A step of `paring train` without its optimiser, by phase. Memory that is freed stays with the process, as there."""
 
 from collections.abc import Callable
 
@@ -12,6 +12,7 @@ from paring.policy.packing import packed
 from paring.policy.recording import Recording
 from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
+from paring.runtime.memory import keep_freed_memory
 from paring.types import Group, Key, Problem
 
 RECORD_BYTES = 4e9
@@ -22,6 +23,7 @@ class Step:
     forward pass of the update."""
 
     def __init__(self, policy: Policy, problems: list[Problem], group: int, new_tokens: int) -> None:
+        keep_freed_memory()
         self.policy, self.problems, self.group = policy, problems, group
         self.sampling = Sampling(max_new_tokens=new_tokens)
         self.is_recorded = isinstance(policy.hidden, Decoder)
