@@ -64,12 +64,14 @@ def machine() -> dict[str, Any]:
     # Late: on Linux a child's peak memory begins at what its parent holds, so who starts the sides must stay small.
     import torch
 
+    from paring.runtime.machine import cpu_kind
+
     found = {distribution.name.lower(): distribution.version for distribution in distributions()}
     versions = {name: found[name] for name in PACKAGES if name in found}
     return {
         "versions": {"python": platform.python_version(), **versions},
         "threads": torch.get_num_threads(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "cpu": cpu_kind(),
         "commit": _commit(),
     }
 
