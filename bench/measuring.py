@@ -4,7 +4,7 @@ import json
 import platform
 import subprocess
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
@@ -13,8 +13,20 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PACKAGES = ("torch", "transformers", "peft", "trl", "paring")
+
+
+def _model(path: str) -> str:
+    if not (path.startswith("embedded") or Path(path).is_dir()):
+        raise ArgumentTypeError(f"there is no folder {path}: run `make smollm2` first, or give `embedded`")
+    return path
+
+
 SHARED = {
-    "model": {"default": "models/SmolLM2-135M-Instruct", "help": "a folder (make smollm2) or `embedded`"},
+    "model": {
+        "type": _model,
+        "default": "models/SmolLM2-135M-Instruct",
+        "help": "a folder (make smollm2) or `embedded`",
+    },
     "data": {"help": 'JSONL of "question" and "answer" as in GSM8K; without it, stand-ins of the same length'},
 }
 
