@@ -156,15 +156,16 @@ def _packs_bf16() -> bool:
 
 
 def _packed_by_onednn(weight_OI: Tensor, bias_O: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """oneDNN's fused element-wise steps are left alone: measured, they cost more than torch's own in place. So is its
-    convolution of width 1, a sixth faster at some numbers of rows, a hundred times slower at others."""
+    """x W' + b by oneDNN's packed W [O, I]. Its fused element-wise steps are left alone: measured, they cost more than
+    torch's own in place. So is its convolution of width 1, a sixth faster at some numbers of rows, a hundred times
+    slower at others."""
     packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS_HINT)
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias_O, "none", [], "")
 
 
 def _packed_by_mkl(weight_OI: Tensor, bias_O: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """torch's operator multiplies by the packed weight if the rows that it was packed for are given as those of x, and
-    by the plain one else: then it is given a weight of which only the shape is read."""
+    """x W' + b by MKL's packed W [O, I]. torch's operator multiplies by it only if it is told that W was packed for the
+    rows of x, and by the plain W else. It is told so always, and given a plain W of which only the shape is read."""
     packed = torch.ops.mkl._mkl_reorder_linear_weight(weight_OI, MKL_ROWS_HINT)
     shaped_OI, inputs = weight_OI.new_zeros(1).expand_as(weight_OI), weight_OI.shape[1]
     return lambda x: torch.ops.mkl._mkl_linear(x, packed, shaped_OI, bias_O, x.numel() // inputs)
