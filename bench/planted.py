@@ -2,6 +2,7 @@
 modules, by KL on text and random tokens. Appends one JSON line a run to --out, and never makes a run twice.
 
 python bench/planted.py --arms 'lora:2;l1ra;at:l1ra;shuffled:l1ra;oracle' --patterns scattered,null --seeds 0,1,2,3,4
+python bench/planted.py --arms 'lora:2@0.02;l1ra@0.04;at:l1ra@0.01' --seeds 0,1     # each at a learning rate of its own
 python bench/planted_table.py bench/planted.jsonl
 """
 
@@ -76,7 +77,8 @@ def one_run(world: World, teacher: Teacher, arm: str, *, lr: float, steps: int, 
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--arms", default="lora:2;l1ra;at:l1ra;shuffled:l1ra;oracle;random", help="separated by ;")
+    every = "lora:2;l1ra;at:l1ra;shuffled:l1ra;oracle;random"
+    parser.add_argument("--arms", default=every, help="separated by ;; ARM, or ARM@LR")
     parser.add_argument("--patterns", default=",".join(RANKS))
     parser.add_argument("--equal", default="norm", help="norm, function, or both with a comma")
     parser.add_argument("--seeds", default="0")
@@ -85,6 +87,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    arms = {arm: float(lr) if lr else None for arm, _, lr in (text.partition("@") for text in given.arms.split(";"))}
     world = World.opened()
     made: dict[tuple[Any, ...], Line] = {
         tuple(line[name] for name in ("arm", "pattern", "equal", "seed", "lr")): line
@@ -96,13 +99,13 @@ def main() -> None:
             for equal in given.equal.split(","):
                 teacher = Teacher.planted(world, pattern, equal, seed)
                 for lr in map(float, given.lrs.split(",")):
-                    for arm in given.arms.split(";"):
-                        key = (pattern, equal, seed, lr)
-                        if (arm, *key) in made:
+                    keys = {arm: (arm, pattern, equal, seed, own or lr) for arm, own in arms.items()}
+                    for arm, key in keys.items():
+                        if key in made:
                             continue
-                        earlier = {other: line for (other, *its), line in made.items() if tuple(its) == key}
-                        line = one_run(world, teacher, arm, lr=lr, steps=given.steps, earlier=earlier)
-                        made[arm, *key] = line = line | {"base": world.base} | machine()
+                        earlier = {other: made[its] for other, its in keys.items() if its in made}
+                        line = one_run(world, teacher, arm, lr=key[-1], steps=given.steps, earlier=earlier)
+                        made[key] = line = line | {"base": world.base} | machine()
                         print(
                             f"{pattern} {equal} {seed} {arm}: KL {line['kl']:.4f}, {line['seconds']:.0f} s",
                             line["events"],

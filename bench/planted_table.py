@@ -1,10 +1,11 @@
 """The table of planted.py's runs: what each arm takes of the oracle's gain over LoRA of its size, and its map.
 
-python bench/planted_table.py bench/planted.jsonl"""
+python bench/planted_table.py bench/planted.jsonl
+python bench/planted_table.py bench/planted_lr.jsonl --by-lr     # mean log KL of each arm at each learning rate"""
 
 import json
 import math
-import sys
+from argparse import ArgumentParser
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,7 +17,14 @@ BASE = "lora:2"
 
 
 def main() -> None:
-    lines = [json.loads(text) for text in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--by-lr", action="store_true")
+    given = parser.parse_args()
+    lines = [json.loads(text) for text in given.file.read_text(encoding="utf-8").splitlines()]
+    if given.by_lr:
+        by_lr(lines)
+        return
     worlds: dict[tuple[str, str, str], dict[int, dict[str, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
     for line in lines:
         worlds[line["base"], line["pattern"], line["equal"]][line["seed"]][line["arm"]] = line
@@ -35,6 +43,16 @@ def main() -> None:
             print(" | ".join([*row, average(areas), average(ratios)]))
         if pattern == "null":
             types(seeds)
+
+
+def by_lr(lines: list[dict[str, Any]]) -> None:
+    """Mean log KL of each arm at each learning rate over patterns and seeds: its lowest is the arm's learning rate."""
+    logs: dict[tuple[str, float], list[float]] = defaultdict(list)
+    for line in lines:
+        logs[line["arm"], line["lr"]].append(math.log(line["kl"]))
+    print("arm | learning rate | runs | mean log KL")
+    for (arm, lr), values in sorted(logs.items()):
+        print(f"{arm} | {lr:g} | {len(values)} | {mean(values):.3f}")
 
 
 def types(seeds: dict[int, dict[str, dict[str, Any]]]) -> None:
