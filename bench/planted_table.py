@@ -1,6 +1,7 @@
 """The table of planted.py's runs: what each arm takes of the oracle's gain over LoRA of its size, and its map.
 
 python bench/planted_table.py bench/planted.jsonl
+python bench/planted_table.py bench/planted.jsonl --base lora:3  # the gains over LoRA of rank 3
 python bench/planted_table.py bench/planted_lr.jsonl --by-lr     # mean log KL of each arm at each learning rate"""
 
 import json
@@ -11,6 +12,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from planted_teacher import World
+
 T_QUANTILE = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
 """97.5 % of Student's t, by the number of seeds."""
 BASE = "lora:2"
@@ -20,6 +23,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--by-lr", action="store_true")
+    parser.add_argument("--base", default=BASE, help="the arm that gains are counted from")
     given = parser.parse_args()
     lines = [json.loads(text) for text in given.file.read_text(encoding="utf-8").splitlines()]
     if given.by_lr:
@@ -28,21 +32,23 @@ def main() -> None:
     worlds: dict[tuple[str, str, str], dict[int, dict[str, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
     for line in lines:
         worlds[line["base"], line["pattern"], line["equal"]][line["seed"]][line["arm"]] = line
-    print("base | pattern | equal | arm | seeds | log KL to lora:2 | share of the oracle's gain | AUC: map | map/null")
+    gain = f"log KL to {given.base} | share of the oracle's gain"
+    print(f"base | pattern | equal | arm | seeds | {gain} | AUC: map | map/null")
     for (base, pattern, equal), seeds in worlds.items():
         for arm in dict.fromkeys(arm for arms in seeds.values() for arm in arms):
-            both = [arms for arms in seeds.values() if {arm, BASE, "oracle"} <= arms.keys()]
+            best = given.base if pattern == "null" else "oracle"
+            both = [arms for arms in seeds.values() if {arm, given.base, best} <= arms.keys()]
             if not both:
                 continue
-            gains = [math.log(arms[BASE]["kl"] / arms[arm]["kl"]) for arms in both]
-            oracle = [math.log(arms[BASE]["kl"] / arms["oracle"]["kl"]) for arms in both]
-            share = f"{sum(gains) / sum(oracle):.2f}" if pattern != "null" else "-"
+            gains = [math.log(arms[given.base]["kl"] / arms[arm]["kl"]) for arms in both]
+            oracle = [math.log(arms[given.base]["kl"] / arms[best]["kl"]) for arms in both]
+            share = ratio_of_sums(gains, oracle) if pattern != "null" else "-"
             areas = [auc(arms[arm]["map"], arms[arm]["planted"]) for arms in both]
             ratios = [auc(over_null(arms[arm]), arms[arm]["planted"]) for arms in both]
             row = [base, pattern, equal, arm, str(len(both)), interval([-gain for gain in gains]), share]
             print(" | ".join([*row, average(areas), average(ratios)]))
         if pattern == "null":
-            types(seeds)
+            types(seeds, given.base)
 
 
 def by_lr(lines: list[dict[str, Any]]) -> None:
@@ -55,18 +61,27 @@ def by_lr(lines: list[dict[str, Any]]) -> None:
         print(f"{arm} | {lr:g} | {len(values)} | {mean(values):.3f}")
 
 
-def types(seeds: dict[int, dict[str, dict[str, Any]]]) -> None:
-    """Sums of final ranks by type under the null, where each is 6 in truth; and shares of the map."""
-    for arm in ("l1ra", BASE):
-        sums: dict[str, list[float]] = defaultdict(list)
-        shares: dict[str, list[float]] = defaultdict(list)
-        for arms in (arms for arms in seeds.values() if arm in arms):
-            line, whole = arms[arm], sum(arms[arm]["map"].values())
-            for name in dict.fromkeys(path.rpartition(".")[2] for path in line["ranks"]):
-                inside = [path for path in line["ranks"] if path.endswith(name)]
-                sums[name].append(sum(line["ranks"][path] for path in inside))
-                shares[name].append(sum(line["map"][path] for path in inside) / whole)
-        print("null", arm, {name: (round(mean(sums[name]), 1), round(mean(shares[name]), 3)) for name in sums})
+def types(seeds: dict[int, dict[str, dict[str, Any]]], base: str) -> None:
+    """Final ranks under the null, by type: their sums on average over seeds; and of the type that deviates most, how far
+    its parameters lie from those of equal ranks, as a share of the budget, on average and by seed."""
+    cost = World.opened().cost
+    inside: dict[str, list[str]] = defaultdict(list)
+    for path in cost:
+        inside[path.rpartition(".")[2]].append(path)
+    for arm in dict.fromkeys(arm for arms in seeds.values() for arm in arms if arm != base):
+        runs = [(arms[arm]["ranks"], arms[base]) for arms in seeds.values() if {arm, base} <= arms.keys()]
+        sums = {kind: mean(sum(ranks[path] for path in paths) for ranks, _ in runs) for kind, paths in inside.items()}
+        shares = {
+            kind: [
+                sum(cost[path] * (ranks[path] - equal["ranks"][path]) for path in paths) / equal["parameters"]
+                for ranks, equal in runs
+            ]
+            for kind, paths in inside.items()
+        }
+        most = max(abs(mean(by_seed)) for by_seed in shares.values())
+        single = [f"{max(map(abs, one)):.0%}" for one in zip(*shares.values(), strict=True)]
+        shown = " ".join(f"{kind.removesuffix('_proj')} {value:.1f}" for kind, value in sums.items())
+        print(f"null, {arm}: {shown}; largest deviation {most:.1%} of the budget, by seed {' '.join(single)}")
 
 
 def over_null(line: dict[str, Any]) -> dict[str, float]:
@@ -87,6 +102,15 @@ def interval(values: list[float]) -> str:
     if len(values) < 2:
         return f"{mean(values):+.3f}"
     return f"{mean(values):+.3f} ± {half_width(values):.3f}"
+
+
+def ratio_of_sums(above: list[float], below: list[float]) -> str:
+    """The ratio of the sums over seeds, and half of its 95 % interval by the jackknife."""
+    count, ratio = len(above), sum(above) / sum(below)
+    if count < 2:
+        return f"{ratio:.2f}"
+    without = [(sum(above) - one) / (sum(below) - other) for one, other in zip(above, below, strict=True)]
+    return f"{ratio:.2f} ± {(count - 1) * half_width(without):.2f}"
 
 
 def half_width(values: list[float]) -> float:
