@@ -62,7 +62,7 @@ def by_lr(lines: list[dict[str, Any]]) -> None:
 
 
 def types(seeds: dict[int, dict[str, dict[str, Any]]], base: str) -> None:
-    """Final ranks under the null, by type: their sums on average over seeds; and of the type that deviates most, how far
+    """Final ranks under the null, by type: their sums on average over seeds; of the type that deviates most, how far
     its parameters lie from those of equal ranks, as a share of the budget, on average and by seed."""
     cost = World.opened().cost
     inside: dict[str, list[str]] = defaultdict(list)
