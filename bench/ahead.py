@@ -94,6 +94,7 @@ def run_of(arguments: Namespace, url: str) -> Run:
         optimiser={"lr": 1e-6, "warmup": 0},
         evaluate={"every": 0, "limit": 1},
     )
+    assert isinstance(recipe, Run)
     return replace_in(recipe, task=task)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from measuring import in_turn, median_ratio, options, report
+from paring.policy.scores import PLAIN, Scores
 from paring.rollout.cache import Prefill, Rows
 
 FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -20,7 +21,17 @@ FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 class FusedRows(Rows):
     """The same layout by the fused kernel, for rows of whole groups in order."""
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: None):
+    def attend(
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float,
+        window: int | None,
+        scores: Scores = PLAIN,
+    ) -> Tensor:
         rows, heads, _, size = query.shape
         query_LHUD = query.reshape(rows, key.shape[1], -1, size)
         own_key_LHKD, own_value_LHKD = self._own(layer, key, value, window)
@@ -46,11 +57,11 @@ def decoded(kind: type[Rows], arguments: Namespace) -> tuple[float, Tensor]:
     device, groups = torch.device("cpu"), arguments.rows // arguments.group
     prompts = Prefill([arguments.prompt] * groups, device)
     for layer in range(arguments.layers):
-        packed = torch.randn(2, 1, arguments.key_heads, arguments.prompt * groups, arguments.head_size)
-        prompts.layers[layer] = tuple(prompts._padded(part) for part in packed)
+        keys, values = torch.randn(2, 1, arguments.key_heads, arguments.prompt * groups, arguments.head_size)
+        prompts.layers[layer] = prompts._padded(keys), prompts._padded(values)
     cache = kind(device)
     cache.join(prompts, arguments.group)
-    spent = 0.0
+    spent, out = 0.0, torch.empty(0)
     for _ in range(arguments.new_tokens):
         query = torch.randn(arguments.rows, 1, arguments.heads, arguments.head_size).transpose(1, 2)
         key, value = torch.randn(2, arguments.rows, arguments.key_heads, 1, arguments.head_size)

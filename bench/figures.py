@@ -16,7 +16,7 @@ from matplotlib import pyplot
 
 HERE = Path(__file__).parent
 FIGURES = HERE.parent / "docs" / "figures"
-STYLE = {"svg.hashsalt": "paring", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+STYLE: Any = {"svg.hashsalt": "paring", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 PHASES = ("rollout", "reference", "training")
 STEP = "one RL step, seconds: TRL's GRPOTrainer / ours"
 

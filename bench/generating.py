@@ -48,7 +48,7 @@ def generated(
     watch = stopwatch(policy.device)
     prompts = [prompt_tokens(policy.tokenizer, problem.messages) for problem in problems]
     token_BN, mask_BN = (part_BN.to(policy.device) for part_BN in _left_padded(prompts, group))
-    out_BN = model.generate(
+    out_BN = model.generate(  # pyright: ignore[reportCallIssue]  of GenerationMixin
         input_ids=token_BN,
         attention_mask=mask_BN,
         max_new_tokens=new_tokens,

@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import TrainerCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 from gpu_models import random_model, random_problems, word_tokenizer
 from paring.runtime.gpu import begin_peaks, peaks, stopwatch
@@ -69,7 +69,7 @@ def trl_step(arguments: Namespace, name: str, dtype: torch.dtype, *, kl: float) 
         )
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=timed.reward,
+            reward_funcs=timed.reward,  # pyright: ignore[reportArgumentType]  named as TRL calls it
             train_dataset=Dataset.from_list([{"prompt": problem.messages[0]["content"]} for problem in problems]),
             processing_class=word_tokenizer(vocabulary),
             peft_config=lora,

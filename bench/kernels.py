@@ -6,7 +6,6 @@ are too small for any library but torch's own."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import cycle
 from typing import get_args
 
 import torch
@@ -84,7 +83,8 @@ def rates(shape: Shape, kernels: list[Kernel], rounds: int) -> dict[str, float]:
         with using(name):
             calls[name] = shape.made(x, weight_OI)
             calls[name]()
-    for name, _ in zip(cycle(kernels), range(rounds * len(kernels)), strict=False):
+    for turn in range(rounds * len(kernels)):
+        name = kernels[turn % len(kernels)]
         with using(name):
             times = max(1, round(LEAST_SECONDS / seconds(calls[name])))
             spent = seconds(lambda name=name, times=times: [calls[name]() for _ in range(times)])

@@ -14,6 +14,7 @@ from paring import load_run
 from paring.policy.chat import conversation_tokens
 from paring.policy.loading import Model, load_base
 from paring.policy.packing import Labelled
+from paring.policy.rendering import end_of
 from paring.training.config import SftRun
 from paring.training.draws import items_of_step
 from paring.training.optim import learning_rate
@@ -49,7 +50,7 @@ class Shape:
 def run_of(shape: Shape, arm: dict[str, Any], *, lr: float, seed: int) -> SftRun:
     """A supervised run on GSM8K's worked answers. Scale 1 in all arms."""
     events = {} if arm["kind"] == "lora" else {"events": shape.events}
-    return load_run(
+    run = load_run(
         "sft-gsm8k-lora",
         seed=seed,
         steps=shape.steps,
@@ -61,6 +62,8 @@ def run_of(shape: Shape, arm: dict[str, Any], *, lr: float, seed: int) -> SftRun
         evaluate={"every": 0, "limit": shape.held_out},
         save={"every": 0},
     )
+    assert isinstance(run, SftRun)
+    return run
 
 
 def short_rows(data: Path, model: str, longest: int, held_out: int, to: Path) -> None:
@@ -103,7 +106,7 @@ class AdaLora:
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
-        self.run, self.pad = run, tokenizer.eos_token_id
+        self.run, self.pad = run, end_of(tokenizer)
         self.model = get_peft_model(base, config).train()
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(self.trained, weight_decay=run.optimiser.weight_decay)
@@ -115,7 +118,7 @@ class AdaLora:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.run.optimiser, number, self.run.steps)
         self.optimiser.step()
-        self.model.base_model.update_and_allocate(number)
+        self.model.base_model.update_and_allocate(number)  # pyright: ignore[reportCallIssue]
         self.optimiser.zero_grad()
 
     def loss(self, examples: list[Labelled]) -> torch.Tensor:
@@ -162,7 +165,7 @@ def adalora(run: SftRun) -> dict[str, Any]:
 
 def _orthogonality(model: Any) -> torch.Tensor:
     """AdaLoRA's regulariser (arXiv 2303.10512, eq. 4), weighted as PEFT does."""
-    total, count = 0.0, 0
+    total, count = torch.zeros(()), 0
     for name, parameter in model.named_parameters():
         if "lora_A" in name or "lora_B" in name:
             gram = parameter @ parameter.T if "lora_A" in name else parameter.T @ parameter

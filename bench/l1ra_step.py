@@ -15,6 +15,7 @@ from torch import Tensor
 from l1ra_arms import ARMS, AdaLora, Shape, run_of
 from measuring import in_turn, median_ratio, options, report, seconds
 from paring.adapters.attach import parameters_by_name
+from paring.adapters.kinds import L1ra
 from paring.policy.packing import Labelled, pack_examples
 from paring.training.config import SftRun
 from paring.training.optim import Optimiser
@@ -42,22 +43,22 @@ class Ours:
         return training_bytes(self.optimiser.named.values(), self.optimiser.adamw)
 
     def event(self, examples: list[Labelled]) -> None:
-        probe = pack_examples(examples[:1], self.policy.device)
-        rank_event(self.run.adapter, self.policy, self.optimiser, probe, step=STEPS // 2, steps=STEPS, seed=0)
+        adapter, probe = self.run.adapter, pack_examples(examples[:1], self.policy.device)
+        assert isinstance(adapter, L1ra)
+        rank_event(adapter, self.policy, self.optimiser, probe, step=STEPS // 2, steps=STEPS, seed=0)
 
 
-class Peer(AdaLora):
+class Peer:
     """AdaLoRA, its steps counted."""
 
     def __init__(self, run: SftRun) -> None:
-        super().__init__(run)
-        self.numbers = iter(range(1, STEPS))
+        self.adalora, self.numbers = AdaLora(run), iter(range(1, STEPS))
 
     def step(self, examples: list[Labelled]) -> None:
-        super().step(examples, next(self.numbers))
+        self.adalora.step(examples, next(self.numbers))
 
     def held_bytes(self) -> int:
-        return training_bytes(self.trained, self.optimiser)
+        return training_bytes(self.adalora.trained, self.adalora.optimiser)
 
 
 def main() -> None:
@@ -66,11 +67,12 @@ def main() -> None:
     arguments = parser.parse_args()
     shape = Shape(arguments.model, "none", STEPS, arguments.batch, arguments.length, 1, arguments.rank, 10)
     runs = {arm: run_of(shape, (ARMS | SAME)[arm], lr=1e-4, seed=0) for arm in arguments.arms.split(",")}
-    arms = {arm: Peer(run) if arm == "adalora" else Ours(run) for arm, run in runs.items()}
-    examples = random_examples(arguments.batch, arguments.length, arms["lora"].policy.model.config.vocab_size)
+    ours = {arm: Ours(run) for arm, run in runs.items() if arm != "adalora"}
+    arms: dict[str, Ours | Peer] = ours | {arm: Peer(run) for arm, run in runs.items() if arm == "adalora"}
+    examples = random_examples(arguments.batch, arguments.length, ours["lora"].policy.model.config.vocab_size)
     sides = [partial(seconds, partial(arm.step, examples)) for arm in arms.values()]
     times = {arm: spent[1:] for arm, spent in zip(arms, in_turn(arguments.pairs + 1, *sides), strict=True)}
-    of_event = seconds(lambda: arms["l1ra"].event(examples))
+    of_event = seconds(lambda: ours["l1ra"].event(examples))
     report(
         arguments,
         "a training step, seconds: LoRA / L1RA of the same ranks",

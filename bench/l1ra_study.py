@@ -80,10 +80,12 @@ def one_run(shape: Shape, arm: str, lr: float, seed: int, more: dict[str, Any], 
 
 def found(run: SftRun, arm: str, folder: Path) -> dict[str, Any]:
     """Losses, parameters and ranks after a run."""
+    result: dict[str, Any]
     if arm == "adalora":
         result = adalora(run)
     else:
         values = train(run, folder, resume=(folder / "run.toml").exists()).values
+        assert values is not None, folder
         result = {"loss": values.after["loss"], "before": values.before["loss"]}
         result |= {"parameters": values.adapter.parameters, "ranks": values.adapter.ranks}
     by_type: dict[str, int] = {}

@@ -21,7 +21,7 @@ def _model(path: str) -> str:
     return path
 
 
-SHARED = {
+SHARED: dict[str, dict[str, Any]] = {
     "model": {
         "type": _model,
         "default": "models/SmolLM2-135M-Instruct",
@@ -31,7 +31,7 @@ SHARED = {
 }
 
 
-def options(description: str, *shared: str, at_least: float, **sizes: int | float) -> ArgumentParser:
+def options(description: str | None, *shared: str, at_least: float, **sizes: int | float) -> ArgumentParser:
     """A parser with the options named in SHARED, one for each size with its default, --at-least and --out."""
     parser = ArgumentParser(description=description)
     for name in shared:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from paring.policy.head import linear_head
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack
 
@@ -33,7 +34,7 @@ def padded_pass(model: PreTrainedModel, groups: Sequence[Shared], advantage_B: T
         use_cache=False,
     ).last_hidden_state
     hidden_MD = hidden_BND[:, prompt_BK.shape[1] - 1 : -1][mask_BT.bool()]
-    logit_MV = model.get_output_embeddings()(hidden_MD)
+    logit_MV = linear_head(model)(hidden_MD)
     logp_M = logit_MV.float().log_softmax(-1).gather(-1, token_BT[mask_BT.bool()][:, None])[:, 0]
     _follow(logp_M, advantage_B, mask_BT)
     return logp_M.detach()

@@ -31,10 +31,12 @@ def main() -> None:
 def compared(work: Work, peaks: list[float]) -> dict[str, Any]:
     """What was measured after each step, and what the plan says; its error is of the last."""
     # Late, as in measuring.py: who starts the sides must stay small.
+    from paring.planning.job import Rollouts
     from paring.planning.plan import plan
     from side_ours import run_of
 
     planned = plan(run_of(work), prompt=longest_prompts(work))
+    assert isinstance(planned.job.work, Rollouts)
     expected = planned.own.peak / 1e9
     return {
         "shape": [work.problems, work.group, work.new_tokens, work.rank, work.tokens_per_pass],

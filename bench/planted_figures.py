@@ -13,6 +13,7 @@ from statistics import mean
 from typing import Any
 
 from matplotlib import pyplot
+from matplotlib.lines import Line2D
 
 from figures import HERE, STYLE, save
 from planted_table import BASE, half_width
@@ -56,7 +57,7 @@ def gains() -> None:
     row[0].set_yticks(range(len(ARMS)), [SHOWN.get(arm, arm) for arm in ARMS])
     row[0].invert_yaxis()
     labels = ["earlier base", "today's base"]
-    handles = [pyplot.Line2D([], [], marker=mark, color=f"C{n}", linestyle="") for n, mark in enumerate("os")]
+    handles = [Line2D([], [], marker=mark, color=f"C{n}", linestyle="") for n, mark in enumerate("os")]
     figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
     figure.supxlabel("log (KL / KL of LoRA of the same parameters): left of 0 is better", fontsize=9)
     save(figure, "l1ra-planted-gains.svg")

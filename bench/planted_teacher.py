@@ -65,8 +65,9 @@ class World:
         return Policy(model, self.policy.tokenizer, attach(model, adapter, seed=seed))
 
     @cached_property
-    def linear(self) -> dict[str, nn.Module]:
-        return targeted_modules(self.policy.model, "all-linear")
+    def linear(self) -> dict[str, nn.Linear]:
+        chosen = targeted_modules(self.policy.model, "all-linear")
+        return {path: module for path, module in chosen.items() if isinstance(module, nn.Linear)}
 
     @cached_property
     def cost(self) -> dict[str, int]:

@@ -29,7 +29,7 @@ class SummarisedRun(RunRecord):
     answers: float | None = None
 
     @property
-    def sampled(self):
+    def sampled(self) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]  a mean over runs
         return self.answers
 
 

@@ -13,6 +13,7 @@ import torch
 from adapted import adapted_policy, lora_of, peft_twin
 from generating import CACHES, Rolled, generated, sampled
 from measuring import in_turn, median_ratio, options, report, seconds
+from paring.policy.head import linear_head
 from paring.policy.model import Policy
 from paring.types import Problem
 from questions import questions
@@ -40,7 +41,7 @@ def against_generate(arguments: Namespace, policy: Policy, problems: Sequence[Pr
     turns = in_turn(arguments.pairs, *[partial(side, new_tokens=arguments.new_tokens) for side in sides.values()])
     rates = {name: tuple(rolled.rate for rolled in turn) for name, turn in zip(sides, turns, strict=True)}
     middle = {name: median(rate) for name, rate in rates.items()}
-    best = {name: max((f"{name}_{cache}" for cache in CACHES), key=middle.get) for name in models}
+    best = {name: max((f"{name}_{cache}" for cache in CACHES), key=middle.__getitem__) for name in models}
     report(
         arguments,
         "rollout, completion tokens a second: ours / the better of generate's caches on PEFT's model",
@@ -87,7 +88,7 @@ def product_rate() -> float:
 def weights_of(policy: Policy) -> int:
     """Parameters of the linear modules and of the head, which each decoded token meets once."""
     linear = sum(adapter.in_features * adapter.out_features for adapter in policy.adapters.values())
-    return linear + policy.model.get_output_embeddings().weight.numel()
+    return linear + linear_head(policy.model).weight.numel()
 
 
 def main() -> None:

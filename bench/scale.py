@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,15 +119,15 @@ def serving(arguments: Namespace, url: str, clock: Clock) -> None:
 
 
 def rollout(
-    arguments: Namespace, engine: ServedEngine, problems: list[Problem], step: int, clock: Clock
+    arguments: Namespace, engine: ServedEngine, problems: Sequence[Problem], step: int, clock: Clock
 ) -> dict[str, Spent | int]:
     """One rollout, and what its parts take."""
     server, sampling = engine.members[0].server, Sampling(max_new_tokens=arguments.new_tokens)
     policy, publish = clock.of(engine.publish)
     groups, sample = clock.of(lambda: policy.sample(problems, arguments.group, sampling, Key(0, step)))
     question = {**canary_question(engine.canary), "model": policy.version.name}
-    how = {"count": 1, "vocabulary": engine.vocabulary, "seconds": LONGEST}
-    _, proof = clock.of(lambda: routes.completions(server, question, **how))
+    vocabulary = engine.vocabulary
+    _, proof = clock.of(lambda: routes.completions(server, question, count=1, vocabulary=vocabulary, seconds=LONGEST))
     empty = [clock.of(lambda: server.check_health(seconds=5.0))[1] for _ in range(EMPTY)]
     http = Spent(median(one.wall for one in empty), sum(one.cpu for one in empty) / EMPTY)
     return {"publish": publish, "sample": sample, "proof": proof, "http": http, "tokens": tokens_of(groups)}
@@ -150,12 +150,12 @@ def publishing(arguments: Namespace, url: str, clock: Clock) -> None:
             spent = []
             for _ in range(1 + arguments.steps):
                 moved(setup.policy.adapters)
-                size, one = published(engine, clock)
-                spent.append(one)
+                spent.append(published(engine, clock))
         walls, cpus = (
-            {phase: 1000 * median(getattr(one[phase], kind) for one in spent[1:]) for phase in PHASES}
+            {phase: 1000 * median(getattr(one[phase], kind) for _, one in spent[1:]) for phase in PHASES}
             for kind in ("wall", "cpu")
         )
+        size = spent[-1][0]
         points.append({"rank": rank, "bytes": size, "milliseconds": walls, "cpu_milliseconds": cpus})
         rows.append([str(rank), f"{size / 1e6:.1f}", *(f"{walls[one]:,.0f} ({cpus[one]:,.0f})" for one in PHASES)])
     title = f"milliseconds on the clock (of processors, trainer and server together), {name_of(arguments)}"
@@ -173,15 +173,15 @@ def publishing(arguments: Namespace, url: str, clock: Clock) -> None:
 
 def published(engine: ServedEngine, clock: Clock) -> tuple[int, dict[str, Spent]]:
     """The bytes of the policy's version, and what each of PHASES takes. The server has forgotten it afterwards."""
-    server, seconds = engine.members[0].server, {"seconds": LONGEST}
+    server = engine.members[0].server
     version, written = clock.of(lambda: engine.shelf.write(engine.policy))
-    _, loaded = clock.of(lambda: routes.load(server, version.name, version.seen, **seconds))
+    _, loaded = clock.of(lambda: routes.load(server, version.name, version.seen, seconds=LONGEST))
     question = {**canary_question(engine.canary), "model": version.name}
     [reply], replied = clock.of(
-        lambda: routes.completions(server, question, count=1, vocabulary=engine.vocabulary, **seconds)
+        lambda: routes.completions(server, question, count=1, vocabulary=engine.vocabulary, seconds=LONGEST)
     )
     _, compared = clock.of(lambda: scored(engine.policy, engine.canary, reply))
-    routes.unload(server, version.name, **seconds)
+    routes.unload(server, version.name, seconds=LONGEST)
     engine.shelf.remove(version.name)
     size = sum(map(len, version.files.values()))
     return size, dict(zip(PHASES, (written, loaded, replied, compared), strict=True))

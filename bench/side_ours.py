@@ -28,6 +28,7 @@ def run_of(work: Work) -> Run:
         optimiser={"lr": LEARNING_RATE, "warmup": 0, "tokens_per_pass": work.tokens_per_pass},
         evaluate={"every": 0, "limit": 1},
     )
+    assert isinstance(recipe, Run)
     run = copy(recipe)
     # Not by `replace`: it would check the task against those that a recipe can name.
     object.__setattr__(run, "task", task)
@@ -43,10 +44,12 @@ def main() -> None:
     for number in range(1, work.steps + 1):
         wait_for_command()
         step = rl_step(run, setup, optimiser, number)
+        length = step.metrics["length"]
+        assert isinstance(length, float)
         phases = {name.removeprefix("seconds_"): spent for name, spent in step.metrics.items() if "seconds_" in name}
         answer(
             seconds=step.seconds,
-            tokens=round(step.metrics["length"] * work.problems * work.group),
+            tokens=round(length * work.problems * work.group),
             peak_gb=peak_memory_gb(),
             phases=phases,
         )

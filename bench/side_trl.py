@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import TrainerCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 from paring.policy.loading import Model, load_base
 from paring.runtime.machine import peak_memory_gb
@@ -73,7 +73,7 @@ def main(folder: str) -> None:
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     GRPOTrainer(
         model=base,
-        reward_funcs=steps.reward,
+        reward_funcs=steps.reward,  # pyright: ignore[reportArgumentType]  named as TRL calls it
         train_dataset=Dataset.from_list([{"prompt": list(problem.messages), "id": problem.id} for problem in order]),
         processing_class=tokenizer,
         peft_config=LoraConfig(r=work.rank, lora_alpha=work.rank, target_modules="all-linear", task_type="CAUSAL_LM"),

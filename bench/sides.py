@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import Any
+from typing import Any, Literal
 
 TRL, OURS = "side_trl.py", "side_ours.py"
 SEED = 0
@@ -30,7 +30,7 @@ class Work:
     peer_passes: int
     steps: int
     tokens_per_pass: int = 2048
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         if not 0 <= self.without_signal < 1:
@@ -49,26 +49,28 @@ class Side:
         command = [sys.executable, str(Path(__file__).with_name(script)), json.dumps(asdict(work))]
         # paring loads the peer's model, and asks torch for large pages: the peer must be as its users have it.
         environment = os.environ | ({"THP_MEM_ALLOC_ENABLE": "0"} if script == TRL else {})
-        self.process = Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=environment)
+        self.script, self.process = script, Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=environment)
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.commands, self.answers = self.process.stdin, self.process.stdout
         self._answer()
 
     def __enter__(self) -> "Side":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.stdin.close()
+        self.commands.close()
         self.process.wait()
 
     def step(self) -> dict[str, Any]:
         """One step: its seconds, its completion tokens, and the process's peak memory so far."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        self.commands.write("\n")
+        self.commands.flush()
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        line = self.process.stdout.readline()
+        line = self.answers.readline()
         if not line:
-            raise RuntimeError(f"{self.process.args[1]} ended with {self.process.wait()}: see its words above")
+            raise RuntimeError(f"{self.script} ended with {self.process.wait()}: see its words above")
         return json.loads(line)
 
 

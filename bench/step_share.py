@@ -9,6 +9,7 @@ from statistics import median
 
 from adapted import adapted_policy, lora_of
 from measuring import in_turn, median_ratio, options, report
+from paring.policy.head import linear_head
 from phases import Step
 from questions import questions
 from rollout import product_rate
@@ -21,7 +22,7 @@ def operations(step: Step) -> dict[str, float]:
     adapters = step.policy.adapters.values()
     linear = sum(adapter.in_features * adapter.out_features for adapter in adapters)
     trained = sum(adapter.rank * (adapter.in_features + adapter.out_features) for adapter in adapters)
-    head = step.policy.model.get_output_embeddings().weight.numel()
+    head = linear_head(step.policy.model).weight.numel()
     tokens = step.tokens + sum(len(group.prompt) for group in step.groups)
     once = 2.0 * (linear * tokens + head * step.tokens)
     return {"rollout": once, "reference": once, "training": once + 2.0 * (head * step.tokens + 3 * trained * tokens)}

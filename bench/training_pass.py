@@ -6,6 +6,7 @@ from functools import partial
 from statistics import median
 
 import torch
+from transformers import PreTrainedModel
 
 from adapted import adapted_policy, lora_of, peft_twin
 from batches import evenly, mixed_lengths, random_groups
@@ -26,7 +27,9 @@ def main() -> None:
     completions = mixed_lengths(arguments.prompts * arguments.group, arguments.new_tokens)
     groups = random_groups(prompts, completions, policy.model.config.vocab_size)
     advantage_B = torch.randn(len(completions), generator=torch.Generator().manual_seed(0))
-    padded = partial(padded_pass, twin.get_base_model(), groups, advantage_B)
+    base = twin.get_base_model()
+    assert isinstance(base, PreTrainedModel)
+    padded = partial(padded_pass, base, groups, advantage_B)
     packed = partial(packed_pass, policy, groups, advantage_B)
     difference = float((padded() - packed()).abs().max())
     if not difference <= TOLERANCE:
