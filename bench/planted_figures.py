@@ -1,6 +1,6 @@
 """Draws docs/figures/l1ra-planted-*.svg from bench/planted.jsonl. Needs matplotlib.
 
-python bench/planted_figures.py gains      # KL of each arm against LoRA of its size, by pattern and base
+python bench/planted_figures.py gains      # KL of each arm against LoRA of rank 2, by pattern
 python bench/planted_figures.py map        # true ranks, ranks that L1RA found, KL of the updates, by module
 python bench/planted_figures.py pareto     # KL against parameters, at the end and at the peak
 """
@@ -13,60 +13,50 @@ from statistics import mean
 from typing import Any
 
 from matplotlib import pyplot
-from matplotlib.lines import Line2D
 
 from figures import HERE, STYLE, save
 from planted_table import BASE, half_width
 
 PATTERNS = ("scattered", "layer", "mlp", "attention", "null")
-ARMS = ("l1ra", "at:l1ra", "proposed:lora:2", "shuffled:l1ra", "oracle", "random")
-SHOWN = {"l1ra": "L1RA", "at:l1ra": "LoRA at L1RA's ranks", "shuffled:l1ra": "shuffled", "lora:2": "LoRA, rank 2"}
-SHOWN |= {"lora:3": "LoRA, rank 3", "proposed:lora:2": "LoRA at LoRA's proposal"}
+ARMS = ("l1ra", "at:l1ra", "lora:3", "oracle")
+SHOWN = {"l1ra": "L1RA", "at:l1ra": "LoRA at L1RA's ranks", "lora:2": "LoRA, rank 2", "lora:3": "LoRA, rank 3"}
 EXAMPLE = ("mlp", 0)
 """The pattern and the seed of the map."""
 
 Line = dict[str, Any]
-Cells = dict[tuple[str, str, int], dict[str, Line]]
+Cells = dict[tuple[str, int], dict[str, Line]]
 
 
 def cells() -> Cells:
-    """The lines by base, pattern and seed, and then by arm."""
+    """The lines by pattern and seed, and then by arm."""
     found: Cells = defaultdict(dict)
     for text in (HERE / "planted.jsonl").read_text(encoding="utf-8").splitlines():
         line = json.loads(text)
-        found[line["base"], line["pattern"], line["seed"]][line["arm"]] = line
+        found[line["pattern"], line["seed"]][line["arm"]] = line
     return found
 
 
 def gains() -> None:
     """A column for each pattern: the mean of log(KL / KL of LoRA of rank 2), and its 95 % interval over seeds."""
-    bases = list(dict.fromkeys(base for base, _, _ in cells()))
-    figure, row = pyplot.subplots(1, len(PATTERNS), figsize=(9, 2.6), layout="constrained", sharey=True, sharex=True)
+    figure, row = pyplot.subplots(1, len(PATTERNS), figsize=(9, 2.2), layout="constrained", sharey=True, sharex=True)
     for axes, pattern in zip(row, PATTERNS, strict=True):
         axes.axvline(0, color="0.8", linewidth=0.8)
-        for number, (base, marker) in enumerate(zip(bases, "os", strict=True)):
-            for place, arm in enumerate(ARMS):
-                both = [arms for (its, name, _), arms in cells().items() if (its, name) == (base, pattern)]
-                logs = [math.log(arms[arm]["kl"] / arms[BASE]["kl"]) for arms in both if {arm, BASE} <= arms.keys()]
-                if len(logs) < 2 or (pattern == "null" and arm == "oracle"):
-                    continue  # under the null the oracle is LoRA of rank 2
-                error = {"xerr": half_width(logs), "fmt": marker, "markersize": 4, "color": f"C{number}"}
-                axes.errorbar(mean(logs), place + 0.24 * number - 0.12, **error)
+        runs = [arms for (its, _), arms in cells().items() if its == pattern]
+        for place, arm in enumerate(ARMS):
+            logs = [math.log(arms[arm]["kl"] / arms[BASE]["kl"]) for arms in runs if {arm, BASE} <= arms.keys()]
+            if len(logs) > 1:
+                error = {"xerr": half_width(logs), "fmt": "o", "markersize": 4, "color": "C0"}
+                axes.errorbar(mean(logs), place, **error)
         axes.set_title(pattern, fontsize=9)
-        axes.set_xlim(-0.9, 0.6)
     row[0].set_yticks(range(len(ARMS)), [SHOWN.get(arm, arm) for arm in ARMS])
     row[0].invert_yaxis()
-    labels = ["earlier base", "today's base"]
-    handles = [Line2D([], [], marker=mark, color=f"C{n}", linestyle="") for n, mark in enumerate("os")]
-    figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
-    figure.supxlabel("log (KL / KL of LoRA of the same parameters): left of 0 is better", fontsize=9)
+    figure.supxlabel("log (KL / KL of LoRA of rank 2): left of 0 is better", fontsize=9)
     save(figure, "l1ra-planted-gains.svg")
 
 
 def ranks_map() -> None:
     """Three pictures, module types by layers."""
-    base = next(base for base, _, _ in cells())
-    line = cells()[base, *EXAMPLE]["l1ra"]
+    line = cells()[EXAMPLE]["l1ra"]
     total = sum(line["map"].values())
     share = {path: 100 * value / total for path, value in line["map"].items()}
     pictures = {"planted ranks": line["planted"], "ranks of L1RA": line["ranks"], "KL of the updates, %": share}
@@ -90,14 +80,13 @@ def ranks_map() -> None:
 
 def pareto() -> None:
     """Geometric mean of KL over seeds against parameters; a line runs from L1RA's peak to its end."""
-    base = next(base for base, _, _ in cells())
     figure, row = pyplot.subplots(1, len(PATTERNS), figsize=(9, 2.6), layout="constrained", sharey=True)
     for axes, pattern in zip(row, PATTERNS, strict=True):
-        runs = [arms for (its, name, _), arms in cells().items() if (its, name) == (base, pattern)]
+        runs = [arms for (its, _), arms in cells().items() if its == pattern]
         for number, arm in enumerate(("lora:2", "lora:3", "l1ra", "at:l1ra", "oracle")):
             logs = [math.log(arms[arm]["kl"] / arms[BASE]["kl"]) for arms in runs if arm in arms]
-            if pattern == "null" and arm == "oracle":
-                continue
+            if not logs:
+                continue  # under the null the oracle is LoRA of rank 2
             held = [mean(arms[arm][name] for arms in runs if arm in arms) / 1000 for name in ("peak", "parameters")]
             ratio = math.exp(mean(logs))
             axes.plot(held, [ratio, ratio], color=f"C{number}", linewidth=1)
