@@ -36,7 +36,7 @@ class L1ra(Beginning):
     init_a: FirstA = "uniform"
     budget: Budget = "parameters"
     """The unit of the budget: parameters, or ranks, as in the paper."""
-    slack: Annotated[float, Field(ge=1, le=8)] = 1.5
+    slack: Annotated[float, Field(ge=1, le=8)] = 2.0
     """The start rank is so many times `rank`, rounded; the budget falls from there in a straight line."""
     events: Count = 6
     """Rank events, evenly spaced, the last where the ranks settle."""
