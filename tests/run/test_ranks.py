@@ -49,8 +49,8 @@ def run_of_kind(request, small_run, tmp_path_factory):
 def test_ranks_move_and_the_budget_is_kept(run_of_kind):
     run, folder = run_of_kind
     rows = list(read_rows(folder / "ranks.jsonl"))
-    # Ranks move in the first 4 of 6 steps, and the budget falls from that of 6 in every module to that of 4.
-    adapter, falls = run.adapter, {2: 5.0, 3: 4.5, 4: 4.0} if run.adapter.kind == "l1ra" else {2: 4.0, 4: 4.0}
+    # Ranks move in the first 4 of 6 steps, and the budget falls from that of 8 in every module to that of 4.
+    adapter, falls = run.adapter, {2: 6.0, 3: 5.0, 4: 4.0} if run.adapter.kind == "l1ra" else {2: 4.0, 4: 4.0}
     assert [row["step"] for row in rows] == list(falls)
     before = dict.fromkeys(rows[0]["ranks"], adapter.first_rank)
     price = rows[0]["cost"] if adapter.budget == "parameters" else dict.fromkeys(before, 1)
@@ -168,7 +168,7 @@ def test_lora_at_the_ranks_that_a_run_found(paring_child, small_overrides, unint
         (["adapter.ranks=nowhere.json"], "adapter.ranks = 'nowhere.json': no such file"),
         (['adapter.ranks={"*"=4}', "adapter.most_parameters=99"], "above adapter.most_parameters = 99"),
         (["adapter.kind=l1ra", "adapter.floor=9"], "floor = 9 is above rank = 8"),
-        (["adapter.kind=l1ra", "adapter.cap=3"], "cap = 3 is below the start rank, slack x rank = 12"),
+        (["adapter.kind=l1ra", "adapter.cap=3"], "cap = 3 is below the start rank, slack x rank = 16"),
         (
             ["adapter.kind=l1ra", "adapter.nominate=0.5"],
             "adapter.nominate: L1 acts on what the next budget has no room",

@@ -230,9 +230,9 @@ def test_adapters_stand_on_whatever_maps_inputs_to_outputs():
 
 def test_l1ra_starts_with_open_gates_and_the_reference_s_rows(tiny_llama):
     ours = attach(tiny_llama(), L1ra(rank=2), seed=0)
-    lora = attach(tiny_llama(), Lora(rank=3), seed=0)  # the start rank of l1ra is 1.5 x rank
+    lora = attach(tiny_llama(), Lora(rank=4), seed=0)  # the start rank of l1ra is 2 x rank
     assert all(torch.equal(ours[path].A_RI, lora[path].A_RI) for path in lora)
-    assert all(adapter.c_R.tolist() == [1.0, 1.0, 1.0] for adapter in ours.values())
+    assert all(adapter.c_R.tolist() == [1.0] * 4 for adapter in ours.values())
     reference = attach(tiny_llama(), L1raReference(rank=16), seed=0)
     A = torch.cat([adapter.A_RI.flatten() for adapter in reference.values()])
     assert float(A.std()) == pytest.approx(1 / 16, rel=0.02)  # N(0, 1 / r0)

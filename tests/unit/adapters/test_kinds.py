@@ -31,7 +31,7 @@ def test_the_reference_fires_at_multiples_of_its_interval_and_never_after_the_la
     ("bad", "said"),
     [
         ({"floor": 9}, "floor = 9 is above rank = 8"),
-        ({"cap": 11}, "cap = 11 is below the start rank, slack x rank = 12"),
+        ({"cap": 15}, "cap = 15 is below the start rank, slack x rank = 16"),
         ({"settle": 0.0}, "settle"),
         ({"slack": 0.9}, "slack"),
         ({"budget": "bytes"}, "budget"),
@@ -82,13 +82,13 @@ def test_sora_shrinks_by_its_total_and_removes_at_the_end():
 
 def test_the_budget_falls_in_a_straight_line():
     adapter = L1ra(rank=4, budget="ranks", floor=1)
-    assert adapter.first_rank == 6
-    levels = {path: Level((1.0, *[1e-9] * 5), fresh=0, price=1, most=32) for path in "ab"}
-    # Of 12 ranks 8 are left after 20 of 30 steps; halfway 10.
+    assert adapter.first_rank == 8
+    levels = {path: Level((1.0, *[1e-9] * 7), fresh=0, price=1, most=32) for path in "ab"}
+    # Of 16 ranks 8 are left after 20 of 30 steps; halfway 12.
     kept = [
         sum(len(move.kept) for move in adapter.plan(levels, step=step, steps=30).moves.values()) for step in (10, 20)
     ]
-    assert kept == [10, 8]
+    assert kept == [12, 8]
 
 
 def test_l1_acts_on_what_the_next_budget_has_no_room_for():

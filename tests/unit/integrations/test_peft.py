@@ -72,7 +72,7 @@ def test_a_new_adapter_changes_nothing(tiny_llama, tokens):
     model = get_peft_model(tiny_llama(), L1raConfig())
     assert torch.equal(logits(model, tokens), logits(tiny_llama(), tokens))
     assert len(adapters_of(model)) == 14, "None means all linear modules, but not the head"
-    assert all(one.scale == 1 and torch.equal(one.c_R, torch.ones(12)) for one in adapters_of(model).values())
+    assert all(one.scale == 1 and torch.equal(one.c_R, torch.ones(16)) for one in adapters_of(model).values())
 
 
 @pytest.mark.parametrize("base", [nn.Linear(6, 5), Conv1D(5, 6)], ids=["Linear", "Conv1D"])
@@ -221,12 +221,12 @@ def test_a_module_may_have_lost_all_its_components(pair, tmp_path):
 
 def test_ranks_by_pattern():
     config = L1raConfig(r=4, rank_pattern={"lin.*": 2, r"^a\.lin": 3})
-    assert [rank_of(config, path) for path in ("a.lin", "b.lin", "a.out")] == [3, 2, 6]
+    assert [rank_of(config, path) for path in ("a.lin", "b.lin", "a.out")] == [3, 2, 8]
 
 
 def test_the_settings_are_ours():
-    config = L1raConfig(r=6, lora_alpha=3, lora_dropout=0.1, events=4, shrink=2.0, floor=2, cap=9)
-    assert config.method == L1ra(rank=6, alpha=3.0, dropout=0.1, events=4, shrink=2.0, floor=2, cap=9)
+    config = L1raConfig(r=6, lora_alpha=3, lora_dropout=0.1, events=4, shrink=2.0, floor=2, cap=13)
+    assert config.method == L1ra(rank=6, alpha=3.0, dropout=0.1, events=4, shrink=2.0, floor=2, cap=13)
     assert config.scale == 0.5 and config.peft_type == PeftType("L1RA")
     assert L1raReferenceConfig().method.scale == 1.0
     with pytest.raises(ValueError, match="floor = 9 is above rank = 8"):
