@@ -2,7 +2,6 @@
 
 python bench/planted_figures.py gains      # KL of each arm against LoRA of rank 2, by pattern
 python bench/planted_figures.py map        # true ranks, ranks that L1RA found, KL of the updates, by module
-python bench/planted_figures.py pareto     # KL against parameters, at the end and at the peak
 """
 
 import json
@@ -18,8 +17,7 @@ from figures import HERE, STYLE, save
 from planted_table import BASE, half_width
 
 PATTERNS = ("scattered", "layer", "mlp", "attention", "null")
-ARMS = ("l1ra", "at:l1ra", "lora:3", "oracle")
-SHOWN = {"l1ra": "L1RA", "at:l1ra": "LoRA at L1RA's ranks", "lora:2": "LoRA, rank 2", "lora:3": "LoRA, rank 3"}
+ARMS = {"l1ra": "L1RA", "at:l1ra": "LoRA at L1RA's ranks", "oracle": "LoRA at the true ranks"}
 EXAMPLE = ("mlp", 0)
 """The pattern and the seed of the map."""
 
@@ -48,7 +46,7 @@ def gains() -> None:
                 error = {"xerr": half_width(logs), "fmt": "o", "markersize": 4, "color": "C0"}
                 axes.errorbar(mean(logs), place, **error)
         axes.set_title(pattern, fontsize=9)
-    row[0].set_yticks(range(len(ARMS)), [SHOWN.get(arm, arm) for arm in ARMS])
+    row[0].set_yticks(range(len(ARMS)), ARMS.values())
     row[0].invert_yaxis()
     figure.supxlabel("log (KL / KL of LoRA of rank 2): left of 0 is better", fontsize=9)
     save(figure, "l1ra-planted-gains.svg")
@@ -78,28 +76,6 @@ def ranks_map() -> None:
     save(figure, "l1ra-planted-map.svg")
 
 
-def pareto() -> None:
-    """Geometric mean of KL over seeds against parameters; a line runs from L1RA's peak to its end."""
-    figure, row = pyplot.subplots(1, len(PATTERNS), figsize=(9, 2.6), layout="constrained", sharey=True)
-    for axes, pattern in zip(row, PATTERNS, strict=True):
-        runs = [arms for (its, _), arms in cells().items() if its == pattern]
-        for number, arm in enumerate(("lora:2", "lora:3", "l1ra", "at:l1ra", "oracle")):
-            logs = [math.log(arms[arm]["kl"] / arms[BASE]["kl"]) for arms in runs if arm in arms]
-            if not logs:
-                continue  # under the null the oracle is LoRA of rank 2
-            held = [mean(arms[arm][name] for arms in runs if arm in arms) / 1000 for name in ("peak", "parameters")]
-            ratio = math.exp(mean(logs))
-            axes.plot(held, [ratio, ratio], color=f"C{number}", linewidth=1)
-            axes.plot(held[1:], [ratio], "o", markersize=5, color=f"C{number}", label=SHOWN.get(arm, arm))
-        axes.set_title(pattern, fontsize=9)
-        axes.set_xlim(9.5, 17.5)
-    row[0].set_ylabel("KL / KL of LoRA of rank 2")
-    figure.supxlabel("thousand parameters at the end; to the right end of the line, at the peak", fontsize=9)
-    handles, labels = row[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=5, frameon=False)
-    save(figure, "l1ra-planted-pareto.svg")
-
-
 if __name__ == "__main__":
     with pyplot.rc_context(STYLE):
-        {"gains": gains, "map": ranks_map, "pareto": pareto}[sys.argv[1]]()
+        {"gains": gains, "map": ranks_map}[sys.argv[1]]()
