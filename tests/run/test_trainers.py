@@ -103,9 +103,9 @@ def test_ranks_move_within_the_budget(finished):
     adapters = adapters_of(trainer.model)
     assert rows[-1]["ranks"] == {path: one.rank for path, one in adapters.items()}
     one_each = sum(one.in_features + one.out_features for one in adapters.values())
-    for row in rows:  # from 6 in every module at the start to 4 after 7 steps
+    for row in rows:  # from 8 in every module at the start to 4 after 7 steps
         held = sum(rank * row["cost"][path] for path, rank in row["ranks"].items())
-        assert held + row["unassigned"] == int((6 - 2 * row["step"] / 7) * one_each)
+        assert held + row["unassigned"] == int((8 - 4 * row["step"] / 7) * one_each)
     assert rows[-1]["unassigned"] >= 0
 
 
@@ -282,7 +282,7 @@ def test_grpo_trainer(beta, tokenizer, tmp_path):
             assert torch.equal(one.A_RI, copied.A_RI) and torch.equal(one.B_OR, copied.B_OR)
     trainer.train()
     assert any(row["pruned"] for row in events(tmp_path))
-    assert beta == 0 or all(one.rank == 6 for one in adapters_of(model, "ref").values())
+    assert beta == 0 or all(one.rank == 8 for one in adapters_of(model, "ref").values())
 
 
 def shared(folder) -> dict:

@@ -209,11 +209,11 @@ def test_groups_without_signal_shrink_no_gate(tiny, tokenizer, groups):
     for adapter in policy.adapters.values():
         adapter.B_OR.data.normal_(0, 0.1, generator=generator)
     optimiser = Optimiser(parameters_by_name(policy.adapters), Adam(), Proximal(lr=1e-12, shrink=0.3))
-    optimiser.weigh({path: (0.0, 0.5, 1.0) for path in policy.adapters})
+    optimiser.weigh({path: (0.0, 0.5, 1.0, 0.0) for path in policy.adapters})
     assert (ADVANTAGE_PG != 0).any(-1).tolist() == [True, False, True]
     update(policy, groups, Rgra(), optimiser=optimiser, lr=0.0)
     gates = [one.c_R.detach().clone() for one in policy.adapters.values()]
-    torch.testing.assert_close(gates, [torch.tensor([1.0, 0.9, 0.8])] * len(gates))
+    torch.testing.assert_close(gates, [torch.tensor([1.0, 0.9, 0.8, 1.0])] * len(gates))
     update(policy, groups, Rgra(), optimiser=optimiser, advantage_PG=torch.zeros_like(ADVANTAGE_PG), lr=0.0)
     torch.testing.assert_close([one.c_R.detach() for one in policy.adapters.values()], gates)
 
