@@ -12,26 +12,15 @@ import torch
 from torch import Tensor
 
 from measuring import in_turn, median_ratio, options, report
-from paring.policy.scores import PLAIN, Scores
 from paring.rollout.cache import Prefill, Rows
 
 FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 class FusedRows(Rows):
-    """The same layout by the fused kernel, for rows of whole groups in order."""
+    """The same layout by the fused kernel, for rows of whole groups in order, and plain scores alone."""
 
-    def attend(
-        self,
-        layer: int,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *,
-        scale: float,
-        window: int | None,
-        scores: Scores = PLAIN,
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None, **_):
         rows, heads, _, size = query.shape
         query_LHUD = query.reshape(rows, key.shape[1], -1, size)
         own_key_LHKD, own_value_LHKD = self._own(layer, key, value, window)

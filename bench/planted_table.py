@@ -12,10 +12,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from paring.maths.estimates import t_quantile
 from planted_teacher import World
 
-T_QUANTILE = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
-"""97.5 % of Student's t, by the number of seeds."""
 BASE = "lora:2"
 
 
@@ -33,7 +32,8 @@ def main() -> None:
     for line in lines:
         worlds[line["base"], line["pattern"], line["equal"]][line["seed"]][line["arm"]] = line
     gain = f"log KL to {given.base} | share of the oracle's gain"
-    print(f"base | pattern | equal | arm | seeds | {gain} | AUC: map | map/null")
+    print(f"base | pattern | equal | arm | teachers | {gain} | AUC: map | map/null | ranks")
+    pooled: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for (base, pattern, equal), seeds in worlds.items():
         for arm in dict.fromkeys(arm for arms in seeds.values() for arm in arms):
             best = given.base if pattern == "null" else "oracle"
@@ -45,10 +45,18 @@ def main() -> None:
             share = ratio_of_sums(gains, oracle) if pattern != "null" else "-"
             areas = [auc(arms[arm]["map"], arms[arm]["planted"]) for arms in both]
             ratios = [auc(over_null(arms[arm]), arms[arm]["planted"]) for arms in both]
+            ranks = [auc(arms[arm]["ranks"], arms[arm]["planted"]) for arms in both]
             row = [base, pattern, equal, arm, str(len(both)), interval([-gain for gain in gains]), share]
-            print(" | ".join([*row, average(areas), average(ratios)]))
+            print(" | ".join([*row, average(areas), average(ratios), average(ranks)]))
+            if pattern != "null":
+                pooled[arm] += zip(gains, oracle, strict=True)
         if pattern == "null":
             types(seeds, given.base)
+    for arm, pairs in pooled.items():
+        gains, oracle = map(list, zip(*pairs, strict=True))
+        print(
+            f"all but null | {arm} | {len(pairs)} | {interval([-gain for gain in gains])} | {ratio_of_sums(gains, oracle)}"
+        )
 
 
 def by_lr(lines: list[dict[str, Any]]) -> None:
@@ -115,7 +123,7 @@ def ratio_of_sums(above: list[float], below: list[float]) -> str:
 
 def half_width(values: list[float]) -> float:
     """Half of the 95 % interval of a mean over seeds."""
-    return T_QUANTILE[len(values)] * stdev(values) / math.sqrt(len(values))
+    return t_quantile(0.95, len(values) - 1) * stdev(values) / math.sqrt(len(values))
 
 
 def average(values: list[float | None]) -> str:
