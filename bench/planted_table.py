@@ -54,9 +54,8 @@ def main() -> None:
             types(seeds, given.base)
     for arm, pairs in pooled.items():
         gains, oracle = map(list, zip(*pairs, strict=True))
-        print(
-            f"all but null | {arm} | {len(pairs)} | {interval([-gain for gain in gains])} | {ratio_of_sums(gains, oracle)}"
-        )
+        pool = [interval([-gain for gain in gains]), ratio_of_sums(gains, oracle)]
+        print(" | ".join(["all but null", arm, str(len(pairs)), *pool]))
 
 
 def by_lr(lines: list[dict[str, Any]]) -> None:
