@@ -13,6 +13,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from paring.maths.estimates import t_quantile
+from paring.ranks.reading import NULL_POWER
 from planted_teacher import World
 
 BASE = "lora:2"
@@ -32,7 +33,7 @@ def main() -> None:
     for line in lines:
         worlds[line["base"], line["pattern"], line["equal"]][line["seed"]][line["arm"]] = line
     gain = f"log KL to {given.base} | share of the oracle's gain"
-    print(f"base | pattern | equal | arm | teachers | {gain} | AUC: map | map/null | ranks")
+    print(f"base | pattern | equal | arm | teachers | {gain} | AUC: KL | need | KL / null | ranks")
     pooled: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for (base, pattern, equal), seeds in worlds.items():
         for arm in dict.fromkeys(arm for arms in seeds.values() for arm in arms):
@@ -44,10 +45,11 @@ def main() -> None:
             oracle = [math.log(arms[given.base]["kl"] / arms[best]["kl"]) for arms in both]
             share = ratio_of_sums(gains, oracle) if pattern != "null" else "-"
             areas = [auc(arms[arm]["map"], arms[arm]["planted"]) for arms in both]
-            ratios = [auc(over_null(arms[arm]), arms[arm]["planted"]) for arms in both]
+            needs = [auc(over_null(arms[arm], NULL_POWER), arms[arm]["planted"]) for arms in both]
+            ratios = [auc(over_null(arms[arm], 1), arms[arm]["planted"]) for arms in both]
             ranks = [auc(arms[arm]["ranks"], arms[arm]["planted"]) for arms in both]
             row = [base, pattern, equal, arm, str(len(both)), interval([-gain for gain in gains]), share]
-            print(" | ".join([*row, average(areas), average(ratios), average(ranks)]))
+            print(" | ".join([*row, average(areas), average(needs), average(ratios), average(ranks)]))
             if pattern != "null":
                 pooled[arm] += zip(gains, oracle, strict=True)
         if pattern == "null":
@@ -91,8 +93,10 @@ def types(seeds: dict[int, dict[str, dict[str, Any]]], base: str) -> None:
         print(f"null, {arm}: {shown}; largest deviation {most:.1%} of the budget, by seed {' '.join(single)}")
 
 
-def over_null(line: dict[str, Any]) -> dict[str, float]:
-    return {path: value / line["null"][path] if line["null"][path] else 0.0 for path, value in line["map"].items()}
+def over_null(line: dict[str, Any], power: float) -> dict[str, float]:
+    """KL / null^power, by module."""
+    null = line["null"]
+    return {path: value / null[path] ** power if null[path] else 0.0 for path, value in line["map"].items()}
 
 
 def auc(score: dict[str, float], planted: dict[str, int]) -> float | None:

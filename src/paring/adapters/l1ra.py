@@ -11,7 +11,7 @@ from paring.adapters.gates import Proximal
 from paring.adapters.lowrank import plain_scale
 from paring.adapters.ranks import RankEvent, RankPlan
 from paring.adapters.targets import Targets
-from paring.adapters.water import Level, Levels, nominated, plan_by_water
+from paring.adapters.water import Level, Levels, nominated, plan_by_water, valued
 from paring.settings.declare import Count, CountOrZero, NotNegative, Positive, Share, settings
 
 
@@ -97,10 +97,10 @@ class L1ra(Beginning):
         """Whether ranks can be given at an event after step `step`."""
         return step <= self.moving(steps)
 
-    def level(self, worth_R: tuple[float, ...], *, fresh: int, inputs: int, outputs: int) -> Level:
+    def level(self, worth_R: tuple[float, ...], *, null: float, fresh: int, inputs: int, outputs: int) -> Level:
         """The numbers of a module by which a rank event decides."""
         most = min(self.greatest, inputs, outputs)
-        return Level(worth_R, fresh, self.price(inputs + outputs), max(most, len(worth_R)))
+        return Level(valued(worth_R, null), fresh, self.price(inputs + outputs), max(most, len(worth_R)))
 
     def plan(self, levels: Levels, *, step: int, steps: int) -> RankPlan:
         """The moves after step `step` of `steps`."""
@@ -113,7 +113,8 @@ class L1ra(Beginning):
         if following is None:
             return {path: (0.0,) * rank for path, rank in event.ranks.items()}
         levels = {
-            path: Level(tuple(worth_R), 0, self.price(event.cost[path]), 0) for path, worth_R in event.worth.items()
+            path: Level(valued(worth_R, event.null[path]), 0, self.price(event.cost[path]), 0)
+            for path, worth_R in event.worth.items()
         }
         new = sum(count * levels[path].price for path, count in event.grown.items())
         weights = nominated(levels, budget=self._budget(levels, following, steps) - new, floor=self.floor)

@@ -97,20 +97,26 @@ def _by_worth(
     """Remove what L1 has closed, turn what is left, and plan by one water level."""
     closing = without_closed(gates_of(adapters))
     closed = {path: adapters[path].rank - len(move.kept) for path, move in closing.items()}
-    levels = {}
     places = {path: closing[path].kept if path in closing else range(one.rank) for path, one in adapters.items()}
     young = {
         path: sum(place >= one.rank - fresh.get(path, 0) for place in places[path]) for path, one in adapters.items()
     }
     apply_plan(adapters, RankPlan(closing, 0), adapter.draw, seed=0, step=step)
     moments.transplant(closing)
+    worth: dict[str, tuple[float, ...]] = dict.fromkeys(adapters, ())
+    levels = {}
     for path, one in adapters.items():
-        worth_R: tuple[float, ...] = ()
         if one.rank:
             made = turn(one, seen[path].only(places[path]))
             moments.turn(path, made)
-            worth_R = made.worth_R
-        levels[path] = adapter.level(worth_R, fresh=young[path], inputs=one.in_features, outputs=one.out_features)
+            worth[path] = made.worth_R
+        levels[path] = adapter.level(
+            worth[path],
+            null=seen[path].null(one),
+            fresh=young[path],
+            inputs=one.in_features,
+            outputs=one.out_features,
+        )
     plan = adapter.plan(levels, step=step, steps=steps)
     stayed = {path: len(plan.moves[path].kept) if path in plan.moves else one.rank for path, one in adapters.items()}
-    return closed, {path: levels[path].worth_R[:count] for path, count in stayed.items()}, plan
+    return closed, {path: worth[path][:count] for path, count in stayed.items()}, plan

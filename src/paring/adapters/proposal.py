@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import sqrt
 
-from paring.adapters.water import DECAY
+from paring.adapters.water import DECAY, valued
 
 
 @dataclass(frozen=True)
@@ -18,18 +17,12 @@ class Spectrum:
     most: int
 
     def bids(self) -> Iterator[float]:
-        """The value of each rank for its price, from the first to `most`: v = w sqrt(sum w / null) / cost.
-
-        A module with wide outputs that many tokens pass is worth much in any direction, so that KL alone sends ranks
-        there. KL / null measures the direction that training has chosen. Its root, since the ratio of one run is noisy:
-        where all modules need the same, the whole ratio moves more ranks than it should. A component that the module
-        does not have is worth DECAY of the one before it."""
-        if not self.worth_R or not self.null:
-            return
-        aligned, worth = sqrt(sum(self.worth_R) / self.null), 0.0
+        """The value of each rank for its price, from the first to `most`. A component that the module does not have is
+        worth DECAY of the one before it."""
+        value_R, value = valued(self.worth_R, self.null), 0.0
         for place in range(self.most):
-            worth = self.worth_R[place] if place < len(self.worth_R) else DECAY * worth
-            yield worth * aligned / self.cost
+            value = value_R[place] if place < len(value_R) else DECAY * value
+            yield value / self.cost
 
 
 def proposed_ranks(spectra: Mapping[str, Spectrum], budget: int) -> dict[str, int]:

@@ -13,6 +13,9 @@ from paring.runtime.journal import read_rows
 
 KINDS = ("l1ra", "l1ra-reference", "sora", "adalora", "allocated")
 """The kinds of adapters whose ranks move."""
+NULL_POWER = 2 / 3
+"""KL alone (power 0) favours modules whose outputs are wide, KL / null (power 1) those whose updates hardly matter. In
+between, planted modules are told from others best (bench/planted.py; docs/l1ra.md, "The map and its null")."""
 Label = TypeVar("Label", bound=Hashable)
 
 
@@ -34,6 +37,11 @@ class Module:
     @property
     def change(self) -> int:
         return self.end - self.start
+
+    @property
+    def need(self) -> float:
+        """KL / null^NULL_POWER, a scale on which modules are compared with one another; 0 without a signal."""
+        return self.worth / self.null**NULL_POWER if self.worth and self.null else 0.0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from shlex import quote
 
-from paring.ranks.reading import Module, Part, Ranks
+from paring.ranks.needs import EFFECT, effect, needs_table
+from paring.ranks.reading import Part, Ranks
 from paring.runtime import text
 from paring.runtime.tables import LONGEST_CELL, Table
 from paring.runtime.text import count_words, one_line
@@ -17,7 +18,7 @@ def as_text(ranks: Ranks) -> str:
     tables = [_types_table(ranks)]
     for name, stack in ranks.stacks.items():
         tables += [_layers_table(name, stack), _depth_table(name, stack)]
-    tables.append(_moved_table(ranks))
+    tables += [_moved_table(ranks), needs_table(ranks.all)]
     history = "history (KL: mean nats a token, of the policy before the event from the policy after it)"
     blocks = [summary(ranks), *(table.as_text() for table in tables if table)]
     blocks.append([history, *(event_words(ranks, number) for number in range(len(ranks.events)))])
@@ -43,7 +44,7 @@ def summary(ranks: Ranks) -> list[str]:
 
 def _types_table(ranks: Ranks) -> Table:
     return Table(
-        ["module type", "modules", "start", "end", "change", "mean", "min-max", "parameters", "change", "KL", "null"],
+        ["module type", "modules", "start", "end", "change", "mean", "min-max", "parameters", "change", *EFFECT],
         [
             [
                 name,
@@ -55,7 +56,7 @@ def _types_table(ranks: Ranks) -> Table:
                 f"{part.low}-{part.high}",
                 f"{part.parameters:,}",
                 _growth(part),
-                *_map(part),
+                *effect(part),
             ]
             for name, part in [*ranks.types.items(), ("all", ranks.all)]
         ],
@@ -89,10 +90,10 @@ def _moved_table(ranks: Ranks) -> Table:
     gained = [module for module in falling[:MOST_MOVED] if module.change > 0]
     lost = [module for module in falling[: -MOST_MOVED - 1 : -1] if module.change < 0]
     rows = [
-        [module.path, str(module.start), str(module.end), _signed(module.change), *_map(module)]
+        [module.path, str(module.start), str(module.end), _signed(module.change), *effect(module)]
         for module in gained + lost
     ]
-    return Table(["module", "start", "end", "change", "KL", "null"], rows, "modules that gained most and lost most")
+    return Table(["module", "start", "end", "change", *EFFECT], rows, "modules that gained most and lost most")
 
 
 def event_words(ranks: Ranks, number: int) -> str:
@@ -165,7 +166,7 @@ def as_plain(ranks: Ranks) -> dict[str, Json]:
                 "stack": module.place.stack,
                 "layer": module.place.layer,
                 "type": ranks.label(module),
-                **{name: getattr(module, name) for name in ("start", "end", "change", "worth", "null", "cost")},
+                **{name: getattr(module, name) for name in ("start", "end", "change", "worth", "null", "need", "cost")},
             }
             for module in ranks.all.modules
         ],
@@ -222,8 +223,3 @@ def _growth(part: Part) -> str:
     """The change of its parameters in per cent."""
     before = part.parameters_at_start
     return f"{100 * (part.parameters / before - 1):+.1f} %" if before else "-"
-
-
-def _map(part: Part | Module) -> list[str]:
-    """The effect of its updates, and that of random ones of their norm."""
-    return ["-" if value is None else f"{value:#.3g}" for value in (part.worth, part.null)]

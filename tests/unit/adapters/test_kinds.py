@@ -101,11 +101,14 @@ def test_l1_acts_on_what_the_next_budget_has_no_room_for():
         pruned={},
         grown={"b": 1},
         worth={"a": (4.0, 2.0, 1.0, 0.5), "b": (3.0,)},
-        null={},
+        null={"a": 7.5, "b": 0.75},
         cost={"a": 9, "b": 5},
         kl=None,
         growth=True,
     )
-    # 4 ranks are the next budget, and b's new one takes 1: of 4, 3, 2, 1 and 0.5 the last two go, the level is 1.
+    # 4 ranks are the next budget, and b's new one takes 1: of 4, 6, 2, 1 and 0.5 the last two go, the level is 1.
     assert adapter.weights(event, 30) == {"a": (0.0, 0.0, 0.0, 0.5), "b": (0.0, 0.0)}
+    # A random update of b would be worth 300: b counts for 0.3 and goes, with 0.5.
+    blunt = replace(event, null={"a": 7.5, "b": 300.0})
+    assert adapter.weights(blunt, 30) == {"a": (0.0, 0.0, 0.0, 0.0), "b": (pytest.approx(0.4), 0.0)}
     assert adapter.weights(replace(event, step=20), 30) == {"a": (0.0,) * 4, "b": (0.0,) * 2}

@@ -3,11 +3,11 @@
 import random
 
 from paring.adapters.ranks import Move
-from paring.adapters.water import MARGIN, RENEWED, Level, nominated, plan_by_water
+from paring.adapters.water import MARGIN, RENEWED, Level, nominated, plan_by_water, valued
 
 
-def level(*worth_R, fresh=0, price=1, most=9) -> Level:
-    return Level(worth_R, fresh, price, most)
+def level(*value_R, fresh=0, price=1, most=9) -> Level:
+    return Level(value_R, fresh, price, most)
 
 
 def test_the_least_worth_for_its_price_goes_wherever_it_is():
@@ -62,19 +62,26 @@ def test_every_plan_keeps_budget_floor_and_most():
     for _ in range(300):
         levels = {}
         for number in range(dice.randint(1, 6)):
-            worth_R = sorted((dice.choice([0.0, dice.random()]) for _ in range(dice.randint(0, 5))), reverse=True)
-            fresh = dice.choice([0, 0, min(2, len(worth_R))])
-            levels[f"m{number}"] = level(*worth_R, fresh=fresh, price=dice.randint(1, 9), most=max(6, len(worth_R)))
-        held = sum(len(one.worth_R) * one.price for one in levels.values())
+            value_R = sorted((dice.choice([0.0, dice.random()]) for _ in range(dice.randint(0, 5))), reverse=True)
+            fresh = dice.choice([0, 0, min(2, len(value_R))])
+            levels[f"m{number}"] = level(*value_R, fresh=fresh, price=dice.randint(1, 9), most=max(6, len(value_R)))
+        held = sum(len(one.value_R) * one.price for one in levels.values())
         budget, floor = dice.randint(held // 2, held + 20), dice.randint(0, 2)
         plan = plan_by_water(levels, budget=budget, floor=floor)
-        after = {path: len(one.worth_R) for path, one in levels.items()}
+        after = {path: len(one.value_R) for path, one in levels.items()}
         after |= {path: len(move.kept) + move.grown for path, move in plan.moves.items()}
         assert sum(rank * levels[path].price for path, rank in after.items()) + plan.unassigned == budget
         for path, one in levels.items():
-            assert min(floor, len(one.worth_R)) <= after[path] <= one.most
+            assert min(floor, len(one.value_R)) <= after[path] <= one.most
             assert path not in plan.moves or plan.moves[path].kept == tuple(range(len(plan.moves[path].kept)))
         grown = sum(move.grown * levels[path].price for path, move in plan.moves.items())
         assert grown <= RENEWED * budget
-        least = sum(max(min(floor, len(one.worth_R)), one.fresh) * one.price for one in levels.values())
+        least = sum(max(min(floor, len(one.value_R)), one.fresh) * one.price for one in levels.values())
         assert plan.unassigned >= min(0, budget - least)
+
+
+def test_a_component_counts_by_its_direction_too():
+    # W / N = 6 / 1.5 = 4, its root 2.
+    assert valued((4.0, 2.0), 1.5) == (8.0, 4.0)
+    assert valued((4.0, 2.0), 6.0) == (4.0, 2.0)
+    assert valued((0.0, 0.0), 0.0) == (0.0, 0.0) and valued((), 0.0) == ()

@@ -27,11 +27,13 @@ def test_the_text(found):
     assert ["q", "2", "4", "1", "40", "0.0400", "0.0200", "2.00"] in cells
     assert ["up", "1", "2", "5", "20", "0.400", "0.100", "4.00"] in cells
     assert ["all", "3", "6", "6", "60", "0.440", "0.120", "3.67"] in cells
-    at = cells.index(["m.layers.0.up", "2", "5", "0.400", "0.100", "4.00"])
-    assert cells[at + 1 : at + 3] == [
-        ["m.layers.1.q", "2", "0", "0.0300", "0.00", "-"],
-        ["m.layers.0.q", "2", "1", "0.0100", "0.0200", "0.50"],
-    ]
+    at = cells.index(["m.layers.0.up", "2", "5", "0.400", "0.100", "4.00", "1.00"])
+    assert cells[at + 1 :] == [["m.layers.0.q", "2", "1", "0.0100", "0.0200", "0.50", "0.07"]]
+
+
+def test_need_lies_between_the_kl_and_its_ratio_to_the_null(found):
+    need = {module.path: module.need for module in found.all.modules}
+    assert need == pytest.approx({"m.layers.0.q": 0.1357209, "m.layers.1.q": 0.0, "m.layers.0.up": 1.856636})
 
 
 def test_the_json_is_a_file_of_ranks(found, tmp_path):
@@ -45,6 +47,7 @@ def test_the_json_is_a_file_of_ranks(found, tmp_path):
         "proposed": 5,
         "worth": 0.4,
         "null": 0.1,
+        "need": pytest.approx(1.856636),
         "cost": 10,
     }
     assert plain["types"]["q"] == {"ranks": 4, "proposed": 1, "parameters": 40, "worth": 0.04, "null": 0.02}

@@ -92,7 +92,7 @@ def test_a_record_of_before_the_map_was_measured(write):
     old = {name: value for name, value in FIRST.items() if name not in ("worth", "null", "closed")}
     ranks = read_ranks(write(old | {"importance": {Q0: 0.1}}))
     assert ranks.all.worth is None and ranks.all.end == 15
-    assert ["all", "4", "16", "15", "-1", "3.75", "1-6", "370", "+15.6", "%", "-", "-"] in [
+    assert ["all", "4", "16", "15", "-1", "3.75", "1-6", "370", "+15.6", "%", "-", "-", "-"] in [
         line.split() for line in as_text(ranks).splitlines()
     ]
 
@@ -126,11 +126,15 @@ def test_the_text_says_it_all(ranks):
         "parameters 320 -> 360 (+12.5 %)",
     ]
     cells = [line.split() for line in lines]
-    assert ["q_proj", "2", "8", "3", "-5", "1.50", "0-3", "30", "-62.5", "%", "0.0500", "0.0200"] in cells
-    assert ["all", "4", "16", "14", "-2", "3.50", "0-6", "360", "+12.5", "%", "0.450", "0.170"] in cells
+    assert ["q_proj", "2", "8", "3", "-5", "1.50", "0-3", "30", "-62.5", "%", "0.0500", "0.0200", "2.50"] in cells
+    assert ["all", "4", "16", "14", "-2", "3.50", "0-6", "360", "+12.5", "%", "0.450", "0.170", "2.65"] in cells
     assert ["0", "0", "6", "6", "-2"] in cells and ["1", "3", "5", "8", "0"] in cells
-    at = cells.index([UP0, "4", "6", "+2", "0.300", "0.100"])
-    assert cells[at + 1 : at + 3] == [[UP1, "4", "5", "+1", "0.100", "0.0500"], [Q0, "4", "0", "-4", "-", "-"]]
+    at = cells.index([UP0, "4", "6", "+2", "0.300", "0.100", "3.00"])
+    moved = [[UP1, "4", "5", "+1", "0.100", "0.0500", "2.00"], [Q0, "4", "0", "-4", "-", "-", "-"]]
+    assert cells[at + 1 : at + 3] == moved
+    at = cells.index([UP0, "6", "0.300", "0.100", "3.00", "1.00"])
+    needed = [[UP1, "5", "0.100", "0.0500", "2.00", "0.53"], [Q1, "3", "0.0500", "0.0200", "2.50", "0.49"]]
+    assert cells[at + 1 : at + 3] == needed
 
 
 def test_thirds_of_the_layers(write):
@@ -183,6 +187,7 @@ def test_json_holds_every_module_sum_and_event(ranks):
         "change": -4,
         "worth": None,
         "null": None,
+        "need": 0.0,
         "cost": 10,
     }
     assert plain["types"]["up_proj"]["change"] == 3
