@@ -1,7 +1,8 @@
 """Draws docs/figures/l1ra-planted-*.svg from bench/planted.jsonl. Needs matplotlib.
 
 python bench/planted_figures.py gains      # KL of each arm against LoRA of rank 2, by pattern
-python bench/planted_figures.py map        # true ranks, ranks that L1RA found, KL of the updates, by module
+python bench/planted_figures.py pareto     # KL against parameters: LoRA of ranks 1 to 8, L1RA and the oracle
+python bench/planted_figures.py map        # true ranks, ranks that L1RA found, need, by module
 """
 
 import json
@@ -14,7 +15,8 @@ from typing import Any
 from matplotlib import pyplot
 
 from figures import HERE, STYLE, save
-from planted_table import BASE, half_width
+from paring.ranks.reading import NULL_POWER
+from planted_table import BASE, half_width, over_null
 
 PATTERNS = ("scattered", "layer", "mlp", "attention", "null")
 ARMS = {"l1ra": "L1RA", "at:l1ra": "LoRA at L1RA's ranks", "oracle": "LoRA at the true ranks"}
@@ -52,12 +54,38 @@ def gains() -> None:
     save(figure, "l1ra-planted-gains.svg")
 
 
+def pareto() -> None:
+    """A column for each pattern that has LoRA of several ranks: KL against parameters at the end, geometric means over
+    the seeds that have all arms; a line from L1RA's end to its peak."""
+    sizes = [f"lora:{rank}" for rank in (1, 2, 3, 4, 8)]
+    shown = [*sizes, *ARMS]
+    whole = {key: arms for key, arms in cells().items() if set(shown) <= arms.keys()}
+    patterns = [pattern for pattern in PATTERNS if any(its == pattern for its, _ in whole)]
+    figure, row = pyplot.subplots(1, len(patterns), figsize=(4 * len(patterns), 2.8), layout="constrained")
+    for axes, pattern in zip(row, patterns, strict=True):
+        runs = [arms for (its, _), arms in whole.items() if its == pattern]
+        kl = {arm: math.exp(mean(math.log(arms[arm]["kl"]) for arms in runs)) for arm in shown}
+        size = {arm: mean(arms[arm]["parameters"] for arms in runs) / 1000 for arm in shown}
+        axes.plot(
+            [size[arm] for arm in sizes], [kl[arm] for arm in sizes], "o-", markersize=4, label="LoRA, rank 1 to 8"
+        )
+        peak = mean(arms["l1ra"]["peak"] for arms in runs) / 1000
+        axes.plot([size["l1ra"], peak], [kl["l1ra"]] * 2, ":", color="C1", linewidth=1)
+        for number, (arm, label) in enumerate(ARMS.items(), 1):
+            axes.plot(size[arm], kl[arm], "s", markersize=5, color=f"C{number}", label=label)
+        axes.set(title=pattern, xscale="log", yscale="log")
+        axes.set_xlabel("parameters at the end, thousands")
+    row[0].set_ylabel("KL, nats a token")
+    row[-1].legend(fontsize=7)
+    save(figure, "l1ra-planted-pareto.svg")
+
+
 def ranks_map() -> None:
     """Three pictures, module types by layers."""
     line = cells()[EXAMPLE]["l1ra"]
-    total = sum(line["map"].values())
-    share = {path: 100 * value / total for path, value in line["map"].items()}
-    pictures = {"planted ranks": line["planted"], "ranks of L1RA": line["ranks"], "KL of the updates, %": share}
+    need = over_null(line, NULL_POWER)
+    share = {path: 100 * value / max(need.values()) for path, value in need.items()}
+    pictures = {"planted ranks": line["planted"], "ranks of L1RA": line["ranks"], "need, % of the greatest": share}
     types = list(dict.fromkeys(path.rpartition(".")[2] for path in line["planted"]))
     layers = sorted({path.split(".")[2] for path in line["planted"]})
     figure, row = pyplot.subplots(1, 3, figsize=(7, 2.8), layout="constrained", sharey=True)
@@ -78,4 +106,4 @@ def ranks_map() -> None:
 
 if __name__ == "__main__":
     with pyplot.rc_context(STYLE):
-        {"gains": gains, "map": ranks_map}[sys.argv[1]]()
+        {"gains": gains, "pareto": pareto, "map": ranks_map}[sys.argv[1]]()
