@@ -21,10 +21,11 @@ class L1ra(Beginning):
 
     All start above `rank`, with gates c = 1 and s = alpha / rank for good. At rank events each component is measured by
     what it does to the function (adapters/importance.py), after the components were turned so that they are independent
-    (adapters/rotation.py). Those that the budget cannot keep are nominated: until the next event L1 moves their gates
-    towards 0, and the loss may hold them up. Then what is at 0 goes, with what lies below one level over all modules,
-    and modules whose last component is worth most get new ones, with B = 0 (adapters/water.py). The budget falls to
-    that of `rank` in every module; the last part of the run keeps its ranks.
+    (adapters/rotation.py), and counts for more where training has chosen its direction (adapters/water.py). Those that
+    the budget cannot keep are nominated: until the next event L1 moves their gates towards 0, and the loss may hold
+    them up. Then what is at 0 goes, with what lies below one level over all modules, and modules whose last component
+    counts most get new ones, with B = 0. The budget falls to that of `rank` in every module; the last part of the run
+    keeps its ranks.
     """
 
     kind: Literal["l1ra"] = "l1ra"
