@@ -74,6 +74,9 @@ def pareto() -> None:
         for number, (arm, label) in enumerate(ARMS.items(), 1):
             axes.plot(size[arm], kl[arm], "s", markersize=5, color=f"C{number}", label=label)
         axes.set(title=pattern, xscale="log", yscale="log")
+        axes.set_xticks([size[arm] for arm in sizes], [f"{size[arm]:.0f}" for arm in sizes])
+        axes.set_yticks([0.03, 0.04, 0.05, 0.06, 0.08, 0.1], ["0.03", "0.04", "0.05", "0.06", "0.08", "0.1"])
+        axes.minorticks_off()
         axes.set_xlabel("parameters at the end, thousands")
     row[0].set_ylabel("KL, nats a token")
     row[-1].legend(fontsize=7)
