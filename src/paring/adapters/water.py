@@ -38,8 +38,9 @@ Levels = Mapping[str, Level]
 
 
 def valued(worth_R: Sequence[float], null: float) -> tuple[float, ...]:
-    """What the components of a module count for: v = w sqrt(W / N), with w the KL in nats a token of removing one, W
-    their sum, and N the KL of an update of the same norm in a random direction. All 0 without a signal.
+    """The value of each component of a module: v = w sqrt(W / N), in nats a token. `worth_R` has the KL w of removing
+    each, W is their sum, and `null` is N, the KL of an update of the same norm in a random direction. All are 0 where
+    there is no signal.
 
     A module with wide outputs that many tokens pass is worth much in any direction, so that KL alone sends ranks
     there. W / N measures the direction that training has chosen. Its root, since the ratio of one run is noisy: where
