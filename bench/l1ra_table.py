@@ -1,99 +1,71 @@
-"""The table of the L1RA study from its lines: python bench/l1ra_table.py bench/l1ra_study.jsonl [figure.svg]"""
+"""The table of the lines of l1ra_study.py: python bench/l1ra_table.py bench/l1ra_sft.jsonl
+
+The learning rate of an arm is the best on validation rows; its losses are those on test rows, at that learning rate.
+An arm is said to be no worse than LoRA where its loss is shown to lie less than MARGIN above it."""
 
 import json
+import math
 import sys
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
-BASELINE = "lora"
+from planted_table import half_width
+
+BASE = "lora"
+MARGIN = 0.01
+"""Of the loss; declared before the first run on test rows."""
 TYPES = ("q", "k", "v", "o", "gate", "up", "down")
+
+Line = dict[str, Any]
+ByArm = dict[tuple[str, int], list[Line]]
 
 
 def main() -> None:
-    lines = [json.loads(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
-    print(table(lines))
-    if len(sys.argv) > 2:
-        curve(lines, Path(sys.argv[2]))
+    lines = [json.loads(text) for text in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
+    tried, ended = (by_arm(line for line in lines if line["held_out"] == name) for name in ("validation", "test"))
+    print("| arm, rank | validation loss by learning rate | test loss | log of loss / LoRA's | parameters | peak MB | ranks |")
+    print("|---|---|---|---|---|---|---|")
+    for (arm, rank), runs in tried.items():
+        losses = {run["lr"]: run["loss"] for run in runs}
+        row = [f"{arm}, {rank}", ", ".join(f"{lr:g}: {loss:.4f}" for lr, loss in sorted(losses.items()))]
+        best = min(losses, key=lambda lr: losses[lr])
+        print("| " + " | ".join([*row, *found(ended[arm, rank], ended[BASE, rank], best)]) + " |")
+    print("\n| arm, rank | test loss | log of loss / LoRA's |\n|---|---|---|")
+    for (arm, rank), runs in ended.items():
+        if (arm, rank) not in tried:
+            print(f"| {arm}, {rank} | {mean(run['loss'] for run in runs):.4f} | {beside(runs, ended[BASE, rank])} |")
 
 
-def name_of(line: dict[str, Any]) -> str:
-    """The arm, with what is not its default."""
-    adapter = line["adapter"]
-    more = [f"{key} {adapter[key]:g}" for key in ("nominate", "shrink") if adapter.get(key) not in (None, 0.5, 6.0)]
-    rank = [] if adapter["rank"] == 16 else [f"rank {adapter['rank']}"]
-    return ", ".join([line["arm"], *rank, *more])
-
-
-def table(lines: list[dict[str, Any]]) -> str:
-    """Held-out loss by arm at its best learning rate of seed 0, the difference from LoRA on the same seeds, and the
-    most that adapters, gradients and moments held in training."""
-    arms: dict[str, dict[float, dict[int, dict[str, Any]]]] = {}
+def by_arm(lines: Iterable[Line]) -> ByArm:
+    arms: ByArm = defaultdict(list)
     for line in lines:
-        arms.setdefault(name_of(line), {}).setdefault(line["lr"], {})[line["seed"]] = line
-    best = {name: by_lr[_best(by_lr)] for name, by_lr in arms.items()}
-    rows = [
-        "| arm | lr (tried, seed 0) | seeds | held-out loss | minus LoRA, same seeds | parameters | MB | "
-        + " ".join(TYPES)
-        + " |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, runs in best.items():
-        tried = ", ".join(f"{lr:g}: {by_seed[0]['loss']:.4f}" for lr, by_seed in sorted(arms[name].items()))
-        paired = [run["loss"] - best[BASELINE][seed]["loss"] for seed, run in runs.items() if seed in best[BASELINE]]
-        first = next(iter(runs.values()))
-        ranks = " ".join(str(first["ranks"].get(f"{kind}_proj", 0)) for kind in TYPES)
-        parameters = mean(run["parameters"] for run in runs.values())
-        most = max(run["training_mb"] for run in runs.values())
-        rows.append(
-            f"| {name} | {first['lr']:g} ({tried}) | {len(runs)} | {_spread([run['loss'] for run in runs.values()])} | "
-            f"{_spread(paired, sign='+')} | {parameters:,.0f} | {most:.1f} | {ranks} |"
-        )
-    return "\n".join(rows)
+        arms[line["arm"], line["shape"]["rank"]].append(line)
+    return arms
 
 
-def curve(lines: list[dict[str, Any]], to: Path) -> None:
-    """Held-out loss less that of LoRA of the start rank on the same seed, against parameters: what pruning costs. Means
-    and standard deviations over seeds, at the learning rate of most runs."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    lr = max({line["lr"] for line in lines}, key=[line["lr"] for line in lines].count)
-    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for line in lines:
-        if line["lr"] == lr and line["arm"] in ("lora", "l1ra"):
-            runs.setdefault((line["arm"], name_of(line)), []).append(line)
-    whole = {line["seed"]: line["loss"] for line in runs[BASELINE, BASELINE]}
-    with pyplot.rc_context({"svg.hashsalt": "paring", "font.size": 9, "axes.spines.top": False}):
-        figure, axes = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
-        for arm, colour in (("lora", "C0"), ("l1ra", "C1")):
-            points = sorted(_point(own, whole) for (of_arm, _), own in runs.items() if of_arm == arm)
-            size, loss, spread = zip(*points, strict=True)
-            axes.errorbar(size, loss, spread, fmt="o-", color=colour, label=arm, capsize=3)
-        axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
-        axes.set(xlabel="parameters of the adapter, millions", ylabel="loss less LoRA's of rank 16, nats")
-        axes.spines.right.set_visible(False)
-        axes.legend(frameon=False)
-        figure.savefig(to, metadata={"Date": None})
-        pyplot.close(figure)
+def found(runs: list[Line], base: list[Line], lr: float) -> list[str]:
+    """The cells of an arm on test rows, at its learning rate; empty where it has no such run."""
+    ended = [run for run in runs if run["lr"] == lr]
+    if not ended:
+        return [""] * 5
+    sizes = [f"{mean(run[name] for run in ended):,.{digits}f}" for name, digits in (("parameters", 0), ("training_mb", 1))]
+    ranks = " ".join(f"{kind} {mean(run['ranks'].get(f'{kind}_proj', 0) for run in ended):.0f}" for kind in TYPES)
+    return [f"{mean(run['loss'] for run in ended):.4f} ({len(ended)} seeds)", beside(ended, base), *sizes, ranks]
 
 
-def _point(runs: list[dict[str, Any]], whole: dict[int, float]) -> tuple[float, float, float]:
-    """Millions of parameters, the loss less LoRA's on the same seed, and how far that spreads."""
-    less = [run["loss"] - whole[run["seed"]] for run in runs]
-    return mean(run["parameters"] for run in runs) / 1e6, mean(less), stdev(less)
-
-
-def _best(by_lr: dict[float, dict[int, dict[str, Any]]]) -> float:
-    """By seed 0, which every learning rate was tried with."""
-    return min((lr for lr, runs in by_lr.items() if 0 in runs), key=lambda lr: by_lr[lr][0]["loss"])
-
-
-def _spread(values: list[float], sign: str = "") -> str:
-    shown = f"{mean(values):{sign}.4f}" if values else ""
-    return f"{shown} ± {stdev(values):.4f}" if len(values) > 1 else shown
+def beside(runs: list[Line], base: list[Line]) -> str:
+    """The mean over seeds of the log of the ratio to LoRA of the same seed, half of its 95 % interval, and whether it
+    is shown to lie below MARGIN."""
+    of_base = {run["seed"]: run["loss"] for run in base}
+    logs = [math.log(run["loss"] / of_base[run["seed"]]) for run in runs if run["seed"] in of_base]
+    if len(logs) < 2:
+        return " ".join(f"{log:+.4f}" for log in logs)
+    half = half_width(logs)
+    no_worse = ", no worse" if mean(logs) + half < math.log1p(MARGIN) else ""
+    return f"{mean(logs):+.4f} ± {half:.4f}{no_worse}"
 
 
 if __name__ == "__main__":
