@@ -26,17 +26,15 @@ ByArm = dict[tuple[str, int], list[Line]]
 def main() -> None:
     lines = [json.loads(text) for text in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
     tried, ended = (by_arm(line for line in lines if line["held_out"] == name) for name in ("validation", "test"))
-    print("| arm, rank | validation loss by learning rate | test loss | log of loss / LoRA's | parameters | peak MB | ranks |")
+    print(
+        "| arm, rank | validation loss by learning rate | test loss | log of loss / LoRA's | parameters | peak MB | ranks |"
+    )
     print("|---|---|---|---|---|---|---|")
     for (arm, rank), runs in tried.items():
         losses = {run["lr"]: run["loss"] for run in runs}
         row = [f"{arm}, {rank}", ", ".join(f"{lr:g}: {loss:.4f}" for lr, loss in sorted(losses.items()))]
         best = min(losses, key=lambda lr: losses[lr])
         print("| " + " | ".join([*row, *found(ended[arm, rank], ended[BASE, rank], best)]) + " |")
-    print("\n| arm, rank | test loss | log of loss / LoRA's |\n|---|---|---|")
-    for (arm, rank), runs in ended.items():
-        if (arm, rank) not in tried:
-            print(f"| {arm}, {rank} | {mean(run['loss'] for run in runs):.4f} | {beside(runs, ended[BASE, rank])} |")
 
 
 def by_arm(lines: Iterable[Line]) -> ByArm:
@@ -51,7 +49,9 @@ def found(runs: list[Line], base: list[Line], lr: float) -> list[str]:
     ended = [run for run in runs if run["lr"] == lr]
     if not ended:
         return [""] * 5
-    sizes = [f"{mean(run[name] for run in ended):,.{digits}f}" for name, digits in (("parameters", 0), ("training_mb", 1))]
+    sizes = [
+        f"{mean(run[name] for run in ended):,.{digits}f}" for name, digits in (("parameters", 0), ("training_mb", 1))
+    ]
     ranks = " ".join(f"{kind} {mean(run['ranks'].get(f'{kind}_proj', 0) for run in ended):.0f}" for kind in TYPES)
     return [f"{mean(run['loss'] for run in ended):.4f} ({len(ended)} seeds)", beside(ended, base), *sizes, ranks]
 
@@ -59,6 +59,8 @@ def found(runs: list[Line], base: list[Line], lr: float) -> list[str]:
 def beside(runs: list[Line], base: list[Line]) -> str:
     """The mean over seeds of the log of the ratio to LoRA of the same seed, half of its 95 % interval, and whether it
     is shown to lie below MARGIN."""
+    if runs[0]["arm"] == BASE:
+        return "0"
     of_base = {run["seed"]: run["loss"] for run in base}
     logs = [math.log(run["loss"] / of_base[run["seed"]]) for run in runs if run["seed"] in of_base]
     if len(logs) < 2:
