@@ -26,9 +26,7 @@ ByArm = dict[tuple[str, int], list[Line]]
 def main() -> None:
     lines = [json.loads(text) for text in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
     tried, ended = (by_arm(line for line in lines if line["held_out"] == name) for name in ("validation", "test"))
-    print(
-        "| arm, rank | validation loss by learning rate | test loss | log of loss / LoRA's | parameters | peak MB | ranks |"
-    )
+    print("| arm, rank | validation loss by rate | test loss | log of loss / LoRA's | parameters | peak MB | ranks |")
     print("|---|---|---|---|---|---|---|")
     for (arm, rank), runs in tried.items():
         losses = {run["lr"]: run["loss"] for run in runs}
