@@ -16,7 +16,7 @@ from planted_table import half_width
 
 BASE = "lora"
 MARGIN = 0.01
-"""Of the loss; declared before the first run on test rows."""
+"""A share of LoRA's loss, declared before any run on test rows."""
 TYPES = ("q", "k", "v", "o", "gate", "up", "down")
 
 Line = dict[str, Any]
