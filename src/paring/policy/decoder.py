@@ -33,12 +33,6 @@ class Rotary:
     cosine: Tensor
     sine: Tensor
 
-    @cached_property
-    def turns(self) -> Tensor:
-        """cosine + i sine: complex [B, N, 1, D / 2]."""
-        half = self.cosine.shape[-1] // 2
-        return torch.complex(self.cosine[..., :half], self.sine[..., :half])
-
 
 @dataclass(frozen=True)
 class Shape:

@@ -20,7 +20,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from paring.maths.products import best_kernel, use
+from paring.maths import compiled, products
 from paring.policy.quantised import mend, quantised_options, stored_options
 from paring.policy.sharding import Indivisible
 from paring.policy.slices import load_in_parts
@@ -61,6 +61,9 @@ class Model:
     kernel: Literal["auto", "plain", "onednn", "mkl"] = "auto"
     """The library of a CPU's fp32 products with frozen weights (maths/products.py). auto: the fastest on this kind of
     CPU. A run writes down which it was, and keeps it when it is resumed elsewhere."""
+    decoding: Literal["auto", "torch", "compiled"] = "auto"
+    """What a CPU computes between the products of an fp32 decoding step: by torch, or by C that the installation
+    compiled (maths/compiled.py). auto: compiled where it is there. A run writes down which it was, and keeps it."""
     quantisation: Literal["none", "4bit", "8bit"] = "none"
     """How bitsandbytes stores the frozen linear layers: NF4 with double quantisation, as in QLoRA (arXiv 2305.14314),
     or LLM.int8(). The adapters stay in fp32. Needs the extra `quantised`."""
@@ -95,7 +98,8 @@ def load_base(model: Model, *, divided: bool = False) -> tuple[PreTrainedModel, 
     model = resolved(model)
     source, options = _source(model.path)
     device = device_named(model.device)
-    use(model.kernel)
+    products.use(model.kernel)
+    compiled.use(model.decoding)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high" if model.dtype == "tfloat32" else "highest")
     quantised = quantised_options(model.quantisation, DTYPES[model.dtype], device)
@@ -157,10 +161,11 @@ def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
 
 
 def resolved(model: Model) -> Model:
-    """The model with its precision and its kernel named, which "auto" leaves to the device. Raises ValueError for a
-    device that is not there, or one without this precision."""
-    kernel = best_kernel() if model.kernel == "auto" else model.kernel
-    return replace(model, dtype=precision(model, device_named(model.device).type), kernel=kernel)
+    """The model with its precision, kernel and way of decoding named, which "auto" leaves to the machine. Raises
+    ValueError for a device that is not there, or one without this precision."""
+    kernel = products.best_kernel() if model.kernel == "auto" else model.kernel
+    decoding = compiled.best_way() if model.decoding == "auto" else model.decoding
+    return replace(model, dtype=precision(model, device_named(model.device).type), kernel=kernel, decoding=decoding)
 
 
 def precision(model: Model, device: str) -> str:

@@ -39,6 +39,13 @@ class Recording:
         if self.rows + len(rows) <= self.room:
             self.parts[name][layer, self.rows : self.rows + len(rows)] = rows
 
+    def address(self, layer: int, name: str, tokens: int) -> int | None:
+        """Where the output of this layer for so many next tokens is to be written, one after the other; None where
+        there is no room."""
+        part = self.parts[name]
+        rows = layer * self.room + self.rows
+        return part.data_ptr() + 4 * rows * part.shape[2] if self.rows + tokens <= self.room else None
+
     def count(self, tokens: int) -> Tensor:
         """Say that all layers have seen so many tokens; the rows where they stand: int64 [tokens]."""
         first, self.rows = self.rows, self.rows + tokens

@@ -31,8 +31,8 @@ def known_layer(decoder: Decoder, number: int, hidden: Tensor, known: Known) -> 
     gate, up = known.part(number, "gate_up").chunk(2, dim=-1)
     after_attention = known.part(number, "after_attention")
     outputs = {
-        "q_proj": unpaired(query, shape.head_size),
-        "k_proj": unpaired(key, shape.head_size),
+        "q_proj": query,
+        "k_proj": key,
         "v_proj": value,
         "o_proj": after_attention - hidden,
         "gate_proj": gate,
@@ -44,12 +44,6 @@ def known_layer(decoder: Decoder, number: int, hidden: Tensor, known: Known) -> 
         return as_computed(module, x, outputs[name])
 
     return replace(layer, product=computed)
-
-
-def unpaired(features: Tensor, head_size: int) -> Tensor:
-    """The features of each head in the order of the model, from that of a rollout, where d and d + D/2 of each head
-    stand side by side (rollout/folded.py). [..., H x D] -> [..., H x D]."""
-    return features.unflatten(-1, (-1, head_size // 2, 2)).transpose(-1, -2).flatten(-3)
 
 
 def replayed(decoder: Decoder, token_1N: Tensor, position_1N: Tensor, layout: TokenLayout, known: Known) -> Tensor:

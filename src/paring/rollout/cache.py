@@ -1,11 +1,13 @@
 """Keys and values of a rollout: each prompt's once for its group, and each row's own tokens."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from paring.maths import compiled
 from paring.policy.layout import PackedLayout, Span
 from paring.policy.scores import PLAIN, Scores
 
@@ -127,16 +129,51 @@ class Rows:
         window: int | None,
         scores: Scores = PLAIN,
     ) -> Tensor:
+        if scores == PLAIN and key.shape[3] == value.shape[3] and compiled.serves(query, key, value):
+            return self._attend_compiled(layer, query, key, value, scale=scale, window=window)
+        self._make_room(layer, key, key.shape[1], (key.shape[3], value.shape[3]))
+        prompt_key_PHKD, prompt_value_PHKD = self.prompt_layers[layer]
+        own_key_LHKD, own_value_LHKD = self.own_layers[layer]
+        own_key_LHKD[:, :, self.slot], own_value_LHKD[:, :, self.slot] = key[:, :, 0], value[:, :, 0]
+        seen = self._seen(window)
+        own_key_LHKD, own_value_LHKD = own_key_LHKD[:, :, seen], own_value_LHKD[:, :, seen]
         rows, heads, _, size = query.shape
         query_LHUD = query.reshape(rows, key.shape[1], -1, size)
-        prompt_key_PHKD, prompt_value_PHKD = self.prompt_layers[layer]
-        own_key_LHKD, own_value_LHKD = self._own(layer, key, value, window)
         score_LHUK = torch.cat([self._by_group(query_LHUD, prompt_key_PHKD.mT), query_LHUD @ own_key_LHKD.mT], dim=-1)
         slots = [prompt_key_PHKD.shape[2], own_key_LHKD.shape[2]]
         weight_LHUK = scores.weights(score_LHUK.float() * scale, self._bias(window, slots[0])).to(value.dtype)
         prompt_weight, own_weight = weight_LHUK.split(slots, dim=-1)
         out_LHUD = self._by_group(prompt_weight, prompt_value_PHKD) + own_weight @ own_value_LHKD
         return out_LHUD.reshape(rows, 1, heads, value.shape[3]).contiguous()
+
+    def attention(
+        self, layer: int, like: Tensor, heads: int, key_heads: int, size: int, *, scale: float, window: int | None
+    ) -> Any:
+        """Attention by compiled code over what is held, which takes the new keys and values in. The caller says where
+        queries, new keys and values stand, and where the output goes: [L, heads, size], in the type of `like`."""
+        self._make_room(layer, like, key_heads, (size, size))
+        prompts, own = self.prompt_layers[layer], self.own_layers[layer]
+        work = compiled.Attention(scale=scale, window=window or 0, slot=self.slot, prompt_slots=prompts[0].shape[2])
+        work.rows, work.heads, work.key_heads, work.size = len(self.group_L), heads, key_heads, size
+        work.prompt_key, work.prompt_value = prompts[0].data_ptr(), prompts[1].data_ptr()
+        work.own_key, work.own_value = own[0].data_ptr(), own[1].data_ptr()
+        work.own_row, work.own_head = own[0].stride(0), own[0].stride(1)
+        work.group, work.first = self.group_L.data_ptr(), self.first_L.data_ptr()
+        work.prompt_length = self.prompt_length_P.data_ptr()
+        return work
+
+    def _attend_compiled(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+    ) -> Tensor:
+        rows, heads, _, size = query.shape
+        query, key, value = (part[:, :, 0].contiguous() for part in (query, key, value))
+        out = query.new_empty(rows, 1, heads, size)
+        work = self.attention(layer, query, heads, key.shape[1], size, scale=scale, window=window)
+        work.query, work.new_key, work.new_value = query.data_ptr(), key.data_ptr(), value.data_ptr()
+        work.query_row, work.new_key_row, work.new_value_row = query.stride(0), key.stride(0), value.stride(0)
+        work.out = out.data_ptr()
+        compiled.call(work)
+        return out
 
     def _arrange(self) -> None:
         """Row l stands at [group_L[l], place_L[l]] of the [P, G] table of rows by group; free places repeat row 0."""
@@ -150,17 +187,13 @@ class Rows:
         self._is_in_order = torch.equal(self.row_PG.flatten(), row_L)
         self._biases = {}
 
-    def _own(self, layer: int, key: Tensor, value: Tensor, window: int | None) -> tuple[Tensor, Tensor]:
-        """Keys and values [L, H, K, D] of the own tokens that some row sees, the new ones written among them."""
+    def _make_room(self, layer: int, like: Tensor, key_heads: int, sizes: tuple[int, int]) -> None:
+        """Keys and values [L, H_kv, K, D] of the own tokens have room for the new ones."""
         if layer not in self.own_layers:
-            none = (*key.shape[:2], 0)
-            self.own_layers[layer] = (key.new_zeros(*none, key.shape[3]), value.new_zeros(*none, value.shape[3]))
+            keys, values = (like.new_zeros(len(self.group_L), key_heads, 0, size) for size in sizes)
+            self.own_layers[layer] = keys, values
         if self.slot == self.own_layers[layer][0].shape[2]:
             self.own_layers[layer] = _both(self.own_layers[layer], lambda held: functional.pad(held, (0, 0, 0, BLOCK)))
-        own_key, own_value = self.own_layers[layer]
-        own_key[:, :, self.slot], own_value[:, :, self.slot] = key[:, :, 0], value[:, :, 0]
-        seen = self._seen(window)
-        return own_key[:, :, seen], own_value[:, :, seen]
 
     def _seen(self, window: int | None) -> slice:
         """Slots of the own tokens up to the new one, and back to where the window of all rows begins."""

@@ -9,8 +9,8 @@ from torch import Tensor
 from paring.policy.recording import Trace
 from paring.rollout.cache import Prefill, Rows
 from paring.rollout.engine import Sampling
-from paring.rollout.folded import Sampler
 from paring.rollout.noise import draw
+from paring.rollout.packed_policy import Sampler
 from paring.rollout.stopping import Stops
 
 

@@ -3,8 +3,7 @@
 Folding and packing cost about as much as three decoding steps, once a rollout (docs/performance.md)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,58 +13,34 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from paring.adapters.dora import DoraLinear
 from paring.adapters.lowrank import LowRankLinear
 from paring.maths.products import PackedLinear
-from paring.policy.decoder import Decoder, Layer, ModuleLayer, Rotary, head_norms
-from paring.policy.model import Forward, Policy
+from paring.policy.decoder import Layer, ModuleLayer, Rotary, head_norms
+from paring.policy.fused import rotated
 from paring.policy.recording import Recording
 
 
-@dataclass(frozen=True)
-class Sampler:
-    """The functions that sampling needs: hidden states, and fp32 logits [B, V] of hidden states [B, D]. `recording`
-    keeps the pass where it can be replayed."""
+class Norm:
+    """A norm by torch's own function, which for few rows and without a gradient takes half the time of ours."""
 
-    hidden: Forward
-    logits: Callable[[Tensor], Tensor]
-    recording: Recording | None = None
+    def __init__(self, norm: LlamaRMSNorm) -> None:
+        self.weight_D, self.epsilon = norm.weight.float(), norm.variance_epsilon
 
-
-@torch.no_grad()
-def sampler(policy: Policy, recording: Recording | None = None, *, tokens: int = 0) -> Sampler:
-    """The policy with its weights folded and packed as they are now, or as it stands where it is not written out or
-    its weights are not dense on a CPU. `recording` gets its forward pass over at most so many tokens."""
-    decoder = policy.hidden
-    # The exact type: linear modules of quantised models derive from nn.Linear.
-    is_dense = all(type(module) is nn.Linear for module in policy.model.modules() if isinstance(module, nn.Linear))
-    # Rows that are measured cannot stand beside weights in half precision: they are folded, or modules.
-    measured = policy.model.dtype != torch.float32 and any(isinstance(m, DoraLinear) for m in policy.adapters.values())
-    if not isinstance(decoder, Decoder) or not is_dense or policy.device.type != "cpu" or measured:
-        return Sampler(policy.hidden, policy.logits)
-    head = PackedLinear(policy.head.weight_VD, policy.head.bias_V)
-    layers = [FoldedLayer(layer, number, recording) for number, layer in enumerate(decoder.layers)]
-    if recording is not None:
-        recording.begin(len(layers), layers[0].widths, tokens)
-    return Sampler(replace(decoder, layers=layers), lambda hidden: policy.head.bounded(head(hidden)), recording)
+    def __call__(self, x: Tensor) -> Tensor:
+        return functional.rms_norm(x, self.weight_D.shape, self.weight_D, self.epsilon)
 
 
 class FoldedLayer:
-    """Decoder layer `number` over packed weights, without a gradient; `recording` keeps what it computes.
-
-    The features of each query and key head are reordered, by way of the weights, so that the two that are rotated
-    together stand side by side: then one complex product rotates all heads. Scores do not depend on the order."""
+    """Decoder layer `number` over packed weights, without a gradient; `recording` keeps what it computes. Decoding
+    steps take its products and norms, and go another way between them where they can (rollout/steps.py)."""
 
     def __init__(self, layer: Layer, number: int, recording: Recording | None) -> None:
         assert isinstance(layer, ModuleLayer), type(layer).__name__
         module, shape, size = layer.module, layer.shape, layer.shape.head_size
         attention, mlp = module.self_attn, module.mlp
         self.shape, self.number, self.recording = shape, number, recording
-        self.before_attention, self.before_mlp = (
-            _normed(module.input_layernorm),
-            _normed(module.post_attention_layernorm),
-        )
+        self.before_attention, self.before_mlp = Norm(module.input_layernorm), Norm(module.post_attention_layernorm)
         norms = head_norms(attention)
-        self.head_norms = None if norms is None else [_normed(norm, paired=size) for norm in norms]
-        query, key = _part(attention.q_proj, paired=size), _part(attention.k_proj, paired=size)
-        self.qkv = _packed([query, key, _part(attention.v_proj)])
+        self.head_norms = None if norms is None else (Norm(norms[0]), Norm(norms[1]))
+        self.qkv = _packed([_part(attention.q_proj), _part(attention.k_proj), _part(attention.v_proj)])
         self.output = _packed([_part(attention.o_proj)])
         self.gate_up = _packed([_part(mlp.gate_proj), _part(mlp.up_proj)])
         self.down = _packed([_part(mlp.down_proj)])
@@ -86,8 +61,8 @@ class FoldedLayer:
             # Queries and keys, each head normalised, as Qwen3 does.
             parts = zip(to_turn.split([shape.heads, shape.key_heads], dim=2), self.head_norms, strict=True)
             to_turn = torch.cat([norm(part) for part, norm in parts], dim=2)
-        turned = torch.view_as_complex(to_turn.unflatten(-1, (-1, 2))) * rotary.turns
-        query, key = torch.view_as_real(turned).flatten(-2).split([shape.heads, shape.key_heads], dim=2)
+        turned = rotated(to_turn, rotary.cosine, rotary.sine)
+        query, key = turned.split([shape.heads, shape.key_heads], dim=2)
         return query, key, value
 
     def with_attention(self, hidden: Tensor, attended: Tensor) -> Tensor:
@@ -97,17 +72,15 @@ class FoldedLayer:
         gate, up = self._kept("gate_up", self.gate_up(self.before_mlp(hidden))).chunk(2, dim=-1)
         return self._kept("after_mlp", self.down(functional.silu(gate).mul_(up)).add_(hidden))
 
+    def address(self, name: str, tokens: int) -> int | None:
+        """Where the recording, if there is one, wants this output for so many tokens."""
+        return None if self.recording is None else self.recording.address(self.number, name, tokens)
+
     def _kept(self, name: str, product: Tensor) -> Tensor:
         """The product [B, N, O], once the recording has it."""
         if self.recording is not None:
             self.recording.keep(self.number, name, product)
         return product
-
-
-def _normed(norm: LlamaRMSNorm, *, paired: int | None = None) -> Callable[[Tensor], Tensor]:
-    """The norm by torch's own function, which for few rows and without a gradient takes half the time of ours."""
-    weight_D = norm.weight.float() if paired is None else _paired(norm.weight.float(), paired)
-    return partial(functional.rms_norm, normalized_shape=weight_D.shape, weight=weight_D, eps=norm.variance_epsilon)
 
 
 @dataclass(frozen=True)
@@ -120,13 +93,15 @@ class _Part:
     B_OR: Tensor
     scale: float
 
-    def folded(self) -> Tensor:
+    def fold_into(self, out_OI: Tensor) -> None:
         """W + s B diag(c) A, in fp32."""
-        return torch.addmm(self.weight_OI, self.B_OR, self.A_RI, alpha=self.scale) if len(self.A_RI) else self.weight_OI
+        if len(self.A_RI):
+            torch.addmm(self.weight_OI, self.B_OR, self.A_RI, alpha=self.scale, out=out_OI)
+        else:
+            out_OI.copy_(self.weight_OI)
 
 
-def _part(module: nn.Module, *, paired: int | None = None) -> _Part:
-    """`paired`: the size of the heads whose features are to be paired."""
+def _part(module: nn.Module) -> _Part:
     base = module.base if isinstance(module, LowRankLinear) else module
     assert isinstance(base, nn.Linear), type(base).__name__
     weight_OI, bias_O, scale = base.weight, base.bias, 1.0
@@ -135,9 +110,6 @@ def _part(module: nn.Module, *, paired: int | None = None) -> _Part:
         weight_OI = weight_OI + module.delta_OI()
     elif isinstance(module, LowRankLinear) and module.enabled:
         A_RI, B_OR, scale = module.A_RI, module.gated_OR, module.scale
-    if paired is not None:
-        weight_OI, B_OR = _paired(weight_OI, paired), _paired(B_OR, paired)
-        bias_O = None if bias_O is None else _paired(bias_O, paired)
     return _Part(weight_OI, bias_O, A_RI, B_OR, scale)
 
 
@@ -148,8 +120,11 @@ def _packed(parts: Sequence[_Part]) -> Callable[[Tensor], Tensor]:
     bias_O = torch.cat(biases) if biases else None
     if parts[0].weight_OI.dtype != torch.float32:
         return _beside(parts, bias_O)
-    weights = [part.folded() for part in parts]
-    return PackedLinear(torch.cat(weights) if len(weights) > 1 else weights[0], bias_O)
+    outputs = [len(part.weight_OI) for part in parts]
+    weight_OI = parts[0].weight_OI.new_empty(sum(outputs), parts[0].weight_OI.shape[1])
+    for part, out_OI in zip(parts, weight_OI.split(outputs), strict=True):
+        part.fold_into(out_OI)
+    return PackedLinear(weight_OI, bias_O)
 
 
 def _beside(parts: Sequence[_Part], bias_O: Tensor | None) -> Callable[[Tensor], Tensor]:
@@ -161,8 +136,3 @@ def _beside(parts: Sequence[_Part], bias_O: Tensor | None) -> Callable[[Tensor],
     B_OR = torch.block_diag(*[(part.scale * part.B_OR).to(weight_OI.dtype) for part in parts])
     wide = PackedLinear(torch.cat([weight_OI, B_OR], dim=1), bias_O)
     return lambda x: wide(torch.cat([x, functional.linear(x, A_RI)], dim=-1))
-
-
-def _paired(rows: Tensor, head_size: int) -> Tensor:
-    """Output features d and d + D/2 of each head, which are rotated together, side by side: a weight's rows, a bias."""
-    return rows.unflatten(0, (-1, 2, head_size // 2)).transpose(1, 2).flatten(0, 2)

@@ -15,9 +15,9 @@ from paring.policy.recording import Recording
 from paring.rollout.conversing import Prompts, sampled_with_replies
 from paring.rollout.decoding import Decoding
 from paring.rollout.engine import Reproduces, Sampling
-from paring.rollout.folded import sampler
 from paring.rollout.generated import Generation
 from paring.rollout.noise import uniforms
+from paring.rollout.packed_policy import sampler
 from paring.rollout.room import groups_that_fit
 from paring.rollout.snapshot import Snapshot
 from paring.rollout.static import StaticDecoding, in_fixed_sizes

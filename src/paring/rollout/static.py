@@ -10,9 +10,9 @@ from torch import Tensor
 from paring.policy.recording import Trace
 from paring.rollout.cache import Prefill
 from paring.rollout.engine import Sampling
-from paring.rollout.folded import Sampler
 from paring.rollout.graphs import Graphs
 from paring.rollout.noise import draw
+from paring.rollout.packed_policy import Sampler
 from paring.rollout.static_rows import StaticRows
 from paring.rollout.stopping import Stops
 

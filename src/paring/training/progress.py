@@ -218,11 +218,11 @@ def restore_adapters(adapters: Adapters, saved: Checkpoint) -> State:
 
 
 def resumed(folder: RunFolder, run: AnyRun, *, allow_changed: bool = False) -> AnyRun:
-    """The run to go on with; a precision or a kernel that it leaves open is the one with which the run began. Raises
+    """The run to go on with; what it leaves open to the machine, such as the kernel, is what the run began with. Raises
     ValueError where the folder holds no run, where the run has fewer steps than are made, and where its inputs are not
     those that it began with, unless that is allowed."""
     begun = load_run(folder.existing_recipe())
-    left_open = [name for name in ("dtype", "kernel") if getattr(run.model, name) == "auto"]
+    left_open = [name for name in ("dtype", "kernel", "decoding") if getattr(run.model, name) == "auto"]
     run = replace(run, model=replace(run.model, **{name: getattr(begun.model, name) for name in left_open}))
     check_goes_on(begun.save, run.save)
     done = next((step for step, _ in newest_first(folder.checkpoints)), 0)

@@ -70,7 +70,8 @@ def open_teaching(objective: Objective, policy: Policy, run: Run) -> Teaching | 
 def _opened(name: str, policy: Policy, run: Run) -> tuple[Policy, PreTrainedTokenizerBase]:
     """The teacher's weights, with the policy's tokenizer, which has made the tokens that it reads; and its own."""
     folder = Path(name).expanduser()
-    model = replace(base_of(name), dtype=run.model.dtype, device=run.model.device, kernel=run.model.kernel)
+    same = {setting: getattr(run.model, setting) for setting in ("dtype", "device", "kernel", "decoding")}
+    model = replace(base_of(name), **same)
     base, tokenizer = load_base(model)
     own = RunFolder(folder).adapter if (folder / "run.toml").is_file() else folder
     if own != folder and not own.is_dir():

@@ -19,7 +19,7 @@ from paring.planning.shapes import on_meta, shapes_of, targets_of
 from paring.policy.model import forward
 from paring.policy.packing import Shared, pack
 from paring.policy.recording import Recording
-from paring.rollout import folded
+from paring.rollout.packed_policy import sampler
 
 WORK = Rollouts(problems=3, group=4, prompt=10, new_tokens=40, rows_at_once=512)
 
@@ -138,7 +138,7 @@ def test_a_recording_is_as_large_as_the_engine_s(shapes, job, make_policy):
     # 64 of heads, 2 x 32 of hidden states and 2 x 48 of gate and up, 2 layers, 3 x (10 + 4 x 39) tokens.
     assert parts.whole_recording(shapes, job) == 4 * 224 * 2 * 498
     recording = Recording(1e9)
-    folded.sampler(make_policy("llama"), recording, tokens=498)
+    sampler(make_policy("llama"), recording, tokens=498)
     assert sum(part.nbytes for part in recording.parts.values()) == 4 * 224 * 2 * 498
     assert parts.whole_recording(shapes, replace(job, work=Batches(8, 64))) == 0
 

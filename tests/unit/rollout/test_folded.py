@@ -9,7 +9,7 @@ from paring.adapters.kinds import L1ra
 from paring.maths.products import available, using
 from paring.policy.model import Policy
 from paring.policy.packing import Shared, pack
-from paring.rollout.folded import sampler
+from paring.rollout.packed_policy import sampler
 
 CPU = torch.device("cpu")
 BATCH = pack([Shared([5, 6, 7, 8, 9, 10, 11], [[1, 2, 3], [4], [7] * 20]), Shared([9], [[8, 8]])], CPU)

@@ -8,8 +8,8 @@ from transformers import LlamaConfig, Qwen3Config
 
 from paring.rollout import room, static
 from paring.rollout.engine import Sampling
-from paring.rollout.folded import Sampler
 from paring.rollout.noise import uniforms
+from paring.rollout.packed_policy import Sampler
 from paring.rollout.room import bytes_of_group, groups_that_fit, key_value_bytes
 from paring.rollout.static_rows import StaticRows
 from paring.types import Key

@@ -8,9 +8,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from paring.policy.model import Policy
 from paring.rollout import local, room, static
 from paring.rollout.engine import Sampling
-from paring.rollout.folded import Sampler, sampler
 from paring.rollout.local import Decoding, LocalEngine, check_decodes
 from paring.rollout.noise import uniforms
+from paring.rollout.packed_policy import Sampler, sampler
 from paring.rollout.static import StaticDecoding, power_of_two
 from paring.types import Key, Problem
 
