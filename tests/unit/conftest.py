@@ -1,6 +1,7 @@
 """Tiny models with random weights of the families that must work, a tokenizer of plain words, policies of both."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from typer.testing import CliRunner
 from paring.adapters.attach import attach
 from paring.adapters.kinds import Lora
 from paring.cli import app
+from paring.maths import compiled
 from paring.policy.model import Policy
 
 VOCABULARY = 64
@@ -52,6 +54,15 @@ def hostile(request) -> str:
 @pytest.fixture(params=FAMILIES)
 def family(request) -> str:
     return request.param
+
+
+@pytest.fixture(params=["torch", "compiled"])
+def way(request) -> Iterator[str]:
+    """Decoding steps by each way that this installation has."""
+    if request.param == "compiled" and compiled.best_way() == "torch":
+        pytest.skip("this installation had no C compiler")
+    with compiled.using(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="session")

@@ -67,11 +67,11 @@ INLINE float total(Lane x) {
     return x[0];
 }
 
-/* e^x for x in [-87, 88], within 2 units in the last place; outside it is as at the nearer end. 2^n e^r, with r in
-   [-ln 2 / 2, ln 2 / 2] and a polynomial for e^r (the coefficients of Cephes' expf). NaN stays NaN. */
+/* e^x within 2 units in the last place; 0 below -87, infinite above 88, and NaN for NaN. It is 2^n e^r, with r in
+   [-ln 2 / 2, ln 2 / 2] and a polynomial for e^r (the coefficients of Cephes' expf). */
 INLINE Lane exponential(Lane x) {
     const Lane zero = {0}, low = zero - 87.0f, high = zero + 88.0f;
-    x = chosen(x < low, low, chosen(x > high, high, x));
+    const Bits is_low = x < low, is_high = x > high;
     const Lane shifted = x * 1.44269504f + 12582912.0f;  /* 1.5 x 2^23: the last bits are the nearest integer, n */
     const Lane n = shifted - 12582912.0f;
     const Lane r = x - n * 0.693145752f - n * 1.42860677e-6f;
@@ -82,7 +82,8 @@ INLINE Lane exponential(Lane x) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    return (Lane)((Bits)p + ((Bits)shifted << 23));
+    p = (Lane)((Bits)p + ((Bits)shifted << 23));
+    return chosen(is_low, zero, chosen(is_high, zero + INFINITY, p));
 }
 
 /* ---- Residual connection and norm: sum = x + added, y = sum / sqrt(mean sum^2 + epsilon) * weight; [rows, size].

@@ -51,6 +51,8 @@ def plain(query_HD, row):
     return torch.einsum("hk,khd->hd", weight_HK, value_KHD)
 
 
+@torch.no_grad()
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("window", [None, 1, 5, 20])
 @pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])
 def test_attention_is_softmax_over_prompt_and_own_tokens(window, dtype, within):
@@ -70,6 +72,18 @@ def test_attention_is_softmax_over_prompt_and_own_tokens(window, dtype, within):
     steps(4)
     told.keep([row > 3 for row in range(len(told.rows))])
     steps(BLOCK)
+
+
+@torch.no_grad()
+@pytest.mark.usefixtures("way")
+def test_what_is_not_a_number_stays_with_its_row():
+    told = Told(torch.float32)
+    told.join([3, 2], 2)
+    query, key = torch.randn(4, HEADS, 1, SIZE), torch.randn(4, KEY_HEADS, 1, SIZE)
+    key[1, 0, 0, 3] = torch.nan
+    out = told.cache.attend(0, query, key, torch.randn(4, KEY_HEADS, 1, SIZE), scale=SCALE, window=None)
+    is_number_LH = out[:, 0].isfinite().all(-1)
+    assert is_number_LH.tolist() == [[True] * 4, [False, False, True, True], [True] * 4, [True] * 4]
 
 
 def test_a_cache_that_emptied_takes_new_groups():
