@@ -143,20 +143,27 @@ def through(layer: Layer, number: int, hidden: Tensor, rotary: Rotary, layout: T
 Run = Callable[[Layer, int, Tensor, Rotary, TokenLayout], Tensor]
 Product = Callable[[str, nn.Module, Tensor], Tensor]
 """From an input to the output of the linear module of this name."""
+Residual = Callable[[str, Tensor, Tensor], Tensor]
+"""The residual connection after this module: of the hidden states before it, and its output."""
 
 
 def computed(name: str, module: nn.Module, x: Tensor) -> Tensor:
     return frozen_linear(x, module.weight, module.bias) if is_dense(module) else module(x)
 
 
+def added(name: str, hidden: Tensor, product: Tensor) -> Tensor:
+    return hidden + product
+
+
 @dataclass(frozen=True)
 class ModuleLayer:
-    """A layer as its modules compute it, adapters included, with a gradient. `product` says how a linear module gives
-    its output: a replay knows it already."""
+    """A layer as its modules compute it, adapters included, with a gradient. `product` and `residual` say how a linear
+    module gives its output, and what comes of it: a replay knows them already."""
 
     module: LlamaDecoderLayer
     shape: Shape
     product: Product = computed
+    residual: Residual = added
 
     def queries_keys_values(self, hidden: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
         attention, size = self.module.self_attn, self.shape.head_size
@@ -170,13 +177,13 @@ class ModuleLayer:
         return rotated(query, rotary.cosine, rotary.sine), rotated(key, rotary.cosine, rotary.sine), value
 
     def with_attention(self, hidden: Tensor, attended: Tensor) -> Tensor:
-        return hidden + self.product("o_proj", self.module.self_attn.o_proj, attended)
+        return self.residual("o_proj", hidden, self.product("o_proj", self.module.self_attn.o_proj, attended))
 
     def with_mlp(self, hidden: Tensor) -> Tensor:
         mlp = self.module.mlp
         x = normed(self.module.post_attention_layernorm, hidden)
         gate, up = (self.product(name, getattr(mlp, name), x) for name in ("gate_proj", "up_proj"))
-        return hidden + self.product("down_proj", mlp.down_proj, swiglu(gate, up))
+        return self.residual("down_proj", hidden, self.product("down_proj", mlp.down_proj, swiglu(gate, up)))
 
 
 def is_written_out(model: PreTrainedModel) -> bool:

@@ -21,8 +21,9 @@ from paring.policy.decoder import Decoder, ModuleLayer, normed, through
 from paring.policy.recording import Known
 
 
-def known_layer(decoder: Decoder, number: int, hidden: Tensor, known: Known) -> ModuleLayer:
-    """A layer whose linear modules give what the rollout computed; `hidden` [1, N, D] is the layer's input."""
+def known_layer(decoder: Decoder, number: int, known: Known) -> ModuleLayer:
+    """A layer whose linear modules give what the rollout computed. Of `o_proj` the recording has the sum after it, and
+    of `down_proj` nobody reads the output, nor the sum: the gradient does not ask for them."""
     layer = decoder.layers[number]
     assert isinstance(layer, ModuleLayer), type(layer).__name__
     shape = layer.shape
@@ -30,20 +31,16 @@ def known_layer(decoder: Decoder, number: int, hidden: Tensor, known: Known) -> 
     query, key, value = known.part(number, "heads").split(sizes, dim=-1)
     gate, up = known.part(number, "gate_up").chunk(2, dim=-1)
     after_attention = known.part(number, "after_attention")
-    outputs = {
-        "q_proj": query,
-        "k_proj": key,
-        "v_proj": value,
-        "o_proj": after_attention - hidden,
-        "gate_proj": gate,
-        "up_proj": up,
-        "down_proj": known.part(number, "after_mlp") - after_attention,
-    }
+    outputs = {"q_proj": query, "k_proj": key, "v_proj": value, "gate_proj": gate, "up_proj": up}
+    outputs |= dict.fromkeys(("o_proj", "down_proj"), after_attention)
 
     def computed(name: str, module: nn.Module, x: Tensor) -> Tensor:
         return as_computed(module, x, outputs[name])
 
-    return replace(layer, product=computed)
+    def added(name: str, hidden: Tensor, product: Tensor) -> Tensor:
+        return _Added.apply(hidden, product, after_attention)
+
+    return replace(layer, product=computed, residual=added)
 
 
 def replayed(decoder: Decoder, token_1N: Tensor, position_1N: Tensor, layout: TokenLayout, known: Known) -> Tensor:
@@ -69,7 +66,7 @@ class _Replay(torch.autograd.Function):
         rotary = decoder.rotary(last, position_1N)
         for number in reversed(range(decoder.first_adapted, len(decoder.layers))):
             into = known.part(number - 1, "after_mlp") if number else decoder.embedded(token_1N)
-            layer = partial(through, known_layer(decoder, number, into, known), number, rotary=rotary, layout=layout)
+            layer = partial(through, known_layer(decoder, number, known), number, rotary=rotary, layout=layout)
             grad = _gradient(layer, into, grad)
             del layer  # and with it the outputs, before those of the next are there
         return None, None, None, None, None, None
@@ -82,6 +79,19 @@ def _gradient(of: Callable[[Tensor], Tensor], hidden: Tensor, grad: Tensor) -> T
         torch.autograd.backward(of(hidden), grad)
     assert hidden.grad is not None
     return hidden.grad
+
+
+class _Added(torch.autograd.Function):
+    """The sum of the first two, given."""
+
+    @staticmethod
+    def forward(ctx, one: Tensor, other: Tensor, total: Tensor):
+        return total.view_as(total)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]  the decorator drops names
+        return dy, dy, None
 
 
 def as_computed(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
