@@ -1,4 +1,4 @@
-/* What a decoding step computes between its matrix products, each part in one pass over its numbers. All is fp32.
+/* What a decoder layer computes between its matrix products, each part in one pass over its numbers. All is fp32.
 
    compiled.py names the torch operations that each function stands for, and calls it. An array is dense in its last axis;
    a stride counts numbers. A row comes out the same whatever the other rows and the number of threads are. */
@@ -116,15 +116,42 @@ BY_CPU static void norm_rows(const void *given, int64_t block) {
 
 void paring_norm(const struct Norm *work, int64_t threads) { each(norm_rows, work, blocks(work->rows), threads); }
 
-/* ---- silu(gate) * up: [rows, 2 x size], gate first -> [rows, size]. `copy`, if any, gets the input. ---- */
+/* dx = inverse (weight dy - n mean(n weight dy)) with n = x inverse, for the gradient dy of the norm of x. */
 
-struct SwiGlu { const float *gate_up; float *y, *copy; int64_t rows, size; };
+struct NormBackward { const float *x, *weight, *dy; float *dx; int64_t rows, size; float epsilon; };
+
+BY_CPU static void norm_backward_rows(const void *given, int64_t block) {
+    const struct NormBackward *w = given;
+    const int64_t size = w->size, end = least((block + 1) * ROWS, w->rows);
+    for (int64_t row = block * ROWS; row < end; row++) {
+        const float *x = w->x + row * size, *dy = w->dy + row * size;
+        float *dx = w->dx + row * size;
+        Lane square = {0}, shared = {0};
+        for (int64_t d = 0; d < size; d += LANES) {
+            square += load(x + d) * load(x + d);
+            shared += load(x + d) * load(w->weight + d) * load(dy + d);
+        }
+        const float inverse = inverse_of(square, size, w->epsilon);
+        const float mean = total(shared) / (float)size * inverse * inverse;
+        for (int64_t d = 0; d < size; d += LANES)
+            store(dx + d, inverse * (load(w->weight + d) * load(dy + d) - load(x + d) * mean));
+    }
+}
+
+void paring_norm_backward(const struct NormBackward *work, int64_t threads) {
+    each(norm_backward_rows, work, blocks(work->rows), threads);
+}
+
+/* ---- silu(gate) * up: [rows, size] each, a row of both every `stride` numbers -> [rows, size].
+   `copy` [rows, 2 x size] may be missing; else it gets gate and up, which must stand side by side. ---- */
+
+struct SwiGlu { const float *gate, *up; float *y, *copy; int64_t rows, size, stride; };
 
 BY_CPU static void swiglu_rows(const void *given, int64_t block) {
     const struct SwiGlu *w = given;
     const int64_t end = least((block + 1) * ROWS, w->rows);
     for (int64_t row = block * ROWS; row < end; row++) {
-        const float *gate = w->gate_up + row * 2 * w->size, *up = gate + w->size;
+        const float *gate = w->gate + row * w->stride, *up = w->up + row * w->stride;
         float *y = w->y + row * w->size;
         for (int64_t d = 0; d < w->size; d += LANES) {
             const Lane x = load(gate + d);
@@ -136,6 +163,28 @@ BY_CPU static void swiglu_rows(const void *given, int64_t block) {
 
 void paring_swiglu(const struct SwiGlu *work, int64_t threads) {
     each(swiglu_rows, work, blocks(work->rows), threads);
+}
+
+/* With s = 1 / (1 + e^-gate): d_up = dy gate s and d_gate = dy up s (1 + gate (1 - s)). */
+
+struct SwiGluBackward { const float *gate, *up, *dy; float *d_gate, *d_up; int64_t rows, size, stride; };
+
+BY_CPU static void swiglu_backward_rows(const void *given, int64_t block) {
+    const struct SwiGluBackward *w = given;
+    const int64_t end = least((block + 1) * ROWS, w->rows);
+    for (int64_t row = block * ROWS; row < end; row++) {
+        const float *gate = w->gate + row * w->stride, *up = w->up + row * w->stride, *dy = w->dy + row * w->size;
+        float *d_gate = w->d_gate + row * w->size, *d_up = w->d_up + row * w->size;
+        for (int64_t d = 0; d < w->size; d += LANES) {
+            const Lane x = load(gate + d), s = 1.0f / (exponential(-x) + 1.0f), scaled = load(dy + d) * s;
+            store(d_up + d, scaled * x);
+            store(d_gate + d, scaled * load(up + d) * (x * (1.0f - s) + 1.0f));
+        }
+    }
+}
+
+void paring_swiglu_backward(const struct SwiGluBackward *work, int64_t threads) {
+    each(swiglu_backward_rows, work, blocks(work->rows), threads);
 }
 
 /* ---- Attention of one new token a row, after its group's prompt and its own tokens ----

@@ -1,4 +1,4 @@
-"""The compiled code of decoding steps, compiled.c: whether it is there, which way is in use, and how it is called.
+"""The fused operations of compiled.c: whether they are there, which way is in use, and how they are called.
 
 It is optional: an installation builds it where it finds a C compiler (setup.py). Torch gives the same numbers but for
 rounding, so a run writes down which way it went."""
@@ -30,7 +30,9 @@ def _work(function: str, addresses: str, counts: str, numbers: str) -> Any:
 
 
 Norm = _work("paring_norm", "x added weight sum y", "rows size", "epsilon")
-SwiGlu = _work("paring_swiglu", "gate_up y copy", "rows size", "")
+NormBackward = _work("paring_norm_backward", "x weight dy dx", "rows size", "epsilon")
+SwiGlu = _work("paring_swiglu", "gate up y copy", "rows size stride", "")
+SwiGluBackward = _work("paring_swiglu_backward", "gate up dy d_gate d_up", "rows size stride", "")
 Attention = _work(
     "paring_attend",
     "query new_key new_value prompt_key prompt_value own_key own_value out group prompt_length first copy query_norm "
@@ -53,7 +55,7 @@ def _code() -> ctypes.CDLL | None:
         code = ctypes.CDLL(str(LIBRARY))
     except OSError:
         return None
-    for work in (Norm, SwiGlu, Attention):
+    for work in (Norm, NormBackward, SwiGlu, SwiGluBackward, Attention):
         function = getattr(code, work.__name__)
         function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int64], None
     team = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
@@ -72,12 +74,12 @@ def way() -> Way:
 
 
 def use(chosen: Literal["auto"] | Way) -> None:
-    """From here on decoding steps go this way; "auto": compiled where it was built. It is of the process. Raises
+    """From here on fused operations go this way; "auto": compiled where it was built. It is of the process. Raises
     ValueError where it was not built."""
     global _chosen
     if chosen == "compiled" and _code() is None:
         raise ValueError(
-            'model.decoding = "compiled": this installation was made without a C compiler; install paring again where '
+            'model.fused = "compiled": this installation was made without a C compiler; install paring again where '
             'there is one, or set "auto", in run.toml where a run is resumed, which then goes on in other rounding'
         )
     _chosen = chosen
@@ -85,7 +87,7 @@ def use(chosen: Literal["auto"] | Way) -> None:
 
 @contextmanager
 def using(chosen: Way) -> Iterator[None]:
-    """Within it, decoding steps go this way."""
+    """Within it, fused operations go this way."""
     before = _chosen
     use(chosen)
     try:

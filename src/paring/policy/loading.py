@@ -61,9 +61,9 @@ class Model:
     kernel: Literal["auto", "plain", "onednn", "mkl"] = "auto"
     """The library of a CPU's fp32 products with frozen weights (maths/products.py). auto: the fastest on this kind of
     CPU. A run writes down which it was, and keeps it when it is resumed elsewhere."""
-    decoding: Literal["auto", "torch", "compiled"] = "auto"
-    """What a CPU computes between the products of an fp32 decoding step: by torch, or by C that the installation
-    compiled (maths/compiled.py). auto: compiled where it is there. A run writes down which it was, and keeps it."""
+    fused: Literal["auto", "torch", "compiled"] = "auto"
+    """What a CPU computes between the products of a layer, in fp32: by torch's operations, or by fused ones in C that
+    the installation compiled (maths/compiled.py). auto: compiled where it is there. A run writes down which it was."""
     quantisation: Literal["none", "4bit", "8bit"] = "none"
     """How bitsandbytes stores the frozen linear layers: NF4 with double quantisation, as in QLoRA (arXiv 2305.14314),
     or LLM.int8(). The adapters stay in fp32. Needs the extra `quantised`."""
@@ -99,7 +99,7 @@ def load_base(model: Model, *, divided: bool = False) -> tuple[PreTrainedModel, 
     source, options = _source(model.path)
     device = device_named(model.device)
     products.use(model.kernel)
-    compiled.use(model.decoding)
+    compiled.use(model.fused)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high" if model.dtype == "tfloat32" else "highest")
     quantised = quantised_options(model.quantisation, DTYPES[model.dtype], device)
@@ -161,11 +161,11 @@ def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
 
 
 def resolved(model: Model) -> Model:
-    """The model with its precision, kernel and way of decoding named, which "auto" leaves to the machine. Raises
-    ValueError for a device that is not there, or one without this precision."""
+    """The model with what "auto" leaves to the machine named: precision, kernel, fused operations. Raises ValueError
+    for a device that is not there, or one without this precision."""
     kernel = products.best_kernel() if model.kernel == "auto" else model.kernel
-    decoding = compiled.best_way() if model.decoding == "auto" else model.decoding
-    return replace(model, dtype=precision(model, device_named(model.device).type), kernel=kernel, decoding=decoding)
+    fused = compiled.best_way() if model.fused == "auto" else model.fused
+    return replace(model, dtype=precision(model, device_named(model.device).type), kernel=kernel, fused=fused)
 
 
 def precision(model: Model, device: str) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from paring.maths import compiled
+from paring.maths.compiled import call
 from paring.policy.attention import TokenLayout
 from paring.policy.decoder import Decoder, Rotary
 from paring.rollout.cache import Rows
@@ -63,7 +64,7 @@ class Stream:
 
     def _apply(self, norm: Norm) -> None:
         self._work.weight, self._work.epsilon = norm.weight_D.data_ptr(), norm.epsilon
-        compiled.call(self._work)
+        call(self._work)
 
 
 def step(layer: FoldedLayer, stream: Stream, rotary: Rotary, cache: Rows, next_norm: Norm) -> None:
@@ -73,9 +74,10 @@ def step(layer: FoldedLayer, stream: Stream, rotary: Rotary, cache: Rows, next_n
     stream.add(layer.output(attended_LO), layer.address("after_attention", rows), layer.before_mlp)
     gate_up_LO = layer.gate_up(stream.normed_LD)
     activated_LI = gate_up_LO.new_empty(rows, gate_up_LO.shape[1] // 2)
-    work = compiled.SwiGlu(gate_up=gate_up_LO.data_ptr(), y=activated_LI.data_ptr(), rows=rows)
-    work.size, work.copy = activated_LI.shape[1], layer.address("gate_up", rows)
-    compiled.call(work)
+    work = compiled.SwiGlu(gate=gate_up_LO.data_ptr(), y=activated_LI.data_ptr(), rows=rows)
+    work.size, work.stride = activated_LI.shape[1], gate_up_LO.shape[1]
+    work.up, work.copy = work.gate + gate_up_LO.element_size() * work.size, layer.address("gate_up", rows)
+    call(work)
     stream.add(layer.down(activated_LI), layer.address("after_mlp", rows), next_norm)
 
 
@@ -96,5 +98,5 @@ def _attended(layer: FoldedLayer, heads_LO: Tensor, rotary: Rotary, cache: Rows)
         query_norm, key_norm = layer.head_norms
         work.query_norm, work.key_norm = query_norm.weight_D.data_ptr(), key_norm.weight_D.data_ptr()
         work.epsilon = query_norm.epsilon
-    compiled.call(work)
+    call(work)
     return out_LO

@@ -3,7 +3,7 @@
 SINCE = {
     "unreleased": """
         run: track
-        model: kernel decoding chat_template template_arguments date
+        model: kernel fused chat_template template_arguments date
         parallel: shard
         task.judge: url model rubric low high weight correct_at key_variable temperature max_tokens concurrency
             seconds tries cache failed

@@ -222,7 +222,7 @@ def resumed(folder: RunFolder, run: AnyRun, *, allow_changed: bool = False) -> A
     ValueError where the folder holds no run, where the run has fewer steps than are made, and where its inputs are not
     those that it began with, unless that is allowed."""
     begun = load_run(folder.existing_recipe())
-    left_open = [name for name in ("dtype", "kernel", "decoding") if getattr(run.model, name) == "auto"]
+    left_open = [name for name in ("dtype", "kernel", "fused") if getattr(run.model, name) == "auto"]
     run = replace(run, model=replace(run.model, **{name: getattr(begun.model, name) for name in left_open}))
     check_goes_on(begun.save, run.save)
     done = next((step for step, _ in newest_first(folder.checkpoints)), 0)

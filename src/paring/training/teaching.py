@@ -70,7 +70,7 @@ def open_teaching(objective: Objective, policy: Policy, run: Run) -> Teaching | 
 def _opened(name: str, policy: Policy, run: Run) -> tuple[Policy, PreTrainedTokenizerBase]:
     """The teacher's weights, with the policy's tokenizer, which has made the tokens that it reads; and its own."""
     folder = Path(name).expanduser()
-    same = {setting: getattr(run.model, setting) for setting in ("dtype", "device", "kernel", "decoding")}
+    same = {setting: getattr(run.model, setting) for setting in ("dtype", "device", "kernel", "fused")}
     model = replace(base_of(name), **same)
     base, tokenizer = load_base(model)
     own = RunFolder(folder).adapter if (folder / "run.toml").is_file() else folder

@@ -28,7 +28,9 @@ def normed(x_LD, weight_D, added_LD=None):
 
 def swiglu(gate_up_LO, copy_LO=None):
     y_LI = gate_up_LO.new_empty(len(gate_up_LO), gate_up_LO.shape[1] // 2)
-    work = compiled.SwiGlu(gate_up=gate_up_LO.data_ptr(), y=y_LI.data_ptr(), rows=len(y_LI), size=y_LI.shape[1])
+    gate, up = gate_up_LO.chunk(2, dim=-1)
+    work = compiled.SwiGlu(gate=gate.data_ptr(), up=up.data_ptr(), y=y_LI.data_ptr())
+    work.rows, work.size, work.stride = len(gate), gate.shape[1], gate_up_LO.shape[1]
     work.copy = None if copy_LO is None else copy_LO.data_ptr()
     compiled.call(work)
     return y_LI
@@ -97,5 +99,5 @@ def test_it_serves_fp32_without_a_gradient_in_sizes_of_eight():
 def test_without_it_auto_is_torch_and_asking_for_it_is_refused(monkeypatch):
     monkeypatch.setattr(compiled, "_code", lambda: None)
     assert compiled.best_way() == "torch"
-    with pytest.raises(ValueError, match=r'model.decoding = "compiled": .* without a C compiler.* set "auto"'):
+    with pytest.raises(ValueError, match=r'model.fused = "compiled": .* without a C compiler.* set "auto"'):
         compiled.use("compiled")

@@ -6,6 +6,7 @@ import torch
 from paring.maths import compiled
 from paring.policy.packing import packed
 from paring.policy.recording import Recording
+from paring.rollout import steps
 from paring.rollout.engine import Sampling
 from paring.rollout.local import LocalEngine
 from paring.types import Key, Problem
@@ -25,9 +26,14 @@ built = pytest.mark.skipif(compiled.best_way() == "torch", reason="this installa
 
 @pytest.fixture
 def calls(monkeypatch) -> list[str]:
-    """The functions of the compiled code in the order in which they are called."""
+    """The functions of the compiled code in the order in which decoding steps call them."""
     called, call = [], compiled.call
-    monkeypatch.setattr(compiled, "call", lambda work: (called.append(type(work).__name__), call(work)))
+
+    def counted(work) -> None:
+        called.append(type(work).__name__)
+        call(work)
+
+    monkeypatch.setattr(steps, "call", counted)
     return called
 
 
