@@ -23,7 +23,8 @@ ROWS_HINT, MKL_ROWS_HINT = 32, 512
 4,096 well; for 32 it serves more rows badly, and for 4,096 fewer (docs/performance.md)."""
 LEAST_OPERATIONS, LEAST_WEIGHTS = 2**26, 2**16
 """Below either, a product that is not packed is torch's own: oneDNN writes code of 0.5 to 3 ms for each new number of
-rows, which has to be earned back. The layout of so few weights does not matter to a packed one either."""
+rows, which has to be earned back. Nor are so few weights packed: their layout does not matter, and packing them takes
+longer than the product."""
 _chosen: Literal["auto"] | Kernel = "auto"
 
 
@@ -95,12 +96,12 @@ class PackedLinear:
         if weight_OI.dtype == torch.bfloat16 and _packs_bf16():
             packed = _packed_by_onednn(weight_OI, bias_O)
             self.packed = lambda x: packed(x.bfloat16()).to(x.dtype)
-        elif kernel() == "mkl" and weight_OI.dtype == torch.float32:
-            self.packed = _packed_by_mkl(weight_OI, bias_O)
-        elif kernel() == "onednn" and weight_OI.dtype == torch.float32 and weight_OI.numel() >= LEAST_WEIGHTS:
-            self.packed = _packed_by_onednn(weight_OI, bias_O)
-        else:
+            return
+        pack = {"mkl": _packed_by_mkl, "onednn": _packed_by_onednn, "plain": None}[kernel()]
+        if pack is None or weight_OI.dtype != torch.float32 or weight_OI.numel() < LEAST_WEIGHTS:
             self.packed = lambda x: product(x, weight_OI, bias_O)
+        else:
+            self.packed = pack(weight_OI, bias_O)
 
     def __call__(self, x: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
