@@ -1,4 +1,5 @@
-"""Claim: decoding's attention, batched products with one softmax, keeps up with torch's fused kernel.
+"""Claim: decoding's attention, by compiled code or else batched products with one softmax, keeps up with torch's fused
+kernel.
 
 The peer is that kernel asked twice, for a group's prompt and for the rows' own tokens, and the two answers joined by
 their log-sum-exp: an internal operator of the CPU, and more code. Keys and values are random; no row leaves. What is
@@ -23,7 +24,11 @@ class FusedRows(Rows):
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None, **_):
         rows, heads, _, size = query.shape
         query_LHUD = query.reshape(rows, key.shape[1], -1, size)
-        own_key_LHKD, own_value_LHKD = self._own(layer, key, value, window)
+        self._make_room(layer, key, key.shape[1], (size, size))
+        own_key_LHKD, own_value_LHKD = self.own_layers[layer]
+        own_key_LHKD[:, :, self.slot], own_value_LHKD[:, :, self.slot] = key[:, :, 0], value[:, :, 0]
+        seen = self._seen(window)
+        own_key_LHKD, own_value_LHKD = own_key_LHKD[:, :, seen], own_value_LHKD[:, :, seen]
         own, own_normaliser = FUSED(query_LHUD, own_key_LHKD, own_value_LHKD, scale=scale)
         prompt_key_PHKD, prompt_value_PHKD = self.prompt_layers[layer]
         table_PGHUD = query_LHUD.unflatten(0, self.row_PG.shape)

@@ -76,6 +76,7 @@ def machine() -> dict[str, Any]:
     # Late: on Linux a child's peak memory begins at what its parent holds, so who starts the sides must stay small.
     import torch
 
+    from paring.maths.compiled import best_way
     from paring.runtime.machine import cpu_kind
 
     found = {distribution.name.lower(): distribution.version for distribution in distributions()}
@@ -84,6 +85,7 @@ def machine() -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **versions},
         "threads": torch.get_num_threads(),
         "cpu": cpu_kind(),
+        "fused": best_way(),
         "commit": _commit(),
     }
 

@@ -13,8 +13,14 @@ from paring.runtime.checkup import findings
 
 def test_a_good_machine(tmp_path):
     found = list(findings(tmp_path / "runs", self_test=False))
-    assert [one.check for one in found] == ["versions", "extras", "cpus", "memory", "disk", "file system"]
+    assert [one.check for one in found] == ["versions", "extras", "fused operations", "cpus", "memory", "disk", "file system"]
     assert all(one.well for one in found) and os.listdir(tmp_path) == []
+
+
+def test_an_installation_without_a_compiler_is_no_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkup, "find_spec", lambda name: None)
+    (found,) = (one for one in findings(tmp_path / "runs", self_test=False) if one.check == "fused operations")
+    assert found.well and "without a C compiler" in found.words
 
 
 def test_what_is_bad_has_a_remedy(tmp_path, monkeypatch):
