@@ -129,7 +129,8 @@ class Rows:
         window: int | None,
         scores: Scores = PLAIN,
     ) -> Tensor:
-        if scores == PLAIN and key.shape[3] == value.shape[3] and compiled.serves(query, key, value):
+        fits = key.shape[3] == value.shape[3] <= compiled.LARGEST_HEAD
+        if scores == PLAIN and fits and compiled.serves(query, key, value):
             return self._attend_compiled(layer, query, key, value, scale=scale, window=window)
         self._make_room(layer, key, key.shape[1], (key.shape[3], value.shape[3]))
         prompt_key_PHKD, prompt_value_PHKD = self.prompt_layers[layer]

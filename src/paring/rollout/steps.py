@@ -27,22 +27,24 @@ class Steps:
 
     def __call__(self, token_BN: Tensor, position_BN: Tensor, layout: TokenLayout) -> Tensor:
         """Last hidden states [B, N, D]."""
-        hidden = self.decoder.embedded(token_BN)
-        if not isinstance(layout, Rows) or not self.is_served(hidden):
+        if not isinstance(layout, Rows) or compiled.way() == "torch":
             return self.decoder(token_BN, position_BN, layout)
+        hidden = self.decoder.embedded(token_BN)
         rotary = self.decoder.rotary(hidden, position_BN)
-        rotary = Rotary(rotary.cosine.contiguous(), rotary.sine.contiguous())
+        if not self.is_served(hidden, rotary):
+            return self.decoder(token_BN, position_BN, layout)
         norms = [layer.before_attention for layer in self.layers[1:]]
         stream = Stream(hidden[:, 0], self.layers[0].before_attention)
         for layer, next_norm in zip(self.layers, [*norms, Norm(self.decoder.model.norm)], strict=True):
             step(layer, stream, rotary, layout, next_norm)
         return stream.normed_LD[:, None]
 
-    def is_served(self, hidden: Tensor) -> bool:
-        shape, widths = self.layers[0].shape, self.layers[0].widths
-        sizes = (shape.head_size, widths["gate_up"] // 2)
-        fit = all(size % compiled.LANES == 0 for size in sizes) and shape.head_size <= compiled.LARGEST_HEAD
-        return fit and compiled.serves(hidden)
+    def is_served(self, hidden: Tensor, rotary: Rotary) -> bool:
+        """Whether the compiled code takes the sizes, and positions that turn all of a head."""
+        size, gate_up = self.layers[0].shape.head_size, self.layers[0].widths["gate_up"]
+        whole = rotary.cosine.shape[-1] == size and rotary.cosine.is_contiguous() and rotary.sine.is_contiguous()
+        fits = size <= compiled.LARGEST_HEAD and gate_up % (2 * compiled.LANES) == 0
+        return fits and whole and compiled.serves(hidden, rotary.cosine, rotary.sine)
 
 
 class Stream:

@@ -13,7 +13,15 @@ from paring.runtime.checkup import findings
 
 def test_a_good_machine(tmp_path):
     found = list(findings(tmp_path / "runs", self_test=False))
-    assert [one.check for one in found] == ["versions", "extras", "fused operations", "cpus", "memory", "disk", "file system"]
+    assert [one.check for one in found] == [
+        "versions",
+        "extras",
+        "fused operations",
+        "cpus",
+        "memory",
+        "disk",
+        "file system",
+    ]
     assert all(one.well for one in found) and os.listdir(tmp_path) == []
 
 

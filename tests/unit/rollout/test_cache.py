@@ -76,6 +76,24 @@ def test_attention_is_softmax_over_prompt_and_own_tokens(window, dtype, within):
 
 @torch.no_grad()
 @pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("size", [24, 40, 512, 520])
+def test_heads_of_any_size(size):
+    """520 is more than the compiled code takes."""
+    cache, prompts = Rows(CPU), Prefill([5], CPU)
+    prompts.layers[0] = (torch.randn(1, 1, 5, size), torch.randn(1, 1, 5, size))
+    cache.join(prompts, 2)
+    query, (key, value) = torch.randn(2, 6, 1, size), torch.randn(2, 2, 1, 1, size)
+    found = cache.attend(0, query, key, value, scale=size**-0.5, window=None)
+    keys, values = (
+        torch.cat([held.expand(2, -1, -1, -1), new], dim=2)
+        for held, new in zip(prompts.layers[0], (key, value), strict=True)
+    )
+    expected = torch.softmax(query @ keys.mT * size**-0.5, dim=-1) @ values
+    torch.testing.assert_close(found[:, 0], expected[:, :, 0], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.usefixtures("way")
 def test_what_is_not_a_number_stays_with_its_row():
     told = Told(torch.float32)
     told.join([3, 2], 2)
