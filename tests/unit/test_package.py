@@ -85,6 +85,17 @@ def left_out(folder: str, names: list[str]) -> set[str]:
     return hidden | others | {name for name in names if name == "__pycache__" or name.endswith(".egg-info")}
 
 
+def test_without_a_compiler_a_build_goes_on(tmp_path):
+    """It leaves the fused operations out, which are then torch's."""
+    shutil.copytree(ROOT, tmp_path / "paring", ignore=left_out)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["CC"] = str(tmp_path / "no-compiler")
+    command = [sys.executable, "setup.py", "build_ext", "--build-lib", "out"]
+    ended = subprocess.run(command, cwd=tmp_path / "paring", env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "_compiled" in ended.stderr and not list((tmp_path / "paring/out").rglob("*.so"))
+
+
 @pytest.fixture(scope="module")
 def in_wheel(distributions) -> set[str]:
     with zipfile.ZipFile(distributions["wheel"]) as wheel:

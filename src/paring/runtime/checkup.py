@@ -47,7 +47,7 @@ def findings(place: Path, *, self_test: bool) -> Iterator[Finding]:
     missing = [extra for module, extra in EXTRAS.items() if find_spec(module) is None]
     yield Finding("extras", True, f"not installed: {', '.join(missing)}" if missing else "all are installed")
     built = find_spec("paring.maths._compiled") is not None
-    without = "by torch, so that rollouts on a CPU are slower: paring was installed without a C compiler"
+    without = "by torch, so that rollouts on a CPU are slower: installed without a C compiler (gcc 12 or newer)"
     yield Finding("fused operations", True, "by compiled code" if built else without)
     yield Finding("cpus", True, f"{all_cpus()} for this process")
     yield _memory()
