@@ -79,8 +79,9 @@ def use(chosen: Literal["auto"] | Way) -> None:
     global _chosen
     if chosen == "compiled" and _code() is None:
         raise ValueError(
-            'model.fused = "compiled": this installation was made without a C compiler (gcc 12 or newer); install paring '
-            'again where there is one, or set "auto", in run.toml where a run is resumed, which then goes on in other rounding'
+            'model.fused = "compiled": this installation was made without a C compiler (gcc 12 or newer); install '
+            'paring again where there is one, or set "auto", in run.toml where a run is resumed, which then goes on in '
+            "other rounding"
         )
     _chosen = chosen
 
