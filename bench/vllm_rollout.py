@@ -61,8 +61,8 @@ def is_up(url: str) -> bool:
 def served(url: str, policy: Policy, problems: Sequence[Problem], group: int, new_tokens: int) -> Rolled:
     """By the server: tokens up to and including the end token."""
     prompts = [prompt_tokens(policy.tokenizer, problem.messages) for problem in problems]
-    given = {"model": NAME, "n": group, "max_tokens": new_tokens, "temperature": 1.0, "return_token_ids": True}
-    given |= {"stop_token_ids": sorted(policy.ends), "seed": 0}
+    given: dict[str, object] = {"model": NAME, "n": group, "max_tokens": new_tokens, "temperature": 1.0}
+    given["stop_token_ids"] = sorted(policy.ends)
 
     def asked(prompt: Sequence[int]) -> int:
         answer = httpx.post(f"{url}/v1/completions", json={**given, "prompt": list(prompt)}, timeout=PATIENCE)
