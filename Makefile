@@ -52,7 +52,7 @@ bench: $(VENV)/dev smollm2
 	$(VENV)/bin/python bench/rollout.py --rows 128 --share --out bench/results.jsonl
 
 # torch first and alone: pip's own configuration decides which build of the pinned version is taken.
-$(VENV)/core: pyproject.toml constraints.txt
+$(VENV)/core: pyproject.toml setup.py src/paring/maths/compiled.c constraints.txt
 	@test -n "$(PYTHON)" || { echo 'paring needs Python 3.11 or newer: make PYTHON=/path/to/python3'; exit 1; }
 	@echo 'setting up $(VENV) (once; torch and transformers are some hundred megabytes) ...'
 	$(PYTHON) -m venv $(VENV)

@@ -1,7 +1,8 @@
 /* What a decoder layer computes between its matrix products, each part in one pass over its numbers. All is fp32.
 
-   compiled.py names the torch operations that each function stands for, and calls it. An array is dense in its last axis;
-   a stride counts numbers. A row comes out the same whatever the other rows and the number of threads are. */
+   policy/fused.py, rollout/folded.py and rollout/cache.py have the torch operations for which each function stands. An
+   array is dense in its last axis; a stride counts numbers. A row comes out the same whatever the other rows and the
+   number of threads are. */
 
 #include <math.h>
 #include <stdint.h>
@@ -15,6 +16,9 @@
 
 typedef float Lane __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t Bits __attribute__((vector_size(4 * LANES)));
+
+/* The SHA-256 of this file, which setup.py gives: compiled.py takes no library of another. */
+const char paring_source[] = SOURCE;
 
 /* Compiled for CPUs with AVX2 and for all others; which serves is found out when the library is loaded. */
 #if defined(__x86_64__) && defined(__gnu_linux__)
@@ -67,7 +71,7 @@ INLINE float total(Lane x) {
     return x[0];
 }
 
-/* e^x within 2 units in the last place; 0 below -87, infinite above 88, and NaN for NaN. It is 2^n e^r, with r in
+/* e^x to some 1e-7 of itself; 0 below -87, infinite above 88, and NaN for NaN. It is 2^n e^r, with r in
    [-ln 2 / 2, ln 2 / 2] and a polynomial for e^r (the coefficients of Cephes' expf). */
 INLINE Lane exponential(Lane x) {
     const Lane zero = {0}, low = zero - 87.0f, high = zero + 88.0f;

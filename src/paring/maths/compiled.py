@@ -1,13 +1,14 @@
 """The fused operations of compiled.c: whether they are there, which way is in use, and how they are called.
 
-It is optional: an installation builds it where it finds a C compiler (setup.py). Torch gives the same numbers but for
-rounding, so a run writes down which way it went."""
+They are optional: an installation builds them where it finds a C compiler (setup.py). Torch gives the same numbers but
+for rounding, so a run writes down which way it went."""
 
 import ctypes
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor
 
 Way = Literal["torch", "compiled"]
-LIBRARY = Path(__file__).with_name("_compiled" + (sysconfig.get_config_var("EXT_SUFFIX") or ".so"))
+SOURCE = Path(__file__).with_suffix(".c")
+LIBRARY = SOURCE.with_name("_compiled" + (sysconfig.get_config_var("EXT_SUFFIX") or ".so"))
 LANES, LARGEST_HEAD = 8, 512
 """The compiled code serves sizes that LANES divides, and heads of at most so many numbers: LANES and MOST there."""
 _chosen: Literal["auto"] | Way = "auto"
@@ -49,11 +51,14 @@ def call(work: ctypes.Structure) -> None:
 
 @cache
 def _code() -> ctypes.CDLL | None:
-    """None where it was not built, or for another kind of machine. Its threads are those of torch's OpenMP; where torch
-    has another, it takes one."""
+    """None where it was not built, or for another kind of machine, or from another version of the source. Its threads
+    are those of torch's OpenMP; where torch has another, it takes one."""
     try:
         code = ctypes.CDLL(str(LIBRARY))
-    except OSError:
+        built_from = ctypes.c_char_p(ctypes.addressof(ctypes.c_char.in_dll(code, "paring_source"))).value or b""
+    except (OSError, ValueError):
+        return None
+    if built_from.decode() != sha256(SOURCE.read_bytes()).hexdigest():
         return None
     for work in (Norm, NormBackward, SwiGlu, SwiGluBackward, Attention):
         function = getattr(code, work.__name__)
@@ -79,9 +84,9 @@ def use(chosen: Literal["auto"] | Way) -> None:
     global _chosen
     if chosen == "compiled" and _code() is None:
         raise ValueError(
-            'model.fused = "compiled": this installation was made without a C compiler (gcc 12 or newer); install '
-            'paring again where there is one, or set "auto", in run.toml where a run is resumed, which then goes on in '
-            "other rounding"
+            'model.fused = "compiled": this installation was made without a C compiler (gcc 12 or newer), or of '
+            'other source; install paring again where there is one, or set "auto", in run.toml where a run is resumed, '
+            "which then goes on in other rounding"
         )
     _chosen = chosen
 

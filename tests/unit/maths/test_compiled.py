@@ -96,6 +96,15 @@ def test_it_serves_fp32_without_a_gradient_in_sizes_of_eight():
         assert not compiled.serves(torch.ones(3, 16))
 
 
+@built
+def test_a_library_of_other_source_is_not_taken(monkeypatch, tmp_path):
+    other = tmp_path / "compiled.c"
+    other.write_bytes(compiled.SOURCE.read_bytes() + b"\n")
+    assert compiled._code.__wrapped__() is not None
+    monkeypatch.setattr(compiled, "SOURCE", other)
+    assert compiled._code.__wrapped__() is None
+
+
 def test_without_it_auto_is_torch_and_asking_for_it_is_refused(monkeypatch):
     monkeypatch.setattr(compiled, "_code", lambda: None)
     assert compiled.best_way() == "torch"
