@@ -95,9 +95,11 @@ def test_a_run_goes_on_in_the_precision_it_began_with(finished_run, small_run, t
     """As it does where it was begun on a GPU, or before recipes left the precision open."""
     folder = RunFolder(shutil.copytree(finished_run, tmp_path / "run"))
     text = folder.recipe.read_text(encoding="utf-8")
-    folder.recipe.write_text(text.replace('dtype = "float32"', 'dtype = "bfloat16"'), encoding="utf-8")
+    text = text.replace('dtype = "float32"', 'dtype = "bfloat16"').replace('fused = "compiled"', 'fused = "torch"')
+    folder.recipe.write_text(text, encoding="utf-8")
     (folder.path / "inputs.json").unlink()  # else it would be a change of run.toml by hand
     assert resumed(folder, small_run()).model.dtype == "bfloat16"
+    assert resumed(folder, small_run()).model.fused == "torch"
     named = small_run()
     named = replace(named, model=replace(named.model, dtype="float32"))
     with pytest.raises(ValueError, match="model.dtype"):
