@@ -5,8 +5,7 @@ for rounding, so a run writes down which way it went."""
 
 import ctypes
 import sysconfig
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+from paring.maths.products import within
 
 Way = Literal["torch", "compiled"]
 SOURCE = Path(__file__).with_suffix(".c")
@@ -45,7 +46,7 @@ Attention = _work(
 
 
 def call(work: ctypes.Structure) -> None:
-    """What compiled.c makes of it, on as many threads as torch takes."""
+    """Run the function of compiled.c that takes this struct, on the threads of torch."""
     getattr(_code(), type(work).__name__)(ctypes.byref(work), torch.get_num_threads())
 
 
@@ -91,15 +92,9 @@ def use(chosen: Literal["auto"] | Way) -> None:
     _chosen = chosen
 
 
-@contextmanager
-def using(chosen: Way) -> Iterator[None]:
+def using(chosen: Way) -> AbstractContextManager[None]:
     """Within it, fused operations go this way."""
-    before = _chosen
-    use(chosen)
-    try:
-        yield
-    finally:
-        use(before)
+    return within(use, chosen, _chosen)
 
 
 def serves(*parts: Tensor) -> bool:

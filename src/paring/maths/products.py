@@ -6,10 +6,10 @@ layout no longer matters, and the library alone decides (docs/performance.md; be
 
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -60,10 +60,14 @@ def kernel() -> Kernel:
     return best_kernel() if _chosen == "auto" else _chosen
 
 
-@contextmanager
-def using(chosen: Kernel) -> Iterator[None]:
+def using(chosen: Kernel) -> AbstractContextManager[None]:
     """Within it, products go by this kernel."""
-    before = _chosen
+    return within(use, chosen, _chosen)
+
+
+@contextmanager
+def within(use: Callable[[Any], None], chosen: str, before: str) -> Iterator[None]:
+    """Within it `chosen` is in use, afterwards `before` again."""
     use(chosen)
     try:
         yield

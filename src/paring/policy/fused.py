@@ -50,8 +50,9 @@ class _RmsNorm(torch.autograd.Function):
             work.weight = weight_D.data_ptr()
             return _called(work, dx), None, None
         dx = (dy * weight_D).float()
-        normed, inverse = x.float(), _inverse(x.float(), ctx.epsilon)
-        normed = normed * inverse
+        wide = x.float()
+        inverse = _inverse(wide, ctx.epsilon)
+        normed = wide * inverse
         shared = (normed * dx).mean(-1, keepdim=True)
         return dx.sub_(normed.mul_(shared)).mul_(inverse).to(x.dtype), None, None
 
@@ -78,8 +79,7 @@ class _SwiGlu(torch.autograd.Function):
         if compiled.serves(gate, up, dy) and (stride := _row_stride(gate, up)):
             dy, d_gate, d_up = dy.contiguous(), gate.new_empty(gate.shape), gate.new_empty(gate.shape)
             work = compiled.SwiGluBackward(gate=gate.data_ptr(), up=up.data_ptr(), dy=dy.data_ptr(), stride=stride)
-            work.d_up = d_up.data_ptr()
-            work.d_gate = d_gate.data_ptr()
+            work.d_gate, work.d_up = d_gate.data_ptr(), d_up.data_ptr()
             return _called(work, d_gate), d_up
         d_up = torch.nn.functional.silu(gate).mul_(dy)
         return torch.ops.aten.silu_backward(dy * up, gate), d_up

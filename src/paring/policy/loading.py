@@ -62,8 +62,8 @@ class Model:
     """The library of a CPU's fp32 products with frozen weights (maths/products.py). auto: the fastest on this kind of
     CPU. A run writes down which it was, and keeps it when it is resumed elsewhere."""
     fused: Literal["auto", "torch", "compiled"] = "auto"
-    """What a CPU computes between the products of a layer, in fp32: by torch's operations, or by fused ones in C that
-    the installation compiled (maths/compiled.py). auto: compiled where it is there. A run writes down which it was."""
+    """The operations of a CPU between the fp32 products of a layer: torch's, or fused ones in C, which an installation
+    compiles where it can (maths/compiled.py). auto: compiled where they are there. A run writes down which it was."""
     quantisation: Literal["none", "4bit", "8bit"] = "none"
     """How bitsandbytes stores the frozen linear layers: NF4 with double quantisation, as in QLoRA (arXiv 2305.14314),
     or LLM.int8(). The adapters stay in fp32. Needs the extra `quantised`."""
